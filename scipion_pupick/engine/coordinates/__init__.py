@@ -1,0 +1,17 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Picks and the files that hold them: RELION STAR, Topaz, EMAN .box, crYOLO .cbox and CSV."""
+
+from .conversion import convert
+from .formats import FORMATS, detect_format, read_picks, write_picks, write_picks_folder
+from .table import Coordinates, Picks
+
+__all__ = [
+    "FORMATS",
+    "Coordinates",
+    "Picks",
+    "convert",
+    "detect_format",
+    "read_picks",
+    "write_picks",
+    "write_picks_folder",
+]

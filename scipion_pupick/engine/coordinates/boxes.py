@@ -1,0 +1,147 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Files of boxes, one micrograph a file: EMAN's .box and crYOLO's .cbox.
+
+Both hold a box's first corner and its sides; the pick is the centre, corner + side / 2, and no
+row is flipped.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Dict, Optional, Tuple
+
+import numpy as np
+
+from ..errors import UsageError
+from .parsing import format_numbers, parse_numbers, read_text
+from .star import StarTable, read_blocks, star_text
+from .table import Coordinates, FloatArray
+
+CORNER_AND_SIDES = ("CoordinateX", "CoordinateY", "Width", "Height")
+CONFIDENCE = "Confidence"
+
+
+def read_box(path: Path) -> Coordinates:
+    """Read the centres of the boxes of an EMAN .box file (x, y, width, height).
+
+    A fifth column is ignored: EMAN keeps a mark in it, not a score. A file without a line is a
+    micrograph without picks.
+
+    Raises:
+        UsageError: a line has less than four numbers, or a box has a negative side.
+    """
+    return _read_rows(path, CORNER_AND_SIDES)
+
+
+def read_cbox(path: Path) -> Coordinates:
+    """Read the centres of the boxes of a .cbox file, with the confidence as score.
+
+    crYOLO from 1.8 writes STAR files, before that rows of x, y, width, height, confidence. A file
+    without content is a micrograph without picks.
+
+    Raises:
+        UsageError: no block has the columns of a .cbox file, or a value is not a number.
+    """
+    if not any(line.startswith("data_") for line in read_text(path).splitlines()):
+        return _read_rows(path, (*CORNER_AND_SIDES, CONFIDENCE))
+    blocks = read_blocks(path)
+    table = next((table for table in blocks.values() if is_boxes(table)), None)
+    if table is None:
+        raise UsageError(
+            f"{path}: no block has the columns {', '.join(CORNER_AND_SIDES)} of crYOLO's boxes; "
+            f"it has the blocks {', '.join('data_' + name for name in blocks)}"
+        )
+    score = (
+        table.numbers(CONFIDENCE, missing_allowed=True)
+        if CONFIDENCE in table
+        else np.full(len(table), np.nan)
+    )
+    x, y, width, height = (table.numbers(column) for column in CORNER_AND_SIDES)
+    return _centred(path, (x, y), (width, height), score)
+
+
+def is_boxes(table: StarTable) -> bool:
+    """Say whether a block of a STAR file holds crYOLO's boxes."""
+    return all(column in table for column in CORNER_AND_SIDES)
+
+
+def _read_rows(path: Path, columns: Tuple[str, ...]) -> Coordinates:
+    """Read lines of numbers: corner x and y, width, height, and a score if `columns` has five."""
+    numbered = [(i, line.split()) for i, line in enumerate(read_text(path).splitlines(), 1)]
+    rows = [(i, words) for i, words in numbered if words and not words[0].startswith("#")]
+    for line, words in rows:
+        if len(words) < len(columns):
+            raise UsageError(
+                f"{path}, line {line}: a box needs {len(columns)} numbers "
+                f"({', '.join(columns)}), not {len(words)}"
+            )
+    lines = [line for line, _ in rows]
+    x, y, width, height, *scores = (
+        parse_numbers([words[i] for _, words in rows], lines, path, name)
+        for i, name in enumerate(columns)
+    )
+    score = scores[0] if scores else np.full(len(rows), np.nan)
+    return _centred(path, (x, y), (width, height), score)
+
+
+def _centred(
+    path: Path,
+    corner: Tuple[FloatArray, FloatArray],
+    sides: Tuple[FloatArray, FloatArray],
+    score: FloatArray,
+) -> Coordinates:
+    smallest = min((float(side.min()) for side in sides if side.size), default=0.0)
+    if smallest < 0:
+        raise UsageError(f"{path}: a box has the side {smallest:g}, which is negative")
+    return Coordinates(corner[0] + sides[0] / 2, corner[1] + sides[1] / 2, score)
+
+
+def box_text(coordinates: Coordinates, box_size: Optional[float]) -> str:
+    """Write boxes of the side `box_size` (px) round the picks as the text of a .box file.
+
+    Corners are not rounded; a program that reads whole numbers only cuts the decimals off.
+
+    Raises:
+        UsageError: `box_size` is missing or not a positive number.
+    """
+    side = _check_box_size(box_size)
+    x, y = (format_numbers(centre - side / 2) for centre in (coordinates.x, coordinates.y))
+    return "".join(f"{a}\t{b}\t{side:.9g}\t{side:.9g}\n" for a, b in zip(x, y))
+
+
+def cbox_text(coordinates: Coordinates, box_size: Optional[float]) -> str:
+    """Write boxes of the side `box_size` (px) round the picks as the text of a .cbox file.
+
+    Scores become the confidence as they are, though crYOLO's own lie between 0 and 1.
+
+    Raises:
+        UsageError: `box_size` is missing or not a positive number.
+    """
+    side = _check_box_size(box_size)
+    n = len(coordinates)
+    sides, unknown = np.full(n, side), ["<NA>"] * n
+    columns: Dict[str, object] = {
+        "CoordinateX": coordinates.x - side / 2,
+        "CoordinateY": coordinates.y - side / 2,
+        "CoordinateZ": unknown,
+        "Width": sides,
+        "Height": sides,
+        "Depth": unknown,
+        "EstWidth": sides,
+        "EstHeight": sides,
+        CONFIDENCE: coordinates.score,
+        "NumBoxes": np.ones(n, dtype=int),
+        "Angle": unknown,
+    }
+    return "\ndata_global\n\n_cbox_format_version 1.0\n" + star_text({"cryolo": columns})
+
+
+def _check_box_size(box_size: Optional[float]) -> float:
+    if box_size is None:
+        raise UsageError(
+            "files of boxes hold a box's corner, so its side must be known: give the box size "
+            "in pixels of the micrograph"
+        )
+    if not (np.isfinite(box_size) and box_size > 0):
+        raise UsageError(f"the box size must be a positive number of pixels, not {box_size}")
+    return float(box_size)

@@ -1,0 +1,48 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""From one format of picks to another."""
+
+from __future__ import annotations
+
+from typing import Optional
+
+from ..files import PathLike
+from .formats import Sources, read_picks, write_picks, write_picks_folder
+from .table import Picks
+
+
+def convert(
+    sources: Sources,
+    output: PathLike,
+    to: Optional[str] = None,
+    from_: str = "auto",
+    box_size: Optional[float] = None,
+    per_micrograph: bool = False,
+    scale: float = 1.0,
+) -> Picks:
+    """Read picks, scale them if asked, and write them in another format.
+
+    Args:
+        sources: files, patterns or folders, as `read_picks` takes them.
+        output: the file to write, or the folder if `per_micrograph`.
+        to: the format to write; None to go by the extension of `output` (STAR for a folder).
+        from_: the format to read, or "auto".
+        box_size: side of the boxes in px of the *written* coordinates, for box and cbox.
+        per_micrograph: write one file a micrograph.
+        scale: what x and y are multiplied by, such as 4 for picks on micrographs binned by 4 that
+            are wanted on the unbinned ones, without an offset (see `Coordinates.scaled`).
+
+    Returns:
+        The picks as written.
+
+    Raises:
+        UsageError: see `read_picks`, `Coordinates.scaled`, `write_picks`, `write_picks_folder`.
+        OSError: a file cannot be written.
+    """
+    picks = {
+        name: coordinates.scaled(scale) for name, coordinates in read_picks(sources, from_).items()
+    }
+    if per_micrograph:
+        write_picks_folder(picks, output, to or "star", box_size=box_size)
+    else:
+        write_picks(picks, output, to, box_size)
+    return picks

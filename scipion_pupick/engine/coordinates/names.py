@@ -1,0 +1,59 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""How a micrograph's name and the file that holds its picks follow from one another."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path, PurePosixPath
+from typing import List
+
+from ..errors import UsageError
+
+IMAGE_EXTENSIONS = (".mrc", ".mrcs", ".map", ".tif", ".tiff", ".png", ".jpg", ".jpeg", ".eer")
+
+# what RELION's and our own files of one micrograph have between its name and the extension
+PICK_SUFFIXES = ("_manualpick", "_autopick", "_topazpicks", "_pupick")
+
+
+def micrograph_of_file(path: Path, root: Path) -> str:
+    """Give the name, without an extension, of the micrograph whose picks the file holds.
+
+    Args:
+        path: a file in or below `root`.
+        root: the folder from which the micrographs' own folders are mirrored.
+    """
+    stem = path.name[: -len(path.suffix)] if path.suffix else path.name
+    for suffix in PICK_SUFFIXES:
+        if stem.endswith(suffix) and stem != suffix:
+            stem = stem[: -len(suffix)]
+            break
+    relative = Path(os.path.abspath(path)).relative_to(os.path.abspath(root))
+    return relative.with_name(stem).as_posix()
+
+
+def file_of_micrograph(name: str, folder: Path, ending: str) -> Path:
+    """Give the file for a micrograph's picks: its own folders, mirrored below `folder`.
+
+    The leading / of an absolute name is dropped, and a .. never leads out of `folder`.
+
+    Args:
+        name: the micrograph's name; the extension of an image is dropped.
+        folder: where the files go.
+        ending: the suffix and extension of the file, such as "_pupick.star".
+
+    Raises:
+        UsageError: the name has no file part.
+    """
+    parts: List[str] = []
+    for part in PurePosixPath(name).parts:
+        if part == "..":
+            parts = parts[:-1]
+        elif part != "/":
+            parts.append(part.lstrip("/"))
+    if not parts or name.endswith(("/", "/..", "/.")):
+        raise UsageError(f"the micrograph's name {name!r} has no file part to name a file after")
+    extension = PurePosixPath(parts[-1]).suffix
+    stem = parts[-1]
+    if extension.lower() in IMAGE_EXTENSIONS:
+        stem = stem[: -len(extension)]
+    return folder.joinpath(*parts[:-1], stem + ending)

@@ -1,0 +1,214 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Picks in RELION's STAR files: particle tables, files of one micrograph, and lists of these."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Dict, List, Mapping, Optional, Tuple, Union
+
+import numpy as np
+
+from ..errors import UsageError
+from .star import Columns, StarTable, check_star_names, read_blocks, star_text
+from .table import Coordinates, FloatArray, Picks, flatten_picks, group_picks
+
+logger = logging.getLogger(__name__)
+
+NAME = "rlnMicrographName"
+FILES = "rlnMicrographCoordinates"
+X, Y = "rlnCoordinateX", "rlnCoordinateY"
+SCORE = "rlnAutopickFigureOfMerit"
+GROUP = "rlnOpticsGroup"
+
+# what RELION writes as a figure of merit where a pick was set by hand
+NO_SCORE = -999.0
+
+# the first that is there counts: only the first is certainly the micrograph's own
+PIXEL_SIZES = ("rlnMicrographPixelSize", "rlnMicrographOriginalPixelSize", "rlnImagePixelSize")
+
+# the version that RELION 3.1 and 4 write and all later ones read
+VERSION = "\n# version 30001\n"
+
+# RELION leaves its list of picks with 0 bytes when nothing was picked
+LISTS = ("autopick.star", "manualpick.star")
+
+
+@dataclass(frozen=True)
+class CoordinateFiles:
+    """A list of micrographs' names and their files of coordinates (RELION 4 and 5)."""
+
+    paths: Dict[str, Path]
+
+
+Contents = Union[Picks, Coordinates, CoordinateFiles]
+
+
+def read_relion(path: Path, pixel_size: Optional[float] = None) -> Contents:
+    """Read what a STAR file says about picks.
+
+    Args:
+        path: a table of particles, of picks of one micrograph, or a list of such files.
+        pixel_size: Å/px of the micrographs, for origins in Å; see `read_picks`.
+
+    Returns:
+        Picks if the rows name their micrographs, Coordinates if the file is one micrograph's, or
+        the list of files; x and y in px of the micrograph with the origins taken off.
+
+    Raises:
+        UsageError: the file is no such file, or a value in it makes no sense.
+    """
+    blocks = read_blocks(path)
+    if not blocks:
+        return {} if path.name in LISTS else Coordinates.empty()
+    for table in blocks.values():
+        if NAME in table and FILES in table:
+            return CoordinateFiles(_listed_files(table))
+    table = _table_of_picks(path, blocks)
+    origin_x, origin_y = _origins(table, blocks.get("optics"), pixel_size)
+    x, y = table.numbers(X) - origin_x, table.numbers(Y) - origin_y
+    score = _scores(table)
+    if NAME in table:
+        return group_picks(table.texts(NAME), x, y, score)
+    return Coordinates(x, y, score)
+
+
+def _table_of_picks(path: Path, blocks: Mapping[str, StarTable]) -> StarTable:
+    for table in blocks.values():
+        if X in table and Y in table:
+            if table.block == "particles" or "rlnImageName" in table:
+                table.require([NAME, X, Y])
+            return table
+    found = ", ".join(
+        f"data_{table.block} ({', '.join(map(str, table.frame.columns)) or 'no column'})"
+        for table in blocks.values()
+    )
+    raise UsageError(
+        f"{path}: picks need the columns {X} and {Y} (and {NAME} if they are of several "
+        f"micrographs), or {NAME} and {FILES} for a list of files; the file has {found}"
+    )
+
+
+def _listed_files(table: StarTable) -> Dict[str, Path]:
+    """Find the listed files, whose paths start at the project's folder, from anywhere."""
+    paths: Dict[str, Path] = {}
+    for name, listed in zip(table.texts(NAME), table.texts(FILES)):
+        candidates = [Path(listed)] + [up / listed for up in table.path.resolve().parents]
+        found = next((candidate for candidate in candidates if candidate.is_file()), None)
+        if found is None:
+            raise UsageError(
+                f"{table.path}: the coordinate file {listed} of micrograph {name} is not there, "
+                "neither from here nor from a folder above the list"
+            )
+        if name in paths:
+            raise UsageError(f"{table.path}: micrograph {name} is listed twice")
+        paths[name] = found
+    return paths
+
+
+def _scores(table: StarTable) -> FloatArray:
+    if SCORE not in table:
+        return np.full(len(table), np.nan)
+    score = table.numbers(SCORE, missing_allowed=True)
+    return np.where(score == NO_SCORE, np.nan, score)
+
+
+def _origins(
+    table: StarTable, optics: Optional[StarTable], pixel_size: Optional[float]
+) -> Tuple[FloatArray, FloatArray]:
+    """Give the refined shifts in px of the micrograph; the centre is the coordinate less these.
+
+    RELION before 3.1 has them in px of the extracted particle, taken here as the micrograph's.
+    """
+    in_angstrom = "rlnOriginXAngst" in table and "rlnOriginYAngst" in table
+    unit = "Angst" if in_angstrom else ""
+    columns = (f"rlnOriginX{unit}", f"rlnOriginY{unit}")
+    x, y = (table.numbers(name) if name in table else np.zeros(len(table)) for name in columns)
+    if not in_angstrom or not (x.any() or y.any()):
+        return x, y
+    size = _pixel_sizes(table, optics, pixel_size)
+    return x / size, y / size
+
+
+def _pixel_sizes(
+    table: StarTable, optics: Optional[StarTable], pixel_size: Optional[float]
+) -> FloatArray:
+    """Give the micrograph's pixel size for each row, (n,) Å/px."""
+    if pixel_size is not None:
+        sizes, source = np.full(len(table), pixel_size), "the given pixel size"
+    else:
+        sizes, source = _recorded_pixel_sizes(table, optics)
+    if not (sizes > 0).all():
+        raise UsageError(f"{table.path}: {source} must be positive, not {sizes.min():g}")
+    return sizes
+
+
+def _recorded_pixel_sizes(table: StarTable, optics: Optional[StarTable]) -> Tuple[FloatArray, str]:
+    for column in PIXEL_SIZES:
+        if column in table:
+            sizes = table.numbers(column)
+        elif optics is not None and column in optics:
+            sizes = _by_optics_group(table, optics, column)
+        else:
+            continue
+        if column != PIXEL_SIZES[0]:
+            logger.warning(
+                "%s: origins in Å are converted with %s, which is the micrograph's pixel size "
+                "only if nothing was binned; give the micrograph's pixel size if it was",
+                table.path,
+                column,
+            )
+        return sizes, column
+    raise UsageError(
+        f"{table.path}: the origins are in Å but there is no pixel size "
+        f"({', '.join(PIXEL_SIZES)}): give the micrograph's pixel size in Å"
+    )
+
+
+def _by_optics_group(table: StarTable, optics: StarTable, column: str) -> FloatArray:
+    optics.require([GROUP, column])
+    table.require([GROUP])
+    sizes = dict(zip(optics.numbers(GROUP).tolist(), optics.numbers(column).tolist()))
+    groups = table.numbers(GROUP).tolist()
+    unknown = next((row for row, group in enumerate(groups) if group not in sizes), None)
+    if unknown is not None:
+        raise UsageError(
+            f"{table.place(unknown)}: optics group {groups[unknown]:g} is not in data_optics"
+        )
+    return np.array([sizes[group] for group in groups], dtype=np.float64)
+
+
+def particles_text(picks: Picks) -> str:
+    """Write the picks of all micrographs as one table `data_particles`.
+
+    The name does not come first, for a row that begins with "data_" would open a block.
+
+    Raises:
+        UsageError: a micrograph's name cannot be written.
+    """
+    check_star_names(list(picks))
+    names, rows = flatten_picks(picks)
+    columns: Dict[str, Union[List[str], FloatArray]] = {X: rows.x, Y: rows.y, NAME: names}
+    return VERSION + star_text({"particles": {**columns, **_pick_columns(rows, rows.has_scores)}})
+
+
+def coordinates_text(coordinates: Coordinates, with_scores: bool) -> str:
+    """Write one micrograph's picks as RELION's automatic picking does.
+
+    Args:
+        coordinates: the picks.
+        with_scores: write the column of scores; all files of a set should have the same columns.
+    """
+    positions = {X: coordinates.x, Y: coordinates.y}
+    return VERSION + star_text({"": {**positions, **_pick_columns(coordinates, with_scores)}})
+
+
+def _pick_columns(coordinates: Coordinates, with_scores: bool) -> Columns:
+    # RELION's JoinStar wants the same columns everywhere; 0 is what its own Topaz job writes
+    columns: Dict[str, FloatArray] = {}
+    if with_scores:
+        score = coordinates.score
+        columns[SCORE] = np.where(np.isnan(score), NO_SCORE, score)
+    zeros = np.zeros(len(coordinates))
+    return {**columns, "rlnClassNumber": zeros.astype(int), "rlnAnglePsi": zeros}

@@ -1,0 +1,119 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Picks in memory: the coordinates of one micrograph, and those of a set of micrographs."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Dict, List, Sequence, Tuple
+
+import numpy as np
+import numpy.typing as npt
+
+from ..errors import UsageError
+
+FloatArray = npt.NDArray[np.float64]
+
+
+@dataclass(frozen=True, eq=False)
+class Coordinates:
+    """The picks of one micrograph.
+
+    Attributes:
+        x: (n,) columns in px of the micrograph; the centre of the first pixel is 0.
+        y: (n,) rows in px of the micrograph, in the order of the file.
+        score: (n,) scores, higher is more like a particle; NaN where a pick has none.
+
+    Raises:
+        UsageError: the arrays differ in length, are not 1-D, or a position is not finite.
+    """
+
+    x: FloatArray
+    y: FloatArray
+    score: FloatArray
+
+    def __post_init__(self) -> None:
+        """Take anything like an array, and refuse what is no set of positions."""
+        for name in ("x", "y", "score"):
+            object.__setattr__(self, name, np.asarray(getattr(self, name), dtype=np.float64))
+        shapes = (self.x.shape, self.y.shape, self.score.shape)
+        if self.x.ndim != 1 or len(set(shapes)) != 1:
+            raise UsageError(
+                f"x, y and score must be one-dimensional and of one length, not of shapes {shapes}"
+            )
+        if not (np.isfinite(self.x).all() and np.isfinite(self.y).all()):
+            raise UsageError("every x and y must be a finite number of pixels")
+
+    @classmethod
+    def empty(cls) -> Coordinates:
+        """Give the picks of a micrograph on which nothing was picked."""
+        return cls.unscored(np.empty(0), np.empty(0))
+
+    @classmethod
+    def unscored(cls, x: npt.ArrayLike, y: npt.ArrayLike) -> Coordinates:
+        """Give picks at `x`, `y` (each (n,), px) without scores, such as hand picks."""
+        columns = np.asarray(x, dtype=np.float64)
+        return cls(columns, np.asarray(y, dtype=np.float64), np.full(columns.shape, np.nan))
+
+    def __len__(self) -> int:
+        """Give the number of picks."""
+        return len(self.x)
+
+    @property
+    def has_scores(self) -> bool:
+        """Whether at least one pick has a score."""
+        return bool(np.any(~np.isnan(self.score)))
+
+    def select(self, which: npt.ArrayLike) -> Coordinates:
+        """Give the picks that `which` (a mask of shape (n,) or indices) takes."""
+        chosen = np.asarray(which)
+        return Coordinates(self.x[chosen], self.y[chosen], self.score[chosen])
+
+    def scaled(self, factor: float) -> Coordinates:
+        """Give the same picks with x and y multiplied by `factor`.
+
+        Fourier cropping, by which MotionCor2, RELION and this program bin, keeps the first sample
+        at 0, so positions scale without an offset. A binning that averages blocks of f pixels
+        puts the centre of its first pixel (f - 1) / 2 px further; no offset is added for that.
+
+        Raises:
+            UsageError: `factor` is not a positive number.
+        """
+        if not (np.isfinite(factor) and factor > 0):
+            raise UsageError(f"the scale of coordinates must be a positive number, not {factor}")
+        return Coordinates(self.x * factor, self.y * factor, self.score)
+
+
+Picks = Dict[str, Coordinates]
+
+
+def group_picks(names: Sequence[str], x: FloatArray, y: FloatArray, score: FloatArray) -> Picks:
+    """Sort the rows of one table into micrographs, in the order in which these appear.
+
+    Args:
+        names: the micrograph's name for each of the n rows.
+        x: (n,) columns, px.
+        y: (n,) rows, px.
+        score: (n,) scores.
+    """
+    index: Dict[str, int] = {}
+    codes = np.array([index.setdefault(name, len(index)) for name in names], dtype=np.intp)
+    order = np.argsort(codes, kind="stable")
+    ends = np.cumsum(np.bincount(codes, minlength=len(index)))
+    rows = np.split(order, ends[:-1])
+    return {name: Coordinates(x[r], y[r], score[r]) for name, r in zip(index, rows)}
+
+
+def flatten_picks(picks: Picks) -> Tuple[List[str], Coordinates]:
+    """Give the picks of all micrographs as one table: the name for each row, and the rows."""
+    names = [name for name, coordinates in picks.items() for _ in range(len(coordinates))]
+    return names, join_coordinates(list(picks.values()))
+
+
+def join_coordinates(parts: Sequence[Coordinates]) -> Coordinates:
+    """Give the picks of all `parts`, one after the other."""
+    parts = [Coordinates.empty(), *parts]
+    return Coordinates(
+        np.concatenate([part.x for part in parts]),
+        np.concatenate([part.y for part in parts]),
+        np.concatenate([part.score for part in parts]),
+    )
