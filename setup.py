@@ -31,7 +31,7 @@ setup(
         "scipy>=1.8",
         "torch>=2.0",
         "mrcfile>=1.4.3",
-        "starfile>=0.5",
+        "starfile>=0.5.12",
         "safetensors>=0.4",
         "tqdm>=4.60",
     ],

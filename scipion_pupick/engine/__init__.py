@@ -1,1 +1,72 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
+"""The engine: particle picking on arrays and files, free of any suite.
+
+Every command of `pupick` is one of the functions named here; they are loaded when first used, so
+that importing the engine costs nothing.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from .coordinates import Coordinates, Picks, convert, read_picks, write_picks
+    from .jobs.demo import demo
+    from .jobs.evaluate import evaluate
+    from .jobs.pick import PickResult, pick
+    from .jobs.preprocess import preprocess
+    from .jobs.train import train
+    from .micrograph import Micrograph, find_micrographs
+    from .model import Model, load_model, show_model
+    from .settings import PickSettings, TrainingSettings, TrainSettings
+
+_HOMES = {
+    "Coordinates": "coordinates",
+    "Picks": "coordinates",
+    "convert": "coordinates",
+    "read_picks": "coordinates",
+    "write_picks": "coordinates",
+    "demo": "jobs.demo",
+    "evaluate": "jobs.evaluate",
+    "PickResult": "jobs.pick",
+    "PickSettings": "settings",
+    "pick": "jobs.pick",
+    "preprocess": "jobs.preprocess",
+    "TrainSettings": "settings",
+    "train": "jobs.train",
+    "Micrograph": "micrograph",
+    "find_micrographs": "micrograph",
+    "Model": "model",
+    "load_model": "model",
+    "show_model": "model",
+    "TrainingSettings": "settings",
+}
+
+__all__ = [
+    "Coordinates",
+    "Micrograph",
+    "Model",
+    "PickResult",
+    "PickSettings",
+    "Picks",
+    "TrainSettings",
+    "TrainingSettings",
+    "convert",
+    "demo",
+    "evaluate",
+    "find_micrographs",
+    "load_model",
+    "pick",
+    "preprocess",
+    "read_picks",
+    "show_model",
+    "train",
+    "write_picks",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(f"{__name__}.{_HOMES[name]}"), name)

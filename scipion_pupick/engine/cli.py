@@ -1,0 +1,412 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The command line `pupick`: arguments in, one engine function, a summary out."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import logging
+import signal
+import sys
+from dataclasses import fields
+from pathlib import Path
+from types import FrameType
+from typing import Any, List, NoReturn, Optional, Sequence
+
+import scipion_pupick
+from scipion_pupick import engine
+
+from .errors import PupickError, UsageError
+from .evaluation import Evaluation
+from .settings import NORMALISATIONS, PickSettings, TrainingSettings, TrainSettings
+
+SUCCESS, FAILURE, USAGE = 0, 1, 2
+
+log = logging.getLogger("pupick")
+
+
+def main(arguments: Optional[Sequence[str]] = None) -> int:
+    """Run `pupick`.
+
+    Args:
+        arguments: of the command line, without the program's name; None for the process's own.
+
+    Returns:
+        Exit code: 0, 1 (something failed) or 2 (it was called wrongly).
+    """
+    options = make_parser().parse_args(arguments)
+    logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
+    signal.signal(signal.SIGTERM, _interrupt)
+    try:
+        return int(options.run(options))
+    except UsageError as error:
+        log.error("pupick %s: %s", options.command, error)
+        return USAGE
+    except (PupickError, OSError) as error:
+        log.error("pupick %s: %s", options.command, error)
+        return FAILURE
+    except KeyboardInterrupt:
+        log.error("pupick %s: stopped; call it again to continue.", options.command)
+        return FAILURE
+
+
+def _interrupt(number: int, frame: Optional[FrameType]) -> NoReturn:
+    raise KeyboardInterrupt
+
+
+def make_parser() -> argparse.ArgumentParser:
+    """Describe the command line."""
+    parser = argparse.ArgumentParser(
+        prog="pupick",
+        description="Find particles in cryo-EM micrographs, having learned from a few picks.",
+    )
+    parser.add_argument("--version", action="version", version=scipion_pupick.__version__)
+    commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
+    _add_preprocess(commands)
+    _add_train(commands)
+    _add_pick(commands)
+    _add_evaluate(commands)
+    _add_convert(commands)
+    _add_model(commands)
+    _add_demo(commands)
+    return parser
+
+
+def _add_command(commands: Any, name: str, summary: str, run: Any) -> argparse.ArgumentParser:
+    parser: argparse.ArgumentParser = commands.add_parser(name, help=summary, description=summary)
+    parser.set_defaults(run=run)
+    return parser
+
+
+def _add_micrographs(parser: argparse.ArgumentParser, required: bool = True) -> None:
+    parser.add_argument(
+        "--micrographs",
+        nargs="+",
+        required=required,
+        metavar="SOURCE",
+        help="files, patterns in quotes, folders, or a RELION STAR file (MRC or TIFF images)",
+    )
+    parser.add_argument(
+        "--pixel-size",
+        type=float,
+        metavar="Å/px",
+        help="of the micrographs, Å/px; default: from the STAR file or the MRC header",
+    )
+
+
+def _add_output(parser: argparse.ArgumentParser, what: str) -> None:
+    parser.add_argument("--output", required=True, metavar="PATH", help=what)
+
+
+def _add_computer(parser: argparse.ArgumentParser) -> None:
+    group = parser.add_argument_group("computer")
+    group.add_argument(
+        "--device",
+        default="auto",
+        help="auto, cpu, cuda or cuda:N; default: %(default)s, a GPU if there is one",
+    )
+    _add_threads(group)
+
+
+def _add_threads(group: Any) -> None:
+    group.add_argument(
+        "--threads", type=int, default=0, metavar="N", help="CPU threads; default: all cores"
+    )
+
+
+def _add_normalisation(group: Any) -> None:
+    group.add_argument(
+        "--normalisation",
+        choices=NORMALISATIONS,
+        default=NORMALISATIONS[0],
+        help="Gaussian mixture for each micrograph, one mixture for the set, or mean and "
+        "deviation; default: %(default)s",
+    )
+
+
+def _find(options: argparse.Namespace) -> List[engine.Micrograph]:
+    return engine.find_micrographs(options.micrographs, options.pixel_size)
+
+
+def _report_failures(failures: int, total: int) -> int:
+    if failures:
+        log.error("%d of %d micrographs failed; the reasons stand above.", failures, total)
+        return FAILURE
+    return SUCCESS
+
+
+def _add_preprocess(commands: Any) -> None:
+    parser = _add_command(
+        commands, "preprocess", "Write micrographs downsampled and normalised.", _preprocess
+    )
+    _add_micrographs(parser)
+    parser.add_argument(
+        "--diameter", type=float, required=True, metavar="Å", help="of the particle, Å"
+    )
+    parser.add_argument(
+        "--diameter-px",
+        type=float,
+        default=24.0,
+        metavar="PX",
+        help="width of the particle in the written images, px; default: %(default)g",
+    )
+    _add_normalisation(parser)
+    _add_threads(parser)
+    _add_output(parser, "folder to write to")
+
+
+def _preprocess(options: argparse.Namespace) -> int:
+    micrographs = _find(options)
+    result = engine.preprocess(
+        micrographs,
+        options.diameter,
+        options.output,
+        options.diameter_px,
+        options.normalisation,
+        options.threads,
+    )
+    print(f"{len(result.written)} micrographs written to {options.output}")
+    return _report_failures(len(result.failures), len(micrographs))
+
+
+def _add_train(commands: Any) -> None:
+    parser = _add_command(commands, "train", "Train a model on micrographs and picks.", _train)
+    _add_micrographs(parser)
+    parser.add_argument(
+        "--picks",
+        nargs="+",
+        required=True,
+        metavar="FILE",
+        help="hand picks: STAR, Topaz table, .box, .cbox or CSV files, or a folder of them",
+    )
+    parser.add_argument(
+        "--diameter", type=float, required=True, metavar="Å", help="of the particle, Å"
+    )
+    parser.add_argument(
+        "--particles-per-micrograph",
+        type=float,
+        metavar="N",
+        help="about how many a micrograph holds, picked or not; default: estimated",
+    )
+    _add_output(parser, "folder for the model, its log and checkpoint; a stopped run continues")
+    parser.add_argument(
+        "--overwrite", action="store_true", help="forget another training in the same folder"
+    )
+    parser.add_argument(
+        "--negatives", nargs="+", metavar="FILE", help="places that hold no particle, as --picks"
+    )
+    parser.add_argument("--start", metavar="MODEL", help="model to start from; default: none")
+    _add_advanced_training(parser.add_argument_group("advanced"))
+    _add_computer(parser)
+
+
+def _add_advanced_training(group: Any) -> None:
+    _add_normalisation(group)
+    known = TrainingSettings()
+    for name, kind, unit, text in (
+        ("network", str, "NAME", "conv3 (the paper's), resnet8 or resnet16"),
+        ("objective", str, "NAME", "pn, upu, nnpu, ge-kl or ge-binomial"),
+        ("slack", float, "λ", "weight of the expectation; default: 10 for ge-kl, else 1"),
+        ("autoencoder", float, "γ", "weight of the reconstruction; default: by number of labels"),
+        ("training_radius", float, "PX", "positive round a pick, px where the diameter is 24 px"),
+        ("epochs", int, "N", "most epochs"),
+        ("steps", int, "N", "batches an epoch"),
+        ("learning_rate", float, "RATE", "at its highest"),
+        ("seed", int, "N", "of every random choice"),
+    ):
+        default = getattr(known, name)
+        shown = "" if default is None else f"; default: {default}"
+        group.add_argument(
+            f"--{name.replace('_', '-')}",
+            type=kind,
+            default=default,
+            metavar=unit,
+            help=text + shown,
+        )
+    group.add_argument(
+        "--held-out",
+        type=float,
+        default=TrainSettings(1.0).held_out,
+        metavar="SHARE",
+        help="of the labels, to choose the best epoch by; default: %(default)g (none below 50)",
+    )
+
+
+def _train(options: argparse.Namespace) -> int:
+    names = {column.name for column in fields(TrainingSettings)}
+    training = TrainingSettings(**{k: v for k, v in vars(options).items() if k in names})
+    settings = TrainSettings(
+        diameter=options.diameter,
+        particles_per_micrograph=options.particles_per_micrograph,
+        normalisation=options.normalisation,
+        held_out=options.held_out,
+        training=training,
+    )
+    micrographs = _find(options)
+    model = engine.train(
+        micrographs,
+        engine.read_picks(options.picks),
+        options.output,
+        settings,
+        negatives=engine.read_picks(options.negatives) if options.negatives else None,
+        start=options.start,
+        overwrite=options.overwrite,
+        device=options.device,
+        threads=options.threads,
+    )
+    print(f"Model written to {Path(options.output) / 'model.safetensors'}")
+    return _report_failures(len(model.training["failed_micrographs"]), len(micrographs))
+
+
+def _add_pick(commands: Any) -> None:
+    parser = _add_command(commands, "pick", "Pick particles with a trained model.", _pick)
+    _add_micrographs(parser)
+    parser.add_argument("--model", required=True, metavar="FILE", help="written by pupick train")
+    _add_output(parser, "folder for picks.star, a STAR file a micrograph, and all scores")
+    for name, unit, text in (
+        ("threshold", "SCORE", "log-odds from which on a peak is picked; default: the model's"),
+        ("edge", "Å", "drop picks nearer to the edge, Å; default: half the diameter"),
+        ("separation", "Å", "least distance of two picks, Å; default: half the diameter"),
+        ("diameter", "Å", "of the particle, Å; default: the model's"),
+    ):
+        parser.add_argument(f"--{name}", type=float, metavar=unit, help=text)
+    _add_computer(parser)
+
+
+def _pick(options: argparse.Namespace) -> int:
+    names = {column.name for column in fields(PickSettings)}
+    settings = PickSettings(**{k: v for k, v in vars(options).items() if k in names})
+    micrographs = _find(options)
+    result = engine.pick(
+        micrographs, options.model, options.output, settings, options.device, options.threads
+    )
+    print(result.summary())
+    return _report_failures(len(result.failures), len(micrographs))
+
+
+def _add_evaluate(commands: Any) -> None:
+    parser = _add_command(
+        commands, "evaluate", "Compare picks with reference particles.", _evaluate
+    )
+    parser.add_argument("--picks", nargs="+", required=True, metavar="FILE", help="scored picks")
+    parser.add_argument(
+        "--reference", nargs="+", required=True, metavar="FILE", help="particles that are there"
+    )
+    parser.add_argument(
+        "--tolerance",
+        type=float,
+        required=True,
+        metavar="PX",
+        help="largest distance of a pick from its particle, px of the micrograph; 0.4 diameters "
+        "are usual",
+    )
+    parser.add_argument(
+        "--border",
+        type=float,
+        default=0.0,
+        metavar="PX",
+        help="leave out what is nearer to the edge, px; needs --micrographs; default: %(default)g",
+    )
+    _add_micrographs(parser, required=False)
+    parser.add_argument("--table", metavar="FILE", help="write precision and recall by threshold")
+    parser.add_argument("--plot", metavar="FILE", help="draw the curve (.png, .svg, .pdf)")
+
+
+def _evaluate(options: argparse.Namespace) -> int:
+    evaluation = engine.evaluate(
+        engine.read_picks(options.picks),
+        engine.read_picks(options.reference),
+        options.tolerance,
+        options.border,
+        _find(options) if options.micrographs else None,
+        options.table,
+        options.plot,
+    )
+    print(_describe(evaluation))
+    return SUCCESS
+
+
+def _describe(evaluation: Evaluation) -> str:
+    curve = evaluation.curve
+    return (
+        f"average precision {curve.average_precision:.3f}; best F1 {curve.best_f1:.3f} at score "
+        f"{curve.best_threshold:.2f}; precision at 90 % recall "
+        f"{curve.precision_at(0.9):.3f}; mean distance of the hits "
+        f"{evaluation.localisation_error:.2f} px"
+    )
+
+
+def _add_convert(commands: Any) -> None:
+    parser = _add_command(commands, "convert", "Convert picks between formats.", _convert)
+    parser.add_argument("sources", nargs="+", metavar="SOURCE", help="files, patterns or folders")
+    _add_output(parser, "file to write, or folder with --per-micrograph")
+    formats = "star, topaz, box, cbox or csv"
+    parser.add_argument("--to", metavar="FORMAT", help=f"{formats}; default: by the file's name")
+    parser.add_argument(
+        "--from",
+        dest="from_",
+        default="auto",
+        metavar="FORMAT",
+        help=f"{formats}; default: %(default)s, by the file's content",
+    )
+    parser.add_argument(
+        "--box-size", type=float, metavar="PX", help="side of the boxes in px, for box and cbox"
+    )
+    parser.add_argument("--per-micrograph", action="store_true", help="write one file a micrograph")
+    parser.add_argument(
+        "--scale",
+        type=float,
+        default=1.0,
+        metavar="FACTOR",
+        help="multiply coordinates, as from binned to unbinned micrographs; default: %(default)g",
+    )
+
+
+def _convert(options: argparse.Namespace) -> int:
+    picks = engine.convert(
+        options.sources,
+        options.output,
+        options.to,
+        options.from_,
+        options.box_size,
+        options.per_micrograph,
+        options.scale,
+    )
+    count = sum(len(coordinates) for coordinates in picks.values())
+    print(f"{count} picks in {len(picks)} micrographs written to {options.output}")
+    return SUCCESS
+
+
+def _add_model(commands: Any) -> None:
+    parser = _add_command(commands, "model", "Look at a model file.", _model)
+    actions = parser.add_subparsers(dest="action", metavar="ACTION", required=True)
+    show = actions.add_parser("show", help="print what a model file says of itself, as JSON")
+    show.add_argument("file", metavar="FILE")
+
+
+def _model(options: argparse.Namespace) -> int:
+    print(json.dumps(engine.show_model(options.file), indent=2))
+    return SUCCESS
+
+
+def _add_demo(commands: Any) -> None:
+    parser = _add_command(
+        commands, "demo", "Train on real micrographs, pick others, say how good it is.", _demo
+    )
+    parser.add_argument(
+        "--examples",
+        default="examples/empiar10017",
+        metavar="FOLDER",
+        help="example micrographs and picks; default: %(default)s",
+    )
+    parser.add_argument("--output", default="demo", metavar="FOLDER", help="default: %(default)s")
+    _add_computer(parser)
+
+
+def _demo(options: argparse.Namespace) -> int:
+    result = engine.demo(options.examples, options.output, options.device, options.threads)
+    print(result.picked.summary())
+    print(_describe(result.evaluation))
+    print(f"Coordinates: {Path(options.output) / 'pick' / 'picks.star'}")
+    print(f"Picture of the picks: {result.picture}")
+    return SUCCESS

@@ -1,0 +1,87 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Which processor to compute on, and with how many threads."""
+
+from __future__ import annotations
+
+import logging
+import os
+import re
+from pathlib import Path
+
+import torch
+
+from .errors import UsageError
+
+log = logging.getLogger(__name__)
+
+CPU_INFO = Path("/proc/cpuinfo")
+
+
+def choose_device(name: str = "auto") -> torch.device:
+    """Turn 'auto', 'cpu', 'cuda' or 'cuda:N' into a device that is there; 'auto' says its choice.
+
+    Raises:
+        UsageError: another name, or a GPU that is not there.
+    """
+    if not re.fullmatch(r"auto|cpu|cuda(:\d+)?", name):
+        raise UsageError(f"There is no device {name!r}: choose auto, cpu, cuda or cuda:N.")
+    if name == "cpu":
+        return torch.device("cpu")
+    if name == "auto":
+        chosen = torch.device("cuda:0" if torch.cuda.is_available() else "cpu")
+        log.info("Computing on %s.", describe_device(chosen))
+        return chosen
+    chosen = torch.device(name)
+    count = torch.cuda.device_count() if torch.cuda.is_available() else 0
+    if (chosen.index or 0) >= count:
+        raise UsageError(
+            f"Device {name!r} was asked for, but PyTorch {torch.__version__} sees {count} GPUs: "
+            "use --device cpu, or install a PyTorch build that fits the GPU's driver."
+        )
+    return chosen
+
+
+def describe_device(device: torch.device) -> str:
+    """Name a device for people."""
+    if device.type == "cuda":
+        return f"{device} ({torch.cuda.get_device_name(device)})"
+    return f"the CPU ({torch.get_num_threads()} threads)"
+
+
+def set_threads(threads: int) -> int:
+    """Set the number of threads that PyTorch uses; 0 means all cores this process may use.
+
+    Returns:
+        The number set.
+
+    Raises:
+        UsageError: a negative number.
+    """
+    if threads < 0:
+        raise UsageError(f"{threads} threads were asked for: give 1 or more, or 0 for all cores.")
+    chosen = threads or usable_cores()
+    torch.set_num_threads(chosen)
+    return chosen
+
+
+def usable_cores() -> int:
+    """Number of cores that this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+def fast_dtype(device: torch.device) -> torch.dtype:
+    """Give bfloat16 where the hardware multiplies it quickly, else float32."""
+    if device.type == "cuda":
+        quick = torch.cuda.is_bf16_supported()
+    else:
+        quick = bool({"amx_bf16", "avx512_bf16"} & _cpu_flags())
+    return torch.bfloat16 if quick else torch.float32
+
+
+def _cpu_flags() -> set[str]:
+    if not CPU_INFO.exists():
+        return set()
+    found = re.search(r"^flags\s*:(.*)$", CPU_INFO.read_text(encoding="utf-8"), re.MULTILINE)
+    return set(found.group(1).split()) if found else set()

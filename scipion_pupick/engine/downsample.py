@@ -1,0 +1,148 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""From the micrograph's scale to the working scale, where every particle has the same diameter."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Optional, Tuple
+
+import numpy as np
+from scipy import fft
+
+from .errors import MicrographError, UsageError
+
+Shape = Tuple[int, int]
+
+ROWS_PER_BLOCK = 256
+LEAST_DIAMETER_PX = 6.0
+WORKING_DIAMETER_PX = 24.0
+
+
+@dataclass(frozen=True)
+class WorkingScale:
+    """The scale at which networks see particles.
+
+    Attributes:
+        diameter: particle diameter, Å.
+        diameter_px: the same diameter in px of the working image.
+    """
+
+    diameter: float
+    diameter_px: float = WORKING_DIAMETER_PX
+
+    def __post_init__(self) -> None:
+        if not (np.isfinite(self.diameter) and self.diameter > 0):
+            raise UsageError(
+                f"The particle diameter is {self.diameter:g} Å: give a positive number of Å "
+                "(--diameter)."
+            )
+
+    @property
+    def pixel_size(self) -> float:
+        """Pixel size of working images, Å/px."""
+        return self.diameter / self.diameter_px
+
+    def shape(self, shape: Shape, pixel_size: float) -> Shape:
+        """Shape (ny, nx) of the working image of a micrograph.
+
+        Args:
+            shape: (ny, nx) of the micrograph, px.
+            pixel_size: of the micrograph, Å/px.
+
+        Raises:
+            MicrographError: the particle is larger than the micrograph, or too few pixels wide.
+        """
+        diameter_px = self.diameter / pixel_size
+        if diameter_px > min(shape):
+            raise MicrographError(
+                f"a particle of {self.diameter:g} Å is {diameter_px:.0f} px wide at "
+                f"{pixel_size:g} Å/px, larger than the image of {shape[1]} x {shape[0]} px: "
+                "check the diameter (Å) and the pixel size (Å/px)"
+            )
+        if diameter_px < LEAST_DIAMETER_PX:
+            raise MicrographError(
+                f"a particle of {self.diameter:g} Å is only {diameter_px:.1f} px wide at "
+                f"{pixel_size:g} Å/px, too small to be seen (at least {LEAST_DIAMETER_PX:g} px): "
+                "check the diameter (Å) and the pixel size (Å/px)"
+            )
+        factor = pixel_size / self.pixel_size
+        return max(1, round(shape[0] * factor)), max(1, round(shape[1] * factor))
+
+
+def to_original(xy: np.ndarray, shape: Shape, working_shape: Shape) -> np.ndarray:
+    """Map points (n, 2) of (x, y) from px of the working image to px of the micrograph.
+
+    Fourier cropping keeps the centre of the first pixel where it is, so the map has no offset.
+    """
+    return xy * _factors(shape, working_shape)
+
+
+def to_working(xy: np.ndarray, shape: Shape, working_shape: Shape) -> np.ndarray:
+    """Map points (n, 2) of (x, y) from px of the micrograph to px of the working image."""
+    return xy / _factors(shape, working_shape)
+
+
+def _factors(shape: Shape, working_shape: Shape) -> np.ndarray:
+    return np.array([shape[1] / working_shape[1], shape[0] / working_shape[0]])
+
+
+def downsample(image: np.ndarray, working_shape: Shape, threads: Optional[int] = 1) -> np.ndarray:
+    """Resample an image to another shape in Fourier space, keeping grey values.
+
+    Frequencies below both Nyquist limits are kept exactly and all others dropped, so the result
+    is the band-limited image sampled on the coarser grid (or, where the shape grows, on a finer
+    one). Rows are transformed first and only the columns that survive are transformed further.
+
+    Args:
+        image: (ny, nx), any real dtype; a memory map is read once, block by block.
+        working_shape: (my, mx) of the result, px.
+        threads: for the transforms.
+
+    Returns:
+        (my, mx) float32.
+
+    Raises:
+        MicrographError: the image holds NaN or infinite values.
+    """
+    spectrum = _column_spectra(image, working_shape[1], threads)
+    rows = _crop_rows(
+        fft.fft(spectrum, axis=0, overwrite_x=True, workers=threads), working_shape[0]
+    )
+    rows *= (working_shape[0] * working_shape[1]) / (image.shape[0] * image.shape[1])
+    columns = fft.ifft(rows, axis=0, overwrite_x=True, workers=threads)
+    result = fft.irfft(columns, n=working_shape[1], axis=1, workers=threads)
+    return np.ascontiguousarray(result, dtype=np.float32)
+
+
+def _kept(size: int, working_size: int) -> int:
+    """Number of non-negative frequencies strictly below both Nyquist limits."""
+    return (min(size, working_size) + 1) // 2
+
+
+def _column_spectra(image: np.ndarray, working_width: int, threads: Optional[int]) -> np.ndarray:
+    """Row transforms of the image, kept columns only: (ny, working_width // 2 + 1) complex64."""
+    height, width = image.shape
+    kept = _kept(width, working_width)
+    spectrum = np.zeros((height, working_width // 2 + 1), np.complex64)
+    for start in range(0, height, ROWS_PER_BLOCK):
+        block = np.asarray(image[start : start + ROWS_PER_BLOCK], dtype=np.float32)
+        if not np.isfinite(block).all():
+            count = int(np.count_nonzero(~np.isfinite(image)))
+            raise MicrographError(
+                f"{count} of {image.size} pixels are NaN or infinite: "
+                "repair or leave out this micrograph"
+            )
+        spectrum[start : start + ROWS_PER_BLOCK, :kept] = fft.rfft(block, axis=1, workers=threads)[
+            :, :kept
+        ]
+    return spectrum
+
+
+def _crop_rows(spectrum: np.ndarray, working_height: int) -> np.ndarray:
+    """Keep the row frequencies of the smaller grid: (working_height, columns) complex64."""
+    kept = _kept(spectrum.shape[0], working_height)
+    cropped = np.zeros((working_height, spectrum.shape[1]), np.complex64)
+    cropped[:kept] = spectrum[:kept]
+    if kept > 1:
+        cropped[1 - kept :] = spectrum[1 - kept :]
+    return cropped

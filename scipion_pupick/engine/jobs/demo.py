@@ -1,0 +1,105 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Show the whole way on real micrographs: train on a few picks, pick others, say how good."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Tuple
+
+from ..coordinates import Picks, read_picks
+from ..errors import UsageError
+from ..evaluation import Evaluation
+from ..files import PathLike
+from ..matching import by_micrograph
+from ..micrograph import Micrograph, find_micrographs, match_names, read_image, require_pixel_size
+from ..picture import draw_picks
+from ..settings import TrainSettings
+from .evaluate import evaluate
+from .pick import PickResult, pick
+from .train import train
+
+log = logging.getLogger(__name__)
+
+DIAMETER = 180.0
+PARTICLES_PER_MICROGRAPH = 600.0
+TOLERANCE_PX = 10.8
+BORDER_PX = 32.0
+
+
+@dataclass(frozen=True)
+class DemoResult:
+    """What the demonstration has shown.
+
+    Attributes:
+        picked: the picks on micrographs that were not trained on.
+        evaluation: of these against an expert's.
+        picture: file of the picks over a micrograph.
+    """
+
+    picked: PickResult
+    evaluation: Evaluation
+    picture: Path
+
+
+def demo(
+    examples: PathLike, output: PathLike, device: str = "auto", threads: int = 0
+) -> DemoResult:
+    """Train on a hundred picks of the example micrographs, pick the others and compare.
+
+    Args:
+        examples: folder with `micrographs/`, `picks_100.star` and `reference.star`.
+        output: folder, made where needed.
+        device: see `device.choose_device`.
+        threads: see `device.set_threads`.
+
+    Raises:
+        UsageError: the examples are not there.
+    """
+    folder, target = Path(examples), Path(output)
+    if not (folder / "picks_100.star").is_file():
+        raise UsageError(
+            f"{folder} does not hold the example micrographs: run in a clone of the project, or "
+            "give their folder (--examples)."
+        )
+    micrographs = find_micrographs([str(folder / "micrographs")])
+    picks, reference = (read_picks(folder / f"{name}.star") for name in ("picks_100", "reference"))
+    trained_on, unseen = _split(micrographs, picks, reference)
+    settings = TrainSettings(DIAMETER, PARTICLES_PER_MICROGRAPH)
+    train(trained_on, picks, target / "train", settings, device=device, threads=threads)
+    model = target / "train" / "model.safetensors"
+    picked = pick(unseen, model, target / "pick", device=device, threads=threads)
+    evaluation = evaluate(
+        picked.picks,
+        reference,
+        TOLERANCE_PX,
+        BORDER_PX,
+        unseen,
+        target / "precision_recall.tsv",
+        target / "precision_recall.png",
+    )
+    picture = target / "picks.png"
+    _draw(unseen[0], picked, reference, picture)
+    return DemoResult(picked, evaluation, picture)
+
+
+def _split(
+    micrographs: list[Micrograph], picks: Picks, reference: Picks
+) -> Tuple[list[Micrograph], list[Micrograph]]:
+    matched = match_names([*picks, *reference], micrographs)
+    trained_on = [m for m in micrographs if m in [matched[name] for name in picks]]
+    unseen = [m for m in micrographs if m in [matched[name] for name in reference]]
+    return trained_on, unseen
+
+
+def _draw(micrograph: Micrograph, picked: PickResult, reference: Picks, path: Path) -> None:
+    known = by_micrograph(reference, [micrograph], "reference particles")
+    draw_picks(
+        read_image(micrograph.path),
+        picked.picks[micrograph.name],
+        DIAMETER / require_pixel_size(micrograph),
+        path,
+        known[micrograph.name],
+        f"{micrograph.path.name}: pupick's picks (circles) and an expert's (crosses)",
+    )

@@ -1,0 +1,98 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Write micrographs downsampled and normalised, to look at them or to use them elsewhere."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Dict, List, Optional, Sequence
+
+from ..coordinates.names import file_of_micrograph
+from ..device import set_threads
+from ..downsample import WORKING_DIAMETER_PX, WorkingScale
+from ..errors import MicrographError, UsageError
+from ..files import PathLike
+from ..micrograph import Micrograph, write_image
+from ..normalise import Mixture, fit_mixture, histogram
+from ..prepare import WorkingImage, normalise_working_image, read_working_image
+from ..progress import track
+from ..stream import prepared_ahead
+from ..training_data import pixel_method
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class PreprocessResult:
+    """What was written.
+
+    Attributes:
+        written: files, in the order of the micrographs.
+        failures: reason by micrograph name.
+    """
+
+    written: List[Path]
+    failures: Dict[str, str]
+
+
+def preprocess(
+    micrographs: Sequence[Micrograph],
+    diameter: float,
+    output: PathLike,
+    diameter_px: float = WORKING_DIAMETER_PX,
+    normalisation: str = "micrograph",
+    threads: int = 0,
+) -> PreprocessResult:
+    """Downsample and normalise micrographs, and write them as MRC files (float32).
+
+    Args:
+        micrographs: to read; they stream through, twice for a joint normalisation.
+        diameter: of the particle, Å.
+        output: folder; the files lie in it in the folders of their micrographs' names.
+        diameter_px: width of the particle in the files, px.
+        normalisation: see `jobs.train.TrainSettings`.
+        threads: see `device.set_threads`.
+
+    Returns:
+        The files, and the micrographs that could not be used.
+
+    Raises:
+        UsageError: the diameter or the normalisation makes no sense, or no micrograph was given.
+        OSError: a file cannot be written.
+    """
+    if not micrographs:
+        raise UsageError("There is no micrograph to preprocess.")
+    scale = WorkingScale(diameter, diameter_px)
+    method = pixel_method(normalisation)
+    set_threads(threads)
+    mixture = _shared_mixture(micrographs, scale) if normalisation == "joint" else None
+    written: List[Path] = []
+    failures: Dict[str, str] = {}
+
+    def prepare(micrograph: Micrograph) -> WorkingImage:
+        return normalise_working_image(read_working_image(micrograph, scale), method, mixture)
+
+    stream = prepared_ahead(prepare, micrographs)
+    for micrograph, image in track(stream, len(micrographs), "micrographs"):
+        if isinstance(image, MicrographError):
+            log.warning("%s", image)
+            failures[micrograph.name] = str(image)
+            continue
+        path = file_of_micrograph(micrograph.name, Path(output), ".mrc")
+        write_image(path, image.image, scale.pixel_size)
+        written.append(path)
+    return PreprocessResult(written, failures)
+
+
+def _shared_mixture(micrographs: Sequence[Micrograph], scale: WorkingScale) -> Optional[Mixture]:
+    """Fit one mixture to all micrographs that can be read."""
+    stream = prepared_ahead(
+        lambda micrograph: histogram(read_working_image(micrograph, scale).image), micrographs
+    )
+    histograms = [
+        result
+        for _, result in track(stream, len(micrographs), "micrographs read")
+        if not isinstance(result, MicrographError)
+    ]
+    return fit_mixture(histograms)[0] if histograms else None

@@ -1,0 +1,366 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Train a model on micrographs and a few picks."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import logging
+import math
+from dataclasses import asdict, astuple, dataclass, fields, replace
+from pathlib import Path
+from typing import Any, Callable, Dict, List, Optional, Sequence, Tuple
+
+import numpy as np
+import torch
+
+from ..checkpoint import load_progress, save_progress
+from ..coordinates import Picks
+from ..device import choose_device, describe_device, set_threads
+from ..downsample import WorkingScale
+from ..errors import UsageError
+from ..files import PathLike, write_text
+from ..matching import by_micrograph
+from ..micrograph import Micrograph
+from ..model import Model, load_model, save_model
+from ..normalise import Mixture
+from ..regions import positive_fraction
+from ..sampling import TrainingImage
+from ..scoring import Scorer, make_scorer
+from ..settings import TrainingSettings, TrainSettings
+from ..training import Epoch, Progress, fit, network_of, pick_image
+from ..training_data import hold_out, pixel_method, read_data
+
+log = logging.getLogger(__name__)
+
+CROWDING = 0.1
+FIRST_EPOCHS = 3
+SURE_SHARE = 0.8
+
+
+def train(
+    micrographs: Sequence[Micrograph],
+    picks: Picks,
+    output: PathLike,
+    settings: TrainSettings,
+    negatives: Optional[Picks] = None,
+    start: Optional[PathLike] = None,
+    overwrite: bool = False,
+    device: str = "auto",
+    threads: int = 0,
+) -> Model:
+    """Train a model, and write it with its log.
+
+    In the output folder come to lie `model.safetensors`, `training.tsv` (a row for each epoch,
+    written while it runs), `train.json` and `checkpoint.safetensors`. Called again with the same
+    arguments, a training that was stopped continues, and one that is finished is not repeated.
+
+    Args:
+        micrographs: with and without picks.
+        picks: labelled particles by micrograph name, px of the micrographs; scores are ignored.
+        output: folder, made where needed.
+        settings: how to train.
+        negatives: places labelled as no particle, in the same form.
+        start: path of a model to start from, instead of random weights.
+        overwrite: forget a training of other data or settings that the folder holds.
+        device: see `device.choose_device`.
+        threads: see `device.set_threads`.
+
+    Returns:
+        The model, as written.
+
+    Raises:
+        UsageError: the picks fit no micrograph, or something else that was given makes no sense.
+        PupickError: no labelled micrograph can be used, or training failed.
+        OSError: a result cannot be written.
+    """
+    set_threads(threads)
+    chosen = choose_device(device)
+    labelled = _not_empty(by_micrograph(picks, micrographs, "picks"))
+    excluded = _not_empty(by_micrograph(negatives or {}, micrographs, "negatives"))
+    if not labelled:
+        raise UsageError(_no_label_text(picks, micrographs))
+    first = None if start is None else load_model(start)
+    if first is not None:
+        settings = _continue_from(first, settings)
+    used = _choose(micrographs, labelled, settings)
+    images, mixture, failures = read_data(
+        used,
+        labelled,
+        excluded,
+        WorkingScale(settings.diameter, settings.training.diameter_px),
+        settings.normalisation,
+        settings.training.training_radius,
+    )
+    training, held_out = hold_out(images, settings.held_out, settings.training.seed)
+    data = TrainingData(training, held_out, mixture, failures)
+    fingerprint = _fingerprint(used, labelled, excluded, settings, first)
+    run = _Run(Path(output), settings, data, fingerprint, chosen, first)
+    if overwrite:
+        run.checkpoint.unlink(missing_ok=True)
+    return run.finish()
+
+
+def _not_empty(picks: Picks) -> Picks:
+    return {name: coordinates for name, coordinates in picks.items() if len(coordinates)}
+
+
+def _no_label_text(picks: Picks, micrographs: Sequence[Micrograph]) -> str:
+    if not any(len(coordinates) for coordinates in picks.values()):
+        return "The picks hold no particle: pick at least one, better 10 to 100, by hand (--picks)."
+    return (
+        f"The picks are of other micrographs (such as {next(iter(picks))}) than those given "
+        f"(such as {micrographs[0].name}): check --picks and --micrographs."
+    )
+
+
+def _choose(
+    micrographs: Sequence[Micrograph], labelled: Picks, settings: TrainSettings
+) -> List[Micrograph]:
+    """All labelled micrographs, and unlabelled ones up to the most that are used."""
+    others = [m for m in micrographs if m.name not in labelled]
+    room = max(0, settings.most_micrographs - len(labelled))
+    if len(others) > room:
+        log.info("%d of %d unlabelled micrographs are used.", room, len(others))
+        random = np.random.default_rng([settings.training.seed, 0])
+        others = [others[i] for i in sorted(random.permutation(len(others))[:room])]
+    chosen = {m.name for m in others} | set(labelled)
+    return [m for m in micrographs if m.name in chosen]
+
+
+def _continue_from(model: Model, settings: TrainSettings) -> TrainSettings:
+    """Take over from a model what its weights are bound to."""
+    training = replace(
+        settings.training, network=model.network_name, diameter_px=model.scale.diameter_px
+    )
+    return replace(settings, training=training)
+
+
+def _fingerprint(
+    micrographs: Sequence[Micrograph],
+    labelled: Picks,
+    excluded: Picks,
+    settings: TrainSettings,
+    start: Optional[Model],
+) -> str:
+    """Digest of all that the trained weights depend on."""
+    parts: List[Any] = [asdict(settings), None if start is None else start.digest]
+    parts += [[m.name, m.pixel_size, *_file_status(m.path)] for m in micrographs]
+    for picks in (labelled, excluded):
+        parts += [[name, c.x.tolist(), c.y.tolist()] for name, c in picks.items()]
+    return hashlib.sha256(json.dumps(parts).encode()).hexdigest()
+
+
+def _file_status(path: Path) -> List[int]:
+    if not path.exists():
+        return []
+    status = path.stat()
+    return [status.st_size, status.st_mtime_ns]
+
+
+@dataclass(frozen=True)
+class TrainingData:
+    """Prepared micrographs.
+
+    Attributes:
+        images: to train on.
+        held_out: labelled ones that only choose the best epoch.
+        mixture: of a joint normalisation.
+        failures: reason by name of the micrographs that could not be used.
+    """
+
+    images: Tuple[TrainingImage, ...]
+    held_out: Tuple[TrainingImage, ...]
+    mixture: Optional[Mixture]
+    failures: Dict[str, str]
+
+    @property
+    def labels(self) -> int:
+        """Labelled particles trained on."""
+        return sum(len(image.positive) for image in self.images)
+
+
+@dataclass(frozen=True)
+class _Run:
+    """One training, from prepared data to the files in its folder."""
+
+    output: Path
+    settings: TrainSettings
+    data: TrainingData
+    fingerprint: str
+    device: torch.device
+    start: Optional[Model]
+
+    @property
+    def checkpoint(self) -> Path:
+        return self.output / "checkpoint.safetensors"
+
+    def finish(self) -> Model:
+        """Train, or go on with it, and write the model."""
+        particles = self.settings.particles_per_micrograph or self._estimate_particles()
+        log.info(
+            "Training on %d labels in %d micrographs (and %d labels held out), with about %.0f "
+            "particles a micrograph, on %s.",
+            self.data.labels,
+            len(self.data.images),
+            sum(len(image.positive) for image in self.data.held_out),
+            particles,
+            describe_device(self.device),
+        )
+        progress = self._fit(self.settings.training, particles, self.checkpoint, self._write_log)
+        model = self._model(progress, particles)
+        save_model(model, self.output / "model.safetensors")
+        write_text(self.output / "train.json", json.dumps(model.training, indent=2) + "\n")
+        return model
+
+    def _fit(
+        self,
+        training: TrainingSettings,
+        particles: float,
+        checkpoint: Path,
+        after_epoch: Callable[[Progress], None],
+    ) -> Progress:
+        """Train from where the checkpoint is, writing it after each epoch."""
+
+        def save(progress: Progress) -> None:
+            save_progress(progress, self.fingerprint, checkpoint)
+            after_epoch(progress)
+
+        return fit(
+            self.data.images,
+            self.data.held_out,
+            self._pi(particles, training),
+            training,
+            self.device,
+            None if self.start is None else self.start.network,
+            load_progress(checkpoint, self.fingerprint),
+            save,
+        )
+
+    def _pi(self, particles: float, training: TrainingSettings) -> float:
+        images = self.data.images
+        return positive_fraction(
+            particles,
+            [(image.image.shape[0], image.image.shape[1]) for image in images],
+            [len(image.positive) for image in images],
+            training.training_radius,
+            training.diameter_px / 2,
+        )
+
+    def _estimate_particles(self) -> float:
+        """Train for a few epochs on a guess, and count the peaks that score as labels do."""
+        training = self.settings.training
+        areas = [image.image.size for image in self.data.images]
+        disc = math.pi * (training.diameter_px / 2) ** 2
+        most_labels = max(len(image.positive) for image in self.data.images)
+        guess = max(most_labels, CROWDING * float(np.mean(areas)) / disc)
+        log.info("Estimating how many particles a micrograph holds, starting from %.0f.", guess)
+        short = replace(training, epochs=FIRST_EPOCHS)
+        progress = self._fit(short, guess, self.output / "estimate.safetensors", _log_epoch)
+        scorer = make_scorer(network_of(progress, short), self.device)
+        number = count_particles(
+            scorer, self.data.held_out or self.data.images, self.data.images, training.diameter_px
+        )
+        return max(number, most_labels, 1.0)
+
+    def _write_log(self, progress: Progress) -> None:
+        write_log(progress.history, self.output / "training.tsv")
+        _log_epoch(progress)
+
+    def _model(self, progress: Progress, particles: float) -> Model:
+        settings, training = self.settings, self.settings.training
+        network = network_of(progress, training)
+        best = progress.history[progress.best_epoch - 1]
+        images = [*self.data.images, *self.data.held_out]
+        scorer = make_scorer(network, self.device)
+        return Model(
+            network=network,
+            network_name=training.network,
+            scale=WorkingScale(settings.diameter, training.diameter_px),
+            threshold=expected_count_threshold(scorer, images, particles, training.diameter_px),
+            normalisation=pixel_method(settings.normalisation),
+            mixture=self.data.mixture,
+            training={
+                "labels": self.data.labels,
+                "held_out_labels": sum(len(image.positive) for image in self.data.held_out),
+                "micrographs": len(self.data.images),
+                "held_out_micrographs": len(self.data.held_out),
+                "failed_micrographs": self.data.failures,
+                "particles_per_micrograph": round(particles, 1),
+                "particles_estimated": settings.particles_per_micrograph is None,
+                "pi": best.pi,
+                "best_epoch": progress.best_epoch,
+                "epochs": len(progress.history),
+                "held_out_average_precision": (
+                    None if math.isnan(best.held_out_ap) else best.held_out_ap
+                ),
+                "settings": asdict(training),
+            },
+        )
+
+
+def count_particles(
+    scorer: Scorer,
+    labelled: Sequence[TrainingImage],
+    images: Sequence[TrainingImage],
+    diameter_px: float,
+) -> float:
+    """Estimate the particles in an image from the scores of the labelled ones.
+
+    The score that 80 % of the labelled particles reach is taken, and the peaks that reach it are
+    counted and divided by 0.8. Counting peaks, not pixels, keeps the many pixels of the background
+    from swamping the estimate where classes overlap.
+
+    Args:
+        scorer: of a network trained for a while.
+        labelled: images with labels.
+        images: to count in.
+        diameter_px: of the particle, px of the working image.
+    """
+    of_labels = [_scores_of_labels(scorer, image, diameter_px) for image in labelled]
+    sure = np.quantile(np.concatenate(of_labels), 1 - SURE_SHARE)
+    counts = [
+        np.count_nonzero(pick_image(scorer, image.image, diameter_px / 2).score >= sure)
+        for image in images
+    ]
+    return float(np.mean(counts)) / SURE_SHARE
+
+
+def _scores_of_labels(scorer: Scorer, image: TrainingImage, diameter_px: float) -> np.ndarray:
+    """Score (n,) of the highest peak within a quarter of the diameter of each label, or -inf."""
+    peaks = pick_image(scorer, image.image, diameter_px / 2)
+    distance = np.linalg.norm(peaks.xy[None] - image.positive[:, None], axis=-1)
+    near = distance <= diameter_px / 4
+    return np.where(near, peaks.score, -np.inf).max(axis=1, initial=-np.inf)
+
+
+def expected_count_threshold(
+    scorer: Scorer, images: Sequence[TrainingImage], particles: float, diameter_px: float
+) -> float:
+    """Score that as many peaks reach as particles are expected, on average over the images."""
+    scores = np.concatenate(
+        [pick_image(scorer, image.image, diameter_px / 2).score for image in images]
+    )
+    wanted = round(particles * len(images))
+    return float(np.sort(scores)[::-1][min(wanted, len(scores)) - 1])
+
+
+def write_log(history: Sequence[Epoch], path: PathLike) -> None:
+    """Write the training log as a table (TSV), a row for each epoch."""
+    names = [column.name for column in fields(Epoch)]
+    rows = [[f"{value:.6g}" for value in astuple(epoch)] for epoch in history]
+    write_text(path, "".join("\t".join(row) + "\n" for row in [names, *rows]))
+
+
+def _log_epoch(progress: Progress) -> None:
+    epoch = progress.history[-1]
+    log.info(
+        "epoch %d: loss %.4f (labelled %.4f, unlabelled %.4f, reconstruction %.4g), held-out "
+        "average precision %.3f",
+        epoch.epoch,
+        epoch.loss,
+        epoch.classification,
+        epoch.penalty,
+        epoch.reconstruction,
+        epoch.held_out_ap,
+    )

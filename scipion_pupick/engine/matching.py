@@ -1,0 +1,43 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Picks under the names of the micrographs they belong to."""
+
+from __future__ import annotations
+
+import logging
+from typing import Sequence
+
+from .coordinates import Coordinates, Picks
+from .coordinates.table import join_coordinates
+from .micrograph import Micrograph, match_names
+
+log = logging.getLogger(__name__)
+
+
+def by_micrograph(picks: Picks, micrographs: Sequence[Micrograph], what: str) -> Picks:
+    """Key picks by the names of the micrographs; report those of other micrographs.
+
+    Args:
+        picks: under the names of some file.
+        micrographs: they may belong to.
+        what: the picks are, for the report.
+
+    Returns:
+        Picks by `Micrograph.name`, for those micrographs that the picks name.
+
+    Raises:
+        UsageError: a name fits two micrographs equally well.
+    """
+    matched = match_names(picks, micrographs)
+    unknown = [name for name in picks if name not in matched]
+    if unknown:
+        log.warning(
+            "The %s hold %d micrographs that were not given, such as %s: these are left out.",
+            what,
+            len(unknown),
+            unknown[0],
+        )
+    found: Picks = {}
+    for name, micrograph in matched.items():
+        known = found.get(micrograph.name, Coordinates.empty())
+        found[micrograph.name] = join_coordinates([known, picks[name]])
+    return found

@@ -1,0 +1,89 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""One micrograph from its file to a normalised working image."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Optional
+
+import numpy as np
+
+from .downsample import Shape, WorkingScale, downsample
+from .errors import MicrographError
+from .micrograph import Micrograph, read_image, require_pixel_size
+from .normalise import Mixture, normalise
+
+MOST_DEVIATIONS = 10.0
+
+
+@dataclass(frozen=True)
+class WorkingImage:
+    """A micrograph at the working scale.
+
+    Attributes:
+        micrograph: where it comes from.
+        image: (h, w) float32.
+        shape: (ny, nx) of the micrograph, px.
+        pixel_size: of the micrograph, Å/px.
+    """
+
+    micrograph: Micrograph
+    image: np.ndarray
+    shape: Shape
+    pixel_size: float
+
+
+def read_working_image(
+    micrograph: Micrograph, scale: WorkingScale, threads: int = 1
+) -> WorkingImage:
+    """Read a micrograph and downsample it, grey values kept.
+
+    Raises:
+        MicrographError: it cannot be used; says why.
+    """
+    pixel_size = require_pixel_size(micrograph)
+    image = read_image(micrograph.path)
+    shape = (image.shape[0], image.shape[1])
+    try:
+        working = downsample(image, scale.shape(shape, pixel_size), threads)
+    except MicrographError as error:
+        raise MicrographError(f"{micrograph.path}: {error}") from error
+    return WorkingImage(micrograph, working, shape, pixel_size)
+
+
+def normalise_working_image(
+    working: WorkingImage, method: str, mixture: Optional[Mixture] = None
+) -> WorkingImage:
+    """Normalise grey values, and limit those far from the background's to 10 deviations.
+
+    Raises:
+        MicrographError: the image is constant.
+    """
+    try:
+        image = normalise(working.image, method, mixture)
+    except MicrographError as error:
+        raise MicrographError(f"{working.micrograph.path}: {error}") from error
+    image = np.clip(image, -MOST_DEVIATIONS, MOST_DEVIATIONS)
+    return WorkingImage(working.micrograph, image, working.shape, working.pixel_size)
+
+
+def prepare(
+    micrograph: Micrograph,
+    scale: WorkingScale,
+    method: str = "gmm",
+    mixture: Optional[Mixture] = None,
+    threads: int = 1,
+) -> WorkingImage:
+    """Read, downsample and normalise a micrograph.
+
+    Args:
+        micrograph: to read.
+        scale: working scale.
+        method: of `normalise.normalise`.
+        mixture: shared over a set, or None to fit one to this micrograph.
+        threads: for the transforms.
+
+    Raises:
+        MicrographError: it cannot be used; the text names the file and says why.
+    """
+    return normalise_working_image(read_working_image(micrograph, scale, threads), method, mixture)

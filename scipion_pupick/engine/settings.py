@@ -1,0 +1,135 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What a user or a wrapper may set, with its defaults; everything else is derived."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Optional
+
+from .downsample import WORKING_DIAMETER_PX
+from .errors import UsageError
+
+NORMALISATIONS = ("micrograph", "joint", "affine")
+
+
+@dataclass(frozen=True)
+class Augmentation:
+    """How much patches and tiles vary.
+
+    Attributes:
+        scale: largest relative change of size, up or down.
+        gain: largest relative change of contrast, up or down.
+        offset: largest change of mean grey, in standard deviations of the background.
+    """
+
+    scale: float = 0.1
+    gain: float = 0.2
+    offset: float = 0.2
+
+
+@dataclass(frozen=True)
+class TrainingSettings:
+    """How to train.
+
+    Attributes:
+        network: name in `networks.NETWORKS`.
+        objective: name in `objectives.OBJECTIVES`.
+        slack: weight λ of the expectation penalty; None for the objective's own default.
+        autoencoder: weight γ of the reconstruction error; None for 10/N up to 250 labels, else 0.
+        diameter_px: particle diameter, px of the working image.
+        training_radius: pixels this near to a label are positive, px of the working image.
+        epochs: most epochs; the learning rate falls to zero over these.
+        steps: batches an epoch.
+        mosaics: mosaics of labelled patches in a batch.
+        tiles: tiles of unlabelled micrograph in a batch.
+        unlabeled_scores: scores drawn from the tiles for one step of the objective.
+        learning_rate: at its highest.
+        weight_decay: of AdamW.
+        averaging: decay of the exponential moving average of the weights.
+        patience: epochs without a better held-out average precision before training stops.
+        seed: of every random choice.
+        augmentation: random changes of patches and tiles.
+    """
+
+    network: str = "resnet8"
+    objective: str = "ge-binomial"
+    slack: Optional[float] = None
+    autoencoder: Optional[float] = None
+    diameter_px: float = WORKING_DIAMETER_PX
+    training_radius: float = WORKING_DIAMETER_PX / 8
+    epochs: int = 12
+    steps: int = 50
+    mosaics: int = 8
+    tiles: int = 8
+    unlabeled_scores: int = 1024
+    learning_rate: float = 2e-3
+    weight_decay: float = 1e-2
+    averaging: float = 0.99
+    patience: int = 5
+    seed: int = 0
+    augmentation: Augmentation = Augmentation()
+
+    def __post_init__(self) -> None:
+        for name in ("training_radius", "epochs", "steps", "mosaics", "tiles", "learning_rate"):
+            if not getattr(self, name) > 0:
+                raise UsageError(f"{name} is {getattr(self, name)}: it must be positive.")
+
+
+@dataclass(frozen=True)
+class TrainSettings:
+    """How to train, as a user sees it.
+
+    Attributes:
+        diameter: of the particle, Å.
+        particles_per_micrograph: about how many a micrograph holds; None to estimate it.
+        normalisation: 'micrograph' (a Gaussian mixture for each), 'joint' (one mixture for the
+            set and a scale for each) or 'affine'.
+        held_out: share of the labelled micrographs that only choose the best epoch.
+        most_micrographs: unlabelled micrographs are left out (at random) beyond this number.
+        training: of the network.
+    """
+
+    diameter: float
+    particles_per_micrograph: Optional[float] = None
+    normalisation: str = "micrograph"
+    held_out: float = 0.2
+    most_micrographs: int = 200
+    training: TrainingSettings = field(default_factory=TrainingSettings)
+
+    def __post_init__(self) -> None:
+        if self.normalisation not in NORMALISATIONS:
+            raise UsageError(
+                f"There is no normalisation {self.normalisation!r}: choose one of "
+                f"{', '.join(NORMALISATIONS)}."
+            )
+        if not 0 <= self.held_out < 1:
+            raise UsageError(f"held_out is {self.held_out:g}: give a share from 0 to below 1.")
+        number = self.particles_per_micrograph
+        if number is not None and not number > 0:
+            raise UsageError(
+                f"{number:g} particles per micrograph were given: give a positive number, or none "
+                "to have it estimated (--particles-per-micrograph)."
+            )
+
+
+@dataclass(frozen=True)
+class PickSettings:
+    """How to pick.
+
+    Attributes:
+        threshold: log-odds from which on a peak is picked; None for the model's own.
+        edge: picks nearer to the micrograph's edge are dropped, Å; None for half the diameter.
+        separation: least distance between two picks, Å; None for half the diameter.
+        diameter: particle diameter, Å; None for the model's.
+    """
+
+    threshold: Optional[float] = None
+    edge: Optional[float] = None
+    separation: Optional[float] = None
+    diameter: Optional[float] = None
+
+    def __post_init__(self) -> None:
+        for name in ("edge", "separation"):
+            value = getattr(self, name)
+            if value is not None and not value >= 0:
+                raise UsageError(f"{name} is {value:g} Å: it must not be negative.")

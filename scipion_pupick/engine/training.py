@@ -1,0 +1,351 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Training a network on labelled working images, epoch by epoch, so that it can be continued."""
+
+from __future__ import annotations
+
+import copy
+import math
+from dataclasses import dataclass
+from typing import Callable, Dict, List, Optional, Sequence, Tuple
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from .device import fast_dtype
+from .errors import PupickError, UsageError
+from .evaluation import average_precision, match
+from .networks import RECONSTRUCTED, STRIDE, Decoder, Network, make_network
+from .objectives import OBJECTIVES, autoencoder_weight, reconstruction_error
+from .peaks import Peaks, find_peaks
+from .sampling import Batch, Geometry, TrainingImage, sample_batch
+from .scoring import make_scorer, to_channels_last
+from .settings import TrainingSettings
+
+State = Dict[str, Tensor]
+
+LEAST_HELD_OUT = 10
+TOLERANCE = 0.4
+
+
+@dataclass(frozen=True)
+class Epoch:
+    """One row of the training log.
+
+    Attributes:
+        epoch: counted from 1.
+        loss: mean of the whole objective.
+        classification: its part on labelled regions.
+        penalty: its part on unlabelled regions.
+        reconstruction: error of the autoencoder, squared grey values a patch.
+        pi: fraction of positive regions assumed among the unlabelled.
+        regions: regions scored.
+        held_out_ap: average precision on the held-out labels; NaN without any.
+    """
+
+    epoch: int
+    loss: float
+    classification: float
+    penalty: float
+    reconstruction: float
+    pi: float
+    regions: int
+    held_out_ap: float
+
+
+@dataclass(frozen=True)
+class Progress:
+    """All that training needs to go on after an epoch.
+
+    Attributes:
+        weights: network and decoder in training.
+        average: moving average of the weights.
+        best: the average after the best epoch.
+        optimizer: the optimiser's tensors.
+        history: the epochs done.
+        best_epoch: counted from 1.
+    """
+
+    weights: State
+    average: State
+    best: State
+    optimizer: State
+    history: Tuple[Epoch, ...]
+    best_epoch: int
+
+
+def fit(
+    images: Sequence[TrainingImage],
+    held_out: Sequence[TrainingImage],
+    pi: float,
+    settings: TrainingSettings,
+    device: torch.device,
+    start: Optional[Network] = None,
+    progress: Optional[Progress] = None,
+    after_epoch: Callable[[Progress], None] = lambda progress: None,
+) -> Progress:
+    """Train until the last epoch, or until the held-out score has stopped rising.
+
+    Every random choice follows from the seed and the epoch's number, so training that continues
+    from any epoch's progress ends with the same weights as training that was never stopped.
+
+    Args:
+        images: to train on; together they hold at least one label.
+        held_out: to choose the best epoch by; with fewer than 10 labels the last epoch is taken.
+        pi: fraction of positive regions among the unlabelled.
+        settings: how to train.
+        device: to compute on.
+        start: trained network to start from, instead of random weights.
+        progress: of the same training, to continue from.
+        after_epoch: called with the progress after each epoch.
+
+    Returns:
+        The progress after the last epoch.
+
+    Raises:
+        UsageError: no network or objective of that name.
+        PupickError: the objective stopped being finite.
+    """
+    if settings.objective not in OBJECTIVES:
+        raise UsageError(
+            f"There is no objective {settings.objective!r}: choose one of {', '.join(OBJECTIVES)}."
+        )
+    trainer = _Trainer(images, pi, settings, device, start)
+    if progress is not None:
+        trainer.load(progress)
+    while not trainer.finished():
+        trainer.run_epoch(held_out)
+        after_epoch(trainer.progress())
+    return trainer.progress()
+
+
+def network_of(progress: Progress, settings: TrainingSettings) -> Network:
+    """Make the network of the best epoch, in evaluation mode."""
+    network = make_network(settings.network)
+    network.load_state_dict(_part(progress.best, "network"))
+    return network.eval()
+
+
+def pick_image(
+    scorer: Callable[[np.ndarray], np.ndarray], image: np.ndarray, radius: float
+) -> Peaks:
+    """Score a working image (h, w) and find its peaks, none within `radius`; all in working px."""
+    peaks = find_peaks(scorer(image[None])[0], radius / STRIDE)
+    return Peaks(peaks.xy * STRIDE, peaks.score)
+
+
+class _Model(nn.Module):
+    """The network and, while it helps training, the decoder."""
+
+    def __init__(self, network: Network) -> None:
+        super().__init__()
+        self.network = network
+        self.decoder = Decoder(network.latent)
+
+
+class _Trainer:
+    def __init__(
+        self,
+        images: Sequence[TrainingImage],
+        pi: float,
+        settings: TrainingSettings,
+        device: torch.device,
+        start: Optional[Network],
+    ) -> None:
+        torch.manual_seed(settings.seed)
+        network = _fresh_network(settings, pi) if start is None else copy.deepcopy(start)
+        self.model = _Model(network).to(device)
+        to_channels_last(self.model)
+        self.average = copy.deepcopy(self.model.state_dict())
+        self.best = copy.deepcopy(self.average)
+        self.best_epoch = 0
+        self.history: List[Epoch] = []
+        self.optimizer = torch.optim.AdamW(
+            self.model.parameters(), settings.learning_rate, weight_decay=settings.weight_decay
+        )
+        labels = sum(len(image.positive) for image in images)
+        self.gamma = (
+            autoencoder_weight(labels) if settings.autoencoder is None else settings.autoencoder
+        )
+        self.geometry = Geometry(network.field)
+        self.images, self.pi, self.settings, self.device = images, pi, settings, device
+
+    def finished(self) -> bool:
+        """Whether all epochs are done, or the last ones brought nothing."""
+        done = len(self.history)
+        return done >= self.settings.epochs or done - self.best_epoch >= self.settings.patience
+
+    def run_epoch(self, held_out: Sequence[TrainingImage]) -> None:
+        """Train for one epoch, score the held-out labels and keep the best average."""
+        number = len(self.history) + 1
+        random = np.random.default_rng([self.settings.seed, number])
+        self.model.train()
+        steps = [self._step(number, i, random) for i in range(self.settings.steps)]
+        ap = self._held_out_ap(held_out)
+        loss, labelled, penalty, error = np.mean([step[:4] for step in steps], axis=0).tolist()
+        regions = sum(step[4] for step in steps)
+        self.history.append(Epoch(number, loss, labelled, penalty, error, self.pi, regions, ap))
+        best_ap = self.history[self.best_epoch - 1].held_out_ap if self.best_epoch else -1.0
+        if math.isnan(ap) or ap > best_ap:
+            self.best_epoch = number
+            self.best = copy.deepcopy(self.average)
+
+    def _step(
+        self, epoch: int, step: int, random: np.random.Generator
+    ) -> Tuple[float, float, float, float, int]:
+        settings = self.settings
+        batch = sample_batch(
+            self.images,
+            self.geometry,
+            settings.mosaics,
+            settings.tiles,
+            settings.training_radius,
+            settings.augmentation,
+            random,
+        )
+        done = (epoch - 1) * settings.steps + step
+        for group in self.optimizer.param_groups:
+            group["lr"] = settings.learning_rate * one_cycle(
+                done / (settings.epochs * settings.steps)
+            )
+        loss, values, regions = self._loss(batch, random)
+        if not torch.isfinite(loss):
+            raise PupickError(
+                f"Training failed in epoch {epoch}: the objective is {loss.item()}. "
+                "Lower the learning rate, or choose another objective."
+            )
+        self.optimizer.zero_grad()
+        loss.backward()
+        self.optimizer.step()
+        self._update_average(done)
+        return (loss.item(), *values, regions)
+
+    def _loss(
+        self, batch: Batch, random: np.random.Generator
+    ) -> Tuple[Tensor, Tuple[float, float, float], int]:
+        """The objective, its parts (labelled, unlabelled, reconstruction), and regions scored."""
+        tiles = batch.tiles.to(self.device, memory_format=torch.channels_last)
+        dtype = fast_dtype(self.device)
+        network = self.model.network
+        with torch.autocast(self.device.type, dtype, enabled=dtype != torch.float32):
+            features = network.features(tiles)
+        scores = network.classifier(features.float())[:, 0]
+        cells = self.geometry.cells
+        first, second = batch.positive_mosaics, batch.positive_mosaics + batch.negative_mosaics
+        labelled = scores[:second, cells, cells]
+        unlabeled = scores[second:][batch.unlabeled.to(self.device)]
+        drawn = random.permutation(len(unlabeled))[: self.settings.unlabeled_scores]
+        value = OBJECTIVES[self.settings.objective](
+            labelled[:first].flatten(),
+            unlabeled[torch.from_numpy(drawn).to(self.device)],
+            self.pi,
+            self.settings.slack,
+            labelled[first:].flatten() if second > first else None,
+        )
+        error = self._reconstruction(tiles, features)
+        parts = (value.classification.item(), value.penalty.item(), error.item())
+        return value.total + self.gamma * error, parts, labelled.numel() + len(drawn)
+
+    def _reconstruction(self, tiles: Tensor, features: Tensor) -> Tensor:
+        """Autoencoder error over the patches of every tile."""
+        if self.gamma == 0:
+            return tiles.new_zeros(())
+        geometry = self.geometry
+        latent = features[:, :, geometry.cells, geometry.cells].float()
+        latent = latent.permute(0, 2, 3, 1).reshape(-1, latent.shape[1], 1, 1)
+        first = (geometry.field - RECONSTRUCTED) // 2
+        patches = tiles[:, 0].unfold(1, geometry.patch, geometry.patch)
+        patches = patches.unfold(2, geometry.patch, geometry.patch)
+        shown = slice(first, first + RECONSTRUCTED)
+        targets = patches[..., shown, shown].reshape(-1, 1, RECONSTRUCTED, RECONSTRUCTED)
+        return reconstruction_error(targets, self.model.decoder(latent))
+
+    def _update_average(self, done: int) -> None:
+        decay = min(self.settings.averaging, (1 + done) / (10 + done))
+        for name, value in self.model.state_dict().items():
+            if value.is_floating_point():
+                self.average[name].lerp_(value, 1 - decay)
+            else:
+                self.average[name].copy_(value)
+
+    def _held_out_ap(self, held_out: Sequence[TrainingImage]) -> float:
+        labels = sum(len(image.positive) for image in held_out)
+        if labels < LEAST_HELD_OUT:
+            return math.nan
+        network = make_network(self.settings.network)
+        network.load_state_dict(_part(self.average, "network"))
+        return held_out_ap(network.eval(), held_out, self.settings.diameter_px, self.device)
+
+    def progress(self) -> Progress:
+        """What has been reached."""
+        return Progress(
+            weights=self.model.state_dict(),
+            average=self.average,
+            best=self.best,
+            optimizer=_flatten(self.optimizer.state_dict()["state"]),
+            history=tuple(self.history),
+            best_epoch=self.best_epoch,
+        )
+
+    def load(self, progress: Progress) -> None:
+        """Go on from what had been reached."""
+        self.model.load_state_dict(progress.weights)
+        self.average = copy.deepcopy(progress.average)
+        self.best = copy.deepcopy(progress.best)
+        state = self.optimizer.state_dict()
+        state["state"] = _unflatten(progress.optimizer)
+        self.optimizer.load_state_dict(state)
+        self.history = list(progress.history)
+        self.best_epoch = progress.best_epoch
+
+
+def held_out_ap(
+    network: Network,
+    images: Sequence[TrainingImage],
+    diameter_px: float,
+    device: torch.device,
+) -> float:
+    """Average precision of a network's peaks over the labels of images.
+
+    Peaks that match no label count as wrong, also where labels are incomplete, so values compare
+    networks but understate each.
+    """
+    scorer = make_scorer(network, device)
+    hits, scores = [], []
+    for image in images:
+        peaks = pick_image(scorer, image.image, diameter_px / 2)
+        hits.append(match(peaks.xy, image.positive, TOLERANCE * diameter_px, peaks.score))
+        scores.append(peaks.score)
+    labels = sum(len(image.positive) for image in images)
+    return average_precision(np.concatenate(hits), np.concatenate(scores), labels)
+
+
+def one_cycle(fraction: float, warm_up: float = 0.1) -> float:
+    """Learning rate, as a share of its highest: a linear rise, then half a cosine down to zero."""
+    if fraction < warm_up:
+        return (fraction + 1e-3) / (warm_up + 1e-3)
+    return 0.5 * (1 + math.cos(math.pi * (fraction - warm_up) / (1 - warm_up)))
+
+
+def _fresh_network(settings: TrainingSettings, pi: float) -> Network:
+    """Random weights, with scores that start at the log-odds of π instead of at even odds."""
+    network = make_network(settings.network)
+    nn.init.constant_(network.classifier.bias, math.log(pi / (1 - pi)))
+    return network
+
+
+def _part(state: State, name: str) -> State:
+    prefix = f"{name}."
+    return {key[len(prefix) :]: value for key, value in state.items() if key.startswith(prefix)}
+
+
+def _flatten(state: Dict[int, State]) -> State:
+    return {f"{i}.{name}": value for i, row in state.items() for name, value in row.items()}
+
+
+def _unflatten(state: State) -> Dict[int, State]:
+    rows: Dict[int, State] = {}
+    for key, value in state.items():
+        i, name = key.split(".", 1)
+        rows.setdefault(int(i), {})[name] = value
+    return rows

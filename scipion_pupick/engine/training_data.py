@@ -1,0 +1,149 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Micrographs and picks, read and prepared for training."""
+
+from __future__ import annotations
+
+import logging
+from typing import Dict, List, Optional, Sequence, Tuple
+
+import numpy as np
+
+from .coordinates import Coordinates, Picks
+from .downsample import WorkingScale, to_working
+from .errors import MicrographError, PupickError
+from .micrograph import Micrograph
+from .normalise import Mixture, fit_mixture, histogram
+from .prepare import WorkingImage, normalise_working_image, read_working_image
+from .progress import track
+from .regions import label_map
+from .sampling import TrainingImage
+from .stream import prepared_ahead
+
+log = logging.getLogger(__name__)
+
+LEAST_HELD_OUT = 10
+
+
+def read_data(
+    micrographs: Sequence[Micrograph],
+    labelled: Picks,
+    excluded: Picks,
+    scale: WorkingScale,
+    normalisation: str,
+    training_radius: float,
+) -> Tuple[List[TrainingImage], Optional[Mixture], Dict[str, str]]:
+    """Read micrographs with their labels.
+
+    Args:
+        micrographs: to read.
+        labelled: particles by micrograph name, px of the micrographs.
+        excluded: places that are no particle, in the same form.
+        scale: working scale.
+        normalisation: in `settings.NORMALISATIONS`.
+        training_radius: see `regions.label_map`.
+
+    Returns:
+        The images in order, without those that failed; the shared mixture of a joint
+        normalisation; and the reason, by micrograph name, of each failure.
+
+    Raises:
+        PupickError: no labelled particle is left.
+    """
+    working: List[WorkingImage] = []
+    failures: Dict[str, str] = {}
+    stream = prepared_ahead(lambda micrograph: read_working_image(micrograph, scale), micrographs)
+    for micrograph, image in track(stream, len(micrographs), "micrographs read"):
+        if isinstance(image, WorkingImage):
+            working.append(image)
+        else:
+            log.warning("%s", image)
+            failures[micrograph.name] = str(image)
+    normalised, mixture = _normalise(working, normalisation, failures)
+    images = [
+        _label(image, labelled, excluded, training_radius, scale.diameter_px / 2)
+        for image in normalised
+    ]
+    if not any(len(image.positive) for image in images):
+        raise PupickError(
+            "No labelled particle is left to train on: "
+            + "; ".join([*failures.values()][:3] or ["all picks lie outside their micrographs"])
+        )
+    return images, mixture, failures
+
+
+def hold_out(
+    images: Sequence[TrainingImage], share: float, seed: int
+) -> Tuple[Tuple[TrainingImage, ...], Tuple[TrainingImage, ...]]:
+    """Split labelled images at random until the held-out ones have a share of the labels.
+
+    With a share of less than 10 labels, or a single labelled image, none is held out.
+
+    Returns:
+        Images to train on (unlabelled ones are all among them), and held-out images.
+    """
+    wanted = share * sum(len(image.positive) for image in images)
+    order = [i for i, image in enumerate(images) if len(image.positive)]
+    np.random.default_rng([seed, 0]).shuffle(order)
+    chosen: List[int] = []
+    if wanted >= LEAST_HELD_OUT:
+        while (
+            sum(len(images[i].positive) for i in chosen) < wanted and len(chosen) < len(order) - 1
+        ):
+            chosen.append(order[len(chosen)])
+    training = tuple(image for i, image in enumerate(images) if i not in chosen)
+    return training, tuple(images[i] for i in chosen)
+
+
+def _normalise(
+    working: Sequence[WorkingImage], method: str, failures: Dict[str, str]
+) -> Tuple[List[WorkingImage], Optional[Mixture]]:
+    mixture = None
+    if method == "joint" and working:
+        mixture, _ = fit_mixture([histogram(image.image) for image in working])
+    normalised = []
+    for image in working:
+        try:
+            normalised.append(normalise_working_image(image, pixel_method(method), mixture))
+        except MicrographError as error:
+            log.warning("%s", error)
+            failures[image.micrograph.name] = str(error)
+    return normalised, mixture
+
+
+def pixel_method(method: str) -> str:
+    """Give the method of `normalise.normalise` that a normalisation of a set uses."""
+    return "affine" if method == "affine" else "gmm"
+
+
+def _label(
+    working: WorkingImage,
+    labelled: Picks,
+    excluded: Picks,
+    training_radius: float,
+    particle_radius: float,
+) -> TrainingImage:
+    name = working.micrograph.name
+    positive = _working_xy(labelled.get(name), working)
+    negative = _working_xy(excluded.get(name), working)
+    shape = (working.image.shape[0], working.image.shape[1])
+    labels = label_map(shape, positive, training_radius, particle_radius)
+    return TrainingImage(working.image, labels, positive, negative)
+
+
+def _working_xy(coordinates: Optional[Coordinates], working: WorkingImage) -> np.ndarray:
+    """Points (n, 2) in px of the working image; those outside the micrograph are left out."""
+    if coordinates is None:
+        return np.empty((0, 2))
+    xy = np.column_stack([coordinates.x, coordinates.y])
+    height, width = working.shape
+    inside = ((xy > -0.5) & (xy < [width - 0.5, height - 0.5])).all(axis=1)
+    if not inside.all():
+        log.warning(
+            "%s: %d of %d picks lie outside the image of %d x %d px and are left out.",
+            working.micrograph.name,
+            np.count_nonzero(~inside),
+            len(xy),
+            width,
+            height,
+        )
+    return to_working(xy[inside], working.shape, working.image.shape)
