@@ -127,6 +127,16 @@ def test_bad_files_are_named_with_the_reason(tmp_path, case):
     assert reason in str(caught.value)
 
 
+@pytest.mark.parametrize("field_type", [2, 7])
+def test_a_width_that_is_no_number(tmp_path, field_type):
+    content = bytearray(tiff_bytes())
+    assert struct.unpack_from("<HH", content, 10) == (256, LONG)
+    struct.pack_into("<HHI", content, 10, 256, field_type, 4)
+    path = save(tmp_path / "a.tif", content)
+    with pytest.raises(MicrographError, match=r"a\.tif"):
+        image_shape(path)
+
+
 def test_truncation_is_noticed_from_the_tables_alone(tmp_path):
     tifffile.imwrite(tmp_path / "a.tif", np.ones((64, 64), "f4"), rowsperstrip=8)
     os.truncate(tmp_path / "a.tif", 9000)
