@@ -45,9 +45,10 @@ class KeptPeaks:
 def save_peaks(peaks: KeptPeaks, path: PathLike) -> None:
     """Write the peaks of one micrograph."""
     tensors = {
-        "x": peaks.coordinates.x,
-        "y": peaks.coordinates.y,
-        "score": peaks.coordinates.score,
+        # safetensors writes the memory behind an array, whatever its strides
+        "x": np.ascontiguousarray(peaks.coordinates.x),
+        "y": np.ascontiguousarray(peaks.coordinates.y),
+        "score": np.ascontiguousarray(peaks.coordinates.score),
         "shape": np.array(peaks.shape, np.int64),
         "pixel_size": np.array(peaks.pixel_size, np.float64),
     }
