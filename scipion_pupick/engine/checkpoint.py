@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Optional
 
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
+from safetensors.torch import save
 
 from .errors import UsageError
 from .files import PathLike, atomic_write
@@ -37,7 +37,7 @@ def save_progress(progress: Progress, fingerprint: str, path: PathLike) -> None:
         "history": [asdict(epoch) for epoch in progress.history],
     }
     with atomic_write(path) as temporary:
-        save_file(tensors, temporary, {"progress": json.dumps(summary)})
+        temporary.write_bytes(save(tensors, {"progress": json.dumps(summary)}))
 
 
 def load_progress(path: PathLike, fingerprint: str) -> Optional[Progress]:

@@ -9,6 +9,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Iterator, Union
 
+from .errors import UsageError
+
 PathLike = Union[str, "os.PathLike[str]"]
 
 
@@ -35,8 +37,25 @@ def atomic_write(path: PathLike) -> Iterator[Path]:
         os.umask(umask)
         temporary.chmod(0o666 & ~umask)
         os.replace(temporary, target)
+    except OSError as error:
+        if error.filename in (None, name):
+            error.filename = str(target)
+        raise
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def make_folder(path: PathLike) -> None:
+    """Make a folder for results, unless it is there.
+
+    Raises:
+        UsageError: a file is in its place.
+        OSError: it cannot be made.
+    """
+    try:
+        Path(path).mkdir(parents=True, exist_ok=True)
+    except (FileExistsError, NotADirectoryError) as error:
+        raise UsageError(f"{path}: a file is in the place of this folder: give another.") from error
 
 
 def write_text(path: PathLike, text: str) -> None:

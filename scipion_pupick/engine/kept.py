@@ -9,7 +9,7 @@ from typing import Optional
 
 import numpy as np
 from safetensors import SafetensorError, safe_open
-from safetensors.numpy import save_file
+from safetensors.numpy import save
 
 from .coordinates import Coordinates
 from .downsample import Shape
@@ -53,7 +53,7 @@ def save_peaks(peaks: KeptPeaks, path: PathLike) -> None:
         "pixel_size": np.array(peaks.pixel_size, np.float64),
     }
     with atomic_write(path) as temporary:
-        save_file(tensors, temporary, {"fingerprint": peaks.fingerprint})
+        temporary.write_bytes(save(tensors, {"fingerprint": peaks.fingerprint}))
 
 
 def load_peaks(path: PathLike) -> Optional[KeptPeaks]:

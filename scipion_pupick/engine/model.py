@@ -13,12 +13,12 @@ from typing import Any, Dict, Optional
 import numpy as np
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
+from safetensors.torch import save
 
 import scipion_pupick
 
 from .downsample import WorkingScale
-from .errors import PupickError, UsageError
+from .errors import UsageError
 from .files import PathLike, atomic_write
 from .networks import NETWORKS, STRIDE, Network, make_network
 from .normalise import Mixture
@@ -81,7 +81,7 @@ def save_model(model: Model, path: PathLike) -> None:
     }
     tensors = {name: value.contiguous() for name, value in model.network.state_dict().items()}
     with atomic_write(path) as temporary:
-        save_file(tensors, temporary, {KEY: json.dumps(metadata)})
+        temporary.write_bytes(save(tensors, {KEY: json.dumps(metadata)}))
 
 
 def versions() -> Dict[str, str]:
@@ -146,7 +146,7 @@ def show_model(path: PathLike) -> Dict[str, Any]:
             f"{path} has model format {metadata.get('format')!r}; this version of pupick "
             f"({scipion_pupick.__version__}) reads format {FORMAT}."
         )
-    if metadata.get("network") not in NETWORKS:
+    if metadata.get("network") not in [*NETWORKS]:
         raise UsageError(
             f"{path} holds a network {metadata.get('network')!r} that this version of pupick "
             f"({scipion_pupick.__version__}) does not know."
@@ -167,10 +167,11 @@ def _parse(text: str, path: PathLike) -> Dict[str, Any]:
 def _refuse_pickle(path: PathLike) -> None:
     try:
         with Path(path).open("rb") as file:
-            start = file.read(4)
+            start = file.read(9)
     except OSError as error:
         raise UsageError(f"{path}: the model cannot be read: {error.strerror}.") from error
-    if start.startswith(PICKLES):
+    # A safetensors file opens with a number of any bytes, and then a brace.
+    if start.startswith(PICKLES) and start[8:] != b"{":
         raise UsageError(
             f"{path} is a pickled PyTorch file (.sav, .pt, .pth): loading one runs whatever code "
             "it holds, so pupick does not. Give a .safetensors model that `pupick train` wrote."
@@ -192,5 +193,5 @@ def _load_weights(network: Network, path: PathLike) -> None:
                 f"{tuple(expected[name].shape)} {expected[name].dtype}."
             )
         if not torch.isfinite(tensor).all():
-            raise PupickError(f"{path}: weights {name!r} hold NaN or infinite values.")
+            raise UsageError(f"{path}: weights {name!r} hold NaN or infinite values.")
     network.load_state_dict(tensors)

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field
 from typing import Optional
 
@@ -10,6 +11,7 @@ from .downsample import WORKING_DIAMETER_PX
 from .errors import UsageError
 
 NORMALISATIONS = ("micrograph", "joint", "affine")
+MOST_SEEDS = 2**63
 
 
 @dataclass(frozen=True)
@@ -73,6 +75,8 @@ class TrainingSettings:
         for name in ("training_radius", "epochs", "steps", "mosaics", "tiles", "learning_rate"):
             if not getattr(self, name) > 0:
                 raise UsageError(f"{name} is {getattr(self, name)}: it must be positive.")
+        if not 0 <= self.seed < MOST_SEEDS:
+            raise UsageError(f"The seed is {self.seed}: give a number from 0 to {MOST_SEEDS - 1}.")
 
 
 @dataclass(frozen=True)
@@ -133,3 +137,5 @@ class PickSettings:
             value = getattr(self, name)
             if value is not None and not value >= 0:
                 raise UsageError(f"{name} is {value:g} Å: it must not be negative.")
+        if self.threshold is not None and math.isnan(self.threshold):
+            raise UsageError("The threshold is NaN: give a score (--threshold).")

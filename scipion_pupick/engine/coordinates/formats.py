@@ -12,7 +12,7 @@ from typing import Callable, Dict, Iterator, List, Mapping, Optional, Sequence, 
 from ..errors import UsageError
 from ..files import PathLike, write_text
 from .boxes import box_text, cbox_text, read_box, read_cbox
-from .names import file_of_micrograph, micrograph_of_file
+from .names import files_of_micrographs, micrograph_of_file
 from .parsing import read_text
 from .relion import CoordinateFiles, coordinates_text, particles_text, read_relion
 from .table import Coordinates, Picks, join_coordinates
@@ -286,14 +286,7 @@ def write_picks_folder(
         raise UsageError(f"the suffix of files may not have a /: {suffix!r}")
     with_scores = any(coordinates.has_scores for coordinates in picks.values())
     ending = suffix + EXTENSIONS[format][0]
-    files = {name: file_of_micrograph(name, Path(folder), ending) for name in picks}
-    owners: Dict[Path, str] = {}
-    for name, file in files.items():
-        if owners.setdefault(file, name) != name:
-            raise UsageError(
-                f"micrographs {owners[file]} and {name} would both be written to {file}: write "
-                "one file for all"
-            )
+    files = files_of_micrographs(picks, Path(folder), ending)
     texts = {
         name: _micrograph_text(name, coordinates, format, with_scores, box_size)
         for name, coordinates in picks.items()

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import os
 from pathlib import Path, PurePosixPath
-from typing import List
+from typing import Dict, Iterable, List
 
 from ..errors import UsageError
 
@@ -29,6 +29,23 @@ def micrograph_of_file(path: Path, root: Path) -> str:
             break
     relative = Path(os.path.abspath(path)).relative_to(os.path.abspath(root))
     return relative.with_name(stem).as_posix()
+
+
+def files_of_micrographs(names: Iterable[str], folder: Path, ending: str) -> Dict[str, Path]:
+    """Give the file for each micrograph's picks (see `file_of_micrograph`) by its name.
+
+    Raises:
+        UsageError: two micrographs would share a file, or a name has no file part.
+    """
+    files = {name: file_of_micrograph(name, folder, ending) for name in names}
+    owners: Dict[Path, str] = {}
+    for name, file in files.items():
+        if owners.setdefault(file, name) != name:
+            raise UsageError(
+                f"micrographs {owners[file]} and {name} would both be written to {file}: write "
+                "one file for all, or take each in a call of its own"
+            )
+    return files
 
 
 def file_of_micrograph(name: str, folder: Path, ending: str) -> Path:

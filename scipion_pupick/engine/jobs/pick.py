@@ -15,12 +15,13 @@ from typing import Dict, Iterable, Iterator, List, Optional, Sequence, Tuple, Un
 import numpy as np
 import torch
 
-from ..coordinates import Coordinates, Picks, write_picks, write_picks_folder
-from ..coordinates.names import file_of_micrograph
+from ..coordinates import Coordinates, Picks, write_picks
+from ..coordinates.names import file_of_micrograph, files_of_micrographs
+from ..coordinates.relion import coordinates_text
 from ..device import choose_device, describe_device, set_threads
 from ..downsample import Shape, WorkingScale, to_original
 from ..errors import MicrographError, PupickError, UsageError
-from ..files import PathLike, write_text
+from ..files import PathLike, make_folder, write_text
 from ..kept import SUFFIX, KeptPeaks, load_peaks, save_peaks
 from ..micrograph import Micrograph
 from ..model import Model, load_model, versions
@@ -106,6 +107,8 @@ def pick(
     set_threads(threads)
     chosen = choose_device(device)
     job = _Job.plan(load_model(model), settings, Path(output))
+    make_folder(output)
+    files_of_micrographs([m.name for m in micrographs], job.output, SUFFIX)
     pending = [m for m in micrographs if not job.is_done(m)]
     log.info(
         "Picking %d micrographs on %s; %d are already scored.",
@@ -119,6 +122,7 @@ def pick(
             job.write_coordinates(micrograph)
         else:
             failures[micrograph.name] = reason
+            job.coordinates_path(micrograph).unlink(missing_ok=True)
     picks = {m.name: job.write_coordinates(m) for m in micrographs if m.name not in failures}
     result = PickResult(
         picks=picks,
@@ -159,6 +163,9 @@ class _Job:
 
     def kept_path(self, micrograph: Micrograph) -> Path:
         return file_of_micrograph(micrograph.name, self.output / "scores", SUFFIX)
+
+    def coordinates_path(self, micrograph: Micrograph) -> Path:
+        return file_of_micrograph(micrograph.name, self.output / "micrographs", ".star")
 
     def fingerprint(self, micrograph: Micrograph) -> str:
         """Digest of all that the scores of a micrograph depend on."""
@@ -217,7 +224,8 @@ class _Job:
         if kept is None:
             raise PupickError(f"{self.kept_path(micrograph)} has disappeared: pick again.")
         coordinates = kept.above(self.threshold, self.edge / kept.pixel_size)
-        write_picks_folder({micrograph.name: coordinates}, self.output / "micrographs")
+        text = coordinates_text(coordinates, with_scores=True)
+        write_text(self.coordinates_path(micrograph), text)
         return coordinates
 
     def write_results(self, result: PickResult) -> None:
