@@ -87,3 +87,8 @@ def prepare(
         MicrographError: it cannot be used; the text names the file and says why.
     """
     return normalise_working_image(read_working_image(micrograph, scale, threads), method, mixture)
+
+
+def pixel_method(method: str) -> str:
+    """Give the method of `normalise.normalise` that a normalisation of a set uses."""
+    return "affine" if method == "affine" else "gmm"

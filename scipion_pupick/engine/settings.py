@@ -37,7 +37,8 @@ class TrainingSettings:
         network: name in `networks.NETWORKS`.
         objective: name in `objectives.OBJECTIVES`.
         slack: weight λ of the expectation penalty; None for the objective's own default.
-        autoencoder: weight γ of the reconstruction error; None for 10/N up to 250 labels, else 0.
+        autoencoder: weight γ of the reconstruction error per pixel; None for 10/N up to N = 250
+            labels, else 0.
         diameter_px: particle diameter, px of the working image.
         training_radius: pixels this near to a label are positive, px of the working image.
         epochs: most epochs; the learning rate falls to zero over these.

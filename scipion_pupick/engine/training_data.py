@@ -13,7 +13,7 @@ from .downsample import WorkingScale, to_working
 from .errors import MicrographError, PupickError
 from .micrograph import Micrograph
 from .normalise import Mixture, fit_mixture, histogram
-from .prepare import WorkingImage, normalise_working_image, read_working_image
+from .prepare import WorkingImage, normalise_working_image, pixel_method, read_working_image
 from .progress import track
 from .regions import label_map
 from .sampling import TrainingImage
@@ -108,11 +108,6 @@ def _normalise(
             log.warning("%s", error)
             failures[image.micrograph.name] = str(error)
     return normalised, mixture
-
-
-def pixel_method(method: str) -> str:
-    """Give the method of `normalise.normalise` that a normalisation of a set uses."""
-    return "affine" if method == "affine" else "gmm"
 
 
 def _label(

@@ -8,17 +8,20 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Dict, List, Optional, Sequence
 
-from ..coordinates.names import file_of_micrograph
-from ..device import set_threads
+from ..coordinates.names import files_of_micrographs
 from ..downsample import WORKING_DIAMETER_PX, WorkingScale
 from ..errors import MicrographError, UsageError
-from ..files import PathLike
+from ..files import PathLike, make_folder
 from ..micrograph import Micrograph, write_image
 from ..normalise import Mixture, fit_mixture, histogram
-from ..prepare import WorkingImage, normalise_working_image, read_working_image
+from ..prepare import (
+    WorkingImage,
+    normalise_working_image,
+    pixel_method,
+    read_working_image,
+)
 from ..progress import track
 from ..stream import prepared_ahead
-from ..training_data import pixel_method
 
 log = logging.getLogger(__name__)
 
@@ -52,7 +55,7 @@ def preprocess(
         output: folder; the files lie in it in the folders of their micrographs' names.
         diameter_px: width of the particle in the files, px.
         normalisation: see `jobs.train.TrainSettings`.
-        threads: see `device.set_threads`.
+        threads: for the transforms; 0 for all cores.
 
     Returns:
         The files, and the micrographs that could not be used.
@@ -65,13 +68,19 @@ def preprocess(
         raise UsageError("There is no micrograph to preprocess.")
     scale = WorkingScale(diameter, diameter_px)
     method = pixel_method(normalisation)
-    set_threads(threads)
-    mixture = _shared_mixture(micrographs, scale) if normalisation == "joint" else None
+    if threads < 0:
+        raise UsageError(f"{threads} threads were asked for: give 1 or more, or 0 for all cores.")
+    workers = threads or -1
+    make_folder(output)
+    paths = files_of_micrographs([m.name for m in micrographs], Path(output), ".mrc")
+    mixture = _shared_mixture(micrographs, scale, workers) if normalisation == "joint" else None
     written: List[Path] = []
     failures: Dict[str, str] = {}
 
     def prepare(micrograph: Micrograph) -> WorkingImage:
-        return normalise_working_image(read_working_image(micrograph, scale), method, mixture)
+        return normalise_working_image(
+            read_working_image(micrograph, scale, workers), method, mixture
+        )
 
     stream = prepared_ahead(prepare, micrographs)
     for micrograph, image in track(stream, len(micrographs), "micrographs"):
@@ -79,16 +88,19 @@ def preprocess(
             log.warning("%s", image)
             failures[micrograph.name] = str(image)
             continue
-        path = file_of_micrograph(micrograph.name, Path(output), ".mrc")
+        path = paths[micrograph.name]
         write_image(path, image.image, scale.pixel_size)
         written.append(path)
     return PreprocessResult(written, failures)
 
 
-def _shared_mixture(micrographs: Sequence[Micrograph], scale: WorkingScale) -> Optional[Mixture]:
+def _shared_mixture(
+    micrographs: Sequence[Micrograph], scale: WorkingScale, workers: int
+) -> Optional[Mixture]:
     """Fit one mixture to all micrographs that can be read."""
     stream = prepared_ahead(
-        lambda micrograph: histogram(read_working_image(micrograph, scale).image), micrographs
+        lambda micrograph: histogram(read_working_image(micrograph, scale, workers).image),
+        micrographs,
     )
     histograms = [
         result

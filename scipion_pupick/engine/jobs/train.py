@@ -19,17 +19,18 @@ from ..coordinates import Picks
 from ..device import choose_device, describe_device, set_threads
 from ..downsample import WorkingScale
 from ..errors import UsageError
-from ..files import PathLike, write_text
+from ..files import PathLike, make_folder, write_text
 from ..matching import by_micrograph
 from ..micrograph import Micrograph
 from ..model import Model, load_model, save_model
 from ..normalise import Mixture
+from ..prepare import pixel_method
 from ..regions import positive_fraction
 from ..sampling import TrainingImage
 from ..scoring import Scorer, make_scorer
 from ..settings import TrainingSettings, TrainSettings
 from ..training import Epoch, Progress, fit, network_of, pick_image
-from ..training_data import hold_out, pixel_method, read_data
+from ..training_data import hold_out, read_data
 
 log = logging.getLogger(__name__)
 
@@ -84,6 +85,7 @@ def train(
     if first is not None:
         settings = _continue_from(first, settings)
     used = _choose(micrographs, labelled, settings)
+    make_folder(output)
     images, mixture, failures = read_data(
         used,
         labelled,
@@ -98,6 +100,7 @@ def train(
     run = _Run(Path(output), settings, data, fingerprint, chosen, first)
     if overwrite:
         run.checkpoint.unlink(missing_ok=True)
+        run.estimate.unlink(missing_ok=True)
     return run.finish()
 
 
@@ -195,6 +198,11 @@ class _Run:
     def checkpoint(self) -> Path:
         return self.output / "checkpoint.safetensors"
 
+    @property
+    def estimate(self) -> Path:
+        """Checkpoint of the short training that the number of particles is estimated with."""
+        return self.output / "estimate.safetensors"
+
     def finish(self) -> Model:
         """Train, or go on with it, and write the model."""
         particles = self.settings.particles_per_micrograph or self._estimate_particles()
@@ -256,7 +264,7 @@ class _Run:
         guess = max(most_labels, CROWDING * float(np.mean(areas)) / disc)
         log.info("Estimating how many particles a micrograph holds, starting from %.0f.", guess)
         short = replace(training, epochs=FIRST_EPOCHS)
-        progress = self._fit(short, guess, self.output / "estimate.safetensors", _log_epoch)
+        progress = self._fit(short, guess, self.estimate, _log_epoch)
         scorer = make_scorer(network_of(progress, short), self.device)
         number = count_particles(
             scorer, self.data.held_out or self.data.images, self.data.images, training.diameter_px
