@@ -6,7 +6,7 @@ from __future__ import annotations
 import hashlib
 import json
 import platform
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Dict, Optional
 
@@ -74,7 +74,7 @@ def save_model(model: Model, path: PathLike) -> None:
         "diameter": model.scale.diameter,
         "diameter_px": model.scale.diameter_px,
         "normalisation": model.normalisation,
-        "mixture": None if model.mixture is None else asdict(model.mixture),
+        "mixture": None if model.mixture is None else model.mixture.to_dict(),
         "threshold": model.threshold,
         "training": model.training,
         "versions": versions(),
@@ -111,7 +111,7 @@ def load_model(path: PathLike) -> Model:
             scale=scale,
             threshold=float(metadata["threshold"]),
             normalisation=metadata["normalisation"],
-            mixture=None if mixture is None else Mixture(**mixture),
+            mixture=None if mixture is None else Mixture.from_dict(mixture),
             training=metadata["training"],
         )
     except (KeyError, TypeError, ValueError) as error:
