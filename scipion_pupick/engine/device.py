@@ -23,7 +23,7 @@ def choose_device(name: str = "auto") -> torch.device:
     Raises:
         UsageError: another name, or a GPU that is not there.
     """
-    if not re.fullmatch(r"auto|cpu|cuda(:\d+)?", name):
+    if not re.fullmatch(r"auto|cpu|cuda(:[1-9]?[0-9])?", name):
         raise UsageError(f"There is no device {name!r}: choose auto, cpu, cuda or cuda:N.")
     if name == "cpu":
         return torch.device("cpu")

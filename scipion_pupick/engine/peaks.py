@@ -67,8 +67,11 @@ def suppress(xy: np.ndarray, radius: float) -> np.ndarray:
 def _refine(
     score_map: np.ndarray, rows: np.ndarray, columns: np.ndarray
 ) -> Tuple[np.ndarray, np.ndarray]:
-    """Fit a parabola along each axis: positions (n, 2) as (x, y), and heights (n,)."""
-    padded = np.pad(score_map, 1, mode="edge")
+    """Fit a parabola along each axis: positions (n, 2) as (x, y), and heights (n,).
+
+    Beyond the edges the map is mirrored, which leaves peaks there on the edge.
+    """
+    padded = np.pad(score_map, 1, mode="reflect")
     centre = score_map[rows, columns]
     dx, gain_x = _parabola(padded[rows + 1, columns], centre, padded[rows + 1, columns + 2])
     dy, gain_y = _parabola(padded[rows, columns + 1], centre, padded[rows + 2, columns + 1])

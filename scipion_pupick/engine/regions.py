@@ -15,7 +15,7 @@ import numpy as np
 from .downsample import Shape
 from .errors import UsageError
 
-UNLABELED, POSITIVE, MASKED, NEGATIVE = 0, 1, 2, 3
+UNLABELED, POSITIVE, MASKED = 0, 1, 2
 
 LEAST_UNLABELED_SHARE = 0.05
 

@@ -1,0 +1,163 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Choice of the processor, its threads and its fast number type."""
+
+import logging
+import os
+
+import pytest
+import torch
+
+from scipion_pupick.engine import device
+from scipion_pupick.engine.device import (
+    choose_device,
+    describe_device,
+    fast_dtype,
+    set_threads,
+    usable_cores,
+)
+from scipion_pupick.engine.errors import UsageError
+
+HAS_GPU = torch.cuda.is_available()
+CPU = torch.device("cpu")
+
+
+@pytest.fixture
+def cpu_info(tmp_path, monkeypatch):
+    """Function that writes what the system tells of the processor."""
+    path = tmp_path / "cpuinfo"
+    monkeypatch.setattr(device, "CPU_INFO", path)
+    return path.write_text
+
+
+def test_the_cpu_can_be_chosen():
+    assert choose_device("cpu") == CPU
+
+
+def test_auto_takes_what_is_there_and_says_so(caplog):
+    caplog.set_level(logging.INFO)
+    chosen = choose_device("auto")
+    assert chosen == torch.device("cuda:0" if HAS_GPU else "cpu")
+    assert choose_device() == chosen
+    assert describe_device(chosen) in caplog.text
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "",
+        "gpu",
+        "CPU",
+        "cpu:0",
+        "mps",
+        "cuda:",
+        "cuda:-1",
+        "cuda:01",
+        "cuda:1.5",
+        "cuda:٣",
+        " cuda",
+    ],
+)
+def test_another_name_is_refused(name):
+    with pytest.raises(
+        UsageError, match="There is no device .*auto, cpu, cuda or cuda:N"
+    ) as caught:
+        choose_device(name)
+    assert repr(name) in str(caught.value)
+
+
+@pytest.mark.parametrize("number", ["256", "65536", "99999999999999999999"])
+def test_numbers_that_pytorch_would_wrap_round_are_refused(number):
+    with pytest.raises(UsageError, match=f"There is no device 'cuda:{number}'"):
+        choose_device(f"cuda:{number}")
+
+
+def test_a_gpu_that_is_not_there_names_what_to_do():
+    with pytest.raises(UsageError, match="'cuda:99' was asked for, .* sees .* GPUs: use --device"):
+        choose_device("cuda:99")
+
+
+@pytest.mark.skipif(HAS_GPU, reason="there is a GPU")
+@pytest.mark.parametrize("name", ["cuda", "cuda:0", "cuda:10"])
+def test_without_a_gpu_the_error_names_pytorch_and_what_to_do(name):
+    with pytest.raises(UsageError, match="sees 0 GPUs: use --device cpu, or install") as caught:
+        choose_device(name)
+    assert repr(name) in str(caught.value)
+    assert torch.__version__ in str(caught.value)
+
+
+@pytest.mark.skipif(not HAS_GPU, reason="needs a GPU")
+def test_a_gpu_can_be_chosen():
+    assert choose_device("cuda").type == "cuda"
+    assert choose_device("cuda:0") == torch.device("cuda:0")
+    assert torch.cuda.get_device_name(0) in describe_device(torch.device("cuda:0"))
+
+
+def test_the_cpu_is_described_with_its_threads():
+    torch.set_num_threads(2)
+    assert describe_device(CPU) == "the CPU (2 threads)"
+
+
+@pytest.mark.parametrize("threads", [1, 2])
+def test_threads_are_set(threads):
+    assert set_threads(threads) == threads
+    assert torch.get_num_threads() == threads
+
+
+def test_no_number_of_threads_means_all_cores():
+    assert set_threads(0) == usable_cores() == torch.get_num_threads()
+
+
+def test_negative_threads_are_refused():
+    before = torch.get_num_threads()
+    with pytest.raises(UsageError, match="-3 threads were asked for: give 1 or more, or 0"):
+        set_threads(-3)
+    assert torch.get_num_threads() == before
+
+
+@pytest.mark.skipif(not hasattr(os, "sched_setaffinity"), reason="no affinity on this system")
+def test_only_cores_that_the_process_may_use_are_counted():
+    allowed = os.sched_getaffinity(0)
+    assert usable_cores() == len(allowed)
+    try:
+        os.sched_setaffinity(0, {min(allowed)})
+        assert usable_cores() == 1
+    finally:
+        os.sched_setaffinity(0, allowed)
+
+
+@pytest.mark.parametrize(
+    ("flags", "expected"),
+    [
+        ("fpu sse2 avx2 avx512f amx_bf16 amx_tile amx_int8", torch.bfloat16),
+        ("fpu avx512f avx512_bf16", torch.bfloat16),
+        ("avx512_bf16", torch.bfloat16),
+        ("fpu sse2 avx2 avx512f avx512_vnni", torch.float32),
+        ("fpu not_avx512_bf16 avx512_bf16x amx_tile", torch.float32),
+        ("", torch.float32),
+    ],
+)
+def test_half_precision_where_the_processor_multiplies_it(cpu_info, flags, expected):
+    cores = [
+        f"processor\t: {core}\nmodel name\t: Some CPU amx_bf16 @ 2 GHz\nflags\t\t: {flags}\n"
+        f"vmx flags\t: avx512_bf16\nbugs\t\t: amx_bf16\n"
+        for core in range(2)
+    ]
+    cpu_info("\n".join(cores))
+    assert fast_dtype(CPU) == expected
+
+
+def test_single_precision_where_the_processor_names_no_flags(cpu_info):
+    cpu_info("processor\t: 0\nFeatures\t: fp asimd bf16\n")
+    assert fast_dtype(CPU) == torch.float32
+
+
+@pytest.mark.usefixtures("cpu_info")
+def test_single_precision_where_the_system_does_not_tell():
+    assert fast_dtype(CPU) == torch.float32
+
+
+@pytest.mark.skipif(not HAS_GPU, reason="needs a GPU")
+def test_half_precision_on_a_gpu_that_has_it():
+    has_it = torch.cuda.get_device_capability(0) >= (8, 0)
+    expected = torch.bfloat16 if has_it else torch.float32
+    assert fast_dtype(torch.device("cuda:0")) == expected
