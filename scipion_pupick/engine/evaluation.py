@@ -218,6 +218,36 @@ def average_precision(hits: npt.ArrayLike, score: npt.ArrayLike, n_reference: in
     return precision_recall(hits, score, n_reference).average_precision
 
 
+def estimated_average_precision(
+    label_score: npt.ArrayLike, peak_score: npt.ArrayLike, particles: float
+) -> float:
+    """Estimate the average precision of peaks where only some of the particles are labelled.
+
+    Labels are taken for a random sample of the particles: at the score that a share r of them
+    reaches, r times all particles are expected among the peaks. Where every particle is labelled
+    this is the average precision itself.
+
+    Args:
+        label_score: (n,) score of each labelled particle's peak; -inf where it has none.
+        peak_score: (m,) scores of all peaks.
+        particles: expected among the same images, labelled or not.
+
+    Returns:
+        Between 0 and 1.
+
+    Raises:
+        UsageError: there is no label.
+    """
+    labels = np.sort(np.asarray(label_score, dtype=np.float64))[::-1]
+    if len(labels) == 0:
+        raise UsageError("There is no labelled particle to estimate an average precision from.")
+    peaks = np.sort(np.asarray(peak_score, dtype=np.float64))
+    reaching = np.searchsorted(-labels, -labels, side="right")
+    taken = len(peaks) - np.searchsorted(peaks, labels)
+    precision = np.minimum(reaching / len(labels) * particles / np.maximum(taken, 1), 1)
+    return float(np.where(np.isfinite(labels), precision, 0).mean())
+
+
 def region_average_precision(score_map: npt.ArrayLike, label_map: npt.ArrayLike) -> float:
     """Average precision over regions, each pixel one, as in the paper's benchmarks (Methods 7).
 

@@ -68,7 +68,7 @@ class TrainingSettings:
     learning_rate: float = 2e-3
     weight_decay: float = 1e-2
     averaging: float = 0.99
-    patience: int = 5
+    patience: int = 6
     seed: int = 0
     augmentation: Augmentation = Augmentation()
 

@@ -14,12 +14,13 @@ from torch import Tensor, nn
 
 from .device import fast_dtype
 from .errors import PupickError, UsageError
-from .evaluation import average_precision, match
+from .evaluation import assign, estimated_average_precision
 from .networks import RECONSTRUCTED, STRIDE, Decoder, Network, make_network
 from .objectives import OBJECTIVES, autoencoder_weight, reconstruction_error
 from .peaks import Peaks, find_peaks
+from .regions import positive_fraction
 from .sampling import Batch, Geometry, TrainingImage, sample_batch
-from .scoring import make_scorer, to_channels_last
+from .scoring import Scorer, make_scorer, to_channels_last
 from .settings import TrainingSettings
 
 State = Dict[str, Tensor]
@@ -40,7 +41,7 @@ class Epoch:
         reconstruction: error of the autoencoder, squared grey values a pixel.
         pi: fraction of positive regions assumed among the unlabelled.
         regions: regions scored.
-        held_out_ap: average precision on the held-out labels; NaN without any.
+        held_out_ap: average precision estimated from the held-out labels; NaN without any.
     """
 
     epoch: int
@@ -77,7 +78,7 @@ class Progress:
 def fit(
     images: Sequence[TrainingImage],
     held_out: Sequence[TrainingImage],
-    pi: float,
+    particles: float,
     settings: TrainingSettings,
     device: torch.device,
     start: Optional[Network] = None,
@@ -92,7 +93,7 @@ def fit(
     Args:
         images: to train on; together they hold at least one label.
         held_out: to choose the best epoch by; with fewer than 10 labels the last epoch is taken.
-        pi: fraction of positive regions among the unlabelled.
+        particles: expected in an image, labelled or not.
         settings: how to train.
         device: to compute on.
         start: trained network to start from, instead of random weights.
@@ -110,11 +111,11 @@ def fit(
         raise UsageError(
             f"There is no objective {settings.objective!r}: choose one of {', '.join(OBJECTIVES)}."
         )
-    trainer = _Trainer(images, pi, settings, device, start)
+    trainer = _Trainer(images, held_out, particles, settings, device, start)
     if progress is not None:
         trainer.load(progress)
     while not trainer.finished():
-        trainer.run_epoch(held_out)
+        trainer.run_epoch()
         after_epoch(trainer.progress())
     return trainer.progress()
 
@@ -147,12 +148,14 @@ class _Trainer:
     def __init__(
         self,
         images: Sequence[TrainingImage],
-        pi: float,
+        held_out: Sequence[TrainingImage],
+        particles: float,
         settings: TrainingSettings,
         device: torch.device,
         start: Optional[Network],
     ) -> None:
         torch.manual_seed(settings.seed)
+        pi = _pi(images, particles, settings)
         network = _fresh_network(settings, pi) if start is None else copy.deepcopy(start)
         self.model = _Model(network).to(device)
         to_channels_last(self.model)
@@ -168,20 +171,21 @@ class _Trainer:
             autoencoder_weight(labels) if settings.autoencoder is None else settings.autoencoder
         )
         self.geometry = Geometry(network.field)
-        self.images, self.pi, self.settings, self.device = images, pi, settings, device
+        self.images, self.held_out, self.particles = images, held_out, particles
+        self.pi, self.settings, self.device = pi, settings, device
 
     def finished(self) -> bool:
         """Whether all epochs are done, or the last ones brought nothing."""
         done = len(self.history)
         return done >= self.settings.epochs or done - self.best_epoch >= self.settings.patience
 
-    def run_epoch(self, held_out: Sequence[TrainingImage]) -> None:
+    def run_epoch(self) -> None:
         """Train for one epoch, score the held-out labels and keep the best average."""
         number = len(self.history) + 1
         random = np.random.default_rng([self.settings.seed, number])
         self.model.train()
         steps = [self._step(number, i, random) for i in range(self.settings.steps)]
-        ap = self._held_out_ap(held_out)
+        ap = self._held_out_ap()
         loss, labelled, penalty, error = np.mean([step[:4] for step in steps], axis=0).tolist()
         regions = sum(step[4] for step in steps)
         self.history.append(Epoch(number, loss, labelled, penalty, error, self.pi, regions, ap))
@@ -272,13 +276,13 @@ class _Trainer:
             else:
                 self.average[name].copy_(value)
 
-    def _held_out_ap(self, held_out: Sequence[TrainingImage]) -> float:
-        labels = sum(len(image.positive) for image in held_out)
-        if labels < LEAST_HELD_OUT:
+    def _held_out_ap(self) -> float:
+        if sum(len(image.positive) for image in self.held_out) < LEAST_HELD_OUT:
             return math.nan
         network = make_network(self.settings.network)
         network.load_state_dict(_part(self.average, "network"))
-        return held_out_ap(network.eval(), held_out, self.settings.diameter_px, self.device)
+        scorer = make_scorer(network.eval(), self.device)
+        return held_out_ap(scorer, self.held_out, self.particles, self.settings.diameter_px)
 
     def progress(self) -> Progress:
         """What has been reached."""
@@ -304,24 +308,48 @@ class _Trainer:
 
 
 def held_out_ap(
-    network: Network,
-    images: Sequence[TrainingImage],
-    diameter_px: float,
-    device: torch.device,
+    scorer: Scorer, images: Sequence[TrainingImage], particles: float, diameter_px: float
 ) -> float:
-    """Average precision of a network's peaks over the labels of images.
+    """Estimate the average precision of a network's peaks from the labels of held-out images.
 
-    Peaks that match no label count as wrong, also where labels are incomplete, so values compare
-    networks but understate each.
+    Args:
+        scorer: of the network.
+        images: with labels, of only some of the particles too.
+        particles: expected in an image.
+        diameter_px: of the particle, px of the working image.
     """
-    scorer = make_scorer(network, device)
-    hits, scores = [], []
+    of_labels, of_peaks = [], []
     for image in images:
         peaks = pick_image(scorer, image.image, diameter_px / 2)
-        hits.append(match(peaks.xy, image.positive, TOLERANCE * diameter_px, peaks.score))
-        scores.append(peaks.score)
-    labels = sum(len(image.positive) for image in images)
-    return average_precision(np.concatenate(hits), np.concatenate(scores), labels)
+        of_labels.append(label_scores(peaks, image.positive, TOLERANCE * diameter_px))
+        of_peaks.append(peaks.score)
+    return estimated_average_precision(
+        np.concatenate(of_labels), np.concatenate(of_peaks), particles * len(images)
+    )
+
+
+def label_scores(peaks: Peaks, xy: np.ndarray, tolerance: float) -> np.ndarray:
+    """Score (n,) of the peak that matches each label; -inf for a label without one.
+
+    Args:
+        peaks: of an image.
+        xy: (n, 2) labels, px of the same image.
+        tolerance: largest distance of a peak from its label, px.
+    """
+    scores = np.full(len(xy), -np.inf)
+    assigned = assign(peaks.xy, xy, tolerance, peaks.score)
+    scores[assigned[assigned >= 0]] = peaks.score[assigned >= 0]
+    return scores
+
+
+def _pi(images: Sequence[TrainingImage], particles: float, settings: TrainingSettings) -> float:
+    return positive_fraction(
+        particles,
+        [(image.image.shape[0], image.image.shape[1]) for image in images],
+        [len(image.positive) for image in images],
+        settings.training_radius,
+        settings.diameter_px / 2,
+    )
 
 
 def one_cycle(fraction: float, warm_up: float = 0.1) -> float:

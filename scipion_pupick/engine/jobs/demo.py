@@ -15,9 +15,9 @@ from ..files import PathLike
 from ..matching import by_micrograph
 from ..micrograph import Micrograph, find_micrographs, match_names, read_image, require_pixel_size
 from ..picture import draw_picks
-from ..settings import TrainSettings
+from ..settings import PickSettings, TrainSettings
 from .evaluate import evaluate
-from .pick import PickResult, pick
+from .pick import LEAST_SCORE, PickResult, pick
 from .train import train
 
 log = logging.getLogger(__name__)
@@ -69,9 +69,9 @@ def demo(
     settings = TrainSettings(DIAMETER, PARTICLES_PER_MICROGRAPH)
     train(trained_on, picks, target / "train", settings, device=device, threads=threads)
     model = target / "train" / "model.safetensors"
-    picked = pick(unseen, model, target / "pick", device=device, threads=threads)
+    ranked = pick(unseen, model, target / "pick", PickSettings(LEAST_SCORE), device, threads)
     evaluation = evaluate(
-        picked.picks,
+        ranked.picks,
         reference,
         TOLERANCE_PX,
         BORDER_PX,
@@ -79,8 +79,9 @@ def demo(
         target / "precision_recall.tsv",
         target / "precision_recall.png",
     )
+    picked = pick(unseen, model, target / "pick", device=device, threads=threads)
     picture = target / "picks.png"
-    _draw(unseen[0], picked, reference, picture)
+    _draw(unseen[0], picked, by_micrograph(reference, unseen, "reference particles"), picture)
     return DemoResult(picked, evaluation, picture)
 
 
@@ -94,12 +95,11 @@ def _split(
 
 
 def _draw(micrograph: Micrograph, picked: PickResult, reference: Picks, path: Path) -> None:
-    known = by_micrograph(reference, [micrograph], "reference particles")
     draw_picks(
         read_image(micrograph.path),
         picked.picks[micrograph.name],
         DIAMETER / require_pixel_size(micrograph),
         path,
-        known[micrograph.name],
+        reference[micrograph.name],
         f"{micrograph.path.name}: pupick's picks (circles) and an expert's (crosses)",
     )

@@ -25,11 +25,10 @@ from ..micrograph import Micrograph
 from ..model import Model, load_model, save_model
 from ..normalise import Mixture
 from ..prepare import pixel_method
-from ..regions import positive_fraction
 from ..sampling import TrainingImage
 from ..scoring import Scorer, make_scorer
 from ..settings import TrainingSettings, TrainSettings
-from ..training import Epoch, Progress, fit, network_of, pick_image
+from ..training import TOLERANCE, Epoch, Progress, fit, label_scores, network_of, pick_image
 from ..training_data import hold_out, read_data
 
 log = logging.getLogger(__name__)
@@ -237,22 +236,12 @@ class _Run:
         return fit(
             self.data.images,
             self.data.held_out,
-            self._pi(particles, training),
+            particles,
             training,
             self.device,
             None if self.start is None else self.start.network,
             load_progress(checkpoint, self.fingerprint),
             save,
-        )
-
-    def _pi(self, particles: float, training: TrainingSettings) -> float:
-        images = self.data.images
-        return positive_fraction(
-            particles,
-            [(image.image.shape[0], image.image.shape[1]) for image in images],
-            [len(image.positive) for image in images],
-            training.training_radius,
-            training.diameter_px / 2,
         )
 
     def _estimate_particles(self) -> float:
@@ -325,21 +314,20 @@ def count_particles(
         images: to count in.
         diameter_px: of the particle, px of the working image.
     """
-    of_labels = [_scores_of_labels(scorer, image, diameter_px) for image in labelled]
+    of_labels = [
+        label_scores(
+            pick_image(scorer, image.image, diameter_px / 2),
+            image.positive,
+            TOLERANCE * diameter_px,
+        )
+        for image in labelled
+    ]
     sure = np.quantile(np.concatenate(of_labels), 1 - SURE_SHARE)
     counts = [
         np.count_nonzero(pick_image(scorer, image.image, diameter_px / 2).score >= sure)
         for image in images
     ]
     return float(np.mean(counts)) / SURE_SHARE
-
-
-def _scores_of_labels(scorer: Scorer, image: TrainingImage, diameter_px: float) -> np.ndarray:
-    """Score (n,) of the highest peak within a quarter of the diameter of each label, or -inf."""
-    peaks = pick_image(scorer, image.image, diameter_px / 2)
-    distance = np.linalg.norm(peaks.xy[None] - image.positive[:, None], axis=-1)
-    near = distance <= diameter_px / 4
-    return np.where(near, peaks.score, -np.inf).max(axis=1, initial=-np.inf)
 
 
 def expected_count_threshold(
