@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import logging
+from contextlib import suppress
 from typing import Dict, List, Optional, Sequence, Tuple
 
 import numpy as np
@@ -97,9 +98,7 @@ def hold_out(
 def _normalise(
     working: Sequence[WorkingImage], method: str, failures: Dict[str, str]
 ) -> Tuple[List[WorkingImage], Optional[Mixture]]:
-    mixture = None
-    if method == "joint" and working:
-        mixture, _ = fit_mixture([histogram(image.image) for image in working])
+    mixture = _shared_mixture(working) if method == "joint" else None
     normalised = []
     for image in working:
         try:
@@ -108,6 +107,15 @@ def _normalise(
             log.warning("%s", error)
             failures[image.micrograph.name] = str(error)
     return normalised, mixture
+
+
+def _shared_mixture(working: Sequence[WorkingImage]) -> Optional[Mixture]:
+    histograms = []
+    for image in working:
+        # a blank micrograph is reported when it comes to be normalised
+        with suppress(MicrographError):
+            histograms.append(histogram(image.image))
+    return fit_mixture(histograms)[0] if histograms else None
 
 
 def _label(

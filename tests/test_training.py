@@ -1,0 +1,421 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Training on arrays: it learns, it can be stopped and continued, and it says when it cannot."""
+
+import copy
+import logging
+import math
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from simulated import DIAMETER, HASTY, PIXEL_SIZE, QUICK, draw, place, simulate, write_mrc
+
+from scipion_pupick.engine.checkpoint import load_progress, save_progress
+from scipion_pupick.engine.coordinates import Coordinates
+from scipion_pupick.engine.downsample import WorkingScale
+from scipion_pupick.engine.errors import PupickError, UsageError
+from scipion_pupick.engine.evaluation import evaluate_picks
+from scipion_pupick.engine.micrograph import Micrograph
+from scipion_pupick.engine.networks import make_network
+from scipion_pupick.engine.objectives import OBJECTIVES
+from scipion_pupick.engine.regions import POSITIVE, label_map
+from scipion_pupick.engine.sampling import TrainingImage
+from scipion_pupick.engine.scoring import make_scorer
+from scipion_pupick.engine.training import fit, held_out_ap, network_of, one_cycle, pick_image
+from scipion_pupick.engine.training_data import hold_out, read_data
+
+CPU = torch.device("cpu")
+WIDTH = 24.0
+PI = 0.01
+NOWHERE = np.empty((0, 2))
+
+
+def make_image(seed, labels=None, side=192, particles=14, decoys=0):
+    """A working image whose first `labels` particles are labelled; decoys are half as wide."""
+    random = np.random.default_rng(seed)
+    xy = place((side, side), particles + decoys, 1.25 * WIDTH, random)
+    pixels = draw((side, side), xy[:particles], WIDTH, random)
+    pixels += draw((side, side), xy[particles:], WIDTH / 2, random) if decoys else 0
+    pixels = (pixels - np.median(pixels)).astype(np.float32)
+    known = xy[:particles][:labels]
+    return TrainingImage(pixels, label_map((side, side), known, 1.0, WIDTH / 2), known, NOWHERE), xy
+
+
+def make_images(seeds, **options):
+    return [make_image(seed, **options)[0] for seed in seeds]
+
+
+IMAGES = make_images([0, 1])
+HELD_OUT = make_images([2])
+
+
+@pytest.fixture(scope="module")
+def trained():
+    """What the quick settings reach, with a copy after each epoch."""
+    settings = replace(QUICK, epochs=8, patience=2)
+    reached = []
+    progress = fit(
+        IMAGES,
+        HELD_OUT,
+        PI,
+        settings,
+        CPU,
+        after_epoch=lambda progress: reached.append(copy.deepcopy(progress)),
+    )
+    return settings, progress, reached
+
+
+def assert_same_state(one, other):
+    assert one.keys() == other.keys()
+    for name in one:
+        assert torch.equal(one[name], other[name]), name
+
+
+def assert_same_progress(one, other):
+    for state in ("weights", "average", "best", "optimizer"):
+        assert_same_state(getattr(one, state), getattr(other, state))
+    assert repr(one.history) == repr(other.history)
+    assert one.best_epoch == other.best_epoch
+
+
+class _StopError(Exception):
+    """Stands for whatever ends a process."""
+
+
+@pytest.mark.parametrize("stop_after", [1, 2])
+@pytest.mark.parametrize("autoencoder", [0.0, 0.1])
+def test_stopped_training_continues_as_if_never_stopped(stop_after, autoencoder, tmp_path):
+    settings = replace(HASTY, autoencoder=autoencoder)
+    path = tmp_path / "checkpoint.safetensors"
+
+    def save_and_stop(progress):
+        save_progress(progress, "mark", path)
+        if len(progress.history) == stop_after:
+            raise _StopError
+
+    with pytest.raises(_StopError):
+        fit(IMAGES, HELD_OUT, PI, settings, CPU, after_epoch=save_and_stop)
+    epochs = []
+    continued = fit(
+        IMAGES,
+        HELD_OUT,
+        PI,
+        settings,
+        CPU,
+        progress=load_progress(path, "mark"),
+        after_epoch=lambda progress: epochs.append(len(progress.history)),
+    )
+    assert epochs == list(range(stop_after + 1, settings.epochs + 1))
+    assert_same_progress(continued, fit(IMAGES, HELD_OUT, PI, settings, CPU))
+
+
+def test_finished_training_does_nothing_more(tmp_path):
+    settings = replace(HASTY, epochs=1)
+    save_progress(fit(IMAGES, [], PI, settings, CPU), "mark", tmp_path / "checkpoint.safetensors")
+    progress = load_progress(tmp_path / "checkpoint.safetensors", "mark")
+
+    def never(progress):
+        raise AssertionError("another epoch was trained")
+
+    again = fit(IMAGES, [], PI, settings, CPU, progress=progress, after_epoch=never)
+    assert_same_progress(again, progress)
+
+
+def test_the_seed_decides_the_weights():
+    settings = replace(HASTY, epochs=1)
+    first, same, other = (
+        fit(IMAGES, [], PI, replace(settings, seed=seed), CPU) for seed in (3, 3, 4)
+    )
+    assert_same_progress(first, same)
+    assert any(not torch.equal(first.best[name], other.best[name]) for name in first.best)
+
+
+def test_it_learns_to_find_blobs(trained):
+    settings, progress, _ = trained
+    unseen = make_images([5, 6])
+    network = network_of(progress, settings)
+    assert held_out_ap(network, unseen, WIDTH, CPU) > 0.9
+    untrained = make_network(settings.network).eval()
+    assert held_out_ap(untrained, unseen, WIDTH, CPU) < 0.7
+
+
+def test_it_learns_from_incomplete_labels():
+    images = make_images([0, 1, 3], labels=4)
+    progress = fit(images, [], PI, QUICK, CPU)
+    assert held_out_ap(network_of(progress, QUICK), make_images([5, 6]), WIDTH, CPU) > 0.9
+
+
+def test_held_out_ap_is_that_of_the_evaluation(trained):
+    settings, progress, _ = trained
+    network = network_of(replace(progress, best=progress.average), settings)
+    images = make_images([5, 6], particles=8)
+    scorer = make_scorer(network, CPU)
+    peaks = [pick_image(scorer, image.image, WIDTH / 2) for image in images]
+    picks = {str(i): Coordinates(*found.xy.T, found.score) for i, found in enumerate(peaks)}
+    known = {str(i): Coordinates.unscored(*image.positive.T) for i, image in enumerate(images)}
+    expected = evaluate_picks(picks, known, 0.4 * WIDTH).curve.average_precision
+    assert held_out_ap(network, images, WIDTH, CPU) == pytest.approx(expected)
+
+
+def test_training_ends_when_nothing_gets_better(trained):
+    settings, progress, _ = trained
+    held_out = [epoch.held_out_ap for epoch in progress.history]
+    assert len(held_out) < settings.epochs
+    assert len(held_out) == progress.best_epoch + settings.patience
+    assert progress.best_epoch == 1 + int(np.argmax(held_out))
+
+
+def test_the_best_epoch_is_kept(trained):
+    settings, progress, reached = trained
+    best = reached[progress.best_epoch - 1]
+    assert_same_state(progress.best, best.average)
+    assert any(not torch.equal(progress.best[name], progress.average[name]) for name in best.best)
+    network = network_of(progress, settings)
+    assert not network.training
+    for name, value in network.state_dict().items():
+        assert torch.equal(value, best.average[f"network.{name}"])
+
+
+@pytest.mark.parametrize("labels", [0, 9])
+def test_with_few_labels_held_out_the_last_epoch_is_taken(labels):
+    held_out = make_images([2], labels=labels) if labels else []
+    progress = fit(IMAGES, held_out, PI, replace(HASTY, patience=1), CPU)
+    assert [math.isnan(epoch.held_out_ap) for epoch in progress.history] == [True] * HASTY.epochs
+    assert progress.best_epoch == HASTY.epochs
+    assert_same_state(progress.best, progress.average)
+
+
+@pytest.mark.parametrize("objective", OBJECTIVES)
+@pytest.mark.parametrize("autoencoder", [0.0, 0.5])
+def test_every_objective_trains(objective, autoencoder):
+    settings = replace(QUICK, objective=objective, autoencoder=autoencoder, epochs=2, steps=6)
+    history = fit(IMAGES, [], PI, settings, CPU).history
+    for epoch in history:
+        parts = (epoch.loss, epoch.classification, epoch.penalty, epoch.reconstruction)
+        assert np.isfinite(parts).all()
+        assert epoch.pi == PI
+        assert epoch.regions > 0
+        assert (epoch.reconstruction > 0) == (autoencoder > 0)
+        whole = epoch.classification + epoch.penalty + autoencoder * epoch.reconstruction
+        assert epoch.loss == pytest.approx(whole, rel=1e-3)
+    assert history[1].loss < history[0].loss
+
+
+def test_the_autoencoder_is_on_by_itself_with_few_labels_only():
+    few = fit(make_images([0], labels=10), [], PI, replace(HASTY, autoencoder=None, epochs=1), CPU)
+    assert few.history[0].reconstruction > 0
+    many = replace(IMAGES[0], positive=np.tile(IMAGES[0].positive, (20, 1)))
+    none = fit([many], [], PI, replace(HASTY, autoencoder=None, epochs=1), CPU)
+    assert none.history[0].reconstruction == 0
+
+
+@pytest.mark.parametrize("objective", ["ge-kl", "ge-binomial"])
+def test_labelled_negatives_part_particles_from_their_like(objective):
+    images, places = zip(*[make_image(seed, particles=7, decoys=7) for seed in (0, 1, 3)])
+    excluded = [replace(image, negative=xy[7:]) for image, xy in zip(images, places)]
+    settings = replace(QUICK, objective=objective)
+
+    def gap(training):
+        scorer = make_scorer(network_of(fit(training, [], 0.05, settings, CPU), settings), CPU)
+        maps = [scorer(image.image[None])[0] for image in images]
+        cells = [np.rint(xy / 4).astype(int) for xy in places]
+        scores = np.array([scores[xy[:, 1], xy[:, 0]] for scores, xy in zip(maps, cells)])
+        return scores[:, :7].mean() - scores[:, 7:].mean()
+
+    assert gap(excluded) > gap(images) + 0.5 > 0.5
+
+
+def test_training_can_start_from_a_network(trained):
+    settings, progress, _ = trained
+    start = network_of(progress, settings)
+    before = copy.deepcopy(start.state_dict())
+    gentle = replace(HASTY, epochs=1, learning_rate=1e-5)
+    first = fit(IMAGES, HELD_OUT, PI, gentle, CPU, start=start)
+    assert first.history[0].held_out_ap > 0.9
+    assert_same_state(start.state_dict(), before)
+    assert not torch.equal(first.best["network.classifier.weight"], before["classifier.weight"])
+
+
+def test_an_objective_that_diverges_is_reported():
+    with pytest.raises(PupickError, match="epoch 1.*[Ll]earning rate"):
+        fit(IMAGES, [], PI, replace(HASTY, learning_rate=1e38, steps=4), CPU)
+
+
+@pytest.mark.parametrize("field", ["network", "objective"])
+def test_unknown_names_are_refused(field):
+    with pytest.raises(UsageError, match="'other'.*choose"):
+        fit(IMAGES, [], PI, replace(HASTY, **{field: "other"}), CPU)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"epochs": 0},
+        {"steps": -1},
+        {"tiles": 0},
+        {"mosaics": 0},
+        {"learning_rate": float("nan")},
+        {"training_radius": 0.0},
+        {"seed": -1},
+        {"seed": 2**63},
+    ],
+)
+def test_settings_that_make_no_sense_are_refused(change):
+    with pytest.raises(UsageError, match=str([*change.values()][0])):
+        replace(HASTY, **change)
+
+
+def test_the_learning_rate_rises_and_falls_to_zero():
+    rate = np.array([one_cycle(fraction) for fraction in np.linspace(0, 1, 1001)])
+    assert 0 < rate[0] < 0.02
+    assert rate.max() == pytest.approx(1)
+    assert (np.diff(rate[:100]) > 0).all()
+    assert (np.diff(rate[101:]) < 0).all()
+    assert rate[-1] == pytest.approx(0, abs=1e-12)
+
+
+def test_a_checkpoint_of_another_training_is_refused(tmp_path):
+    path = tmp_path / "checkpoint.safetensors"
+    save_progress(fit(IMAGES, [], PI, replace(HASTY, epochs=1), CPU), "one", path)
+    with pytest.raises(UsageError, match="--overwrite"):
+        load_progress(path, "another")
+
+
+@pytest.mark.parametrize("keep", [0, 100, -100])
+def test_a_damaged_checkpoint_is_refused(keep, tmp_path):
+    path = tmp_path / "checkpoint.safetensors"
+    save_progress(fit(IMAGES, [], PI, replace(HASTY, epochs=1), CPU), "one", path)
+    path.write_bytes(path.read_bytes()[:keep])
+    with pytest.raises(UsageError, match=r"checkpoint.safetensors is damaged.*delete"):
+        load_progress(path, "one")
+
+
+def test_without_a_checkpoint_there_is_no_progress(tmp_path):
+    assert load_progress(tmp_path / "checkpoint.safetensors", "one") is None
+
+
+def labelled_image(count):
+    xy = np.zeros((count, 2))
+    return TrainingImage(np.zeros((4, 4), np.float32), np.zeros((4, 4), np.uint8), xy, NOWHERE)
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_held_out_images_have_their_share_of_the_labels(seed):
+    images = [labelled_image(count) for count in (0, 12, 30, 7, 0, 21, 9, 21)]
+    training, held_out = hold_out(images, 0.2, seed)
+    assert sorted(map(id, [*training, *held_out])) == sorted(map(id, images))
+    assert all(len(image.positive) for image in held_out)
+    counts = [len(image.positive) for image in held_out]
+    assert sum(counts) >= 20
+    assert sum(counts[:-1]) < 20
+    again = hold_out(images, 0.2, seed)[1]
+    assert [id(image) for image in again] == [id(image) for image in held_out]
+
+
+def test_the_seed_chooses_what_is_held_out():
+    images = [labelled_image(10) for _ in range(20)]
+    chosen = {frozenset(map(id, hold_out(images, 0.2, seed)[1])) for seed in range(5)}
+    assert len(chosen) > 1
+
+
+@pytest.mark.parametrize(
+    ("counts", "share"), [((25, 24), 0.2), ((100,), 0.2), ((0, 100, 0), 0.5), ((50, 50), 0.0)]
+)
+def test_nothing_is_held_out_of_too_little(counts, share):
+    images = [labelled_image(count) for count in counts]
+    training, held_out = hold_out(images, share, 0)
+    assert len(training) == len(images)
+    assert held_out == ()
+
+
+def test_one_labelled_image_always_stays_to_train_on():
+    training, held_out = hold_out([labelled_image(50), labelled_image(50)], 0.99, 0)
+    assert (len(training), len(held_out)) == (1, 1)
+
+
+def read(micrographs, labelled, excluded=None, normalisation="micrograph"):
+    scale = WorkingScale(DIAMETER)
+    return read_data(micrographs, labelled, excluded or {}, scale, normalisation, 3.0)
+
+
+@pytest.fixture
+def micrographs(tmp_path):
+    """Two micrographs of different pixel sizes with all their particles, px."""
+    sizes = {"a": PIXEL_SIZE, "b": PIXEL_SIZE / 2}
+    found, labelled = [], {}
+    for seed, (name, pixel_size) in enumerate(sizes.items()):
+        path = tmp_path / f"{name}.mrc"
+        side = int(128 * PIXEL_SIZE / pixel_size)
+        xy = simulate(path, seed, side=side, pixel_size=pixel_size, particles=6)
+        labelled[name] = Coordinates.unscored(*xy.T)
+        found.append(Micrograph(path, name))
+    return found, labelled
+
+
+def test_labels_lie_on_the_particles_whatever_the_pixel_size(micrographs):
+    images, mixture, failures = read(*micrographs)
+    assert mixture is None
+    assert failures == {}
+    for image in images:
+        assert image.image.shape == (128, 128)
+        rows, columns = np.nonzero(image.labels == POSITIVE)
+        # the discs are dark, and the background has mean 0 and deviation 1
+        assert image.image[rows, columns].mean() < -1
+        centre = np.rint(image.positive).astype(int)
+        assert (image.labels[centre[:, 1], centre[:, 0]] == POSITIVE).all()
+    np.testing.assert_allclose(
+        images[1].positive * 2, np.c_[micrographs[1]["b"].x, micrographs[1]["b"].y]
+    )
+
+
+def test_excluded_places_are_read_like_labels(micrographs):
+    found, labelled = micrographs
+    images, _, _ = read(found, {"a": labelled["a"]}, {"b": labelled["b"]})
+    assert [len(image.positive) for image in images] == [6, 0]
+    assert [len(image.negative) for image in images] == [0, 6]
+
+
+def test_labels_outside_the_micrograph_are_left_out(micrographs, caplog):
+    found, labelled = micrographs
+    x = np.array([-0.4, 127.4, -0.6, 127.6, 50.0, 50.0])
+    y = np.array([-0.4, 127.4, 50.0, 50.0, -0.6, 1e6])
+    images, _, _ = read(found[:1], {"a": Coordinates.unscored(x, y)})
+    assert len(images[0].positive) == 2
+    assert "a: 4 of 6 picks lie outside the image of 128 x 128 px" in caplog.text
+    with pytest.raises(PupickError, match="outside"):
+        read(found[:1], {"a": Coordinates.unscored([500.0], [3.0])})
+
+
+def test_a_micrograph_that_cannot_be_used_is_left_out_with_its_reason(
+    micrographs, tmp_path, caplog
+):
+    found, labelled = micrographs
+    write_mrc(tmp_path / "flat.mrc", np.ones((128, 128), np.float32))
+    bad = [Micrograph(tmp_path / "flat.mrc", "flat"), Micrograph(tmp_path / "none.mrc", "none")]
+    images, _, failures = read([found[0], *bad, found[1]], labelled)
+    assert len(images) == 2
+    assert set(failures) == {"flat", "none"}
+    assert "no such file" in failures["none"]
+    assert caplog.text.count("flat.mrc") == 1
+    with pytest.raises(PupickError, match=r"none.mrc: no such file"):
+        read(bad[1:], {"none": labelled["a"]})
+
+
+def test_a_joint_normalisation_shares_one_mixture(micrographs):
+    images, mixture, _ = read(*micrographs, normalisation="joint")
+    assert mixture is not None
+    assert len(images) == 2
+    _, none, _ = read(*micrographs, normalisation="affine")
+    assert none is None
+
+
+def test_a_joint_normalisation_leaves_a_flat_image_out(micrographs, tmp_path, caplog):
+    caplog.set_level(logging.WARNING)
+    found, labelled = micrographs
+    write_mrc(tmp_path / "flat.mrc", np.zeros((128, 128), np.float32))
+    flat = Micrograph(tmp_path / "flat.mrc", "flat")
+    images, mixture, failures = read([*found, flat], labelled, normalisation="joint")
+    assert len(images) == 2
+    assert mixture is not None
+    assert set(failures) == {"flat"}
