@@ -11,14 +11,16 @@ import sys
 from dataclasses import fields
 from pathlib import Path
 from types import FrameType
-from typing import Any, List, NoReturn, Optional, Sequence
+from typing import TYPE_CHECKING, Any, List, NoReturn, Optional, Sequence
 
 import scipion_pupick
 from scipion_pupick import engine
 
 from .errors import PupickError, UsageError
-from .evaluation import Evaluation
 from .settings import NORMALISATIONS, PickSettings, TrainingSettings, TrainSettings
+
+if TYPE_CHECKING:
+    from .evaluation import Evaluation
 
 SUCCESS, FAILURE, USAGE = 0, 1, 2
 

@@ -60,7 +60,7 @@ def draw_picks(
         offsets=np.column_stack([picks.x, picks.y]),
         offset_transform=axes.transData,
         array=picks.score,
-        cmap="viridis",
+        cmap="cool",
         facecolors="none",
         linewidths=1.5,
     )
