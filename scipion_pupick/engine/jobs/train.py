@@ -304,9 +304,10 @@ def count_particles(
 ) -> float:
     """Estimate the particles in an image from the scores of the labelled ones.
 
-    The score that 80 % of the labelled particles reach is taken, and the peaks that reach it are
-    counted and divided by 0.8. Counting peaks, not pixels, keeps the many pixels of the background
-    from swamping the estimate where classes overlap.
+    The peaks are counted that score as high as 80 % of the labelled particles do (or as all that
+    were found, if these are fewer), and their number is divided by that share. Counting peaks,
+    not pixels, keeps the many pixels of the background from swamping the estimate where classes
+    overlap.
 
     Args:
         scorer: of a network trained for a while.
@@ -322,12 +323,16 @@ def count_particles(
         )
         for image in labelled
     ]
-    sure = np.quantile(np.concatenate(of_labels), 1 - SURE_SHARE)
+    scores = np.sort(np.concatenate(of_labels))[::-1]
+    found = np.count_nonzero(np.isfinite(scores))
+    sure = min(found, math.ceil(SURE_SHARE * len(scores)))
+    if not sure:
+        return 0.0
     counts = [
-        np.count_nonzero(pick_image(scorer, image.image, diameter_px / 2).score >= sure)
+        np.count_nonzero(pick_image(scorer, image.image, diameter_px / 2).score >= scores[sure - 1])
         for image in images
     ]
-    return float(np.mean(counts)) / SURE_SHARE
+    return float(np.mean(counts)) * len(scores) / sure
 
 
 def expected_count_threshold(

@@ -1,0 +1,386 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Training from files to files: results, continuing after a kill, and what is refused."""
+
+import json
+import logging
+import random
+import signal
+import time
+from dataclasses import fields, replace
+
+import numpy as np
+import pytest
+from safetensors.numpy import load_file
+from simulated import (
+    DIAMETER,
+    HASTY,
+    PARTICLES,
+    QUICK,
+    as_picks,
+    modified,
+    shared_model,
+    simulate,
+    simulate_set,
+    start_pupick,
+)
+
+from scipion_pupick.engine import (
+    PickSettings,
+    TrainSettings,
+    evaluate,
+    find_micrographs,
+    load_model,
+    pick,
+    show_model,
+    train,
+    write_picks,
+)
+from scipion_pupick.engine.cli import main
+from scipion_pupick.engine.errors import UsageError
+from scipion_pupick.engine.jobs.train import count_particles
+from scipion_pupick.engine.sampling import TrainingImage
+from scipion_pupick.engine.training import Epoch
+
+HASTY_JOB = TrainSettings(DIAMETER, particles_per_micrograph=9, training=HASTY)
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory):
+    """Four small micrographs, one of them without picks."""
+    folder = tmp_path_factory.mktemp("data")
+    particles = simulate_set(folder, range(4), side=144, particles=8)
+    labelled = dict(list(particles.items())[:3])
+    write_picks(as_picks(labelled), folder / "picks.star")
+    return folder, as_picks(labelled)
+
+
+def hasty(data, output, settings=HASTY_JOB, **options):
+    folder, picks = data
+    micrographs = find_micrographs([str(folder / "*.mrc")])
+    options = {"picks": picks, "device": "cpu", "threads": 1, **options}
+    return train(micrographs, output=output, settings=settings, **options)
+
+
+def files(folder):
+    return {path.name: path.read_bytes() for path in folder.iterdir()}
+
+
+@pytest.fixture(scope="module")
+def unstopped(data, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("unstopped")
+    hasty(data, folder)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory):
+    return shared_model(tmp_path_factory)
+
+
+def test_the_results_are_written(unstopped):
+    assert set(files(unstopped)) == {
+        "model.safetensors",
+        "checkpoint.safetensors",
+        "training.tsv",
+        "train.json",
+    }
+    summary = json.loads((unstopped / "train.json").read_text())
+    assert summary == show_model(unstopped / "model.safetensors")["training"]
+    assert (summary["labels"], summary["micrographs"], summary["held_out_labels"]) == (24, 4, 0)
+    assert (summary["epochs"], summary["best_epoch"]) == (HASTY.epochs, HASTY.epochs)
+    assert summary["particles_per_micrograph"] == 9
+    assert summary["particles_estimated"] is False
+    assert summary["held_out_average_precision"] is None
+    assert summary["failed_micrographs"] == {}
+    assert summary["settings"]["seed"] == HASTY.seed
+
+
+def test_the_log_has_a_row_for_each_epoch(trained):
+    header, *rows = [
+        line.split("\t") for line in (trained / "training.tsv").read_text().splitlines()
+    ]
+    assert header == [column.name for column in fields(Epoch)]
+    table = np.array(rows, float)
+    summary = json.loads((trained / "train.json").read_text())
+    assert table[:, 0].tolist() == list(range(1, summary["epochs"] + 1))
+    held_out = table[:, header.index("held_out_ap")]
+    assert held_out.argmax() + 1 == summary["best_epoch"]
+    assert held_out.max() == pytest.approx(summary["held_out_average_precision"], abs=1e-5)
+    assert table[0, header.index("pi")] == pytest.approx(summary["pi"], abs=1e-5)
+    assert np.isfinite(table).all()
+
+
+def test_the_model_holds_what_was_trained(unstopped):
+    model = load_model(unstopped / "model.safetensors")
+    best = load_file(unstopped / "checkpoint.safetensors")
+    assert model.scale.diameter == DIAMETER
+    assert model.network_name == HASTY.network
+    for name, value in model.network.state_dict().items():
+        np.testing.assert_array_equal(value, best[f"best/network.{name}"])
+
+
+def test_the_same_training_gives_the_same_files(data, unstopped, tmp_path):
+    hasty(data, tmp_path / "new" / "folder")
+    again = files(tmp_path / "new" / "folder")
+    for name in ("model.safetensors", "training.tsv", "train.json"):
+        assert again[name] == files(unstopped)[name]
+
+
+def test_a_finished_training_is_not_repeated(data, unstopped, caplog):
+    caplog.set_level(logging.INFO)
+    before, when = files(unstopped), modified(unstopped)
+    hasty(data, unstopped)
+    assert files(unstopped) == before
+    assert modified(unstopped)["checkpoint.safetensors"] == when["checkpoint.safetensors"]
+    assert "epoch" not in caplog.text
+
+
+def test_training_that_fails_midway_continues(data, unstopped, tmp_path, monkeypatch):
+    calls = []
+
+    def fails_at_the_second(path, text):
+        calls.append(path)
+        if len(calls) == 2:
+            raise OSError(28, "No space left on device", str(path))
+
+    with monkeypatch.context() as patch:
+        patch.setattr("scipion_pupick.engine.jobs.train.write_text", fails_at_the_second)
+        with pytest.raises(OSError, match="No space left"):
+            hasty(data, tmp_path)
+    assert set(files(tmp_path)) == {"checkpoint.safetensors"}
+    hasty(data, tmp_path)
+    assert files(tmp_path)["model.safetensors"] == files(unstopped)["model.safetensors"]
+    assert files(tmp_path)["training.tsv"] == files(unstopped)["training.tsv"]
+
+
+LONG = replace(HASTY, epochs=8, steps=1)
+
+
+def long_arguments(data, output):
+    folder, _ = data
+    return [
+        *("train", "--micrographs", folder / "*.mrc", "--picks", folder / "picks.star"),
+        *("--diameter", DIAMETER, "--particles-per-micrograph", 9, "--output", output),
+        *("--network", LONG.network, "--autoencoder", LONG.autoencoder, "--seed", LONG.seed),
+        *("--training-radius", LONG.training_radius, "--epochs", LONG.epochs),
+        *("--steps", LONG.steps, "--device", "cpu", "--threads", 1),
+    ]
+
+
+def wait_for(condition, process):
+    end = time.monotonic() + 60
+    while not condition():
+        assert process.poll() is None, process.communicate()
+        assert time.monotonic() < end
+        time.sleep(0.02)
+
+
+def test_a_killed_training_continues_as_if_never_killed(data, tmp_path):
+    killed, unstopped = tmp_path / "killed", tmp_path / "unstopped"
+    process = start_pupick(*long_arguments(data, killed))
+    wait_for((killed / "training.tsv").exists, process)
+    # this test must hold wherever the blow falls
+    time.sleep(random.uniform(0, 0.6))  # noqa: S311
+    process.kill()
+    process.communicate()
+    assert process.returncode == -signal.SIGKILL
+    assert not (killed / "model.safetensors").exists()
+    for folder in (killed, unstopped):
+        assert main([*map(str, long_arguments(data, folder))]) == 0
+    for name in ("model.safetensors", "training.tsv", "train.json"):
+        assert (killed / name).read_bytes() == (unstopped / name).read_bytes()
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_stopped_training_says_how_to_continue(data, tmp_path, number):
+    process = start_pupick(*long_arguments(data, tmp_path))
+    wait_for((tmp_path / "training.tsv").exists, process)
+    process.send_signal(number)
+    _, error = process.communicate(timeout=60)
+    assert process.returncode == 1
+    assert error.splitlines()[-1] == "pupick train: stopped; call it again to continue."
+    assert "Traceback" not in error
+    assert not any(path.name.startswith(".") for path in tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"settings": replace(HASTY_JOB, diameter=95.0)},
+        {"settings": replace(HASTY_JOB, particles_per_micrograph=10)},
+        {"settings": replace(HASTY_JOB, normalisation="affine")},
+        {"settings": replace(HASTY_JOB, training=replace(HASTY, seed=9))},
+        {"picks": "fewer"},
+        {"negatives": "some"},
+    ],
+)
+def test_another_training_in_the_folder_is_refused(data, unstopped, change):
+    _, picks = data
+    if change.get("picks"):
+        change = {"picks": dict(list(picks.items())[1:])}
+    if change.get("negatives"):
+        change = {"negatives": dict(list(picks.items())[:1])}
+    before = files(unstopped)
+    with pytest.raises(UsageError, match="--overwrite") as caught:
+        hasty(data, unstopped, **change)
+    assert str(unstopped) in str(caught.value)
+    assert files(unstopped) == before
+
+
+def test_a_micrograph_that_has_changed_makes_another_training(tmp_path):
+    particles = simulate_set(tmp_path / "data", range(2), side=144, particles=8)
+    data = tmp_path / "data", as_picks(particles)
+    hasty(data, tmp_path / "out")
+    simulate(tmp_path / "data" / "m1.mrc", 7, side=144, particles=8)
+    with pytest.raises(UsageError, match="--overwrite"):
+        hasty(data, tmp_path / "out")
+
+
+@pytest.mark.parametrize("particles", [9, None])
+def test_overwriting_trains_anew(data, tmp_path, particles):
+    settings = replace(HASTY_JOB, particles_per_micrograph=particles)
+    other = replace(settings, training=replace(HASTY, seed=9))
+    hasty(data, tmp_path / "one", settings)
+    hasty(data, tmp_path / "one", other, overwrite=True)
+    hasty(data, tmp_path / "two", other)
+    assert files(tmp_path / "one") == files(tmp_path / "two")
+
+
+def test_micrographs_without_picks_are_learned_from(data, unstopped, tmp_path):
+    folder, picks = data
+    micrographs = [m for m in find_micrographs([str(folder)]) if m.name in picks]
+    model = train(micrographs, picks, tmp_path, HASTY_JOB, device="cpu", threads=1)
+    assert model.training["micrographs"] == 3
+    assert model.digest != load_model(unstopped / "model.safetensors").digest
+
+
+def test_a_limit_leaves_out_unlabelled_micrographs_only(data, tmp_path):
+    model = hasty(data, tmp_path, replace(HASTY_JOB, most_micrographs=1))
+    assert (model.training["micrographs"], model.training["labels"]) == (3, 24)
+
+
+@pytest.mark.parametrize("normalisation", ["joint", "affine"])
+def test_the_other_normalisations_are_kept_in_the_model(data, tmp_path, normalisation):
+    hasty(data, tmp_path, replace(HASTY_JOB, normalisation=normalisation))
+    model = load_model(tmp_path / "model.safetensors")
+    assert model.normalisation == ("affine" if normalisation == "affine" else "gmm")
+    assert (model.mixture is not None) == (normalisation == "joint")
+
+
+def test_the_picks_names_need_not_be_written_alike(data, unstopped, tmp_path):
+    _, picks = data
+    stems = {name.rsplit("/", 1)[1][:-4]: coordinates for name, coordinates in picks.items()}
+    model = hasty(data, tmp_path, picks=stems)
+    assert model.digest == load_model(unstopped / "model.safetensors").digest
+
+
+def test_a_broken_micrograph_is_left_out_and_named(data, tmp_path):
+    folder, picks = data
+    (tmp_path / "broken.mrc").write_bytes((folder / "m0.mrc").read_bytes()[:-100])
+    micrographs = find_micrographs([str(folder), str(tmp_path / "broken.mrc")])
+    model = train(micrographs, picks, tmp_path / "out", HASTY_JOB, device="cpu", threads=1)
+    assert list(model.training["failed_micrographs"]) == [(tmp_path / "broken.mrc").as_posix()]
+    assert "truncated" in str(model.training["failed_micrographs"])
+
+
+def test_training_starts_from_a_model(data, trained, tmp_path):
+    start = trained / "model.safetensors"
+    gentle = replace(HASTY_JOB, training=replace(HASTY, learning_rate=1e-6, network="resnet8"))
+    model = hasty(data, tmp_path, gentle, start=start)
+    # the network is that of the start, whatever the settings say
+    assert model.network_name == "conv3"
+    for (name, value), old in zip(
+        model.network.state_dict().items(), load_model(start).network.state_dict().values()
+    ):
+        if not name.endswith(("running_mean", "running_var", "num_batches_tracked")):
+            np.testing.assert_allclose(value, old, atol=1e-4)
+    with pytest.raises(UsageError, match="--overwrite"):
+        hasty(data, tmp_path, gentle)
+
+
+def test_the_number_of_particles_is_estimated(trained, tmp_path):
+    few = as_picks(simulate_set(trained / "train", range(4)), most=6)
+    settings = TrainSettings(DIAMETER, training=QUICK)
+    micrographs = find_micrographs([str(trained / "train")])
+    model = train(micrographs, few, tmp_path, settings, device="cpu", threads=1)
+    assert model.training["particles_estimated"] is True
+    assert PARTICLES / 2 < model.training["particles_per_micrograph"] < 2 * PARTICLES
+    assert "estimate.safetensors" in files(tmp_path)
+
+
+def test_the_threshold_gives_the_expected_number_of_picks(trained, tmp_path):
+    particles = simulate_set(tmp_path / "unseen", range(20, 24))
+    model = trained / "model.safetensors"
+    micrographs = find_micrographs([str(tmp_path / "unseen")])
+    result = pick(micrographs, model, tmp_path / "out", device="cpu", threads=1)
+    assert result.threshold == load_model(model).threshold
+    count = sum(len(coordinates) for coordinates in result.picks.values())
+    assert count == pytest.approx(4 * PARTICLES, rel=0.15)
+    everything = PickSettings(threshold=-8.0)
+    result = pick(micrographs, model, tmp_path / "out", everything, device="cpu", threads=1)
+    assert evaluate(result.picks, as_picks(particles), 10).curve.average_precision > 0.9
+
+
+def score_map_of(image):
+    """A scorer that reads scores out of the image itself, every fourth pixel."""
+    return image[:, ::4, ::4]
+
+
+def test_particles_are_counted_by_the_scores_of_the_labels():
+    image = np.full((200, 200), -9.0, np.float32)
+    places = np.array([(x, y) for x in range(20, 200, 40) for y in range(20, 200, 40)])
+    image[places[:, 1], places[:, 0]] = np.linspace(1, 2, 25)
+    labelled = places[::5].astype(float)
+    known = TrainingImage(image, np.zeros((200, 200), np.uint8), labelled, np.empty((0, 2)))
+    number = count_particles(score_map_of, [known], [known], 24.0)
+    assert number == pytest.approx(25, rel=0.25)
+
+
+def test_labels_that_were_not_found_do_not_upset_the_count():
+    image = np.random.default_rng(0).normal(-3, 1, (200, 200)).astype(np.float32)
+    image[::40, ::40] = 2
+    labelled = np.array([[3.0, 90.0], [90.0, 3.0], [40.0, 40.0], [80.0, 80.0], [120.0, 120.0]])
+    known = TrainingImage(image, np.zeros((200, 200), np.uint8), labelled, np.empty((0, 2)))
+    number = count_particles(score_map_of, [known], [known], 24.0)
+    assert np.isfinite(number)
+    assert number < 200 * 200 / 24**2
+
+
+@pytest.mark.parametrize("picks", [{}, {"m0": []}])
+def test_no_label_at_all_is_refused(data, tmp_path, picks):
+    with pytest.raises(UsageError, match="at least one"):
+        hasty(data, tmp_path, picks=as_picks({name: np.empty((0, 2)) for name in picks}))
+
+
+def test_picks_of_other_micrographs_are_refused(data, tmp_path):
+    picks = as_picks({"elsewhere/x1.mrc": np.ones((3, 2))})
+    with pytest.raises(UsageError, match=r"other micrographs.*elsewhere/x1.mrc.*m0.mrc"):
+        hasty(data, tmp_path, picks=picks)
+
+
+@pytest.mark.parametrize(
+    ("change", "text"),
+    [
+        ({"held_out": 1.0}, "held_out is 1"),
+        ({"held_out": float("nan")}, "held_out is nan"),
+        ({"normalisation": "none"}, "'none'"),
+        ({"particles_per_micrograph": 0}, "0 particles"),
+        ({"particles_per_micrograph": float("nan")}, "nan particles"),
+    ],
+)
+def test_settings_that_make_no_sense_are_refused(change, text):
+    with pytest.raises(UsageError, match=text):
+        replace(HASTY_JOB, **change)
+
+
+def test_more_particles_than_fit_are_refused(data, tmp_path):
+    settings = replace(HASTY_JOB, particles_per_micrograph=1e5)
+    with pytest.raises(UsageError, match="--particles-per-micrograph"):
+        hasty(data, tmp_path, settings)
+
+
+def test_the_log_lines_tell_the_labels_and_the_epochs(data, tmp_path, caplog):
+    caplog.set_level(logging.INFO)
+    hasty(data, tmp_path)
+    assert "Training on 24 labels in 4 micrographs" in caplog.text
+    assert sum(message.startswith("epoch ") for message in caplog.messages) == HASTY.epochs
