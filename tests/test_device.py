@@ -138,8 +138,8 @@ def test_only_cores_that_the_process_may_use_are_counted():
 )
 def test_half_precision_where_the_processor_multiplies_it(cpu_info, flags, expected):
     cores = [
-        f"processor\t: {core}\nmodel name\t: Some CPU amx_bf16 @ 2 GHz\nflags\t\t: {flags}\n"
-        f"vmx flags\t: avx512_bf16\nbugs\t\t: amx_bf16\n"
+        f"processor\t: {core}\nmodel name\t: Some CPU amx_bf16 @ 2 GHz\n"
+        f"vmx flags\t: avx512_bf16\nflags\t\t: {flags}\nbugs\t\t: amx_bf16\n"
         for core in range(2)
     ]
     cpu_info("\n".join(cores))

@@ -94,6 +94,18 @@ def test_a_shared_mixture_takes_up_the_gain(tmp_path):
     np.testing.assert_allclose(brighter, plain, atol=1e-3)
 
 
+def test_a_shared_mixture_says_which_component_is_the_background(tmp_path):
+    """Here the one that the set says is the rarer one in this micrograph."""
+    image = noise(mean=10.0, deviation=2.0)
+    image[:, 80:] += 6.0
+    mixture = Mixture(rho=0.3, means=(10.0, 16.0), deviations=(1.0, 1.0))
+    source = micrograph(tmp_path, image)
+    shared, alone = (prepare(source, SCALE, mixture=given).image for given in (mixture, None))
+    for result, background in ((shared, slice(5, 35)), (alone, slice(45, 115))):
+        assert abs(result[:, background].mean()) < 0.2
+        assert abs(result[:, background].std() - 1) < 0.1
+
+
 def test_normalising_keeps_where_the_image_comes_from(tmp_path):
     working = read_working_image(micrograph(tmp_path, noise()), SCALE)
     result = normalise_working_image(working, "affine")
