@@ -209,7 +209,7 @@ def _add_advanced_training(group: Any) -> None:
         ("network", str, "NAME", "conv3 (the paper's), resnet8 or resnet16"),
         ("objective", str, "NAME", "pn, upu, nnpu, ge-kl or ge-binomial"),
         ("slack", float, "λ", "weight of the expectation; default: 10 for ge-kl, else 1"),
-        ("autoencoder", float, "γ", "weight of the reconstruction; default: by number of labels"),
+        ("autoencoder", float, "γ", "of the autoencoder; default: 10 / labels up to 250, else 0"),
         ("training_radius", float, "PX", "positive round a pick, px where the diameter is 24 px"),
         ("epochs", int, "N", "most epochs"),
         ("steps", int, "N", "batches an epoch"),
@@ -247,7 +247,7 @@ def _train(options: argparse.Namespace) -> int:
     micrographs = _find(options)
     model = engine.train(
         micrographs,
-        engine.read_picks(options.picks),
+        engine.read_picks(options.picks, pixel_size=options.pixel_size),
         options.output,
         settings,
         negatives=engine.read_picks(options.negatives) if options.negatives else None,
