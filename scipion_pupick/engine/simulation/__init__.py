@@ -1,0 +1,32 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Simulated micrographs with known particles, from density maps or from random phantoms."""
+
+from .bank import Bank, make_bank
+from .ctf import Defocus, Microscope, ctf
+from .density import Density, centre_density, read_map
+from .micrograph import SimulatedMicrograph, simulate_micrograph
+from .phantom import random_phantom
+from .projection import project
+from .rotations import random_rotations
+from .settings import Contamination, Crowding, Ice, SimulationSettings, random_settings
+
+__all__ = [
+    "Bank",
+    "Contamination",
+    "Crowding",
+    "Defocus",
+    "Density",
+    "Ice",
+    "Microscope",
+    "SimulatedMicrograph",
+    "SimulationSettings",
+    "centre_density",
+    "ctf",
+    "make_bank",
+    "project",
+    "random_phantom",
+    "random_rotations",
+    "random_settings",
+    "read_map",
+    "simulate_micrograph",
+]

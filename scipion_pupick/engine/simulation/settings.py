@@ -1,0 +1,183 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What a simulated micrograph is like, and random choices of it."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Optional
+
+import numpy as np
+
+from ..errors import UsageError
+from .ctf import Defocus, Microscope
+
+# coverage of discs set down at random; they jam at 0.547 (Feder, J. Theor. Biol. 87, 237, 1980)
+DENSEST = 0.45
+
+
+@dataclass(frozen=True)
+class Ice:
+    """The vitreous ice.
+
+    Attributes:
+        thickness: mean, Å.
+        slope: change of thickness by distance along a random direction, Å/Å.
+        roughness: standard deviation of slow changes of thickness, as a share of the mean.
+        structure: spectral density of its structural noise, before the CTF, relative to that of
+            the shot noise. This noise is what shows Thon rings.
+    """
+
+    thickness: float = 400.0
+    slope: float = 0.0
+    roughness: float = 0.0
+    structure: float = 0.3
+
+    def __post_init__(self) -> None:
+        if not self.thickness > 0:
+            raise UsageError(f"The ice is {self.thickness:g} Å thick: it must be positive.")
+        for name in ("roughness", "structure"):
+            if not getattr(self, name) >= 0:
+                raise UsageError(f"{name} is {getattr(self, name):g}: it cannot be negative.")
+
+
+@dataclass(frozen=True)
+class Crowding:
+    """How particles lie.
+
+    Attributes:
+        coverage: area of the discs of all particles' diameters, as a share of the micrograph.
+        separation: least distance of two centres, in diameters; below 1 projections may overlap.
+        clustering: standard deviation of the logarithm of the particles' density over the
+            micrograph; 0 for an even one.
+        junk_coverage: as `coverage`, of small proteins that are not in the truth.
+    """
+
+    coverage: float = 0.15
+    separation: float = 0.8
+    clustering: float = 0.0
+    junk_coverage: float = 0.0
+
+    def __post_init__(self) -> None:
+        for name in ("coverage", "separation", "clustering", "junk_coverage"):
+            if not getattr(self, name) >= 0:
+                raise UsageError(f"{name} is {getattr(self, name):g}: it cannot be negative.")
+        if self.coverage * self.separation**2 > DENSEST:
+            raise UsageError(
+                f"Particles with a coverage of {self.coverage:g} cannot all be {self.separation:g} "
+                f"diameters apart: coverage times separation squared must be at most {DENSEST:g}."
+            )
+
+
+@dataclass(frozen=True)
+class Contamination:
+    """What else is there; particles are not counted where it is.
+
+    Attributes:
+        carbon: share of the micrograph's width that carbon film covers.
+        crystals: number of ice crystals and other lumps of ice.
+        gold: number of gold beads.
+    """
+
+    carbon: float = 0.0
+    crystals: int = 0
+    gold: int = 0
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.carbon <= 1:
+            raise UsageError(f"carbon is {self.carbon:g}: it is a share between 0 and 1.")
+
+
+@dataclass(frozen=True)
+class SimulationSettings:
+    """What a simulated micrograph is like.
+
+    Attributes:
+        microscope: voltage, spherical aberration and amplitude contrast.
+        defocus: with astigmatism.
+        b_factor: of the envelope, Å².
+        dose: electrons/Å² that would be detected without a specimen.
+        snr: power of the particles relative to that of the noise; None for the physical contrast
+            of protein in ice. The power of the particles is the mean square of their contrast,
+            after the CTF, over discs of their diameter. That of the noise, structural and shot
+            noise together, is taken in pixels of 1/24 of the diameter, whatever the pixel size,
+            in ice of the mean thickness, whose own absorption is left out.
+        ice: thickness and noise.
+        crowding: density of particles and junk.
+        contamination: carbon, crystals and gold.
+        invert: protein bright instead of dark.
+    """
+
+    microscope: Microscope = Microscope()
+    defocus: Defocus = Defocus()
+    b_factor: float = 80.0
+    dose: float = 40.0
+    snr: Optional[float] = None
+    ice: Ice = Ice()
+    crowding: Crowding = Crowding()
+    contamination: Contamination = Contamination()
+    invert: bool = False
+
+    def __post_init__(self) -> None:
+        if not self.dose > 0:
+            raise UsageError(f"The dose is {self.dose:g} electrons/Å²: it must be positive.")
+        if self.snr is not None and not self.snr > 0:
+            raise UsageError(f"The signal-to-noise ratio is {self.snr:g}: it must be positive.")
+
+
+def random_settings(random: np.random.Generator) -> SimulationSettings:
+    """Draw what micrographs from common microscopes and grids are like.
+
+    Args:
+        random: the source of randomness.
+    """
+    defocus = random.uniform(5000, 30000)
+    astigmatism = random.uniform(0, 0.05) * defocus
+    return SimulationSettings(
+        microscope=Microscope(
+            voltage=float(random.choice([200.0, 300.0])),
+            cs=float(random.choice([0.01, 2.0, 2.7])),
+            amplitude_contrast=random.uniform(0.07, 0.2),
+        ),
+        defocus=Defocus(defocus, defocus - astigmatism, random.uniform(0, 180)),
+        b_factor=_log_uniform(random, 50, 1500),
+        dose=random.uniform(20, 60),
+        snr=_log_uniform(random, 0.05, 2.0),
+        ice=_random_ice(random),
+        crowding=_random_crowding(random),
+        contamination=_random_contamination(random),
+    )
+
+
+def _random_ice(random: np.random.Generator) -> Ice:
+    return Ice(
+        thickness=random.uniform(200, 1000),
+        slope=0.1 * random.uniform() ** 2,
+        roughness=0.15 * random.uniform() ** 2,
+        structure=_log_uniform(random, 0.1, 5.0),
+    )
+
+
+def _random_crowding(random: np.random.Generator) -> Crowding:
+    separation = random.uniform(0.5, 1.0)
+    coverage = _log_uniform(random, 0.005, 0.35)
+    # where particles are packed there is no room for clusters
+    room = 1 - coverage * separation**2 / DENSEST
+    return Crowding(
+        coverage=coverage,
+        separation=separation,
+        clustering=float(random.choice([0, random.uniform(0, room)])),
+        junk_coverage=float(random.choice([0, _log_uniform(random, 0.002, 0.08)])),
+    )
+
+
+def _random_contamination(random: np.random.Generator) -> Contamination:
+    return Contamination(
+        carbon=random.uniform(0.05, 0.5) if random.random() < 0.2 else 0.0,
+        crystals=int(random.integers(1, 9)) if random.random() < 0.4 else 0,
+        gold=int(random.integers(1, 13)) if random.random() < 0.1 else 0,
+    )
+
+
+def _log_uniform(random: np.random.Generator, low: float, high: float) -> float:
+    return math.exp(random.uniform(math.log(low), math.log(high)))

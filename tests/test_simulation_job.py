@@ -1,0 +1,157 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The simulation job: its files, and what happens when it runs again."""
+
+import json
+
+import mrcfile
+import numpy as np
+import pytest
+
+from scipion_pupick.engine.coordinates import read_picks
+from scipion_pupick.engine.errors import UsageError
+from scipion_pupick.engine.jobs.simulate import simulate
+from scipion_pupick.engine.micrograph import find_micrographs, match_names, read_pixel_size
+from scipion_pupick.engine.simulation import (
+    Contamination,
+    Crowding,
+    SimulationSettings,
+    random_phantom,
+)
+
+SHAPE = (96, 120)
+SETTINGS = SimulationSettings(snr=1.0, crowding=Crowding(0.2, 0.7))
+
+
+def contents(folder):
+    return {p.name: p.read_bytes() for p in sorted(folder.rglob("*")) if p.is_file()}
+
+
+def write_map(path, seed):
+    phantom = random_phantom(np.random.default_rng(seed), 120.0)
+    mrcfile.write(path, phantom.values, voxel_size=phantom.pixel_size)
+    return path
+
+
+@pytest.fixture
+def first(tmp_path):
+    folder = tmp_path / "simulated"
+    return folder, simulate(folder, count=3, shape=SHAPE, seed=4, settings=SETTINGS)
+
+
+def test_micrographs_truth_and_parameters_are_written(first):
+    folder, result = first
+    micrographs = find_micrographs([str(folder / "micrographs" / "*.mrc")])
+    picks = read_picks(result.truth)
+    assert [m.path for m in micrographs] == result.files
+    assert len(match_names(list(picks), micrographs)) == len(picks) == 3
+    for name, particles in picks.items():
+        with mrcfile.open(folder / name) as file:
+            assert file.data.shape == SHAPE
+            assert file.data.dtype == np.float32
+        said = json.loads((folder / name).with_suffix(".json").read_text())
+        xy = np.column_stack([particles.x, particles.y])
+        np.testing.assert_allclose(xy, said["particles"], atol=0.01)
+        assert said["settings"]["crowding"]["coverage"] == 0.2
+        assert said["pixel_size"] == pytest.approx(said["diameter"] / 24)
+        assert read_pixel_size(folder / name) == pytest.approx(said["pixel_size"], rel=1e-5)
+
+
+def test_particles_are_darker_than_what_is_between(first):
+    folder, result = first
+    for name, particles in result.particles.items():
+        with mrcfile.open(folder / name) as file:
+            image = file.data
+            at = np.round([particles.y, particles.x]).astype(int)
+            assert image[at[0], at[1]].mean() < image.mean()
+
+
+def test_same_seed_gives_the_same_files(first, tmp_path):
+    folder, _ = first
+    simulate(tmp_path / "again", count=3, shape=SHAPE, seed=4, settings=SETTINGS)
+    simulate(tmp_path / "other", count=3, shape=SHAPE, seed=5, settings=SETTINGS)
+    assert contents(folder) == contents(tmp_path / "again")
+    assert contents(folder) != contents(tmp_path / "other")
+
+
+def test_stopped_run_is_taken_up(first):
+    folder, _ = first
+    whole = contents(folder)
+    (folder / "micrographs" / "simulated_0001.json").unlink()
+    (folder / "micrographs" / "simulated_0002.mrc").unlink()
+    (folder / "particles.star").unlink()
+    kept = folder / "micrographs" / "simulated_0000.mrc"
+    written = kept.stat().st_mtime_ns
+    simulate(folder, count=3, shape=SHAPE, seed=4, settings=SETTINGS)
+    assert contents(folder) == whole
+    assert kept.stat().st_mtime_ns == written
+
+
+def test_another_count_adds_or_removes_micrographs(first):
+    folder, _ = first
+    more = simulate(folder, count=5, shape=SHAPE, seed=4, settings=SETTINGS)
+    assert len(more.files) == len(list(folder.rglob("*.mrc"))) == 5
+    fewer = simulate(folder, count=2, shape=SHAPE, seed=4, settings=SETTINGS)
+    assert sorted(folder.rglob("*.mrc")) == fewer.files
+    assert len(read_picks(fewer.truth)) == 2
+
+
+def test_another_simulation_is_only_overwritten_when_allowed(first):
+    folder, _ = first
+    before = contents(folder)
+    with pytest.raises(UsageError, match="holds another simulation"):
+        simulate(folder, count=1, shape=SHAPE, seed=9, settings=SETTINGS)
+    assert contents(folder) == before
+    result = simulate(folder, count=1, shape=SHAPE, seed=9, settings=SETTINGS, overwrite=True)
+    assert sorted(folder.rglob("*.mrc")) == result.files
+
+
+def test_files_of_others_are_left_alone(first):
+    folder, _ = first
+    mine = folder / "micrographs" / "simulated_by_me.txt"
+    mine.write_text("kept")
+    simulate(folder, count=1, shape=SHAPE, seed=9, settings=SETTINGS, overwrite=True)
+    assert mine.read_text() == "kept"
+
+
+def test_maps_are_taken_in_turn_with_their_own_diameters(tmp_path):
+    maps = [write_map(tmp_path / f"map{seed}.mrc", seed) for seed in (1, 2)]
+    result = simulate(tmp_path / "out", maps, 3, SHAPE, settings=SETTINGS)
+    said = [json.loads(path.with_suffix(".json").read_text()) for path in result.files]
+    assert [s["density"] for s in said] == ["map1.mrc", "map2.mrc", "map1.mrc"]
+    assert all(s["diameter"] == pytest.approx(120, rel=0.05) for s in said)
+
+
+def test_pixel_size_and_diameter_are_those_given(tmp_path):
+    result = simulate(tmp_path, (), 1, SHAPE, pixel_size=4.0, diameter=90.0, settings=SETTINGS)
+    said = json.loads(result.files[0].with_suffix(".json").read_text())
+    assert (said["pixel_size"], said["diameter"]) == (4.0, 90.0)
+    assert read_pixel_size(result.files[0]) == pytest.approx(4.0)
+
+
+def test_phantoms_and_settings_differ_between_micrographs(tmp_path):
+    result = simulate(tmp_path, count=4, shape=SHAPE, seed=1)
+    said = [json.loads(path.with_suffix(".json").read_text()) for path in result.files]
+    assert len({s["settings"]["snr"] for s in said}) == 4
+    assert len({s["diameter"] for s in said}) == 4
+
+
+def test_micrographs_without_particles_stay_in_the_result(tmp_path):
+    nothing = SimulationSettings(crowding=Crowding(0.0), contamination=Contamination(crystals=1))
+    result = simulate(tmp_path, count=2, shape=SHAPE, settings=nothing)
+    assert [len(particles) for particles in result.particles.values()] == [0, 0]
+    assert result.truth.is_file()
+
+
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        ({"count": 0}, "0 micrographs"),
+        ({"shape": (0, 100)}, "100 x 0 px"),
+        ({"pixel_size": -1.0}, "pixel size is -1"),
+        ({"diameter": float("nan")}, "diameter is nan"),
+    ],
+)
+def test_arguments_that_make_no_sense_are_refused(tmp_path, change, reason):
+    with pytest.raises(UsageError, match=reason):
+        simulate(tmp_path / "out", **change)
+    assert not (tmp_path / "out").exists()
