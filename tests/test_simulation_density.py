@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Densities from arrays and files, and random phantoms."""
 
+import gzip
+
 import mrcfile
 import numpy as np
 import pytest
@@ -8,6 +10,7 @@ from scipy import ndimage
 
 from scipion_pupick.engine.errors import UsageError
 from scipion_pupick.engine.simulation import centre_density, random_phantom, read_map
+from scipion_pupick.engine.simulation.phantom import _SHAPES
 
 
 def ball(shape, centre, radius):
@@ -143,3 +146,49 @@ def test_phantoms_repeat_with_the_seed():
     assert first.name == again.name
     np.testing.assert_array_equal(first.values, again.values)
     assert first.values.shape != other.values.shape or not np.allclose(first.values, other.values)
+
+
+@pytest.mark.parametrize("shape", list(_SHAPES))
+def test_every_shape_has_an_inside_that_reaches_out_and_an_outside(shape):
+    for seed in range(10):
+        inside = _SHAPES[shape](np.random.default_rng(seed))
+        points = np.random.default_rng(100 + seed).uniform(-1, 1, (20000, 3))
+        within = inside(points)
+        assert 0.002 < within.mean() < 0.8
+        assert np.abs(points[within]).max() > 0.35
+        # the corners of the cube belong to nothing
+        assert not inside(np.array([[1.0, 1, 1], [-1, -1, 1]])).any()
+
+
+@pytest.mark.parametrize("shape", ["barrel", "ring", "shell"])
+def test_hollow_shapes_are_hollow(shape):
+    """A channel, a hole and a cavity: where the middle is empty, what is round it is not."""
+    inside = [_SHAPES[shape](np.random.default_rng(seed)) for seed in range(10)]
+    middle = [bool(one(np.zeros((1, 3)))[0]) for one in inside]
+    assert not all(middle)
+    along_x = np.column_stack([np.linspace(0, 1, 200), np.zeros((200, 2))])
+    for one, solid in zip(inside, middle):
+        if not solid:
+            profile = one(along_x)
+            assert profile.any()
+            assert not profile[: np.argmax(profile)].any()
+
+
+@pytest.mark.parametrize("factor", [0.2, 30.0])
+def test_units_of_the_map_do_not_matter(factor):
+    values = ball((30, 30, 30), (14.2, 15, 16), 9)
+    first, scaled = centre_density(values, 2.0), centre_density(factor * values, 2.0)
+    np.testing.assert_allclose(first.values, scaled.values, atol=1e-4)
+
+
+def test_place_in_the_box_does_not_matter():
+    near, far = (centre_density(ball((48, 48, 48), (20 + d, 20, 20 + d), 9), 2.0) for d in (0, 9))
+    np.testing.assert_allclose(near.values, far.values, atol=1e-4)
+
+
+def test_compressed_maps_are_read(tmp_path):
+    values = ball((30, 30, 30), (15, 15, 15), 10)
+    plain, packed = tmp_path / "a.mrc", tmp_path / "a.mrc.gz"
+    mrcfile.write(plain, values, voxel_size=2.0)
+    packed.write_bytes(gzip.compress(plain.read_bytes()))
+    np.testing.assert_array_equal(read_map(plain).values, read_map(packed).values)

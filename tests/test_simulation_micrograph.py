@@ -5,7 +5,10 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from scipy import fft, stats
+from hypothesis import given
+from hypothesis import settings as limits
+from hypothesis import strategies as st
+from scipy import fft, ndimage, stats
 from scipy.spatial import cKDTree
 
 from scipion_pupick.engine.downsample import downsample, to_working
@@ -24,7 +27,7 @@ from scipion_pupick.engine.simulation import (
     simulate_micrograph,
 )
 from scipion_pupick.engine.simulation.fields import smooth_field
-from scipion_pupick.engine.simulation.placement import place_particles
+from scipion_pupick.engine.simulation.placement import _drop_near, place_particles
 from scipion_pupick.engine.simulation.specimen import make_specimen
 
 DIAMETER = 150.0
@@ -208,6 +211,48 @@ def test_structural_noise_has_the_power_asked_for(bank):
     assert image.var() / image.mean() == pytest.approx(1 + 3, rel=0.03)
 
 
+def test_matched_filter_finds_the_particles_of_the_truth(bank):
+    simulated = run(bank, replace(BARE, snr=2.0, ice=Ice(structure=1.0)))
+    template = np.zeros(simulated.image.shape)
+    template[:36, :36] = -bank.images[0]
+    template = np.roll(template, (-18, -18), (0, 1))
+    spectra = np.fft.fft2(simulated.image - simulated.image.mean()), np.fft.fft2(template)
+    # second differences whiten what the CTF has taken from the low frequencies
+    match = ndimage.gaussian_laplace(np.fft.ifft2(spectra[0] * spectra[1].conj()).real, 2) * -1
+    peaks = np.argwhere(match == ndimage.maximum_filter(match, 17))
+    strongest = peaks[np.argsort(-match[tuple(peaks.T)])][: len(simulated.xy), ::-1]
+    distance, _ = cKDTree(strongest).query(simulated.xy)
+    assert np.mean(distance < 3) > 0.85
+    assert np.median(distance) < 1
+
+
+def test_defocus_changes_how_particles_look_but_not_where_they_are(bank):
+    near, far = (clean(bank, replace(BARE, defocus=Defocus(d, d))) for d in (6000, 30000))
+    np.testing.assert_array_equal(near[1].xy, far[1].xy)
+    # low frequencies grow with defocus
+    assert far[0].min() < 1.3 * near[0].min()
+
+
+def test_astigmatism_shows_in_the_noise(bank):
+    settings = replace(
+        EMPTY, dose=200.0, ice=Ice(structure=20.0), defocus=Defocus(30000, 15000, 0.0)
+    )
+    image = run(bank, settings, shape=(400, 400)).image
+    power = np.abs(fft.fft2(image - image.mean())) ** 2
+    # near frequency zero there is more contrast where there is more defocus: along x
+    along_x, along_y = power[:8, 40:60].mean(), power[40:60, :8].mean()
+    assert along_x > 1.5 * along_y
+
+
+def test_b_factor_takes_fine_structural_noise_away(bank):
+    fine = []
+    for b_factor in (0.0, 2000.0):
+        loud = replace(EMPTY, dose=200.0, ice=Ice(structure=20.0), b_factor=b_factor)
+        power = radial_power(run(bank, loud, shape=(400, 400)).image, 200)
+        fine.append(power[150:].mean())
+    assert fine[1] < 0.7 * fine[0]
+
+
 def test_seeds_repeat_exactly_and_differ(bank):
     settings = replace(
         random_settings(np.random.default_rng(1)),
@@ -347,6 +392,33 @@ def test_points_are_spread_evenly_up_to_the_edges():
     xy = place_particles((300, 500), 3000, 1.0, np.random.default_rng(0))
     assert stats.kstest((xy[:, 0] + 0.5) / 500, "uniform").pvalue > 1e-3
     assert stats.kstest((xy[:, 1] + 0.5) / 300, "uniform").pvalue > 1e-3
+
+
+@limits(max_examples=30, deadline=None)
+@given(
+    packing=st.floats(0.01, 0.4),
+    distance=st.floats(2.0, 30.0),
+    shape=st.tuples(st.integers(60, 200), st.integers(60, 200)),
+    seed=st.integers(0, 2**32),
+)
+def test_points_are_as_many_and_as_far_apart_as_asked(packing, distance, shape, seed):
+    count = int(packing * shape[0] * shape[1] / (np.pi / 4 * distance**2))
+    xy = place_particles(shape, count, distance, np.random.default_rng(seed))
+    assert xy.shape == (count, 2)
+    assert (xy >= -0.5).all()
+    assert (xy <= [shape[1] - 0.5, shape[0] - 0.5]).all()
+    if count > 1:
+        assert cKDTree(xy).query(xy, 2)[0][:, 1].min() > distance
+
+
+def test_points_that_come_first_stay():
+    # sequential, as the reference below: a point is only dropped for one kept before it
+    points = np.random.default_rng(3).uniform(0, 20, (200, 2))
+    kept = []
+    for point in points:
+        if all(np.hypot(*(point - other)) > 3 for other in kept):
+            kept.append(point)
+    np.testing.assert_array_equal(_drop_near(points, 3.0), kept)
 
 
 def test_points_follow_the_preference():
