@@ -112,7 +112,7 @@ def _train_model(folder):
     train(micrographs, as_picks(particles), folder, settings, device="cpu", threads=1)
 
 
-def start_pupick(*arguments, folder=None, **options):
+def start_pupick(*arguments, environment=None, **options):
     """Start the command line in a process of its own."""
     command = "import sys; from scipion_pupick.engine.cli import main; sys.exit(main())"
     return subprocess.Popen(
@@ -120,8 +120,7 @@ def start_pupick(*arguments, folder=None, **options):
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
-        cwd=folder,
-        env={**os.environ, "OMP_NUM_THREADS": "1"},
+        env={**os.environ, "OMP_NUM_THREADS": "1", **(environment or {})},
         **options,
     )
 

@@ -162,10 +162,16 @@ def test_a_second_run_scores_nothing_again(unseen, model, tmp_path):
 
 
 @pytest.mark.parametrize(
-    "changed", [{"threshold": -8.0}, {"threshold": 24.0}, {"edge": 200.0}, {"edge": 61.0}]
+    ("first", "changed"),
+    [
+        ({}, {"threshold": 25.0}),
+        ({"threshold": 25.0}, {"threshold": 5.0}),
+        ({}, {"edge": 200.0}),
+        ({"edge": 200.0}, {"edge": 0.0}),
+    ],
 )
-def test_another_threshold_or_edge_uses_the_scores_again(unseen, model, tmp_path, changed):
-    run(unseen[0], model, tmp_path / "one")
+def test_another_threshold_or_edge_uses_the_scores_again(unseen, model, tmp_path, first, changed):
+    run(unseen[0], model, tmp_path / "one", PickSettings(**first))
     scores, stars = modified(tmp_path / "one" / "scores"), contents(tmp_path / "one")
     result = run(unseen[0], model, tmp_path / "one", PickSettings(**changed))
     assert result.reused == 3

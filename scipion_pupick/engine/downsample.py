@@ -36,6 +36,11 @@ class WorkingScale:
                 f"The particle diameter is {self.diameter:g} Å: give a positive number of Å "
                 "(--diameter)."
             )
+        if not (np.isfinite(self.diameter_px) and self.diameter_px > 0):
+            raise UsageError(
+                f"The working diameter is {self.diameter_px:g} px: give a positive number of px "
+                "(--diameter-px)."
+            )
 
     @property
     def pixel_size(self) -> float:

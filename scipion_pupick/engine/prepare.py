@@ -9,9 +9,10 @@ from typing import Optional
 import numpy as np
 
 from .downsample import Shape, WorkingScale, downsample
-from .errors import MicrographError
+from .errors import MicrographError, UsageError
 from .micrograph import Micrograph, read_image, require_pixel_size
 from .normalise import Mixture, normalise
+from .settings import NORMALISATIONS
 
 MOST_DEVIATIONS = 10.0
 
@@ -90,5 +91,13 @@ def prepare(
 
 
 def pixel_method(method: str) -> str:
-    """Give the method of `normalise.normalise` that a normalisation of a set uses."""
+    """Give the method of `normalise.normalise` that a normalisation of a set uses.
+
+    Raises:
+        UsageError: there is no such normalisation.
+    """
+    if method not in NORMALISATIONS:
+        raise UsageError(
+            f"There is no normalisation {method!r}: choose one of {', '.join(NORMALISATIONS)}."
+        )
     return "affine" if method == "affine" else "gmm"

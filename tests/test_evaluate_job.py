@@ -1,0 +1,103 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Evaluation from files to files: names, borders, tables; and the demonstration."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from simulated import as_picks, simulate
+from sklearn.metrics import average_precision_score
+
+from scipion_pupick.engine import Coordinates, demo, evaluate, find_micrographs
+from scipion_pupick.engine.errors import UsageError
+
+EXAMPLES = Path(__file__).parent.parent / "examples" / "empiar10017"
+
+
+@pytest.fixture
+def picked():
+    """Reference particles, and scored picks with misses and false ones, of two micrographs."""
+    random = np.random.default_rng(0)
+    grid = np.array([(x, y) for x in range(20, 240, 40) for y in range(20, 240, 40)], float)
+    reference, picks, labels, scores = {}, {}, [], []
+    for name in ("a", "b"):
+        hits = grid[random.random(len(grid)) < 0.8] + random.uniform(-2, 2, 2)
+        false = grid[: len(grid) // 2] + 20
+        score = np.r_[random.normal(1, 1, len(hits)), random.normal(0, 1, len(false))]
+        reference[f"{name}.mrc"] = grid
+        picks[f"folder/{name}.mrc"] = Coordinates(*np.vstack([hits, false]).T, score)
+        labels += [1] * len(hits) + [0] * len(false)
+        scores += score.tolist()
+    return picks, as_picks(reference), np.array(labels), np.array(scores)
+
+
+def test_the_average_precision_is_that_of_scikit_learn(picked):
+    picks, reference, labels, scores = picked
+    found = evaluate(picks, reference, 5.0)
+    total = sum(len(particles) for particles in reference.values())
+    # scikit-learn takes the recall from what was picked; ours counts what was missed too
+    expected = average_precision_score(labels, scores) * labels.sum() / total
+    assert found.curve.average_precision == pytest.approx(expected)
+    assert (found.hits, found.picks, found.reference) == (labels.sum(), len(labels), total)
+
+
+def test_names_need_not_be_written_alike(picked):
+    picks, reference, _, _ = picked
+    bare = {name.split("/")[1][:-4]: found for name, found in picks.items()}
+    known = evaluate(picks, reference, 5.0).curve.average_precision
+    assert evaluate(bare, reference, 5.0).curve.average_precision == known
+
+
+def test_the_table_holds_the_curve(picked, tmp_path):
+    picks, reference, _, _ = picked
+    curve = evaluate(picks, reference, 5.0, table=tmp_path / "curve.tsv").curve
+    header, *rows = (tmp_path / "curve.tsv").read_text().splitlines()
+    assert header.split("\t") == ["threshold", "precision", "recall", "f1", "picks"]
+    table = np.array([row.split("\t") for row in rows], float)
+    np.testing.assert_allclose(table[:, 0], curve.threshold, rtol=1e-6)
+    np.testing.assert_allclose(table[:, 1], curve.precision, atol=1e-6)
+    np.testing.assert_allclose(table[:, 2], curve.recall, atol=1e-6)
+
+
+def test_the_plot_is_a_picture(picked, tmp_path):
+    pytest.importorskip("matplotlib")
+    picks, reference, _, _ = picked
+    evaluate(picks, reference, 5.0, plot=tmp_path / "curve.png")
+    assert (tmp_path / "curve.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_a_border_leaves_out_what_lies_in_it(tmp_path):
+    xy = simulate(tmp_path / "m.mrc", 0)
+    reference = as_picks({"m": xy})
+    inside = ((xy >= 40) & (xy <= 255 - 40)).all(axis=1)
+    picks = {"m.mrc": Coordinates(*xy[inside].T, np.arange(inside.sum(), dtype=float))}
+    micrographs = find_micrographs([str(tmp_path / "m.mrc")])
+    found = evaluate(picks, reference, 5.0, border=40.0, micrographs=micrographs)
+    assert found.curve.average_precision == 1
+    assert found.reference == inside.sum() < len(xy)
+    assert evaluate(picks, reference, 5.0).curve.average_precision < 1
+
+
+def test_a_border_needs_the_micrographs(picked):
+    picks, reference, _, _ = picked
+    with pytest.raises(UsageError, match="--micrographs"):
+        evaluate(picks, reference, 5.0, border=10.0)
+
+
+def test_only_given_micrographs_count(picked, tmp_path):
+    picks, reference, _, _ = picked
+    simulate(tmp_path / "b.mrc", 0)
+    micrographs = find_micrographs([str(tmp_path / "b.mrc")])
+    found = evaluate(picks, reference, 5.0, micrographs=micrographs)
+    assert [counts.name for counts in found.micrographs] == [(tmp_path / "b.mrc").as_posix()]
+
+
+def test_picks_without_any_reference_are_refused(picked):
+    picks, _, _, _ = picked
+    with pytest.raises(UsageError, match="at least one"):
+        evaluate(picks, {}, 5.0)
+
+
+def test_the_demonstration_needs_its_examples(tmp_path):
+    with pytest.raises(UsageError, match="--examples"):
+        demo(tmp_path, tmp_path / "out")
