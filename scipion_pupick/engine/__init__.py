@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from .jobs.evaluate import evaluate
     from .jobs.pick import PickResult, pick
     from .jobs.preprocess import preprocess
+    from .jobs.simulate import simulate
     from .jobs.train import train
     from .micrograph import Micrograph, find_micrographs
     from .model import Model, load_model, show_model
@@ -33,6 +34,7 @@ _HOMES = {
     "PickSettings": "settings",
     "pick": "jobs.pick",
     "preprocess": "jobs.preprocess",
+    "simulate": "jobs.simulate",
     "TrainSettings": "settings",
     "train": "jobs.train",
     "Micrograph": "micrograph",
@@ -61,6 +63,7 @@ __all__ = [
     "preprocess",
     "read_picks",
     "show_model",
+    "simulate",
     "train",
     "write_picks",
 ]

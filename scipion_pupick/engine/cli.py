@@ -70,6 +70,7 @@ def make_parser() -> argparse.ArgumentParser:
     _add_evaluate(commands)
     _add_convert(commands)
     _add_model(commands)
+    _add_simulate(commands)
     _add_demo(commands)
     return parser
 
@@ -388,6 +389,59 @@ def _add_model(commands: Any) -> None:
 
 def _model(options: argparse.Namespace) -> int:
     print(json.dumps(engine.show_model(options.file), indent=2))
+    return SUCCESS
+
+
+def _add_simulate(commands: Any) -> None:
+    parser = _add_command(
+        commands, "simulate", "Simulate micrographs whose particles are known.", _simulate
+    )
+    _add_output(parser, "folder for the micrographs and particles.star; a stopped run continues")
+    parser.add_argument(
+        "--maps",
+        nargs="+",
+        default=(),
+        metavar="MRC",
+        help="density maps, taken in turn; default: another random phantom in each micrograph",
+    )
+    parser.add_argument(
+        "--count", type=int, default=10, metavar="N", help="micrographs; default: %(default)d"
+    )
+    parser.add_argument(
+        "--size",
+        type=int,
+        nargs=2,
+        default=(512, 512),
+        metavar=("NX", "NY"),
+        help="of each, px; default: 512 512",
+    )
+    parser.add_argument(
+        "--pixel-size", type=float, metavar="Å/px", help="default: a particle 24 px wide"
+    )
+    parser.add_argument(
+        "--diameter", type=float, metavar="Å", help="of the particle, Å; default: the map's"
+    )
+    parser.add_argument(
+        "--seed", type=int, default=0, metavar="N", help="of every random choice; default: 0"
+    )
+    parser.add_argument(
+        "--overwrite", action="store_true", help="remove another simulation in the same folder"
+    )
+
+
+def _simulate(options: argparse.Namespace) -> int:
+    result = engine.simulate(
+        options.output,
+        options.maps,
+        options.count,
+        (options.size[1], options.size[0]),
+        options.pixel_size,
+        options.diameter,
+        options.seed,
+        overwrite=options.overwrite,
+    )
+    count = sum(len(coordinates) for coordinates in result.particles.values())
+    print(f"{count} particles in {len(result.files)} micrographs written to {options.output}")
     return SUCCESS
 
 
