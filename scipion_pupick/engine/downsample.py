@@ -113,7 +113,9 @@ def downsample(image: np.ndarray, working_shape: Shape, threads: Optional[int] =
     rows = _crop_rows(
         fft.fft(spectrum, axis=0, overwrite_x=True, workers=threads), working_shape[0]
     )
-    rows *= (working_shape[0] * working_shape[1]) / (image.shape[0] * image.shape[1])
+    # grey values near the end of float32 turn into NaN, which normalising refuses
+    with np.errstate(invalid="ignore"):
+        rows *= (working_shape[0] * working_shape[1]) / (image.shape[0] * image.shape[1])
     columns = fft.ifft(rows, axis=0, overwrite_x=True, workers=threads)
     result = fft.irfft(columns, n=working_shape[1], axis=1, workers=threads)
     return np.ascontiguousarray(result, dtype=np.float32)
