@@ -204,7 +204,6 @@ def test_huge_values_are_no_crash(good, model, tmp_path, caplog):
     code = pick_one(tmp_path / "bad.mrc", model, tmp_path / "out")
     assert code == FAILED
     assert "bad.mrc: " in caplog.text
-    print(caplog.text)
 
 
 def test_a_pixel_size_given_mends_a_missing_one(good, model, tmp_path):

@@ -8,7 +8,15 @@ import pytest
 from simulated import as_picks, simulate
 from sklearn.metrics import average_precision_score
 
-from scipion_pupick.engine import Coordinates, demo, evaluate, find_micrographs
+from scipion_pupick.engine import (
+    Coordinates,
+    TrainingSettings,
+    TrainSettings,
+    demo,
+    evaluate,
+    find_micrographs,
+    read_picks,
+)
 from scipion_pupick.engine.errors import UsageError
 
 EXAMPLES = Path(__file__).parent.parent / "examples" / "empiar10017"
@@ -96,6 +104,32 @@ def test_picks_without_any_reference_are_refused(picked):
     picks, _, _, _ = picked
     with pytest.raises(UsageError, match="at least one"):
         evaluate(picks, {}, 5.0)
+
+
+@pytest.mark.skipif(not EXAMPLES.is_dir(), reason="the examples come with a clone only")
+def test_a_short_demonstration_finds_most_particles_of_real_micrographs(tmp_path, monkeypatch):
+    pytest.importorskip("matplotlib")
+    short = TrainingSettings(epochs=4, steps=16, mosaics=3, tiles=3, autoencoder=0.0)
+    monkeypatch.setattr(
+        "scipion_pupick.engine.jobs.demo.TrainSettings",
+        lambda diameter, particles: TrainSettings(diameter, particles, training=short),
+    )
+    result = demo(EXAMPLES, tmp_path, device="cpu", threads=1)
+    # what `make demo` promises; it trains ten times as long
+    assert result.evaluation.curve.average_precision >= 0.7
+    assert result.picked.failures == {}
+    trained_on = read_picks(EXAMPLES / "picks_100.star")
+    names = {Path(name).name for name in result.picked.picks}
+    assert names == {Path(name).name for name in read_picks(EXAMPLES / "reference.star")}
+    assert names.isdisjoint(Path(name).name for name in trained_on)
+    assert sum(len(found) for found in trained_on.values()) == 100
+    written = read_picks(tmp_path / "pick" / "picks.star")
+    assert {name: len(found) for name, found in written.items()} == {
+        name: len(found) for name, found in result.picked.picks.items()
+    }
+    for name in ("picks.png", "precision_recall.png"):
+        assert (tmp_path / name).read_bytes().startswith(b"\x89PNG")
+    assert (tmp_path / "precision_recall.tsv").is_file()
 
 
 def test_the_demonstration_needs_its_examples(tmp_path):

@@ -31,6 +31,7 @@ from simulated import (
 )
 
 from scipion_pupick.engine import (
+    Coordinates,
     PickSettings,
     evaluate,
     find_micrographs,
@@ -41,8 +42,11 @@ from scipion_pupick.engine import (
 from scipion_pupick.engine.coordinates.star import read_blocks
 from scipion_pupick.engine.errors import MicrographError, UsageError
 from scipion_pupick.engine.jobs.pick import _batches
+from scipion_pupick.engine.kept import KeptPeaks, load_peaks, save_peaks
+from scipion_pupick.engine.matching import by_micrograph
 from scipion_pupick.engine.micrograph import Micrograph
 from scipion_pupick.engine.model import save_model
+from scipion_pupick.engine.picture import draw_picks
 from scipion_pupick.engine.prepare import WorkingImage
 from scipion_pupick.engine.scoring import make_scorer
 
@@ -394,6 +398,45 @@ def test_nothing_is_written_beside_the_micrographs(own, model, tmp_path):
 def test_no_micrographs_are_refused(model, tmp_path):
     with pytest.raises(UsageError, match="no micrograph"):
         pick([], model, tmp_path)
+
+
+def test_kept_peaks_come_back_whatever_their_memory_layout(tmp_path):
+    table = np.arange(15.0).reshape(5, 3)
+    peaks = KeptPeaks(Coordinates(*table.T), (200, 100), 1.5, "mark")
+    save_peaks(peaks, tmp_path / "m.safetensors")
+    read = load_peaks(tmp_path / "m.safetensors")
+    assert (read.shape, read.pixel_size, read.fingerprint) == ((200, 100), 1.5, "mark")
+    np.testing.assert_array_equal(positions(read.coordinates), table[:, :2])
+    np.testing.assert_array_equal(read.coordinates.score, table[:, 2])
+    assert load_peaks(tmp_path / "none.safetensors") is None
+
+
+def test_peaks_on_the_edge_and_on_the_threshold_are_kept():
+    x, y = np.array([9.9, 10.0, 89.0, 89.1, 50.0, 50.0]), np.full(6, 50.0)
+    y[4:] = 10.0, 189.1
+    peaks = KeptPeaks(Coordinates(x, y, np.arange(6.0)), (200, 100), 1.0, "")
+    np.testing.assert_array_equal(peaks.above(0.0, 10.0).score, [1, 2, 4])
+    np.testing.assert_array_equal(peaks.above(2.0, 10.0).score, [2, 4])
+
+
+def test_picks_under_two_names_of_one_micrograph_are_joined(unseen, caplog):
+    micrographs = find_micrographs([str(unseen[0])])
+    one = {"m30": np.array([[1.0, 2.0]]), "unseen/m30.mrc": np.array([[3.0, 4.0]])}
+    found = by_micrograph(as_picks({**one, "x9": np.ones((1, 2))}), micrographs, "hand picks")
+    assert list(found) == [micrographs[0].name]
+    np.testing.assert_array_equal(positions(found[micrographs[0].name]), [[1, 2], [3, 4]])
+    assert "The hand picks hold 1 micrographs that were not given, such as x9" in caplog.text
+
+
+@pytest.mark.parametrize("suffix", [".png", ".svg"])
+def test_a_picture_is_drawn_of_any_picks(tmp_path, suffix):
+    pytest.importorskip("matplotlib")
+    image = np.random.default_rng(0).random((60, 90))
+    scored = Coordinates([10.0, 40.0], [20.0, 30.0], [1.0, 2.0])
+    for i, picks in enumerate([scored, Coordinates.empty(), Coordinates.unscored([5.0], [5.0])]):
+        path = tmp_path / f"{i}{suffix}"
+        draw_picks(image, picks, 12.0, path, reference=scored, title="picks")
+        assert path.stat().st_size > 1000
 
 
 def copies(folder, source, count):
