@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -29,7 +30,8 @@ def simulated_set(work: Path, count: int, seed: int) -> List[str]:
     many = fresh_folder(work / SIMULATED_MANY)
     for copy in range(COPIES):
         for name in names:
-            (many / f"{copy}_{name}").symlink_to(folder / name)
+            # Hard links: a program may well take symbolic links for one and the same micrograph.
+            os.link(folder / name, many / f"{copy}_{name}")
     return names
 
 

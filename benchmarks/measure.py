@@ -59,7 +59,7 @@ def run(step: Step, work: Path) -> Cost:
     mark on to a child), so this process must stay small: micrographs are made in another one.
 
     Raises:
-        CommandError: it failed.
+        CommandError: it failed, or wrote results of fewer micrographs than it was given.
     """
     remove(work, step.output)
     environment = {**os.environ, "CUDA_VISIBLE_DEVICES": ""}
@@ -76,8 +76,20 @@ def run(step: Step, work: Path) -> Cost:
     if process.returncode != 0:
         end = log.read_text(errors="replace")[-2000:]
         raise CommandError(f"{step.name}: exit code {process.returncode}\n{end}")
+    found = micrographs_written(work / step.output) if step.micrographs else 0
+    if found != step.micrographs:
+        raise CommandError(f"{step.name}: wrote {found} micrographs out of {step.micrographs}")
     cpu = usage.ru_utime + usage.ru_stime
     return Cost(usage.ru_utime, usage.ru_stime, cpu, wall, usage.ru_maxrss / 1024)
+
+
+def micrographs_written(output: Path) -> int:
+    """Of how many micrographs there are images or picks: files of a folder, names in a table."""
+    if output.is_dir():
+        stems = {path.stem for path in output.rglob("*") if path.suffix in (".mrc", ".star")}
+        return len(stems - {"picks"})
+    rows = output.read_text(encoding="utf-8").splitlines()[1:]
+    return len({row.split("\t")[0] for row in rows})
 
 
 def remove(work: Path, output: str) -> None:

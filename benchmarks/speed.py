@@ -103,7 +103,7 @@ def measure(step: Step, side: Dict[str, Any], options: argparse.Namespace) -> Di
 def scored_regions(log: Path) -> int:
     """How many regions pupick's training has scored, from the log that it writes."""
     with log.open(encoding="utf-8", newline="") as stream:
-        return sum(int(row["regions"]) for row in csv.DictReader(stream, delimiter="\t"))
+        return sum(round(float(row["regions"])) for row in csv.DictReader(stream, delimiter="\t"))
 
 
 def measure_side(name: str, options: argparse.Namespace, results: Results) -> None:
