@@ -324,15 +324,14 @@ def count_particles(
         for image in labelled
     ]
     scores = np.sort(np.concatenate(of_labels))[::-1]
-    found = np.count_nonzero(np.isfinite(scores))
+    found = int(np.count_nonzero(np.isfinite(scores)))
     sure = min(found, math.ceil(SURE_SHARE * len(scores)))
     if not sure:
         return 0.0
-    counts = [
-        np.count_nonzero(pick_image(scorer, image.image, diameter_px / 2).score >= scores[sure - 1])
-        for image in images
-    ]
-    return float(np.mean(counts)) * len(scores) / sure
+    peaks = np.concatenate(
+        [pick_image(scorer, image.image, diameter_px / 2).score for image in images]
+    )
+    return np.count_nonzero(peaks >= scores[sure - 1]) / len(images) * len(scores) / sure
 
 
 def expected_count_threshold(
