@@ -6,6 +6,7 @@ from __future__ import annotations
 import argparse
 import json
 import logging
+import os
 import signal
 import sys
 from dataclasses import fields
@@ -36,6 +37,8 @@ def main(arguments: Optional[Sequence[str]] = None) -> int:
     Returns:
         Exit code: 0, 1 (something failed) or 2 (it was called wrongly).
     """
+    # threads that spin while they wait cost more than they save where cores are shared
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     options = make_parser().parse_args(arguments)
     logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
     signal.signal(signal.SIGTERM, _interrupt)

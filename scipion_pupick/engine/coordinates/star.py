@@ -1,5 +1,9 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""STAR files as tables, whatever they hold; an error names the file and the line."""
+"""STAR files as tables, whatever they hold; an error names the file and the line.
+
+starfile and pandas are imported where they are used: loading them takes longer than picking in a
+micrograph, and many commands touch no STAR file.
+"""
 
 from __future__ import annotations
 
@@ -7,15 +11,16 @@ import linecache
 import re
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Dict, List, Mapping, Sequence, Union
+from typing import TYPE_CHECKING, Dict, List, Mapping, Sequence, Union
 
 import numpy as np
-import pandas as pd
-import starfile
 
 from ..errors import UsageError
 from .parsing import check_names, read_text
 from .table import FloatArray
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 MISSING = ("", "nan", "<na>", "none")
 TEXT_COLUMNS = ["rlnMicrographName", "rlnMicrographCoordinates"]
@@ -53,6 +58,8 @@ class StarTable:
         Raises:
             UsageError: a value is not a finite number.
         """
+        import pandas as pd
+
         values = self.frame[column]
         numbers = np.array(pd.to_numeric(values, errors="coerce"), dtype=np.float64)
         accepted = np.isfinite(numbers)
@@ -102,6 +109,8 @@ def read_blocks(path: Path) -> Dict[str, StarTable]:
     Raises:
         UsageError: the file is missing or is not a STAR file that can be read without doubt.
     """
+    import starfile
+
     text = read_text(path)
     if not text.strip():
         return {}
@@ -129,6 +138,8 @@ def _refuse_hash(path: Path, text: str) -> None:
 
 
 def _table(path: Path, name: str, block: Union[pd.DataFrame, Dict[str, object]]) -> StarTable:
+    import pandas as pd
+
     if len(name.split()) > 1:
         raise UsageError(f"{path}: a row may not begin with data_ (data_{name})")
     frame = pd.DataFrame([block]) if isinstance(block, dict) else block
@@ -142,6 +153,9 @@ def star_text(blocks: Mapping[str, Columns]) -> str:
 
     Numbers have nine significant digits, which hold any float32. Names with blanks are quoted.
     """
+    import pandas as pd
+    import starfile
+
     frames = {name: pd.DataFrame(dict(columns)) for name, columns in blocks.items()}
     text: str = starfile.to_string(frames, float_format="%.9g", na_rep="<NA>")
     # starfile's first line is the time of writing: the same picks must give the same file
