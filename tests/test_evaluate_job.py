@@ -5,7 +5,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from simulated import as_picks, simulate
+import torch
+from simulated import as_picks, shared_model, simulate
 from sklearn.metrics import average_precision_score
 
 from scipion_pupick.engine import (
@@ -14,10 +15,14 @@ from scipion_pupick.engine import (
     TrainSettings,
     demo,
     evaluate,
+    evaluate_regions,
     find_micrographs,
+    load_model,
     read_picks,
 )
 from scipion_pupick.engine.errors import UsageError
+from scipion_pupick.engine.networks import dense_scores
+from scipion_pupick.engine.prepare import prepare
 
 EXAMPLES = Path(__file__).parent.parent / "examples" / "empiar10017"
 
@@ -135,3 +140,31 @@ def test_a_short_demonstration_finds_most_particles_of_real_micrographs(tmp_path
 def test_the_demonstration_needs_its_examples(tmp_path):
     with pytest.raises(UsageError, match="--examples"):
         demo(tmp_path, tmp_path / "out")
+
+
+def test_average_precision_over_regions_is_that_of_scikit_learn(tmp_path_factory):
+    folder = shared_model(tmp_path_factory)
+    path = folder / "model.safetensors"
+    micrographs = find_micrographs([str(folder / "train")])
+    reference = read_picks(folder / "picks.star")
+    model = load_model(path)
+    scores, positive = [], []
+    for micrograph in micrographs:
+        image = prepare(micrograph, model.scale, model.normalisation).image
+        with torch.inference_mode():
+            scores.append(dense_scores(model.network, torch.from_numpy(image))[::4, ::4].numpy())
+        rows, columns = np.mgrid[: image.shape[0] : 4, : image.shape[1] : 4]
+        particles = reference[micrograph.name]
+        distance = np.hypot(columns[..., None] - particles.x, rows[..., None] - particles.y)
+        positive.append((distance <= 3).any(axis=-1))
+    expected = average_precision_score(np.ravel(positive), np.ravel(scores))
+    found = evaluate_regions(path, reference, micrographs, training_radius=3.0, device="cpu")
+    assert found == pytest.approx(expected, abs=0.01)
+    assert found > 3 * np.mean(positive)
+
+
+def test_regions_need_a_reference_in_the_micrographs(tmp_path_factory):
+    folder = shared_model(tmp_path_factory)
+    micrographs = find_micrographs([str(folder / "train")])
+    with pytest.raises(UsageError, match="no reference particle"):
+        evaluate_regions(folder / "model.safetensors", {}, micrographs, device="cpu")

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from .coordinates import Coordinates, Picks, convert, read_picks, write_picks
     from .jobs.demo import demo
-    from .jobs.evaluate import evaluate
+    from .jobs.evaluate import evaluate, evaluate_regions
     from .jobs.pick import PickResult, pick
     from .jobs.preprocess import preprocess
     from .jobs.simulate import simulate
@@ -30,6 +30,7 @@ _HOMES = {
     "write_picks": "coordinates",
     "demo": "jobs.demo",
     "evaluate": "jobs.evaluate",
+    "evaluate_regions": "jobs.evaluate",
     "PickResult": "jobs.pick",
     "PickSettings": "settings",
     "pick": "jobs.pick",
@@ -57,6 +58,7 @@ __all__ = [
     "convert",
     "demo",
     "evaluate",
+    "evaluate_regions",
     "find_micrographs",
     "load_model",
     "pick",

@@ -316,19 +316,32 @@ def _add_evaluate(commands: Any) -> None:
     _add_micrographs(parser, required=False)
     parser.add_argument("--table", metavar="FILE", help="write precision and recall by threshold")
     parser.add_argument("--plot", metavar="FILE", help="draw the curve (.png, .svg, .pdf)")
+    parser.add_argument(
+        "--model",
+        metavar="FILE",
+        help="also score all regions with this model and give the average precision over regions; "
+        "needs --micrographs",
+    )
 
 
 def _evaluate(options: argparse.Namespace) -> int:
+    if options.model and not options.micrographs:
+        raise UsageError("Regions are scored in micrographs: give them (--micrographs).")
+    micrographs = _find(options) if options.micrographs else None
+    reference = engine.read_picks(options.reference)
     evaluation = engine.evaluate(
         engine.read_picks(options.picks),
-        engine.read_picks(options.reference),
+        reference,
         options.tolerance,
         options.border,
-        _find(options) if options.micrographs else None,
+        micrographs,
         options.table,
         options.plot,
     )
     print(_describe(evaluation))
+    if options.model and micrographs:
+        value = engine.evaluate_regions(options.model, reference, micrographs)
+        print(f"average precision over regions {value:.3f}")
     return SUCCESS
 
 
