@@ -1,13 +1,16 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Fast scoring, against the plain network in evaluation mode."""
 
+import subprocess
+import sys
+
 import numpy as np
 import pytest
 import torch
 from scipy.stats import spearmanr
 from torch import nn
 
-from scipion_pupick.engine import device
+from scipion_pupick.engine import device, scoring
 from scipion_pupick.engine.networks import NETWORKS, make_network, strided_scores
 from scipion_pupick.engine.scoring import fuse, make_scorer, to_channels_last
 
@@ -148,3 +151,35 @@ def test_a_gpu_gives_the_order_of_the_cpu(name):
     batch = images((1, 160, 160))
     scores = make_scorer(made, torch.device("cuda:0"))(batch)
     assert spearmanr(scores.ravel(), plain_scores(made, batch).ravel()).statistic > 0.999
+
+
+@pytest.mark.parametrize("height", [40, 41, 42, 43, 44])
+@pytest.mark.usefixtures("single")
+def test_bands_of_rows_meet_without_a_seam(height, monkeypatch):
+    made, batch = network("conv3"), images((2, height, 74))
+    # bands of a single row of scores, and of a few
+    for pixels in (1, 3 * 4 * (74 + 30)):
+        monkeypatch.setattr(scoring, "BAND_PIXELS", pixels)
+        found = make_scorer(made, CPU)(batch)
+        np.testing.assert_allclose(found, plain_scores(made, batch), atol=1e-5)
+
+
+def test_memory_stays_bounded_for_a_large_image():
+    script = (
+        "import resource, sys, numpy as np, torch\n"
+        "from scipion_pupick.engine.networks import make_network\n"
+        "from scipion_pupick.engine.scoring import make_scorer\n"
+        "torch.set_num_threads(1)\n"
+        "score = make_scorer(make_network('conv3').eval(), torch.device('cpu'))\n"
+        "def peak():\n"
+        "    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**10\n"
+        "score(np.zeros((1, 512, 512), np.float32))\n"
+        "before = peak()\n"
+        "score(np.zeros((1, 4096, 4096), np.float32))\n"
+        "print(peak() - before)\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, check=True
+    )
+    # the image and its padded copy are 128 MiB; all features at once would be 600 and more
+    assert float(done.stdout) < 400
