@@ -298,8 +298,8 @@ class _Trainer:
     def load(self, progress: Progress) -> None:
         """Go on from what had been reached."""
         self.model.load_state_dict(progress.weights)
-        self.average = copy.deepcopy(progress.average)
-        self.best = copy.deepcopy(progress.best)
+        self.average = _copy_to(progress.average, self.device)
+        self.best = _copy_to(progress.best, self.device)
         state = self.optimizer.state_dict()
         state["state"] = _unflatten(progress.optimizer)
         self.optimizer.load_state_dict(state)
@@ -370,6 +370,10 @@ def _fresh_network(settings: TrainingSettings, pi: float) -> Network:
 def _part(state: State, name: str) -> State:
     prefix = f"{name}."
     return {key[len(prefix) :]: value for key, value in state.items() if key.startswith(prefix)}
+
+
+def _copy_to(state: State, device: torch.device) -> State:
+    return {name: value.to(device, copy=True) for name, value in state.items()}
 
 
 def _flatten(state: Dict[int, State]) -> State:
