@@ -109,25 +109,18 @@ def pick(
     job = _Job.plan(load_model(model), settings, Path(output))
     make_folder(output)
     files_of_micrographs([m.name for m in micrographs], job.output, SUFFIX)
-    pending = [m for m in micrographs if not job.is_done(m)]
-    log.info(
-        "Picking %d micrographs on %s; %d are already scored.",
-        len(pending),
-        describe_device(chosen),
-        len(micrographs) - len(pending),
-    )
-    failures = {}
-    for micrograph, reason in job.score(pending, chosen):
-        if reason is None:
-            job.write_coordinates(micrograph)
-        else:
-            failures[micrograph.name] = reason
-            job.coordinates_path(micrograph).unlink(missing_ok=True)
-    picks = {m.name: job.write_coordinates(m) for m in micrographs if m.name not in failures}
+    scored = {m for m in micrographs if job.is_done(m)}
+    pending = [m for m in micrographs if m not in scored]
+    where = describe_device(chosen)
+    log.info("Picking %d micrographs on %s; %d are scored.", len(pending), where, len(scored))
+    for micrograph in scored:
+        job.write_coordinates(micrograph)
+    failures = job.score(pending, chosen)
+    picks = {m.name: job.picks_of(m) for m in micrographs if m.name not in failures}
     result = PickResult(
         picks=picks,
         failures=failures,
-        reused=len(micrographs) - len(pending),
+        reused=len(scored),
         threshold=job.threshold,
         seconds=time.monotonic() - started,
     )
@@ -181,23 +174,24 @@ class _Job:
         kept = load_peaks(self.kept_path(micrograph))
         return kept is not None and kept.fingerprint == self.fingerprint(micrograph)
 
-    def score(
-        self, micrographs: Sequence[Micrograph], device: torch.device
-    ) -> Iterator[Tuple[Micrograph, Optional[str]]]:
-        """Score micrographs and keep their peaks; give each, with the reason if it failed."""
+    def score(self, micrographs: Sequence[Micrograph], device: torch.device) -> Dict[str, str]:
+        """Score micrographs, keep their peaks and write their picks; give what failed, and why."""
         scorer = make_scorer(self.model.network, device)
         images = prepared_ahead(self._prepare, micrographs)
         size = 1 if device.type == "cpu" else GPU_BATCH
+        failures: Dict[str, str] = {}
         for batch in _batches(track(images, len(micrographs), "micrographs"), size):
             for micrograph, image in batch:
                 if isinstance(image, MicrographError):
                     log.warning("%s", image)
-                    yield micrograph, str(image)
+                    failures[micrograph.name] = str(image)
+                    self.coordinates_path(micrograph).unlink(missing_ok=True)
             good = [image for _, image in batch if isinstance(image, WorkingImage)]
             if good:
                 self._keep(good, scorer)
             for working in good:
-                yield working.micrograph, None
+                self.write_coordinates(working.micrograph)
+        return failures
 
     def _prepare(self, micrograph: Micrograph) -> WorkingImage:
         return prepare(micrograph, self.scale, self.model.normalisation, self.model.mixture)
@@ -218,15 +212,17 @@ class _Job:
                 self.kept_path(working.micrograph),
             )
 
-    def write_coordinates(self, micrograph: Micrograph) -> Coordinates:
-        """Write the picks of a scored micrograph at the threshold, and give them."""
+    def picks_of(self, micrograph: Micrograph) -> Coordinates:
+        """Give the picks of a scored micrograph at the threshold."""
         kept = load_peaks(self.kept_path(micrograph))
         if kept is None:
             raise PupickError(f"{self.kept_path(micrograph)} has disappeared: pick again.")
-        coordinates = kept.above(self.threshold, self.edge / kept.pixel_size)
-        text = coordinates_text(coordinates, with_scores=True)
+        return kept.above(self.threshold, self.edge / kept.pixel_size)
+
+    def write_coordinates(self, micrograph: Micrograph) -> None:
+        """Write the picks of a scored micrograph at the threshold."""
+        text = coordinates_text(self.picks_of(micrograph), with_scores=True)
         write_text(self.coordinates_path(micrograph), text)
-        return coordinates
 
     def write_results(self, result: PickResult) -> None:
         """Write the list of all picks, the failures and the summary."""

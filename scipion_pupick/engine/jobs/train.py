@@ -85,16 +85,7 @@ def train(
         settings = _continue_from(first, settings)
     used = _choose(micrographs, labelled, settings)
     make_folder(output)
-    images, mixture, failures = read_data(
-        used,
-        labelled,
-        excluded,
-        WorkingScale(settings.diameter, settings.training.diameter_px),
-        settings.normalisation,
-        settings.training.training_radius,
-    )
-    training, held_out = hold_out(images, settings.held_out, settings.training.seed)
-    data = TrainingData(training, held_out, mixture, failures)
+    data = _read(used, labelled, excluded, settings)
     fingerprint = _fingerprint(used, labelled, excluded, settings, first)
     run = _Run(Path(output), settings, data, fingerprint, chosen, first)
     if overwrite:
@@ -128,6 +119,22 @@ def _choose(
         others = [others[i] for i in sorted(random.permutation(len(others))[:room])]
     chosen = {m.name for m in others} | set(labelled)
     return [m for m in micrographs if m.name in chosen]
+
+
+def _read(
+    micrographs: Sequence[Micrograph], labelled: Picks, excluded: Picks, settings: TrainSettings
+) -> TrainingData:
+    """Read and prepare micrographs with their labels, and hold some out."""
+    images, mixture, failures = read_data(
+        micrographs,
+        labelled,
+        excluded,
+        WorkingScale(settings.diameter, settings.training.diameter_px),
+        settings.normalisation,
+        settings.training.training_radius,
+    )
+    training, held_out = hold_out(images, settings.held_out, settings.training.seed)
+    return TrainingData(training, held_out, mixture, failures)
 
 
 def _continue_from(model: Model, settings: TrainSettings) -> TrainSettings:
