@@ -232,7 +232,7 @@ def test_all_micrographs_may_fail(model, tmp_path, capsys):
         (("--threads", -2), "-2 threads"),
         (("--edge", -1), "edge is -1"),
         (("--separation", "nan"), "separation is nan"),
-        (("--threshold", "nan"), "threshold is NaN"),
+        (("--threshold", "nan"), "threshold is nan"),
         (("--diameter", -96), "-96 Å"),
         (("--diameter", 0), "0 Å"),
         (("--diameter", "inf"), "inf Å"),
@@ -341,7 +341,7 @@ HEAD = "data_\n\nloop_\n_rlnMicrographName #1\n_rlnCoordinateX #2\n_rlnCoordinat
 
 def test_picks_of_some_unknown_micrographs_are_left_out(table, caplog):
     assert table(f"{HEAD}good.mrc 70 70\nother.mrc 20 20\nmore.mrc 20 20\n") == 0
-    assert "2 micrographs that were not given, such as other.mrc" in caplog.text
+    assert "of 2 other micrographs, such as other.mrc" in caplog.text
 
 
 def test_picks_of_unknown_micrographs_only_are_misuse(table, caplog):

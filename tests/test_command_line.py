@@ -156,7 +156,7 @@ def test_train_then_pick_then_evaluate(trained, unseen, tmp_path, capsys):
     expected = evaluate(read_picks(picks), read_picks(reference), 9, 20, micrographs)
     printed = capsys.readouterr().out
     assert f"average precision {expected.curve.average_precision:.3f}" in printed
-    assert f"best F1 {expected.curve.best_f1:.3f}" in printed
+    assert f"best possible F1 {expected.curve.best_f1:.3f}" in printed
     assert f"hits {expected.localisation_error:.2f} px" in printed
     assert expected.curve.average_precision > 0.9
     rows = (tmp_path / "curve.tsv").read_text().splitlines()

@@ -84,7 +84,7 @@ def outcome(read, path, *arguments):
 @example('data_a\nloop_\n_rlnCoordinateX\n_rlnCoordinateY\n"1 2\n')
 def test_any_text_gives_picks_or_a_clear_error(tmp_path_factory, format, text):
     path = tmp_path_factory.mktemp("n") / f"m{EXTENSION[format]}"
-    path.write_text(text, encoding="utf-8", newline="")
+    path.write_bytes(text.encode("utf-8"))
     picks, message = outcome(read_picks, path, format)
     assert path.name in message
     for coordinates in picks.values():

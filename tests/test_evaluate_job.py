@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from dense import dense_scores
 from simulated import as_picks, shared_model, simulate
 from sklearn.metrics import average_precision_score
 
@@ -21,7 +22,6 @@ from scipion_pupick.engine import (
     read_picks,
 )
 from scipion_pupick.engine.errors import UsageError
-from scipion_pupick.engine.networks import dense_scores
 from scipion_pupick.engine.prepare import prepare
 
 EXAMPLES = Path(__file__).parent.parent / "examples" / "empiar10017"
@@ -109,6 +109,29 @@ def test_picks_without_any_reference_are_refused(picked):
     picks, _, _, _ = picked
     with pytest.raises(UsageError, match="at least one"):
         evaluate(picks, {}, 5.0)
+
+
+def test_picks_of_other_micrographs_are_refused_but_none_are_not(picked):
+    picks, reference, _, _ = picked
+    with pytest.raises(UsageError, match="no micrograph in common"):
+        evaluate({"elsewhere.mrc": next(iter(picks.values()))}, reference, 5.0)
+    assert evaluate({}, reference, 5.0).curve.average_precision == 0
+
+
+def test_a_border_leaves_out_regions(tmp_path_factory):
+    folder = shared_model(tmp_path_factory)
+    micrographs = find_micrographs([str(folder / "train")])[:1]
+    path = folder / "model.safetensors"
+    far = Coordinates.unscored([128.0], [128.0])
+    # the only particle lies outside what a border of half the image leaves
+    with pytest.raises(UsageError, match="no region is positive|positive"):
+        evaluate_regions(
+            path,
+            {micrographs[0].name: Coordinates.unscored([20.0], [20.0])},
+            micrographs,
+            border=60,
+        )
+    assert 0 < evaluate_regions(path, {micrographs[0].name: far}, micrographs, border=60) <= 1
 
 
 @pytest.mark.skipif(not EXAMPLES.is_dir(), reason="the examples come with a clone only")

@@ -16,7 +16,6 @@ from scipion_pupick.engine.evaluation import (
     assign,
     average_precision,
     evaluate_picks,
-    match,
     plot_precision_recall,
     precision_recall,
     region_average_precision,
@@ -33,6 +32,10 @@ def coordinates(*rows):
 def particles(*rows):
     table = np.array(rows, float).reshape(-1, 2)
     return Coordinates.unscored(table[:, 0], table[:, 1])
+
+
+def match(predicted, reference, tolerance, score):
+    return assign(predicted, reference, tolerance, score) >= 0
 
 
 def greedy_match(predicted, reference, tolerance, score):

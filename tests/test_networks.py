@@ -4,6 +4,7 @@
 import numpy as np
 import pytest
 import torch
+from dense import dense_scores
 from torch import nn
 
 from scipion_pupick.engine.errors import UsageError
@@ -13,7 +14,6 @@ from scipion_pupick.engine.networks import (
     STRIDE,
     Decoder,
     Network,
-    dense_scores,
     make_network,
     strided_scores,
 )

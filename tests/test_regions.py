@@ -108,5 +108,5 @@ def test_the_number_of_particles_must_be_positive(number):
 
 def test_particles_must_fit():
     assert positive_fraction(1000, [(300, 300)], [0], 3, 12) < 0.5
-    with pytest.raises(UsageError, match="2000 particles per micrograph do not fit.*--diameter"):
+    with pytest.raises(UsageError, match="2000 particles per micrograph.*do not fit.*--diameter"):
         positive_fraction(2000, [(300, 300)], [0], 3, 12)

@@ -40,7 +40,7 @@ def test_the_next_is_prepared_while_one_is_worked_on():
         return number
 
     for number, _ in prepared_ahead(prepare, range(4)):
-        for following in prepared[number + 1 : number + 3]:
+        for following in prepared[number + 1 : number + 2]:
             assert following.wait(PATIENCE)
 
 

@@ -6,6 +6,7 @@ from __future__ import annotations
 import argparse
 import json
 import logging
+import math
 import os
 import signal
 import sys
@@ -18,7 +19,14 @@ import scipion_pupick
 from scipion_pupick import engine
 
 from .errors import PupickError, UsageError
-from .settings import NORMALISATIONS, PickSettings, TrainingSettings, TrainSettings
+from .settings import (
+    NETWORKS,
+    NORMALISATIONS,
+    OBJECTIVES,
+    PickSettings,
+    TrainingSettings,
+    TrainSettings,
+)
 
 if TYPE_CHECKING:
     from .evaluation import Evaluation
@@ -210,8 +218,8 @@ def _add_advanced_training(group: Any) -> None:
     _add_normalisation(group)
     known = TrainingSettings()
     for name, kind, unit, text in (
-        ("network", str, "NAME", "conv3 (the paper's), resnet8 or resnet16"),
-        ("objective", str, "NAME", "pn, upu, nnpu, ge-kl or ge-binomial"),
+        ("network", str, "NAME", f"{', '.join(NETWORKS)}; conv3 is the paper's"),
+        ("objective", str, "NAME", ", ".join(OBJECTIVES)),
         ("slack", float, "λ", "weight of the expectation; default: 10 for ge-kl, else 1"),
         ("autoencoder", float, "γ", "of the autoencoder; default: 10 / labels up to 250, else 0"),
         ("training_radius", float, "PX", "positive round a pick, px where the diameter is 24 px"),
@@ -322,6 +330,7 @@ def _add_evaluate(commands: Any) -> None:
         help="also score all regions with this model and give the average precision over regions; "
         "needs --micrographs",
     )
+    _add_computer(parser)
 
 
 def _evaluate(options: argparse.Namespace) -> int:
@@ -340,18 +349,29 @@ def _evaluate(options: argparse.Namespace) -> int:
     )
     print(_describe(evaluation))
     if options.model and micrographs:
-        value = engine.evaluate_regions(options.model, reference, micrographs)
+        value = engine.evaluate_regions(
+            options.model,
+            reference,
+            micrographs,
+            border=options.border,
+            device=options.device,
+            threads=options.threads,
+        )
         print(f"average precision over regions {value:.3f}")
     return SUCCESS
 
 
 def _describe(evaluation: Evaluation) -> str:
     curve = evaluation.curve
+    precision, recall, f1 = curve.of_all
+    at_recall = curve.precision_at(0.9)
     return (
-        f"average precision {curve.average_precision:.3f}; best F1 {curve.best_f1:.3f} at score "
-        f"{curve.best_threshold:.2f}; precision at 90 % recall "
-        f"{curve.precision_at(0.9):.3f}; mean distance of the hits "
-        f"{evaluation.localisation_error:.2f} px"
+        f"{evaluation.picks} picks, {evaluation.reference} reference particles: "
+        f"F1 {f1:.3f} (precision {precision:.3f}, recall {recall:.3f})\n"
+        f"ranking: average precision {curve.average_precision:.3f}; best possible F1 "
+        f"{curve.best_f1:.3f}, at score {curve.best_threshold:.2f}; precision at 90 % recall "
+        f"{'not reached' if math.isnan(at_recall) else f'{at_recall:.3f}'}\n"
+        f"mean distance of the hits {evaluation.localisation_error:.2f} px"
     )
 
 
@@ -478,7 +498,8 @@ def _add_demo(commands: Any) -> None:
 def _demo(options: argparse.Namespace) -> int:
     result = engine.demo(options.examples, options.output, options.device, options.threads)
     print(result.picked.summary())
-    print(_describe(result.evaluation))
+    print(f"Picks at the model's threshold: {_describe(result.at_threshold)}")
+    print(f"All peaks, whatever their score: {_describe(result.evaluation)}")
     print(f"Coordinates: {Path(options.output) / 'pick' / 'picks.star'}")
     print(f"Picture of the picks: {result.picture}")
     return SUCCESS

@@ -16,6 +16,7 @@ Shape = Tuple[int, int]
 ROWS_PER_BLOCK = 256
 LEAST_DIAMETER_PX = 6.0
 WORKING_DIAMETER_PX = 24.0
+MOST_PIXELS = 2**26
 
 
 @dataclass(frozen=True)
@@ -48,7 +49,7 @@ class WorkingScale:
         return self.diameter / self.diameter_px
 
     def shape(self, shape: Shape, pixel_size: float) -> Shape:
-        """Shape (ny, nx) of the working image of a micrograph.
+        """Shape (ny, nx) of the working image of a micrograph, at most 2**26 px.
 
         Args:
             shape: (ny, nx) of the micrograph, px.
@@ -71,7 +72,14 @@ class WorkingScale:
                 "check the diameter (Å) and the pixel size (Å/px)"
             )
         factor = pixel_size / self.pixel_size
-        return max(1, round(shape[0] * factor)), max(1, round(shape[1] * factor))
+        working = max(1, round(shape[0] * factor)), max(1, round(shape[1] * factor))
+        if working[0] * working[1] > MOST_PIXELS:
+            raise MicrographError(
+                f"a particle of {self.diameter:g} Å is so small in {shape[1]} x {shape[0]} px at "
+                f"{pixel_size:g} Å/px that the image would have to be enlarged to {working[1]} x "
+                f"{working[0]} px: check the diameter (Å) and the pixel size (Å/px)"
+            )
+        return working
 
 
 def to_original(xy: np.ndarray, shape: Shape, working_shape: Shape) -> np.ndarray:

@@ -58,6 +58,13 @@ class PrecisionRecall:
         """Threshold of the highest F1, the higher one of equals; NaN without a pick."""
         return float(self.threshold[np.argmax(self.f1)]) if len(self.f1) else math.nan
 
+    @property
+    def of_all(self) -> Tuple[float, float, float]:
+        """Precision, recall and F1 of all picks together; 0 without picks."""
+        if len(self.threshold) == 0:
+            return 0.0, 0.0, 0.0
+        return float(self.precision[-1]), float(self.recall[-1]), float(self.f1[-1])
+
     def precision_at(self, recall: float) -> float:
         """Highest precision among thresholds with at least this recall; NaN if none has."""
         reached = self.precision[self.recall >= recall]
@@ -163,17 +170,6 @@ def assign(
     return assigned
 
 
-def match(
-    predicted: npt.ArrayLike, reference: npt.ArrayLike, tolerance: float, score: npt.ArrayLike
-) -> BoolArray:
-    """Tell which predictions are right; arguments, rule and errors as in `assign`.
-
-    Returns:
-        (n,) True for each prediction that has a reference point of its own.
-    """
-    return assign(predicted, reference, tolerance, score) >= 0
-
-
 def precision_recall(
     hits: npt.ArrayLike, score: npt.ArrayLike, n_reference: int
 ) -> PrecisionRecall:
@@ -249,7 +245,7 @@ def estimated_average_precision(
 
 
 def region_average_precision(score_map: npt.ArrayLike, label_map: npt.ArrayLike) -> float:
-    """Average precision over regions, each pixel one, as in the paper's benchmarks (Methods 7).
+    """Average precision over regions, each pixel one, as in the paper's benchmarks (Methods 8).
 
     Args:
         score_map: scores of any shape.

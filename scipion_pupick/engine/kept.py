@@ -16,6 +16,8 @@ from .downsample import Shape
 from .files import PathLike, atomic_write
 
 SUFFIX = ".peaks.safetensors"
+# to be raised whenever the same model finds other peaks than before
+VERSION = 1
 
 
 @dataclass(frozen=True)

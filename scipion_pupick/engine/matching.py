@@ -31,7 +31,7 @@ def by_micrograph(picks: Picks, micrographs: Sequence[Micrograph], what: str) ->
     unknown = [name for name in picks if name not in matched]
     if unknown:
         log.warning(
-            "The %s hold %d micrographs that were not given, such as %s: these are left out.",
+            "The %s of %d other micrographs, such as %s, are left out.",
             what,
             len(unknown),
             unknown[0],

@@ -8,14 +8,17 @@ micrograph agree.
 
 from __future__ import annotations
 
+import math
 from typing import Callable, Mapping, Tuple
 
+import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
 from .errors import UsageError
 
 STRIDE = 4
+BAND_PIXELS = 2**21
 RECONSTRUCTED = 31
 
 
@@ -174,31 +177,10 @@ def _deconvolution(
     )
 
 
-def dense_scores(network: Network, image: Tensor) -> Tensor:
-    """Score every pixel of a working image, by `STRIDE`² shifted passes.
-
-    Args:
-        network: in evaluation mode.
-        image: (h, w); outside it, the mean grey 0 is assumed.
-
-    Returns:
-        (h, w) log-odds; entry (y, x) belongs to the region centred on pixel (x, y).
-    """
-    height, width = image.shape
-    half = network.field // 2
-    reach = half + STRIDE
-    padded = functional.pad(image[None, None], (half, reach, half, reach))
-    dense = image.new_empty(height, width)
-    for dy in range(STRIDE):
-        for dx in range(STRIDE):
-            scores = network(padded[:, :, dy:, dx:])[0, 0]
-            part = dense[dy::STRIDE, dx::STRIDE]
-            part.copy_(scores[: part.shape[0], : part.shape[1]])
-    return dense
-
-
 def strided_scores(network: Network, images: Tensor) -> Tensor:
     """Score every fourth pixel of every fourth row of working images.
+
+    Images are scored in bands of rows, which bounds the memory for features.
 
     Args:
         network: in evaluation mode.
@@ -209,4 +191,11 @@ def strided_scores(network: Network, images: Tensor) -> Tensor:
     """
     half = network.field // 2
     padded = functional.pad(images[:, None], (half, half, half, half))
-    return network(padded)[:, 0]
+    rows = math.ceil(images.shape[1] / STRIDE)
+    per_band = max(1, BAND_PIXELS // (padded.shape[3] * STRIDE))
+    bands = []
+    for first in range(0, rows, per_band):
+        last = min(first + per_band, rows) - 1
+        band = padded[:, :, first * STRIDE : last * STRIDE + network.field]
+        bands.append(network(band)[:, 0])
+    return torch.cat(bands, dim=1)

@@ -14,6 +14,7 @@ is the dominant component.
 
 from __future__ import annotations
 
+import math
 from dataclasses import asdict, dataclass
 from typing import Any, Dict, Iterator, List, Mapping, Optional, Sequence, Tuple
 
@@ -27,6 +28,7 @@ CORE = (0.005, 0.995)
 WIDENING = 0.5
 BINS = 2048
 SAMPLE = 65536
+MOST_PIXELS = 2**22
 # Nothing physical is larger, and float32 arithmetic has room beyond it.
 LARGEST_VALUE = 1e20
 # A flat image that went through float32 Fourier transforms still varies by some 1e-6 of its level.
@@ -124,7 +126,8 @@ def histogram(image: Array) -> Histogram:
 
     The bins cover the central 99 % of the pixels, widened by half that width on either side. What
     lies beyond (hot pixels, gold) is left out. The range comes from every n-th pixel if there are
-    more than SAMPLE; the counts are over all pixels.
+    more than SAMPLE; the counts are over all pixels, or over an even grid of MOST_PIXELS where
+    there are more, which bounds the memory.
 
     Args:
         image: grey values, shape (ny, nx).
@@ -132,7 +135,8 @@ def histogram(image: Array) -> Histogram:
     Raises:
         MicrographError: pixels are not finite, or (nearly) all have one value.
     """
-    pixels = _finite(image).ravel()
+    every = max(1, math.ceil(math.sqrt(image.size / MOST_PIXELS)))
+    pixels = _finite(image[::every, ::every]).ravel()
     step = max(1, pixels.size // SAMPLE) | 1
     low, high = np.quantile(pixels[::step], CORE, method="nearest").astype(np.float64)
     _require_spread(high - low, max(abs(low), abs(high)))

@@ -49,6 +49,8 @@ def read_working_image(
         working = downsample(image, scale.shape(shape, pixel_size), threads)
     except MicrographError as error:
         raise MicrographError(f"{micrograph.path}: {error}") from error
+    except MemoryError as error:
+        raise MicrographError(f"{micrograph.path}: there is too little memory for it") from error
     return WorkingImage(micrograph, working, shape, pixel_size)
 
 

@@ -86,7 +86,8 @@ def positive_fraction(
     fraction = unlabeled * math.pi * training_radius**2 / unlabeled_area
     if fraction >= 0.5:
         raise UsageError(
-            f"{particles_per_micrograph:g} particles per micrograph do not fit: check "
-            "--particles-per-micrograph, --diameter (Å) and --pixel-size (Å/px)."
+            f"{particles_per_micrograph:g} particles per micrograph, with a training radius of "
+            f"{training_radius:g} px each, do not fit: check --particles-per-micrograph, "
+            "--diameter (Å), --pixel-size (Å/px) and --training-radius."
         )
     return fraction

@@ -4,19 +4,16 @@
 from __future__ import annotations
 
 import copy
-import math
 from typing import Callable
 
 import numpy as np
 import torch
 from torch import Tensor, nn
-from torch.nn import functional
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from .device import fast_dtype
-from .networks import STRIDE, Network
+from .networks import Network, strided_scores
 
-BAND_PIXELS = 2**21
 Scorer = Callable[[np.ndarray], np.ndarray]
 
 
@@ -38,23 +35,9 @@ def make_scorer(network: Network, device: torch.device) -> Scorer:
     def score(images: np.ndarray) -> np.ndarray:
         with torch.inference_mode():
             batch = torch.from_numpy(np.ascontiguousarray(images)).to(device)
-            return _score_in_bands(scoring, batch).cpu().numpy()
+            return strided_scores(scoring, batch).cpu().numpy()
 
     return score
-
-
-def _score_in_bands(network: Network, images: Tensor) -> Tensor:
-    """Give the values of `strided_scores`, from bands of rows that bound the memory needed."""
-    half = network.field // 2
-    padded = functional.pad(images[:, None], (half, half, half, half))
-    rows = math.ceil(images.shape[1] / STRIDE)
-    per_band = max(1, BAND_PIXELS // (padded.shape[3] * STRIDE))
-    bands = []
-    for first in range(0, rows, per_band):
-        last = min(first + per_band, rows) - 1
-        band = padded[:, :, first * STRIDE : last * STRIDE + network.field]
-        bands.append(network(band)[:, 0])
-    return torch.cat(bands, dim=1)
 
 
 class _MixedPrecision(Network):

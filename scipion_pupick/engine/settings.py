@@ -3,13 +3,15 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass, field
-from typing import Optional
+from typing import Optional, Tuple
 
 from .downsample import WORKING_DIAMETER_PX
 from .errors import UsageError
 
+LEAST_SCORE = -8.0
+NETWORKS = ("conv3", "resnet8", "resnet16")
+OBJECTIVES = ("pn", "upu", "nnpu", "ge-kl", "ge-binomial")
 NORMALISATIONS = ("micrograph", "joint", "affine")
 MOST_SEEDS = 2**63
 
@@ -34,8 +36,8 @@ class TrainingSettings:
     """How to train.
 
     Attributes:
-        network: name in `networks.NETWORKS`.
-        objective: name in `objectives.OBJECTIVES`.
+        network: name in `NETWORKS`.
+        objective: name in `OBJECTIVES`.
         slack: weight λ of the expectation penalty; None for the objective's own default.
         autoencoder: weight γ of the reconstruction error per pixel; None for 10/N up to N = 250
             labels, else 0.
@@ -73,9 +75,27 @@ class TrainingSettings:
     augmentation: Augmentation = Augmentation()
 
     def __post_init__(self) -> None:
-        for name in ("training_radius", "epochs", "steps", "mosaics", "tiles", "learning_rate"):
+        _check_choice("network", self.network, NETWORKS)
+        _check_choice("objective", self.objective, OBJECTIVES)
+        for name in (
+            "diameter_px",
+            "training_radius",
+            "epochs",
+            "steps",
+            "mosaics",
+            "tiles",
+            "unlabeled_scores",
+            "learning_rate",
+            "patience",
+        ):
             if not getattr(self, name) > 0:
                 raise UsageError(f"{name} is {getattr(self, name)}: it must be positive.")
+        for name in ("slack", "autoencoder", "weight_decay"):
+            value = getattr(self, name)
+            if value is not None and not value >= 0:
+                raise UsageError(f"{name} is {value}: it must not be negative.")
+        if not 0 <= self.averaging < 1:
+            raise UsageError(f"averaging is {self.averaging}: give a decay from 0 to below 1.")
         if not 0 <= self.seed < MOST_SEEDS:
             raise UsageError(f"The seed is {self.seed}: give a number from 0 to {MOST_SEEDS - 1}.")
 
@@ -102,11 +122,7 @@ class TrainSettings:
     training: TrainingSettings = field(default_factory=TrainingSettings)
 
     def __post_init__(self) -> None:
-        if self.normalisation not in NORMALISATIONS:
-            raise UsageError(
-                f"There is no normalisation {self.normalisation!r}: choose one of "
-                f"{', '.join(NORMALISATIONS)}."
-            )
+        _check_choice("normalisation", self.normalisation, NORMALISATIONS)
         if not 0 <= self.held_out < 1:
             raise UsageError(f"held_out is {self.held_out:g}: give a share from 0 to below 1.")
         number = self.particles_per_micrograph
@@ -138,5 +154,13 @@ class PickSettings:
             value = getattr(self, name)
             if value is not None and not value >= 0:
                 raise UsageError(f"{name} is {value:g} Å: it must not be negative.")
-        if self.threshold is not None and math.isnan(self.threshold):
-            raise UsageError("The threshold is NaN: give a score (--threshold).")
+        if self.threshold is not None and not self.threshold >= LEAST_SCORE:
+            raise UsageError(
+                f"The threshold is {self.threshold:g}: give {LEAST_SCORE:g} or more, since lower "
+                "scores are not kept (--threshold)."
+            )
+
+
+def _check_choice(what: str, chosen: str, choices: Tuple[str, ...]) -> None:
+    if chosen not in choices:
+        raise UsageError(f"There is no {what} {chosen!r}: choose one of {', '.join(choices)}.")

@@ -15,7 +15,7 @@ Result = TypeVar("Result")
 
 
 def prepared_ahead(
-    prepare: Callable[[Item], Result], items: Iterable[Item], ahead: int = 2
+    prepare: Callable[[Item], Result], items: Iterable[Item], ahead: int = 1
 ) -> Iterator[Tuple[Item, Union[Result, MicrographError]]]:
     """Prepare items in another thread, in order, at most `ahead` of the one being worked on.
 

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from .device import fast_dtype
-from .errors import PupickError, UsageError
+from .errors import PupickError
 from .evaluation import assign, estimated_average_precision
 from .networks import RECONSTRUCTED, STRIDE, Decoder, Network, make_network
 from .objectives import OBJECTIVES, autoencoder_weight, reconstruction_error
@@ -104,13 +104,8 @@ def fit(
         The progress after the last epoch.
 
     Raises:
-        UsageError: no network or objective of that name.
         PupickError: the objective stopped being finite.
     """
-    if settings.objective not in OBJECTIVES:
-        raise UsageError(
-            f"There is no objective {settings.objective!r}: choose one of {', '.join(OBJECTIVES)}."
-        )
     trainer = _Trainer(images, held_out, particles, settings, device, start)
     if progress is not None:
         trainer.load(progress)

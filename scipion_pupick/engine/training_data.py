@@ -19,10 +19,9 @@ from .progress import track
 from .regions import label_map
 from .sampling import TrainingImage
 from .stream import prepared_ahead
+from .training import LEAST_HELD_OUT
 
 log = logging.getLogger(__name__)
-
-LEAST_HELD_OUT = 10
 
 
 def read_data(
@@ -65,10 +64,8 @@ def read_data(
         for image in normalised
     ]
     if not any(len(image.positive) for image in images):
-        raise PupickError(
-            "No labelled particle is left to train on: "
-            + "; ".join([*failures.values()][:3] or ["all picks lie outside their micrographs"])
-        )
+        reason = next(iter(failures.values()), "all picks lie outside their micrographs")
+        raise PupickError(f"No labelled particle is left to train on: {reason}")
     return images, mixture, failures
 
 
@@ -126,14 +123,14 @@ def _label(
     particle_radius: float,
 ) -> TrainingImage:
     name = working.micrograph.name
-    positive = _working_xy(labelled.get(name), working)
-    negative = _working_xy(excluded.get(name), working)
+    positive = _working_xy(labelled.get(name), working, "picks")
+    negative = _working_xy(excluded.get(name), working, "negatives")
     shape = (working.image.shape[0], working.image.shape[1])
     labels = label_map(shape, positive, training_radius, particle_radius)
     return TrainingImage(working.image, labels, positive, negative)
 
 
-def _working_xy(coordinates: Optional[Coordinates], working: WorkingImage) -> np.ndarray:
+def _working_xy(coordinates: Optional[Coordinates], working: WorkingImage, what: str) -> np.ndarray:
     """Points (n, 2) in px of the working image; those outside the micrograph are left out."""
     if coordinates is None:
         return np.empty((0, 2))
@@ -142,10 +139,11 @@ def _working_xy(coordinates: Optional[Coordinates], working: WorkingImage) -> np
     inside = ((xy > -0.5) & (xy < [width - 0.5, height - 0.5])).all(axis=1)
     if not inside.all():
         log.warning(
-            "%s: %d of %d picks lie outside the image of %d x %d px and are left out.",
+            "%s: %d of %d %s lie outside the image of %d x %d px and are left out.",
             working.micrograph.name,
             np.count_nonzero(~inside),
             len(xy),
+            what,
             width,
             height,
         )

@@ -179,10 +179,14 @@ def _by_optics_group(table: StarTable, optics: StarTable, column: str) -> FloatA
     return np.array([sizes[group] for group in groups], dtype=np.float64)
 
 
-def particles_text(picks: Picks) -> str:
+def particles_text(picks: Picks, with_scores: Optional[bool] = None) -> str:
     """Write the picks of all micrographs as one table `data_particles`.
 
     The name does not come first, for a row that begins with "data_" would open a block.
+
+    Args:
+        picks: by micrograph.
+        with_scores: write the column of scores; None to write it if a pick has one.
 
     Raises:
         UsageError: a micrograph's name cannot be written.
@@ -190,7 +194,8 @@ def particles_text(picks: Picks) -> str:
     check_star_names(list(picks))
     names, rows = flatten_picks(picks)
     columns: Dict[str, Union[List[str], FloatArray]] = {X: rows.x, Y: rows.y, NAME: names}
-    return VERSION + star_text({"particles": {**columns, **_pick_columns(rows, rows.has_scores)}})
+    scores = rows.has_scores if with_scores is None else with_scores
+    return VERSION + star_text({"particles": {**columns, **_pick_columns(rows, scores)}})
 
 
 def coordinates_text(coordinates: Coordinates, with_scores: bool) -> str:

@@ -15,9 +15,9 @@ from ..files import PathLike
 from ..matching import by_micrograph
 from ..micrograph import Micrograph, find_micrographs, match_names, read_image, require_pixel_size
 from ..picture import draw_picks
-from ..settings import PickSettings, TrainSettings
+from ..settings import LEAST_SCORE, PickSettings, TrainSettings
 from .evaluate import evaluate
-from .pick import LEAST_SCORE, PickResult, pick
+from .pick import PickResult, pick
 from .train import train
 
 log = logging.getLogger(__name__)
@@ -34,11 +34,13 @@ class DemoResult:
 
     Attributes:
         picked: the picks on micrographs that were not trained on.
-        evaluation: of these against an expert's.
+        at_threshold: of these against an expert's.
+        evaluation: of all peaks, down to the lowest scores, against an expert's.
         picture: file of the picks over a micrograph.
     """
 
     picked: PickResult
+    at_threshold: Evaluation
     evaluation: Evaluation
     picture: Path
 
@@ -80,9 +82,10 @@ def demo(
         target / "precision_recall.png",
     )
     picked = pick(unseen, model, target / "pick", device=device, threads=threads)
+    at_threshold = evaluate(picked.picks, reference, TOLERANCE_PX, BORDER_PX, unseen)
     picture = target / "picks.png"
     _draw(unseen[0], picked, by_micrograph(reference, unseen, "reference particles"), picture)
-    return DemoResult(picked, evaluation, picture)
+    return DemoResult(picked, at_threshold, evaluation, picture)
 
 
 def _split(

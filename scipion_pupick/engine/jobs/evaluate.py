@@ -60,6 +60,8 @@ def evaluate(
     particles = by_micrograph(reference, named, "reference particles")
     found = by_micrograph(picks, named, "picks")
     shapes = {m.name: image_shape(m.path) for m in named if m.name in particles and border > 0}
+    if picks and particles and not found:
+        raise UsageError("The picks and the reference have no micrograph in common.")
     evaluation = evaluate_picks(found, particles, tolerance, border, shapes)
     if table is not None:
         write_table(evaluation, table)
@@ -73,10 +75,11 @@ def evaluate_regions(
     reference: Picks,
     micrographs: Sequence[Micrograph],
     training_radius: float = TrainingSettings().training_radius,
+    border: float = 0.0,
     device: str = "auto",
     threads: int = 0,
 ) -> float:
-    """Average precision over regions, the paper's measure (Results, area under the curve).
+    """Average precision over regions, the paper's measure (Methods 8).
 
     A region is positive if its centre lies within the training radius of a particle. Every fourth
     region of every fourth row of the working images counts. Values are far below those over
@@ -87,6 +90,7 @@ def evaluate_regions(
         reference: particles that are there, px of the micrographs.
         micrographs: the reference's.
         training_radius: of the discs, px of the working image.
+        border: regions nearer to the micrograph's edge are left out, px of the micrograph.
         device: see `device.choose_device`.
         threads: see `device.set_threads`.
 
@@ -104,8 +108,16 @@ def evaluate_regions(
         shape = (working.image.shape[0], working.image.shape[1])
         xy = to_working(np.column_stack([particles.x, particles.y]), working.shape, shape)
         labels = label_map(shape, xy, training_radius, training_radius)[::STRIDE, ::STRIDE]
-        scores.append(scorer(working.image[None])[0].ravel())
-        positive.append((labels == POSITIVE).ravel())
+        margins = border / (np.array(working.shape) / shape)
+        inside = np.ix_(*(_inside(size, margin) for size, margin in zip(shape, margins.tolist())))
+        scores.append(scorer(working.image[None])[0][inside].ravel())
+        positive.append((labels == POSITIVE)[inside].ravel())
     if not scores:
         raise UsageError("There is no reference particle in the micrographs given.")
     return region_average_precision(np.concatenate(scores), np.concatenate(positive))
+
+
+def _inside(size: int, margin: float) -> np.ndarray:
+    """Which of the scored rows (or columns) of a working image lie inside a margin, px."""
+    position = np.arange(0, size, STRIDE)
+    return (position >= margin) & (position <= size - 1 - margin)

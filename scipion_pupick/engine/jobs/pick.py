@@ -15,14 +15,14 @@ from typing import Dict, Iterable, Iterator, List, Optional, Sequence, Tuple, Un
 import numpy as np
 import torch
 
-from ..coordinates import Coordinates, Picks, write_picks
+from ..coordinates import Coordinates, Picks
 from ..coordinates.names import file_of_micrograph, files_of_micrographs
-from ..coordinates.relion import coordinates_text
+from ..coordinates.relion import coordinates_text, particles_text
 from ..device import choose_device, describe_device, set_threads
 from ..downsample import Shape, WorkingScale, to_original
 from ..errors import MicrographError, PupickError, UsageError
 from ..files import PathLike, make_folder, write_text
-from ..kept import SUFFIX, KeptPeaks, load_peaks, save_peaks
+from ..kept import SUFFIX, VERSION, KeptPeaks, load_peaks, save_peaks
 from ..micrograph import Micrograph
 from ..model import Model, load_model, versions
 from ..networks import STRIDE
@@ -30,13 +30,12 @@ from ..peaks import find_peaks
 from ..prepare import WorkingImage, prepare
 from ..progress import track
 from ..scoring import Scorer, make_scorer
-from ..settings import PickSettings
+from ..settings import LEAST_SCORE, PickSettings
 from ..stream import prepared_ahead
 
 log = logging.getLogger(__name__)
 
 GPU_BATCH = 8
-LEAST_SCORE = -8.0
 
 Prepared = Tuple[Micrograph, Union[WorkingImage, MicrographError]]
 
@@ -167,7 +166,8 @@ class _Job:
             file = [status.st_size, status.st_mtime_ns]
         except OSError:
             file = []
-        parts = [self.digest, asdict(self.scale), self.separation, micrograph.pixel_size, file]
+        scale = asdict(self.scale)
+        parts = [VERSION, self.digest, scale, self.separation, micrograph.pixel_size, file]
         return hashlib.sha256(json.dumps(parts).encode()).hexdigest()
 
     def is_done(self, micrograph: Micrograph) -> bool:
@@ -226,7 +226,7 @@ class _Job:
 
     def write_results(self, result: PickResult) -> None:
         """Write the list of all picks, the failures and the summary."""
-        write_picks(result.picks, self.output / "picks.star")
+        write_text(self.output / "picks.star", particles_text(result.picks, with_scores=True))
         rows = [f"{name}\t{reason}\n" for name, reason in result.failures.items()]
         write_text(self.output / "failed.tsv", "micrograph\treason\n" + "".join(rows))
         summary = {

@@ -18,7 +18,7 @@ from ..checkpoint import load_progress, save_progress
 from ..coordinates import Picks
 from ..device import choose_device, describe_device, set_threads
 from ..downsample import WorkingScale
-from ..errors import UsageError
+from ..errors import PupickError, UsageError
 from ..files import PathLike, make_folder, write_text
 from ..matching import by_micrograph
 from ..micrograph import Micrograph
@@ -33,6 +33,8 @@ from ..training_data import hold_out, read_data
 
 log = logging.getLogger(__name__)
 
+CHECKPOINT = "checkpoint.safetensors"
+ESTIMATE = "estimate.safetensors"
 CROWDING = 0.1
 FIRST_EPOCHS = 3
 SURE_SHARE = 0.8
@@ -85,13 +87,18 @@ def train(
         settings = _continue_from(first, settings)
     used = _choose(micrographs, labelled, settings)
     make_folder(output)
-    data = _read(used, labelled, excluded, settings)
     fingerprint = _fingerprint(used, labelled, excluded, settings, first)
-    run = _Run(Path(output), settings, data, fingerprint, chosen, first)
-    if overwrite:
-        run.checkpoint.unlink(missing_ok=True)
-        run.estimate.unlink(missing_ok=True)
-    return run.finish()
+    _claim(Path(output), fingerprint, overwrite)
+    data = _read(used, labelled, excluded, settings)
+    return _Run(Path(output), settings, data, fingerprint, chosen, first).finish()
+
+
+def _claim(output: Path, fingerprint: str, overwrite: bool) -> None:
+    """Forget another training in the folder if that is wanted, and refuse to mix with it if not."""
+    for name in (CHECKPOINT, ESTIMATE):
+        if overwrite:
+            (output / name).unlink(missing_ok=True)
+        load_progress(output / name, fingerprint)
 
 
 def _not_empty(picks: Picks) -> Picks:
@@ -138,11 +145,14 @@ def _read(
 
 
 def _continue_from(model: Model, settings: TrainSettings) -> TrainSettings:
-    """Take over from a model what its weights are bound to."""
+    """Take over from a model what its weights are bound to: network, scale, normalisation."""
+    log.info("Network (%s) and normalisation are those of the first model.", model.network_name)
     training = replace(
         settings.training, network=model.network_name, diameter_px=model.scale.diameter_px
     )
-    return replace(settings, training=training)
+    shared = "micrograph" if model.mixture is None else "joint"
+    normalisation = "affine" if model.normalisation == "affine" else shared
+    return replace(settings, training=training, normalisation=normalisation)
 
 
 def _fingerprint(
@@ -202,12 +212,12 @@ class _Run:
 
     @property
     def checkpoint(self) -> Path:
-        return self.output / "checkpoint.safetensors"
+        return self.output / CHECKPOINT
 
     @property
     def estimate(self) -> Path:
         """Checkpoint of the short training that the number of particles is estimated with."""
-        return self.output / "estimate.safetensors"
+        return self.output / ESTIMATE
 
     def finish(self) -> Model:
         """Train, or go on with it, and write the model."""
@@ -344,12 +354,26 @@ def count_particles(
 def expected_count_threshold(
     scorer: Scorer, images: Sequence[TrainingImage], particles: float, diameter_px: float
 ) -> float:
-    """Score that as many peaks reach as particles are expected, on average over the images."""
-    scores = np.concatenate(
-        [pick_image(scorer, image.image, diameter_px / 2).score for image in images]
-    )
-    wanted = round(particles * len(images))
+    """Score that as many peaks reach as particles are expected, on average over the images.
+
+    Peaks at the edges, which picking drops by default, do not count.
+
+    Raises:
+        PupickError: there is no peak.
+    """
+    scores = np.concatenate([_inner_scores(scorer, image, diameter_px) for image in images])
+    if len(scores) == 0:
+        raise PupickError("The trained network finds no peak at all: check the micrographs.")
+    wanted = max(1, round(particles * len(images)))
     return float(np.sort(scores)[::-1][min(wanted, len(scores)) - 1])
+
+
+def _inner_scores(scorer: Scorer, image: TrainingImage, diameter_px: float) -> np.ndarray:
+    """Scores (n,) of the peaks that are not nearer to the edge than picking allows by default."""
+    peaks = pick_image(scorer, image.image, diameter_px / 2)
+    last = np.array(image.image.shape[::-1]) - 1
+    inside = (peaks.xy >= diameter_px / 2) & (peaks.xy <= last - diameter_px / 2)
+    return peaks.score[inside.all(axis=1)]
 
 
 def write_log(history: Sequence[Epoch], path: PathLike) -> None:
