@@ -498,8 +498,13 @@ def _add_demo(commands: Any) -> None:
 def _demo(options: argparse.Namespace) -> int:
     result = engine.demo(options.examples, options.output, options.device, options.threads)
     print(result.picked.summary())
-    print(f"Picks at the model's threshold: {_describe(result.at_threshold)}")
-    print(f"All peaks, whatever their score: {_describe(result.evaluation)}")
+    precision, recall, f1 = result.at_threshold.curve.of_all
+    ranking = result.evaluation.curve
+    print(f"Compared with an expert's {result.evaluation.reference} labels:")
+    print(f"  picks at the model's threshold: F1 {f1:.3f}", end=" ")
+    print(f"(precision {precision:.3f}, recall {recall:.3f})")
+    print(f"  ranking of all peaks: average precision {ranking.average_precision:.3f}", end=" ")
+    print(f"(best possible F1 {ranking.best_f1:.3f})")
     print(f"Coordinates: {Path(options.output) / 'pick' / 'picks.star'}")
     print(f"Picture of the picks: {result.picture}")
     return SUCCESS
