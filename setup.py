@@ -41,7 +41,14 @@ setup(
         "plot": PLOT,
         "dev": [*PLOT, *TIFF, "hypothesis", "mypy", "pytest", "ruff", "scikit-learn"],
     },
-    entry_points={"console_scripts": ["pupick = scipion_pupick.engine.cli:main"]},
+    entry_points={
+        "console_scripts": [
+            "pupick = scipion_pupick.engine.cli:main",
+            "relion_external_pupick = relion_external.supervisor:train_and_pick",
+            "relion_external_pupick_pick = relion_external.supervisor:pick",
+            "relion_external_pupick_train = relion_external.supervisor:train",
+        ],
+    },
     classifiers=[
         "License :: OSI Approved :: GNU General Public License v3 or later (GPLv3+)",
         "Programming Language :: Python :: 3",
