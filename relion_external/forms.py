@@ -96,7 +96,12 @@ def write_manualpick_form(project: Path, diameter: float, version: str) -> None:
     path = project / MANUALPICK_FORM
     if path.exists() or not (project / "default_pipeline.star").is_file():
         return
-    options = {"diameter": f"{diameter:g}", "micscale": "0.5", "lowpass": "20", "sigma_contrast": "3"}
+    options = {
+        "diameter": f"{diameter:g}",
+        "micscale": "0.5",
+        "lowpass": "20",
+        "sigma_contrast": "3",
+    }
     path.write_text(form_text("manualpick", options, version), encoding="utf-8")
 
 

@@ -11,20 +11,29 @@ from pathlib import Path
 from typing import Any, Dict, List, Mapping, Optional
 
 from scipion_pupick import engine
-from scipion_pupick.engine import Micrograph, Picks, PickSettings, TrainingSettings, TrainSettings
+from scipion_pupick.engine import (
+    Micrograph,
+    PickResult,
+    Picks,
+    PickSettings,
+    TrainingSettings,
+    TrainSettings,
+)
 from scipion_pupick.engine.errors import PupickError
 from scipion_pupick.engine.files import write_text
+from scipion_pupick.engine.matching import by_micrograph
 
 from . import forms, versions
 from .inputs import MODEL_FILE, find_model, read_labels, read_micrographs
 from .outputs import coordinate_files, project_path, write_coordinates, write_list, write_nodes
 from .parameters import PICK, TRAIN, Options, parameters_of
-from .report import Report, write_report
+from .report import Report, kept_scores, write_report
 
 log = logging.getLogger(__name__)
 
 ENGINE_FOLDER = "pupick"
 LOGFILE = "logfile.pdf"
+HISTORY = "training.tsv"
 RECORD = "training_job.json"
 
 
@@ -121,10 +130,10 @@ class _Job:
             Report(
                 title=f"Training of {model}",
                 facts=_training_facts(engine.show_model(model)),
-                history=model.parent / "training.tsv",
-                labels=labels,
-            ),
-            self.options.values["diameter"],
+                picks=by_micrograph(labels, self.micrographs, "labels"),
+                diameter=self.options.values["diameter"],
+                history=model.parent / HISTORY,
+            )
         )
         nodes = [(model, versions.MODEL), (self.folder / LOGFILE, versions.LOGFILE)]
         write_nodes(nodes, self.folder, self.version)
@@ -132,38 +141,16 @@ class _Job:
 
     def pick(self, model: Path, files: Mapping[str, Path]) -> None:
         """Pick, and write the coordinates and what RELION and people look at."""
-        names = {column.name for column in fields(PickSettings)}
-        values = {k: v for k, v in self.options.values.items() if k in names}
-        if self.options.job != PICK:
-            values.pop("diameter")
         output = self.folder / ENGINE_FOLDER
-        result = engine.pick(
-            self.micrographs, model, output, PickSettings(**values), **self.computer
-        )
+        settings = pick_settings(self.options)
+        result = engine.pick(self.micrographs, model, output, settings, **self.computer)
         for name in result.failures:
             files[name].unlink(missing_ok=True)
         if not result.picks:
             raise PupickError("no micrograph could be used; the reasons stand above")
         for name, coordinates in result.picks.items():
             write_coordinates(coordinates, files[name], self.version)
-        picked = {name: files[name] for name in result.picks}
-        listed = write_list(picked, self.options.micrographs, self.folder, self.version)
-        about = engine.show_model(model)
-        diameter = values.get("diameter", about["diameter"])
-        self._report(
-            Report(
-                title=f"Picks of {self.folder}",
-                facts={"model": str(model), "result": result.summary()},
-                history=model.parent / "training.tsv",
-                picks=result.picks,
-                threshold=result.threshold,
-            ),
-            diameter,
-        )
-        nodes = [(listed, versions.COORDINATES), (self.folder / LOGFILE, versions.LOGFILE)]
-        write_nodes(nodes, self.folder, self.version)
-        forms.write_manualpick_form(Path(), diameter, self.version)
-        log.info("%s", result.summary())
+        self._finish_picking(model, result, {name: files[name] for name in result.picks})
         if result.failures:
             log.warning(
                 "%d of %d micrographs failed and have no picks; Continue tries them again.",
@@ -171,22 +158,46 @@ class _Job:
                 len(self.micrographs),
             )
 
-    def _report(self, report: Report, diameter: float) -> None:
+    def _finish_picking(self, model: Path, result: PickResult, files: Mapping[str, Path]) -> None:
+        """Write what RELION and people look at after picking."""
+        diameter = self.options.values.get("diameter", engine.show_model(model)["diameter"])
+        self._report(
+            Report(
+                title=f"Picks of {self.folder}",
+                facts={"model": str(model), "result": result.summary()},
+                picks=result.picks,
+                diameter=diameter,
+                history=model.parent / HISTORY,
+                scores=kept_scores(list(files), self.folder / ENGINE_FOLDER),
+                threshold=result.threshold,
+            )
+        )
+        listed = write_list(files, self.options.micrographs, self.folder, self.version)
+        nodes = [(listed, versions.COORDINATES), (self.folder / LOGFILE, versions.LOGFILE)]
+        write_nodes(nodes, self.folder, self.version)
+        forms.write_manualpick_form(Path(), diameter, self.version)
+        log.info("%s", result.summary())
+
+    def _report(self, report: Report) -> None:
         """Write logfile.pdf, which the job can do without."""
         try:
-            write_report(report, self.micrographs, diameter, self.folder / LOGFILE)
+            write_report(report, self.micrographs, self.folder / LOGFILE)
         except PupickError as error:
             log.warning("There is no %s: %s", LOGFILE, error)
+
+
+def pick_settings(options: Options) -> PickSettings:
+    """Turn a job's parameters into the engine's settings; a model just trained has its diameter."""
+    names = {column.name for column in fields(PickSettings)}
+    if options.job != PICK:
+        names.discard("diameter")
+    return PickSettings(**{k: v for k, v in options.values.items() if k in names})
 
 
 def train_settings(values: Mapping[str, Any]) -> TrainSettings:
     """Turn a job's parameters into the engine's settings."""
     own, training = (
-        {
-            column.name: values[column.name]
-            for column in fields(kind)
-            if column.name in values
-        }
+        {column.name: values[column.name] for column in fields(kind) if column.name in values}
         for kind in (TrainSettings, TrainingSettings)
     )
     return TrainSettings(**own, training=TrainingSettings(**training))

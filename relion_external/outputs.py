@@ -84,9 +84,9 @@ def coordinates_text(coordinates: Coordinates, version: str) -> str:
     RELION 4 and 5 crash when a pick is added by hand to a file without the type of selection;
     RELION 3.1 does not know that column. Class and psi let RELION's JoinStar take the files.
     """
-    columns, end = _COLUMNS, ""
+    columns, end = list(_COLUMNS), ""
     if version != V3:
-        columns, end = (*_COLUMNS, _SELECTION_COLUMN), f" {_SELECTED:12d}"
+        columns, end = [*_COLUMNS, _SELECTION_COLUMN], f" {_SELECTED:12d}"
     rows = [
         f"{x:12.6f} {y:12.6f} {score:12.6f} {0:12d} {0:12.6f}{end}"
         for x, y, score in zip(coordinates.x, coordinates.y, coordinates.score)
@@ -115,7 +115,9 @@ def write_list(
     return path
 
 
-def write_nodes(nodes: Sequence[Tuple[Path, Mapping[str, str]]], folder: Path, version: str) -> None:
+def write_nodes(
+    nodes: Sequence[Tuple[Path, Mapping[str, str]]], folder: Path, version: str
+) -> None:
     """Tell RELION which files of the job its other jobs and its window may use.
 
     Args:
@@ -133,9 +135,7 @@ def write_nodes(nodes: Sequence[Tuple[Path, Mapping[str, str]]], folder: Path, v
     write_text(folder / "RELION_OUTPUT_NODES.star", _table_text("output_nodes", columns, rows))
 
 
-def _table_text(
-    name: str, columns: Sequence[str], rows: Sequence[str], before: str = ""
-) -> str:
+def _table_text(name: str, columns: Sequence[str], rows: Sequence[str], before: str = "") -> str:
     head: List[str] = [f"{before}data_{name}", "", "loop_"]
     head += [f"_{column} #{i}" for i, column in enumerate(columns, 1)]
     return "\n".join([*head, *rows, "", ""])

@@ -10,7 +10,7 @@ import difflib
 import math
 import textwrap
 from dataclasses import dataclass
-from typing import Any, Callable, Dict, FrozenSet, List, Mapping, Optional, Sequence, Tuple
+from typing import Any, Callable, Dict, FrozenSet, Mapping, Optional, Sequence, Tuple
 
 from .errors import JobError
 from .versions import VERSIONS
@@ -136,9 +136,15 @@ PARAMETERS: Tuple[Parameter, ...] = (
     Parameter(
         "threshold", NUMBER, "score from which on a peak is picked; default: the model's", _PICKING
     ),
-    Parameter("edge", NUMBER, "picks nearer to the edge are dropped, Å; default: half the "
-              "diameter", _PICKING),
-    Parameter("separation", NUMBER, "least distance of picks, Å; default: half the diameter", _PICKING),
+    Parameter(
+        "edge",
+        NUMBER,
+        "picks nearer to the edge are dropped, Å; default: half the diameter",
+        _PICKING,
+    ),
+    Parameter(
+        "separation", NUMBER, "least distance of picks, Å; default: half the diameter", _PICKING
+    ),
     Parameter("gpu", GPU, "default: auto, a GPU if there is one", _ALL),
     Parameter("pixel_size", POSITIVE, "of the micrographs, Å/px; default: their STAR file's", _ALL),
     Parameter("start", MODEL, "to start from; default: random weights", _TRAINING),
@@ -257,8 +263,9 @@ def _check_inputs(job: str, texts: Mapping[str, str]) -> None:
 def _is_given(parameter: Parameter, texts: Mapping[str, str]) -> bool:
     given = bool(texts.get(parameter.name))
     if parameter.required and not given:
-        raise JobError(f"the parameter {parameter.name} is missing: {parameter.kind.name}, "
-                       f"{parameter.text}")
+        raise JobError(
+            f"the parameter {parameter.name} is missing: {parameter.kind.name}, {parameter.text}"
+        )
     return given
 
 
@@ -282,6 +289,10 @@ def help_text(job: str) -> str:
     ]
     for parameter in parameters_of(job).values():
         text = parameter.text + ("" if not parameter.required else " (required)")
-        lines += textwrap.wrap(f"{parameter.name}: {parameter.kind.name}; {text}", 96,
-                               initial_indent="  ", subsequent_indent="      ")
+        lines += textwrap.wrap(
+            f"{parameter.name}: {parameter.kind.name}; {text}",
+            96,
+            initial_indent="  ",
+            subsequent_indent="      ",
+        )
     return "\n".join(lines) + "\n"

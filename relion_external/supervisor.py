@@ -14,6 +14,7 @@ import os
 import signal
 import subprocess
 import sys
+from contextlib import suppress
 from pathlib import Path
 from types import FrameType
 from typing import List, Optional, Sequence
@@ -150,9 +151,7 @@ def _start(job: str, arguments: Sequence[str]) -> subprocess.Popen[bytes]:
     """Start the worker as the leader of a new group, with a pipe that closes when this ends."""
     command: List[str] = [sys.executable, "-c", _WORKER, job, *arguments]
     environment = {**os.environ, "PYTHONUNBUFFERED": "1"}
-    return subprocess.Popen(
-        command, stdin=subprocess.PIPE, env=environment, start_new_session=True
-    )
+    return subprocess.Popen(command, stdin=subprocess.PIPE, env=environment, start_new_session=True)
 
 
 def _judge(job: str, code: int) -> str:
@@ -169,16 +168,12 @@ def _end(worker: subprocess.Popen[bytes]) -> None:
     """Leave no process of the worker's group behind, dead or alive."""
     if worker.poll() is None:
         _signal_group(worker, signal.SIGTERM)
-        try:
+        with suppress(subprocess.TimeoutExpired):
             worker.wait(GRACE_SECONDS)
-        except subprocess.TimeoutExpired:
-            pass
     _signal_group(worker, signal.SIGKILL)
-    worker.wait()
+    worker.communicate()
 
 
 def _signal_group(worker: subprocess.Popen[bytes], number: signal.Signals) -> None:
-    try:
+    with suppress(ProcessLookupError):
         os.killpg(worker.pid, number)
-    except ProcessLookupError:
-        pass
