@@ -278,12 +278,15 @@ def _read(name: str, kind: Kind, text: str) -> Any:
 
 def help_text(job: str) -> str:
     """Say how a job is used."""
+    about = (
+        f"{SUMMARIES[job]} RELION's External job type starts this program. --setup fills in the "
+        "External form of the RELION project in the current folder."
+    )
     lines = [
-        f"usage: {PROGRAMS[job]} --o FOLDER --in_mics STAR ... [--j THREADS] [--PARAMETER VALUE]",
+        f"usage: {PROGRAMS[job]} --o FOLDER --in_mics STAR ... [--PARAMETER VALUE]",
         f"       {PROGRAMS[job]} --setup train|pick|both [--relion_version VERSION]",
         "",
-        f"{SUMMARIES[job]} RELION's External job type starts this program.",
-        "--setup fills in the External form of the RELION project in the current folder.",
+        *textwrap.wrap(about, 96),
         "",
         "parameters (the labels Param1, Param2... of the form):",
     ]

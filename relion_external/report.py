@@ -112,7 +112,6 @@ def _plot_scores(axes: Axes, report: Report) -> None:
     axes.hist(report.scores, bins=80, color="tab:gray")
     axes.axvline(report.threshold, color="tab:red", label=f"threshold {report.threshold:.2f}")
     axes.set(title="Scores of all peaks", xlabel="score (log-odds)", ylabel="peaks")
-    axes.set_yscale("symlog")
     axes.legend()
 
 
