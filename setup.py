@@ -44,6 +44,7 @@ setup(
     entry_points={
         "console_scripts": [
             "pupick = scipion_pupick.engine.cli:main",
+            "pupick-topaz = relion_external.topaz_command.cli:main",
             "relion_external_pupick = relion_external.supervisor:train_and_pick",
             "relion_external_pupick_pick = relion_external.supervisor:pick",
             "relion_external_pupick_train = relion_external.supervisor:train",

@@ -23,8 +23,8 @@ STEPS: Mapping[str, Tuple[int, ...]] = {
     "resnet8": (2, 1, 2, 1, 1),
     "resnet16": (2, 1, 1, 2, 1, 1, 1, 1, 1),
 }
-# a block's patches stay in the processor's cache
-ROWS_PER_BLOCK = 16
+# few enough for a block's patches to stay in the processor's cache
+ROWS_PER_BLOCK = 4
 BATCH_NORM_EPSILON = 1e-5
 MODULES_PER_CONVOLUTION = 3
 
