@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+import os
+import posixpath
 import sys
 from pathlib import Path
 from typing import Dict, List, Mapping, Optional, Sequence, Tuple
@@ -14,6 +16,9 @@ from .versions import V3, V5, project_version
 EXTERNAL_FORM = ".gui_externaljob.star"
 MANUALPICK_FORM = ".gui_manualpickjob.star"
 
+# where the slider of RELION's window ends
+MOST_THREADS = 16
+
 _TYPES = {"external": ("99", "relion.external"), "manualpick": ("3", "relion.manualpick")}
 _FORMS = {V3: "30001", "4.0": "30001", V5: "50001"}
 
@@ -22,7 +27,7 @@ _MICROGRAPHS = (
     "*/job*/corrected_micrographs.star",
     "*/job*/micrographs.star",
 )
-_COORDINATES = ("*/job*/coords_suffix_*.star", "*/job*/manualpick.star")
+_COORDINATES = ("*/job*/coords_suffix_manualpick.star", "*/job*/manualpick.star")
 _MODELS = ("*/job*/model.safetensors",)
 
 _LABELS: Mapping[str, Tuple[str, ...]] = {
@@ -65,12 +70,12 @@ def _read(arguments: Sequence[str]) -> Tuple[str, Optional[str]]:
 
 def external_options(project: Path, job: str) -> Dict[str, str]:
     """Fill in what a project shows: its latest micrographs, coordinates and model."""
-    values = {"gpu": "auto", "model": str(Path(_newest(project, _MODELS)).parent)}
+    values = {"gpu": "auto", "model": posixpath.dirname(_newest(project, _MODELS))}
     options = {
         "fn_exe": PROGRAMS[job],
         "in_mic": _newest(project, _MICROGRAPHS),
         "in_coords": "" if job == PICK else _newest(project, _COORDINATES),
-        "nr_threads": "1",
+        "nr_threads": str(min(MOST_THREADS, len(os.sched_getaffinity(0)))),
     }
     for i, label in enumerate(_LABELS[job], 1):
         options[f"param{i}_label"] = label

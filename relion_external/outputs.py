@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import os
+import posixpath
 import re
 from pathlib import Path
 from typing import Dict, List, Mapping, Sequence, Tuple
@@ -51,26 +52,37 @@ def coordinate_files(names: Sequence[str], folder: Path, version: str) -> Dict[s
         version: of RELION.
 
     Raises:
-        UsageError: RELION 3.1 would look for the picks of two micrographs in one file, or outside
-            the folder; or a name cannot be written.
+        UsageError: RELION 3.1 could not use the picks of a micrograph, or a name cannot be written.
     """
     check_star_names(list(names))
-    files = {name: file_of_micrograph(_JOB_FOLDER.sub("", name), folder, ENDING) for name in names}
-    owners: Dict[Path, str] = {}
-    for name, file in files.items():
-        if version == V3 and ".." in name.split("/"):
-            raise UsageError(
-                f"micrograph {name}: RELION 3.1 would look for its picks outside {folder}: "
-                "import micrographs by a link inside the project"
-            )
-        if owners.setdefault(file, name) != name:
-            if version == V3:
-                raise UsageError(
-                    f"micrographs {owners[file]} and {name}: RELION 3.1 looks for the picks of "
-                    f"both in {file}: pick them in jobs of their own"
-                )
-            return files_of_micrographs(names, folder, ENDING)
+    mirrored = {name: _JOB_FOLDER.sub("", name) for name in names}
+    files = {name: file_of_micrograph(tail, folder, ENDING) for name, tail in mirrored.items()}
+    if version == V3:
+        _check_for_relion_3(mirrored, files)
+    if len(set(files.values())) < len(files):
+        return files_of_micrographs(names, folder, ENDING)
     return files
+
+
+def _check_for_relion_3(mirrored: Mapping[str, str], files: Mapping[str, Path]) -> None:
+    owners: Dict[Path, str] = {}
+    for name, tail in mirrored.items():
+        if ".." in tail.split("/"):
+            raise UsageError(
+                f"micrograph {name}: RELION 3.1 would look for its picks outside the job's "
+                "folder: import micrographs by a link inside the project"
+            )
+        if " " in posixpath.dirname(tail):
+            raise UsageError(
+                f"micrograph {name}: RELION 3.1 cannot extract particles into folders with "
+                "blanks in their names: import micrographs by a link without blanks"
+            )
+        other = owners.setdefault(files[name], name)
+        if other != name:
+            raise UsageError(
+                f"micrographs {other} and {name}: RELION 3.1 looks for the picks of both in "
+                f"{files[name]}: pick them in jobs of their own"
+            )
 
 
 def write_coordinates(coordinates: Coordinates, path: Path, version: str) -> None:

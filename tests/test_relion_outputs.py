@@ -185,7 +185,8 @@ def test_models_are_nodes_where_the_version_has_a_type_for_them(version, count, 
         ("Micrographs/mic.x.mrc", "Micrographs/mic.x_autopick.star"),
         ("mic.tif", "mic_autopick.star"),
         ("/data/project/MotionCorr/job002/Movies/mic.mrc", "Movies/mic_autopick.star"),
-        ("/data/day one/mic.mrc", "data/day one/mic_autopick.star"),
+        ("/data/day1/my mic.mrc", "data/day1/my mic_autopick.star"),
+        ("my project/MotionCorr/job002/Movies/mic.mrc", "Movies/mic_autopick.star"),
         ("./Micrographs/mic.mrc", "Micrographs/mic_autopick.star"),
         ("Jobs/jobless/mic.mrc", "Jobs/jobless/mic_autopick.star"),
         ("A/job001/B/job002/mic.mrc", "B/job002/mic_autopick.star"),
@@ -222,6 +223,14 @@ def test_nothing_is_written_outside_the_jobs_folder():
     for version in (V4, V5):
         assert FOLDER in coordinate_files([name], FOLDER, version)[name].parents
     with pytest.raises(UsageError, match="outside"):
+        coordinate_files([name], FOLDER, V3)
+
+
+def test_folders_with_blanks_are_refused_for_relion_3_which_cannot_extract_there():
+    name = "MotionCorr/job002/day one/a.mrc"
+    for version in (V4, V5):
+        assert coordinate_files([name], FOLDER, version)[name].parent == FOLDER / "day one"
+    with pytest.raises(UsageError, match=r"day one/a\.mrc.*blanks"):
         coordinate_files([name], FOLDER, V3)
 
 
