@@ -370,6 +370,34 @@ def test_training_without_a_number_of_particles_or_a_test(job, tmp_path, capsys)
     assert (tmp_path / "m_epoch1.sav").read_bytes() == (tmp_path / "m_epoch2.sav").read_bytes()
 
 
+def test_held_out_picks_give_rows_of_the_curve(job, tmp_path, capsys):
+    """Without test images and from 50 picks on, pupick puts a fifth of them aside by itself."""
+    folder, particles = job
+    write_tables(tmp_path, "train", dict([*particles.items()][:4]))
+    arguments = [
+        *("train", "-n", "20", "--num-epochs", "2", "-m", "conv31", "-j", "1", "-d", "-1"),
+        f"--train-images={tmp_path}/image_list_train.txt",
+        f"--train-targets={tmp_path}/coordinates_train.txt",
+        f"--save-prefix={tmp_path}/m",
+    ]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(train, "STEPS", 4)
+        assert main(arguments) == 0
+    header, *lines = [line.split("\t") for line in capsys.readouterr().out.splitlines()]
+    rows = [dict(zip(header, line)) for line in lines]
+    assert [(row["epoch"], row["iter"], row["split"]) for row in rows] == [
+        ("1", "2", "train"),
+        ("1", "2", "test"),
+        ("2", "4", "train"),
+        ("2", "4", "test"),
+    ]
+    for row in rows:
+        known = {name for name, value in row.items() if value != "-"}
+        measured = {"loss", "ge_penalty"} if row["split"] == "train" else {"auprc"}
+        assert known == {"epoch", "iter", "split"} | measured
+        assert all(np.isfinite(float(row[name])) for name in measured)
+
+
 def test_training_again_replaces_what_was_there(job, tmp_path):
     assert train_again(job, tmp_path / "m", "-n", "20", "-o", str(tmp_path / "curve")) == 0
     first = (tmp_path / "m_epoch2.sav").read_bytes()
@@ -469,3 +497,25 @@ def test_rows_are_whole_px_and_nine_digits():
     assert extract.table_text({"a b": found}) == (
         "image_name\tx_coord\ty_coord\tscore\na b\t3\t4\t1.23456789\na b\t1000000\t0\t-0.5\n"
     )
+
+
+def test_a_stopped_training_says_so_and_ends_with_1(job, tmp_path):
+    folder, _ = job
+    code = "from relion_external.topaz_command.cli import main; raise SystemExit(main())"
+    arguments = [
+        f"--train-images={folder}/proc/image_list_train.txt",
+        f"--train-targets={folder}/proc/coordinates_train.txt",
+        *("-n", "20", "-j", "1", "-d", "-1", f"--save-prefix={tmp_path}/m"),
+    ]
+    process = subprocess.Popen(
+        [sys.executable, "-c", code, "train", *arguments], stderr=subprocess.PIPE, text=True
+    )
+    first = next(line for line in process.stderr if line.startswith("Training on"))
+    process.terminate()
+    rest = process.stderr.read()
+    process.stderr.close()
+    assert process.wait(timeout=60) == 1
+    assert "60 labels" in first
+    assert "20 labels held out" in first
+    assert "pupick-topaz train: stopped." in rest
+    assert not list(tmp_path.glob("*.sav"))

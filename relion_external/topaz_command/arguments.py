@@ -52,7 +52,7 @@ def _add_command(commands: Any, name: str, summary: str) -> argparse.ArgumentPar
         type=int,
         default=0,
         metavar="N",
-        help="CPU threads; default: one for few micrographs, else all cores",
+        help="CPU threads for PyTorch, which up to 4 micrographs are picked without; default: all",
     )
     return parser
 

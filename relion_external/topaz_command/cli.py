@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import argparse
 import logging
 import os
 import signal
@@ -43,7 +42,7 @@ def main(arguments: Optional[Sequence[str]] = None) -> int:
     name = f"pupick-topaz {options.command}"
     for option in options.ignored:
         log.warning("%s: %s has no meaning here and is ignored.", name, option)
-    _limit_array_threads(options)
+    _limit_array_threads()
     try:
         failures = import_module(f"{__package__}.{MODULES[options.command]}").run(options)
     except UsageError as error:
@@ -61,13 +60,14 @@ def main(arguments: Optional[Sequence[str]] = None) -> int:
     return SUCCESS
 
 
-def _limit_array_threads(options: argparse.Namespace) -> None:
-    """Set how many threads NumPy's products of matrices use; it reads this when it is loaded.
+def _limit_array_threads() -> None:
+    """Let NumPy multiply matrices on one core; it reads this when it is loaded.
 
-    RELION starts as many of these processes as the user gave it cores, so one is the default.
+    RELION starts as many of these processes as the user gave it cores, and for products as small
+    as those of one micrograph more threads mostly wait for each other.
     """
     for library in ("OPENBLAS", "MKL"):
-        os.environ.setdefault(f"{library}_NUM_THREADS", str(max(1, options.num_threads)))
+        os.environ[f"{library}_NUM_THREADS"] = "1"
 
 
 def _interrupt(number: int, frame: Optional[FrameType]) -> NoReturn:
