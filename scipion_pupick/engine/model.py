@@ -6,7 +6,7 @@ from __future__ import annotations
 import hashlib
 import json
 import platform
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from typing import Any, Dict, Optional
 
 import numpy as np
@@ -69,7 +69,7 @@ def save_model(model: Model, path: PathLike) -> None:
         "diameter": model.scale.diameter,
         "diameter_px": model.scale.diameter_px,
         "normalisation": model.normalisation,
-        "mixture": None if model.mixture is None else asdict(model.mixture),
+        "mixture": None if model.mixture is None else model.mixture.to_dict(),
         "threshold": model.threshold,
         "training": model.training,
         "versions": versions(),
