@@ -9,6 +9,7 @@ import pytest
 import torch
 from torch import nn
 
+from scipion_pupick.engine import numpy_scoring
 from scipion_pupick.engine.downsample import WorkingScale
 from scipion_pupick.engine.model import Model, network_of_file, save_model
 from scipion_pupick.engine.model_file import read_model_file
@@ -47,6 +48,16 @@ def test_the_scores_are_those_of_pytorch(file, shape):
     assert scores.dtype == np.float32
     assert expected.std() > 0 or expected.size <= 2
     np.testing.assert_allclose(scores, expected, rtol=1e-4, atol=1e-4 * np.abs(expected).max())
+
+
+@pytest.mark.parametrize("height", [1, 28, 29, 30, 64])
+def test_bands_of_a_high_image_fit_together(file, height, monkeypatch):
+    images = np.random.default_rng(5).normal(size=(1, height, 20)).astype(np.float32)
+    whole = make_numpy_scorer(file)(images)
+    monkeypatch.setattr(numpy_scoring, "SCORES_PER_BAND", 7)
+    banded = make_numpy_scorer(file)(images)
+    assert banded.shape == (1, -(-height // 4), 5)
+    np.testing.assert_allclose(banded, whole, rtol=1e-4, atol=1e-4 * np.abs(whole).max())
 
 
 def test_the_image_and_the_weights_stay_as_they_are(file):

@@ -25,6 +25,8 @@ STEPS: Mapping[str, Tuple[int, ...]] = {
 }
 # few enough for a block's patches to stay in the processor's cache
 ROWS_PER_BLOCK = 4
+# rows of scores; a working image of 1024 px is one band
+SCORES_PER_BAND = 256
 BATCH_NORM_EPSILON = 1e-5
 MODULES_PER_CONVOLUTION = 3
 
@@ -36,17 +38,28 @@ def make_numpy_scorer(file: ModelFile) -> Callable[[Array], Array]:
         A function from working images (b, h, w) float32 to log-odds (b, ceil(h/4), ceil(w/4));
         outside the images, the mean grey 0 is assumed.
     """
-    weights, steps = file.weights, STEPS[file.network_name]
 
     def score(images: Array) -> Array:
-        return np.stack([_scores(weights, steps, image, file.field // 2) for image in images])
+        return np.stack([_score_image(file, image) for image in images])
 
     return score
 
 
-def _scores(weights: Weights, steps: Tuple[int, ...], image: Array, margin: int) -> Array:
-    """Score every fourth pixel of an image (h, w), padded by a margin."""
-    x = np.pad(image.astype(np.float32), margin)[:, :, None]
+def _score_image(file: ModelFile, image: Array) -> Array:
+    """Score an image (h, w) band by band, so that memory does not grow with its height."""
+    padded = np.pad(image.astype(np.float32), file.field // 2)
+    steps = STEPS[file.network_name]
+    reach = (SCORES_PER_BAND - 1) * file.stride + file.field
+    bands = [
+        _scores(file.weights, steps, padded[start : start + reach])
+        for start in range(0, len(image), SCORES_PER_BAND * file.stride)
+    ]
+    return np.concatenate(bands)
+
+
+def _scores(weights: Weights, steps: Tuple[int, ...], image: Array) -> Array:
+    """Score every fourth region of an image (h, w) that lies in it."""
+    x = image[:, :, None]
     module = 0
     for step in steps:
         name = f"features.{module}"
