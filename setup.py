@@ -36,6 +36,7 @@ setup(
         "tqdm>=4.60",
     ],
     extras_require={
+        "ccpem": ["ccpem-pipeliner>=1.6"],
         "scipion": ["scipion-em>=3.11"],
         "tiff": TIFF,
         "plot": PLOT,
@@ -48,6 +49,10 @@ setup(
             "relion_external_pupick = relion_external.supervisor:train_and_pick",
             "relion_external_pupick_pick = relion_external.supervisor:pick",
             "relion_external_pupick_train = relion_external.supervisor:train",
+        ],
+        "ccpem_pipeliner.jobs": [
+            "pupick.autopick.pick = relion_external.ccpem:PupickPick",
+            "pupick.autopick.train = relion_external.ccpem:PupickTrain",
         ],
     },
     classifiers=[
