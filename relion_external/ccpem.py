@@ -11,8 +11,12 @@ from typing import List, Sequence
 
 from pipeliner.display_tools import create_results_display_object, make_particle_coords_thumb
 from pipeliner.external_program_utils import ExternalProgram
-from pipeliner.job_options import FileDescription, FloatJobOption, InputNodeJobOption
-from pipeliner.job_options import StringJobOption
+from pipeliner.job_options import (
+    FileDescription,
+    FloatJobOption,
+    InputNodeJobOption,
+    StringJobOption,
+)
 from pipeliner.nodes import (
     NODE_LOGFILE,
     NODE_MICROGRAPHCOORDSGROUP,
