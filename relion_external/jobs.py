@@ -27,14 +27,15 @@ from . import forms, versions
 from .inputs import MODEL_FILE, find_model, read_labels, read_micrographs
 from .outputs import coordinate_files, project_path, write_coordinates, write_list, write_nodes
 from .parameters import PICK, TRAIN, Options, parameters_of
-from .report import Report, kept_scores, write_report
+from .report import Report, kept_file, kept_scores, write_report
 
 log = logging.getLogger(__name__)
 
 ENGINE_FOLDER = "pupick"
 LOGFILE = "logfile.pdf"
 HISTORY = "training.tsv"
-RECORD = "training_job.json"
+TRAINING_RECORD = "training_job.json"
+PICKING_RECORD = "picking_job.json"
 
 
 def run_job(options: Options) -> None:
@@ -87,7 +88,7 @@ class _Job:
         parameters do.
         """
         labels = read_labels(self.options, self.micrographs)
-        path, record = self.folder / MODEL_FILE, self.folder / RECORD
+        path, record = self.folder / MODEL_FILE, self.folder / TRAINING_RECORD
         known = json.loads(record.read_text(encoding="utf-8")) if record.is_file() else {}
         request = self._request(labels)
         if path.is_file() and known.get("training") == request["training"]:
@@ -118,9 +119,14 @@ class _Job:
             for name in parameters_of(TRAIN)
             if name not in elsewhere
         }
+        start = self.options.values.get("start")
         return {
-            "training": {"parameters": parameters, "labels": _digest(labels)},
-            "micrographs": [micrograph.name for micrograph in self.micrographs],
+            "training": {
+                "parameters": parameters,
+                "labels": _digest(labels),
+                "start": _status(find_model(start)) if start else None,
+            },
+            "micrographs": [[m.name, m.pixel_size, *_status(m.path)] for m in self.micrographs],
         }
 
     def finish_training(self, model: Path) -> None:
@@ -148,8 +154,7 @@ class _Job:
             files[name].unlink(missing_ok=True)
         if not result.picks:
             raise PupickError("no micrograph could be used; the reasons stand above")
-        for name, coordinates in result.picks.items():
-            write_coordinates(coordinates, files[name], self.version)
+        self._write_coordinates(result, settings, files)
         self._finish_picking(model, result, {name: files[name] for name in result.picks})
         if result.failures:
             log.warning(
@@ -157,6 +162,23 @@ class _Job:
                 len(result.failures),
                 len(self.micrographs),
             )
+
+    def _write_coordinates(
+        self, result: PickResult, settings: PickSettings, files: Mapping[str, Path]
+    ) -> None:
+        """Write the coordinates that are new, and leave others to what users have made of them.
+
+        RELION's manual picker changes these files, and Continue must not undo that.
+        """
+        record = self.folder / PICKING_RECORD
+        request = {"threshold": result.threshold, "edge": settings.edge, "version": self.version}
+        known = json.loads(record.read_text(encoding="utf-8")) if record.is_file() else {}
+        record.unlink(missing_ok=True)
+        for name, coordinates in result.picks.items():
+            kept = kept_file(name, self.folder / ENGINE_FOLDER)
+            if known != request or _is_older(files[name], kept):
+                write_coordinates(coordinates, files[name], self.version)
+        write_text(record, json.dumps(request) + "\n")
 
     def _finish_picking(self, model: Path, result: PickResult, files: Mapping[str, Path]) -> None:
         """Write what RELION and people look at after picking."""
@@ -201,6 +223,19 @@ def train_settings(values: Mapping[str, Any]) -> TrainSettings:
         for kind in (TrainSettings, TrainingSettings)
     )
     return TrainSettings(**own, training=TrainingSettings(**training))
+
+
+def _status(path: Path) -> List[int]:
+    """Tell whether a file is still the same: its size and the time of its last change."""
+    if not path.is_file():
+        return []
+    status = path.stat()
+    return [status.st_size, status.st_mtime_ns]
+
+
+def _is_older(file: Path, source: Path) -> bool:
+    """Whether a file is not there, or was written before the one that it is made from."""
+    return not file.is_file() or file.stat().st_mtime_ns < source.stat().st_mtime_ns
 
 
 def _digest(labels: Picks) -> str:

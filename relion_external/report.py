@@ -52,6 +52,11 @@ class Report:
     threshold: float = 0.0
 
 
+def kept_file(name: str, folder: Path) -> Path:
+    """Give the file of all peaks of a micrograph in the folder that the engine has written to."""
+    return file_of_micrograph(name, folder / "scores", SUFFIX)
+
+
 def kept_scores(names: Sequence[str], folder: Path) -> np.ndarray:
     """Give the scores (n,) of all peaks of some micrographs, picked or not.
 
@@ -60,8 +65,7 @@ def kept_scores(names: Sequence[str], folder: Path) -> np.ndarray:
         folder: that the engine has written to.
     """
     step = -(-len(names) // MOST_MICROGRAPHS)
-    files = [file_of_micrograph(name, folder / "scores", SUFFIX) for name in names[::step]]
-    kept = [load_peaks(file) for file in files]
+    kept = [load_peaks(kept_file(name, folder)) for name in names[::step]]
     return np.concatenate([peaks.coordinates.score for peaks in kept if peaks is not None])
 
 

@@ -139,6 +139,40 @@ def test_another_threshold_uses_the_kept_scores(job):
     assert kept == [row for row in all_rows if float(row[2]) >= score - 1e-6][: len(kept)]
 
 
+def test_continue_leaves_picks_that_were_changed_by_hand(job, tmp_path):
+    pick()
+    file = job / "Movies/a_autopick.star"
+    changed = file.read_text().replace("\n\n", "\n", 1) + "\n"
+    file.write_text(changed)
+    pick()
+    assert file.read_text() == changed
+    pick("--threshold", "-7")
+    assert file.read_text() != changed
+
+
+def test_picks_follow_a_micrograph_that_was_written_anew(job, tmp_path):
+    pick()
+    file = job / "Movies/a_autopick.star"
+    before = file.read_text()
+    write_micrograph(tmp_path / NAMES[0], 9)
+    pick()
+    assert file.read_text() != before
+
+
+def test_a_threshold_that_was_written_only_in_part_is_written_again(job, monkeypatch):
+    pick("--threshold", "-7")
+    file = job / "Movies/a_autopick.star"
+    before = file.read_text()
+    (job / "Movies/b_autopick.star").unlink()
+    (job / "Movies/b_autopick.star").mkdir()
+    with pytest.raises(OSError, match="b_autopick"):
+        pick("--threshold", "50")
+    (job / "Movies/b_autopick.star").rmdir()
+    assert file.read_text() != before
+    pick("--threshold", "-7")
+    assert file.read_text() == before
+
+
 def test_other_parameters_of_picking_pick_again(job):
     pick()
     scores = job / "pupick/scores" / NAMES[0].replace(".mrc", ".peaks.safetensors")
@@ -384,6 +418,15 @@ def test_a_stopped_training_continues(job, tmp_path):
     train("--in_coords", coordinates)
     assert (job / "model.safetensors").is_file()
     assert (job / "training.tsv").read_text() == log
+
+
+def test_a_stopped_training_on_micrographs_that_changed_starts_anew(job, tmp_path):
+    coordinates = hand_picks(tmp_path)
+    train("--in_coords", coordinates)
+    (job / "model.safetensors").unlink()
+    write_micrograph(tmp_path / NAMES[0], 9)
+    train("--in_coords", coordinates)
+    assert (job / "model.safetensors").is_file()
 
 
 def test_a_training_starts_from_another_jobs_model(job, tmp_path):

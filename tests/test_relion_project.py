@@ -20,7 +20,7 @@ from relion_files import (
     write_micrographs_star,
 )
 
-from scipion_pupick.engine import read_picks
+from scipion_pupick.engine import read_picks, show_model
 
 pytestmark = pytest.mark.skipif(
     shutil.which("relion_pipeliner") is None,
@@ -184,6 +184,17 @@ def test_extracted_boxes_hold_the_particles_in_their_middle(extracted):
     radius = np.hypot(y - 12, x - 12)
     # extraction makes protein white; what is found, even by a poor model, is darker than ice
     assert mean[radius < 4].mean() > mean[radius > 9].mean() + 3 * mean[radius > 9].std()
+
+
+def test_a_model_is_trained_on_extracted_particles(project, extracted, picked):
+    parameters = {"diameter": 180, **SMALL, "steps": 1}
+    particles = f"Extract/{extracted.name}/particles.star"
+    job = project.run_external("relion_external_pupick_train", parameters, in_part=particles)
+    assert project.status(job) == SUCCEEDED, (job / "run.err").read_text()
+    training = show_model(job / "model.safetensors")["training"]
+    labels = training["labels"] + training["held_out_labels"]
+    # the padding round the example micrographs is no place for regions to train on
+    assert 0.9 * project.count_picks(picked[0]) < labels <= project.count_picks(picked[0])
 
 
 def test_classification_succeeds(project, extracted):

@@ -168,6 +168,14 @@ def test_an_engine_that_is_not_installed_is_named(made, job, bare_python):
     assert "No module named" in done.stderr
 
 
+def test_a_job_without_enough_memory_has_failed(made, job):
+    limited = ["bash", "-c", 'ulimit -v 700000; exec "$0" "$@"', program("pick")]
+    done = run_program("pick", PICK, made, executable=limited)
+    assert done.returncode == 1
+    assert exit_files(job) == ["RELION_JOB_EXIT_FAILURE"]
+    assert done.stderr
+
+
 def test_the_supervisor_needs_the_standard_library_only(bare_python):
     code = "import relion_external.supervisor, sys; print(*sys.modules)"
     done = subprocess.run(
