@@ -8,7 +8,7 @@ from typing import List, Optional, Sequence
 
 from scipion_pupick.engine import Micrograph, Picks, find_micrographs, read_picks
 from scipion_pupick.engine.errors import MicrographError, UsageError
-from scipion_pupick.engine.micrograph import read_pixel_size, require_pixel_size
+from scipion_pupick.engine.micrograph import match_names, read_pixel_size, require_pixel_size
 
 from .parameters import Options
 
@@ -53,7 +53,7 @@ def read_labels(options: Options, micrographs: Sequence[Micrograph]) -> Picks:
         Centres in px of the micrographs, under the names of the files they come from.
 
     Raises:
-        UsageError: a file cannot be read, or there is no particle in any.
+        UsageError: a file cannot be read, or there is no particle in any of these micrographs.
     """
     sources = [source for source in (options.coordinates, options.particles) if source]
     pixel_size = _common_pixel_size(micrographs) if options.particles else None
@@ -62,6 +62,11 @@ def read_labels(options: Options, micrographs: Sequence[Micrograph]) -> Picks:
         raise UsageError(
             f"{' and '.join(sources)}: there is no particle: pick at least one by hand, better "
             "10 to 100"
+        )
+    if not match_names(labels, micrographs):
+        raise UsageError(
+            f"{' and '.join(sources)}: the particles are of other micrographs, such as "
+            f"{next(iter(labels))}, than {options.micrographs}, such as {micrographs[0].name}"
         )
     return labels
 

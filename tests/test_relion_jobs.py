@@ -372,7 +372,7 @@ def test_coordinates_of_other_micrographs_are_refused(job, tmp_path):
     (tmp_path / "ManualPick/job004/Movies/a_manualpick.star").rename(
         tmp_path / "ManualPick/job004/Movies/z_manualpick.star"
     )
-    with pytest.raises(UsageError, match="other micrographs"):
+    with pytest.raises(UsageError, match=r"coords_suffix_manualpick\.star: .* such as Movies/z, "):
         train("--in_coords", coordinates)
 
 
