@@ -36,12 +36,25 @@ setup(
         "tqdm>=4.60",
     ],
     extras_require={
+        "ccpem": ["ccpem-pipeliner>=1.6"],
         "scipion": ["scipion-em>=3.11"],
         "tiff": TIFF,
         "plot": PLOT,
         "dev": [*PLOT, *TIFF, "hypothesis", "mypy", "pytest", "ruff", "scikit-learn"],
     },
-    entry_points={"console_scripts": ["pupick = scipion_pupick.engine.cli:main"]},
+    entry_points={
+        "console_scripts": [
+            "pupick = scipion_pupick.engine.cli:main",
+            "pupick-topaz = relion_external.topaz_command.cli:main",
+            "relion_external_pupick = relion_external.supervisor:train_and_pick",
+            "relion_external_pupick_pick = relion_external.supervisor:pick",
+            "relion_external_pupick_train = relion_external.supervisor:train",
+        ],
+        "ccpem_pipeliner.jobs": [
+            "pupick.autopick.pick = relion_external.ccpem:PupickPick",
+            "pupick.autopick.train = relion_external.ccpem:PupickTrain",
+        ],
+    },
     classifiers=[
         "License :: OSI Approved :: GNU General Public License v3 or later (GPLv3+)",
         "Programming Language :: Python :: 3",

@@ -240,6 +240,14 @@ def test_relion_3_list_stands_for_the_files_of_its_folder(tmp_path):
     assert {name: len(c) for name, c in picks.items()} == {"Movies/a": 1, "Movies/b": 0}
 
 
+def test_relion_3_list_may_have_any_suffix(tmp_path):
+    path = write(tmp_path / "coords_suffix_gautomatch.box", "CtfFind/job002/mics.star\n")
+    write(tmp_path / "Movies/a_manualpick_gautomatch.box", "10 20 30 40\n")
+    picks = read_picks(path)
+    assert list(picks) == ["Movies/a_manualpick"]
+    np.testing.assert_allclose(picks["Movies/a_manualpick"].x, [25])
+
+
 @pytest.mark.parametrize("content", ["", "\n \n"])
 def test_file_of_no_bytes_is_an_empty_micrograph(tmp_path, content):
     for name in ("a.box", "b_manualpick.star", "c.cbox"):

@@ -14,7 +14,8 @@ from safetensors.torch import load_file, save_file
 
 from scipion_pupick.engine.downsample import WorkingScale
 from scipion_pupick.engine.errors import UsageError
-from scipion_pupick.engine.model import Model, load_model, save_model, show_model
+from scipion_pupick.engine.model import Model, load_model, save_model
+from scipion_pupick.engine.model_file import show_model
 from scipion_pupick.engine.networks import NETWORKS, make_network
 from scipion_pupick.engine.normalise import Mixture
 

@@ -19,7 +19,8 @@ if TYPE_CHECKING:
     from .jobs.simulate import simulate
     from .jobs.train import train
     from .micrograph import Micrograph, find_micrographs
-    from .model import Model, load_model, show_model
+    from .model import Model, load_model
+    from .model_file import show_model
     from .settings import PickSettings, TrainingSettings, TrainSettings
 
 _HOMES = {
@@ -42,7 +43,7 @@ _HOMES = {
     "find_micrographs": "micrograph",
     "Model": "model",
     "load_model": "model",
-    "show_model": "model",
+    "show_model": "model_file",
     "TrainingSettings": "settings",
 }
 

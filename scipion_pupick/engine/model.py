@@ -7,12 +7,10 @@ import hashlib
 import json
 import platform
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any, Dict, Optional
 
 import numpy as np
 import torch
-from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 
 import scipion_pupick
@@ -20,12 +18,9 @@ import scipion_pupick
 from .downsample import WorkingScale
 from .errors import UsageError
 from .files import PathLike, atomic_write
+from .model_file import FORMAT, KEY, ModelFile, read_model_file
 from .networks import NETWORKS, STRIDE, Network, make_network
 from .normalise import Mixture
-
-FORMAT = 1
-KEY = "pupick"
-PICKLES = (b"PK\x03\x04", b"\x80")
 
 
 @dataclass(frozen=True)
@@ -100,98 +95,44 @@ def load_model(path: PathLike) -> Model:
     Raises:
         UsageError: no such file, or not a model that this version of pupick can use; says why.
     """
-    metadata = show_model(path)
-    try:
-        network = make_network(metadata["network"])
-        scale = WorkingScale(float(metadata["diameter"]), float(metadata["diameter_px"]))
-        mixture = metadata["mixture"]
-        model = Model(
-            network=network,
-            network_name=metadata["network"],
-            scale=scale,
-            threshold=float(metadata["threshold"]),
-            normalisation=metadata["normalisation"],
-            mixture=None if mixture is None else Mixture.from_dict(mixture),
-            training=metadata["training"],
-        )
-    except (KeyError, TypeError, ValueError) as error:
-        raise UsageError(
-            f"{path}: the metadata of this model cannot be used: {error!r}."
-        ) from error
-    _load_weights(network, path)
-    network.eval()
-    return model
+    file = read_model_file(path)
+    return Model(
+        network=network_of_file(file),
+        network_name=file.network_name,
+        scale=file.scale,
+        threshold=file.threshold,
+        normalisation=file.normalisation,
+        mixture=file.mixture,
+        training=file.training,
+    )
 
 
-def show_model(path: PathLike) -> Dict[str, Any]:
-    """Read what a model file says of itself, without its weights.
+def network_of_file(file: ModelFile) -> Network:
+    """Make the network of a model file, in evaluation mode.
 
     Raises:
-        UsageError: no such file, or not a pupick model; says why.
+        UsageError: no network of that name, or weights of something else; the text names the file.
     """
-    _refuse_pickle(path)
-    try:
-        with safe_open(path, framework="pt") as file:
-            text = (file.metadata() or {}).get(KEY)
-    except (SafetensorError, OSError) as error:
-        raise UsageError(f"{path} is not a safetensors file: {error}.") from error
-    if text is None:
+    if file.network_name not in NETWORKS:
         raise UsageError(
-            f"{path} holds weights of some other software: pupick picks with models that "
-            "`pupick train` has written."
-        )
-    metadata = _parse(text, path)
-    if metadata.get("format") != FORMAT:
-        raise UsageError(
-            f"{path} has model format {metadata.get('format')!r}; this version of pupick "
-            f"({scipion_pupick.__version__}) reads format {FORMAT}."
-        )
-    if metadata.get("network") not in [*NETWORKS]:
-        raise UsageError(
-            f"{path} holds a network {metadata.get('network')!r} that this version of pupick "
+            f"{file.path} holds a network {file.network_name!r} that this version of pupick "
             f"({scipion_pupick.__version__}) does not know."
         )
-    return metadata
+    network = make_network(file.network_name)
+    _load_weights(network, file)
+    return network.eval()
 
 
-def _parse(text: str, path: PathLike) -> Dict[str, Any]:
-    try:
-        metadata = json.loads(text)
-    except json.JSONDecodeError as error:
-        raise UsageError(f"{path}: the metadata are damaged: {error}.") from error
-    if not isinstance(metadata, dict):
-        raise UsageError(f"{path}: the metadata are damaged: not a JSON object.")
-    return metadata
-
-
-def _refuse_pickle(path: PathLike) -> None:
-    try:
-        with Path(path).open("rb") as file:
-            start = file.read(9)
-    except OSError as error:
-        raise UsageError(f"{path}: the model cannot be read: {error.strerror}.") from error
-    # A safetensors file opens with a number of any bytes, and then a brace.
-    if start.startswith(PICKLES) and start[8:] != b"{":
-        raise UsageError(
-            f"{path} is a pickled PyTorch file (.sav, .pt, .pth): loading one runs whatever code "
-            "it holds, so pupick does not. Give a .safetensors model that `pupick train` wrote."
-        )
-
-
-def _load_weights(network: Network, path: PathLike) -> None:
+def _load_weights(network: Network, file: ModelFile) -> None:
     expected = network.state_dict()
-    with safe_open(path, framework="pt") as file:
-        names = set(file.keys())
-        if names != set(expected):
-            odd = sorted(names ^ set(expected))[:3]
-            raise UsageError(f"{path}: weights are missing or unknown: {', '.join(odd)}.")
-        tensors = {name: file.get_tensor(name) for name in names}
+    odd = sorted(set(file.weights) ^ set(expected))[:3]
+    if odd:
+        raise UsageError(f"{file.path}: weights are missing or unknown: {', '.join(odd)}.")
+    tensors = {name: torch.from_numpy(array) for name, array in file.weights.items()}
     for name, tensor in tensors.items():
         if tensor.shape != expected[name].shape or tensor.dtype != expected[name].dtype:
             raise UsageError(
-                f"{path}: weights {name!r} are {tuple(tensor.shape)} {tensor.dtype}, not "
+                f"{file.path}: weights {name!r} are {tuple(tensor.shape)} {tensor.dtype}, not "
                 f"{tuple(expected[name].shape)} {expected[name].dtype}."
             )
-        if not torch.isfinite(tensor).all():
-            raise UsageError(f"{path}: weights {name!r} hold NaN or infinite values.")
     network.load_state_dict(tensors)

@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from typing import Optional
+from typing import TYPE_CHECKING, Optional, Tuple
 
 import numpy as np
 
@@ -11,7 +11,27 @@ from .coordinates import Coordinates
 from .errors import PupickError
 from .files import PathLike, atomic_write
 
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
 LARGEST_SIDE = 1600
+
+
+def make_figure(size: Tuple[float, float]) -> Figure:
+    """Make an empty figure of a size (width, height) in inches.
+
+    Raises:
+        PupickError: matplotlib is not installed.
+    """
+    try:
+        from matplotlib.figure import Figure
+    except ImportError as error:
+        raise PupickError(
+            "Pictures need matplotlib, which is not installed: "
+            "pip install 'scipion-em-pupick[plot]'"
+        ) from error
+    return Figure(figsize=size, layout="constrained")
 
 
 def draw_picks(
@@ -22,7 +42,7 @@ def draw_picks(
     reference: Optional[Coordinates] = None,
     title: str = "",
 ) -> None:
-    """Draw circles of the particle's diameter round picks, coloured by score.
+    """Draw circles of the particle's diameter round picks, coloured by score, to a file.
 
     Args:
         image: (ny, nx) grey values.
@@ -36,21 +56,40 @@ def draw_picks(
         PupickError: matplotlib is not installed.
         OSError: the file cannot be written.
     """
-    try:
-        from matplotlib.collections import EllipseCollection
-        from matplotlib.figure import Figure
-    except ImportError as error:
-        raise PupickError(
-            "Pictures need matplotlib, which is not installed: "
-            "pip install 'scipion-em-pupick[plot]'"
-        ) from error
     height, width = image.shape
-    figure = Figure(figsize=(9.0, 9.0 * height / width), layout="constrained")
+    figure = make_figure((9.0, 9.0 * height / width))
     axes = figure.add_subplot(title=title, xlabel="x (px)", ylabel="y (px)")
-    step = max(1, max(image.shape) // LARGEST_SIDE)
-    low, high = np.percentile(image[::step, ::step], [1, 99])
+    plot_picks(axes, image, picks, diameter)
+    if reference is not None:
+        axes.plot(reference.x, reference.y, "+", color="white", markersize=5, label="known")
+    with atomic_write(path) as temporary:
+        figure.savefig(temporary, dpi=110)
+
+
+def plot_picks(
+    axes: Axes,
+    image: np.ndarray,
+    picks: Coordinates,
+    diameter: float,
+    largest_side: int = LARGEST_SIDE,
+) -> None:
+    """Show an image with circles round picks, coloured by score if there are any.
+
+    Args:
+        axes: to draw on.
+        image: (ny, nx) grey values.
+        picks: px of the image.
+        diameter: of the circles, px of the image.
+        largest_side: of what is shown, px; larger images are sampled.
+    """
+    from matplotlib.collections import EllipseCollection
+
+    height, width = image.shape
+    step = -(-max(image.shape) // largest_side)
+    shown = np.asarray(image[::step, ::step], np.float32)
+    low, high = np.percentile(shown, [1, 99])
     extent = (-0.5, width - 0.5, height - 0.5, -0.5)
-    axes.imshow(image[::step, ::step], cmap="gray", vmin=low, vmax=high, extent=extent)
+    axes.imshow(shown, cmap="gray", vmin=low, vmax=high, extent=extent)
     sizes = np.full(len(picks), diameter)
     circles = EllipseCollection(
         sizes,
@@ -59,14 +98,16 @@ def draw_picks(
         units="xy",
         offsets=np.column_stack([picks.x, picks.y]),
         offset_transform=axes.transData,
-        array=picks.score,
-        cmap="cool",
         facecolors="none",
         linewidths=1.5,
+        **_colours(picks),
     )
     axes.add_collection(circles)
-    figure.colorbar(circles, ax=axes, label="score (log-odds)", shrink=0.7)
-    if reference is not None:
-        axes.plot(reference.x, reference.y, "+", color="white", markersize=5, label="known")
-    with atomic_write(path) as temporary:
-        figure.savefig(temporary, dpi=110)
+    if picks.has_scores:
+        axes.figure.colorbar(circles, ax=axes, label="score (log-odds)", shrink=0.7)
+
+
+def _colours(picks: Coordinates) -> dict[str, object]:
+    if picks.has_scores:
+        return {"array": picks.score, "cmap": "cool"}
+    return {"edgecolors": "gold"}

@@ -12,7 +12,7 @@ from typing import Callable, Dict, Iterator, List, Mapping, Optional, Sequence, 
 from ..errors import UsageError
 from ..files import PathLike, write_text
 from .boxes import box_text, cbox_text, read_box, read_cbox
-from .names import files_of_micrographs, micrograph_of_file
+from .names import PICK_SUFFIXES, files_of_micrographs, micrograph_of_file
 from .parsing import read_text
 from .relion import CoordinateFiles, coordinates_text, particles_text, read_relion
 from .table import Coordinates, Picks, join_coordinates
@@ -100,10 +100,10 @@ def read_picks(sources: Sources, format: str = "auto", pixel_size: Optional[floa
         raise UsageError(f"unknown format {format!r}: give auto or one of {', '.join(FORMATS)}")
     picks: Picks = {}
     named_after: Dict[str, Path] = {}
-    for path, root in _files(sources, format):
+    for path, root, suffixes in _files(sources, format):
         contents = _read_file(path, format, pixel_size)
         if isinstance(contents, Coordinates):
-            name = micrograph_of_file(path, root)
+            name = micrograph_of_file(path, root, suffixes)
             if name in named_after:
                 raise UsageError(
                     f"{named_after[name]} and {path} are both of micrograph {name}: give a "
@@ -144,8 +144,8 @@ def _read_listed(file: Path, listed_in: Path, pixel_size: Optional[float]) -> Co
     return join_coordinates(list(contents.values()))
 
 
-def _files(sources: Sources, format: str) -> Iterator[Tuple[Path, Path]]:
-    """Give each file to read with the folder below which it is named after its micrograph."""
+def _files(sources: Sources, format: str) -> Iterator[Tuple[Path, Path, Sequence[str]]]:
+    """Give each file to read with what names it after its micrograph: root folder and suffixes."""
     if isinstance(sources, (str, os.PathLike)):
         sources = [sources]
     single: List[Path] = []
@@ -153,9 +153,10 @@ def _files(sources: Sources, format: str) -> Iterator[Tuple[Path, Path]]:
         path = Path(source)
         relion_3_list = _RELION_3_LIST.fullmatch(path.name)
         if path.is_dir():
-            yield from ((file, path) for file in _files_in_folder(path, format))
+            yield from ((file, path, PICK_SUFFIXES) for file in _files_in_folder(path, format))
         elif relion_3_list and path.is_file():
-            yield from ((file, path.parent) for file in _files_with(path, relion_3_list[1]))
+            suffix = relion_3_list[1]
+            yield from ((file, path.parent, [suffix]) for file in _files_with(path, suffix))
         elif path.is_file():
             single.append(path)
         else:
@@ -164,7 +165,7 @@ def _files(sources: Sources, format: str) -> Iterator[Tuple[Path, Path]]:
         raise UsageError("no file of picks was given")
     if single:
         root = Path(os.path.commonpath([os.path.dirname(os.path.abspath(file)) for file in single]))
-        yield from ((file, root) for file in single)
+        yield from ((file, root, PICK_SUFFIXES) for file in single)
 
 
 def _matches(pattern: str) -> List[Path]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import os
 from pathlib import Path, PurePosixPath
-from typing import Dict, Iterable, List
+from typing import Dict, Iterable, List, Sequence
 
 from ..errors import UsageError
 
@@ -15,15 +15,16 @@ IMAGE_EXTENSIONS = (".mrc", ".mrcs", ".map", ".tif", ".tiff", ".png", ".jpg", ".
 PICK_SUFFIXES = ("_manualpick", "_autopick", "_topazpicks", "_pupick")
 
 
-def micrograph_of_file(path: Path, root: Path) -> str:
+def micrograph_of_file(path: Path, root: Path, suffixes: Sequence[str] = PICK_SUFFIXES) -> str:
     """Give the name, without an extension, of the micrograph whose picks the file holds.
 
     Args:
         path: a file in or below `root`.
         root: the folder from which the micrographs' own folders are mirrored.
+        suffixes: what may stand between the micrograph's name and the extension.
     """
     stem = path.name[: -len(path.suffix)] if path.suffix else path.name
-    for suffix in PICK_SUFFIXES:
+    for suffix in suffixes:
         if stem.endswith(suffix) and stem != suffix:
             stem = stem[: -len(suffix)]
             break

@@ -1,0 +1,178 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Jobs for CCP-EM's pipeliner, and so for Doppio: the same programs, with real forms and displays.
+
+The pipeliner finds the classes by the entry points `ccpem_pipeliner.jobs` of this distribution.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import List, Sequence
+
+from pipeliner.display_tools import create_results_display_object, make_particle_coords_thumb
+from pipeliner.external_program_utils import ExternalProgram
+from pipeliner.job_options import (
+    FileDescription,
+    FloatJobOption,
+    InputNodeJobOption,
+    StringJobOption,
+)
+from pipeliner.nodes import (
+    NODE_LOGFILE,
+    NODE_MICROGRAPHCOORDSGROUP,
+    NODE_MICROGRAPHGROUPMETADATA,
+    NODE_PARAMSDATA,
+)
+from pipeliner.pipeliner_job import PipelinerCommand, PipelinerJob
+from pipeliner.results_display_objects import ResultsDisplayObject
+
+from scipion_pupick.engine import read_picks
+from scipion_pupick.engine.coordinates.star import read_blocks
+
+from .parameters import PICK, PROGRAMS, SUMMARIES, TRAIN, parameters_of
+from .report import read_history
+from .versions import V5
+
+MODEL_KEYWORDS = ["pupick", "model"]
+STAR = FileDescription("STAR file", [".star"])
+
+
+class _PupickJob(PipelinerJob):
+    """What both jobs share.
+
+    `JOB` is the job of `parameters`, `NUMBERS` are the names of its numbers that the form has.
+    """
+
+    OUT_DIR = "AutoPick"
+    CATEGORY_LABEL = "Automated Particle Picking"
+    JOB = ""
+    NUMBERS: Sequence[str] = ()
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.jobinfo.display_name = f"pupick: {self.JOB}"
+        self.jobinfo.short_desc = SUMMARIES[self.JOB]
+        self.jobinfo.programs = [ExternalProgram(PROGRAMS[self.JOB])]
+        self.joboptions["in_mics"] = InputNodeJobOption(
+            label="Input micrographs:",
+            default_value="",
+            node_type=NODE_MICROGRAPHGROUPMETADATA,
+            node_kwds=["relion"],
+            pattern=STAR,
+            help_text="STAR file of micrographs, preferably with CTF information.",
+            is_required=True,
+        )
+        self.add_inputs()
+        for name in self.NUMBERS:
+            parameter = parameters_of(self.JOB)[name]
+            self.joboptions[name] = FloatJobOption(
+                label=f"{name.replace('_', ' ').capitalize()}:",
+                default_value=None,
+                help_text=parameter.text,
+                is_required=parameter.required,
+                in_continue=True,
+            )
+        self.joboptions["gpu"] = StringJobOption(
+            label="GPU:", default_value="auto", help_text="auto, none or a number", in_continue=True
+        )
+        self.get_runtab_options(threads=True, addtl_args=True)
+
+    def add_inputs(self) -> None:
+        """Add the inputs that only this job has."""
+
+    def get_commands(self) -> List[PipelinerCommand]:
+        """Give the command line of the program."""
+        command = [PROGRAMS[self.JOB], "--o", self.output_dir, "--relion_version", V5]
+        for name, option in self.joboptions.items():
+            if name in ("in_mics", "in_coords", "in_parts", "model", "gpu", *self.NUMBERS):
+                value = option.get_string()
+                command += [f"--{name}", value] if value else []
+        command += ["--j", self.joboptions["nr_threads"].get_string()]
+        return [PipelinerCommand([*command, *self.parse_additional_args()])]
+
+
+class PupickTrain(_PupickJob):
+    """Train a model."""
+
+    PROCESS_NAME = "pupick.autopick.train"
+    JOB = TRAIN
+    NUMBERS = ("diameter", "particles_per_micrograph")
+
+    def add_inputs(self) -> None:
+        """Add hand picks and particles, of which one is needed."""
+        self.joboptions["in_coords"] = InputNodeJobOption(
+            label="Input coordinates:",
+            default_value="",
+            node_type=NODE_MICROGRAPHCOORDSGROUP,
+            node_kwds=["relion"],
+            pattern=STAR,
+            help_text="Particles picked by hand: 10 to 100 are enough.",
+            is_required=True,
+        )
+
+    def create_output_nodes(self) -> None:
+        """Name the files that later jobs use."""
+        self.add_output_node("model.safetensors", NODE_PARAMSDATA, MODEL_KEYWORDS)
+        self.add_output_node("logfile.pdf", NODE_LOGFILE, ["pupick", "autopick"])
+
+    def create_results_display(self) -> Sequence[ResultsDisplayObject]:
+        """Show the training curve."""
+        table = Path(self.output_dir) / "training.tsv"
+        history = read_history(table)
+        graph = create_results_display_object(
+            "graph",
+            title="Training",
+            xvalues=[history["epoch"].tolist()],
+            yvalues=[history["loss"].tolist()],
+            xaxis_label="epoch",
+            yaxis_label="loss",
+            data_series_labels=["loss"],
+            associated_data=[str(table)],
+        )
+        return [graph]
+
+
+class PupickPick(_PupickJob):
+    """Pick with a trained model."""
+
+    PROCESS_NAME = "pupick.autopick.pick"
+    JOB = PICK
+    NUMBERS = ("threshold", "edge", "separation")
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.always_continue_in_schedule = True
+
+    def add_inputs(self) -> None:
+        """Add the model."""
+        self.joboptions["model"] = InputNodeJobOption(
+            label="Model:",
+            default_value="",
+            node_type=NODE_PARAMSDATA,
+            node_kwds=MODEL_KEYWORDS,
+            pattern=FileDescription("pupick model", [".safetensors"]),
+            help_text="Written by a training job of pupick.",
+            is_required=True,
+        )
+
+    def create_output_nodes(self) -> None:
+        """Name the files that later jobs use."""
+        self.add_output_node("autopick.star", NODE_MICROGRAPHCOORDSGROUP, ["relion", "autopick"])
+        self.add_output_node("logfile.pdf", NODE_LOGFILE, ["pupick", "autopick"])
+
+    def create_results_display(self) -> Sequence[ResultsDisplayObject]:
+        """Show how many particles the micrographs have, and those of the first."""
+        listed = Path(self.output_dir) / "autopick.star"
+        table = read_blocks(listed)["coordinate_files"]
+        micrograph = table.texts("rlnMicrographName")[0]
+        file = table.texts("rlnMicrographCoordinates")[0]
+        counts = [len(coordinates) for coordinates in read_picks(listed).values()]
+        histogram = create_results_display_object(
+            "histogram",
+            title=f"{sum(counts)} picked particles",
+            data_to_bin=counts,
+            xlabel="Number of particles",
+            ylabel="Micrographs",
+            associated_data=[str(listed)],
+        )
+        return [make_particle_coords_thumb(micrograph, file, self.output_dir), histogram]

@@ -1,0 +1,130 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Forms of RELION's window, filled in beforehand."""
+
+from __future__ import annotations
+
+import os
+import posixpath
+import sys
+from pathlib import Path
+from typing import Dict, List, Mapping, Optional, Sequence, Tuple
+
+from .errors import JobError
+from .parameters import BOTH, PICK, PROGRAMS, TRAIN, relion_version
+from .versions import V3, V5, project_version
+
+EXTERNAL_FORM = ".gui_externaljob.star"
+MANUALPICK_FORM = ".gui_manualpickjob.star"
+
+# where the slider of RELION's window ends
+MOST_THREADS = 16
+
+_TYPES = {"external": ("99", "relion.external"), "manualpick": ("3", "relion.manualpick")}
+_FORMS = {V3: "30001", "4.0": "30001", V5: "50001"}
+
+_MICROGRAPHS = (
+    "*/job*/micrographs_ctf.star",
+    "*/job*/corrected_micrographs.star",
+    "*/job*/micrographs.star",
+)
+_COORDINATES = ("*/job*/coords_suffix_manualpick.star", "*/job*/manualpick.star")
+_MODELS = ("*/job*/model.safetensors",)
+
+_LABELS: Mapping[str, Tuple[str, ...]] = {
+    TRAIN: ("diameter", "particles_per_micrograph", "gpu"),
+    PICK: ("model", "threshold", "gpu"),
+    BOTH: ("diameter", "particles_per_micrograph", "threshold", "gpu"),
+}
+
+
+def setup(arguments: Sequence[str]) -> None:
+    """Fill in the External form of the project in the current folder: `--setup train|pick|both`.
+
+    Raises:
+        JobError: the arguments make no sense, or this is no RELION project.
+        OSError: the form cannot be written.
+    """
+    job, version = _read(arguments)
+    project = Path()
+    if not (project / "default_pipeline.star").is_file():
+        raise JobError(f"{project.absolute()} is no RELION project: start this in its folder")
+    version = version or project_version(project)
+    options = external_options(project, job)
+    path = project / EXTERNAL_FORM
+    path.write_text(form_text("external", options, version), encoding="utf-8")
+    sys.stdout.write(f"{path} is written: open RELION's External tab (again) in this project.\n")
+
+
+def _read(arguments: Sequence[str]) -> Tuple[str, Optional[str]]:
+    usage = "give --setup train, --setup pick or --setup both, and --relion_version 3.1 if needed"
+    pairs = dict(zip(arguments[::2], arguments[1::2]))
+    version = pairs.pop("--relion_version", None)
+    job = pairs.pop("--setup", "")
+    if len(arguments) % 2 or pairs or job not in PROGRAMS:
+        raise JobError(usage)
+    try:
+        return job, None if version is None else relion_version(version)
+    except ValueError as error:
+        raise JobError(usage) from error
+
+
+def external_options(project: Path, job: str) -> Dict[str, str]:
+    """Fill in what a project shows: its latest micrographs, coordinates and model."""
+    values = {"gpu": "auto", "model": posixpath.dirname(_newest(project, _MODELS))}
+    options = {
+        "fn_exe": PROGRAMS[job],
+        "in_mic": _newest(project, _MICROGRAPHS),
+        "in_coords": "" if job == PICK else _newest(project, _COORDINATES),
+        "nr_threads": str(min(MOST_THREADS, len(os.sched_getaffinity(0)))),
+    }
+    for i, label in enumerate(_LABELS[job], 1):
+        options[f"param{i}_label"] = label
+        options[f"param{i}_value"] = values.get(label, "")
+    return options
+
+
+def _newest(project: Path, patterns: Sequence[str]) -> str:
+    """Give the newest file that fits the first pattern that any fits; nothing if there is none."""
+    for pattern in patterns:
+        found = sorted(project.glob(pattern), key=lambda path: path.stat().st_mtime)
+        if found:
+            return found[-1].relative_to(project).as_posix()
+    return ""
+
+
+def write_manualpick_form(project: Path, diameter: float, version: str) -> None:
+    """Let RELION's window show coordinates as circles of the particle's diameter (Å).
+
+    RELION 3.1 shows none before the form of its Manual picking was filled in once; a form that is
+    there stays as it is.
+    """
+    path = project / MANUALPICK_FORM
+    if path.exists() or not (project / "default_pipeline.star").is_file():
+        return
+    options = {
+        "diameter": f"{diameter:g}",
+        "micscale": "0.5",
+        "lowpass": "20",
+        "sigma_contrast": "3",
+    }
+    path.write_text(form_text("manualpick", options, version), encoding="utf-8")
+
+
+def form_text(job_type: str, options: Mapping[str, str], version: str) -> str:
+    """Give the text of a form; what it does not name, RELION fills in with its defaults.
+
+    Args:
+        job_type: `external` or `manualpick`.
+        options: values by RELION's own names.
+        version: of RELION.
+    """
+    number, label = _TYPES[job_type]
+    lines: List[str] = ["", f"# version {_FORMS[version]}", "", "data_job", ""]
+    if version == V3:
+        lines += [f"_rlnJobType {number}", "_rlnJobIsContinue 0"]
+    else:
+        lines += [f"_rlnJobTypeLabel {label}", "_rlnJobIsContinue 0", "_rlnJobIsTomo 0"]
+    lines += ["", f"# version {_FORMS[version]}", "", "data_joboptions_values", "", "loop_"]
+    lines += ["_rlnJobOptionVariable #1", "_rlnJobOptionValue #2"]
+    lines += [f'{name} "{value}"' for name, value in sorted(options.items())]
+    return "\n".join([*lines, "", ""])

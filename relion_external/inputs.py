@@ -1,0 +1,97 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""RELION's files to what the engine takes."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import List, Optional, Sequence
+
+from scipion_pupick.engine import Micrograph, Picks, find_micrographs, read_picks
+from scipion_pupick.engine.errors import MicrographError, UsageError
+from scipion_pupick.engine.micrograph import match_names, read_pixel_size, require_pixel_size
+
+from .parameters import Options
+
+MODEL_FILE = "model.safetensors"
+SAME_PIXEL_SIZE = 0.01
+
+
+def read_micrographs(star: str, pixel_size: Optional[float]) -> List[Micrograph]:
+    """List the micrographs of a STAR file, under the names that it has.
+
+    Args:
+        star: path, such as CtfFind/job003/micrographs_ctf.star.
+        pixel_size: Å/px, in place of the STAR file's.
+
+    Raises:
+        UsageError: it is no such file, none of its micrographs exists, or a pixel size is missing.
+    """
+    if not star.endswith(".star"):
+        raise UsageError(f"{star}: input micrographs have to be a STAR file")
+    micrographs = find_micrographs([star], pixel_size)
+    for micrograph in micrographs:
+        if micrograph.pixel_size is None and _lacks_pixel_size(micrograph):
+            raise UsageError(
+                f"{star}: it has no rlnMicrographPixelSize for {micrograph.name}, nor has the "
+                "header of that: give the parameter pixel_size (Å/px)"
+            )
+    return micrographs
+
+
+def _lacks_pixel_size(micrograph: Micrograph) -> bool:
+    """Whether the file is fine but for its pixel size; picking reports files that are not."""
+    try:
+        return read_pixel_size(micrograph.path) is None
+    except MicrographError:
+        return False
+
+
+def read_labels(options: Options, micrographs: Sequence[Micrograph]) -> Picks:
+    """Read the particles to train on, from coordinates, particles, or both.
+
+    Returns:
+        Centres in px of the micrographs, under the names of the files they come from.
+
+    Raises:
+        UsageError: a file cannot be read, or there is no particle in any of these micrographs.
+    """
+    sources = [source for source in (options.coordinates, options.particles) if source]
+    pixel_size = _common_pixel_size(micrographs) if options.particles else None
+    labels = read_picks(sources, pixel_size=pixel_size)
+    if not any(len(coordinates) for coordinates in labels.values()):
+        raise UsageError(
+            f"{' and '.join(sources)}: there is no particle: pick at least one by hand, better "
+            "10 to 100"
+        )
+    if not match_names(labels, micrographs):
+        raise UsageError(
+            f"{' and '.join(sources)}: the particles are of other micrographs, such as "
+            f"{next(iter(labels))}, than {options.micrographs}, such as {micrographs[0].name}"
+        )
+    return labels
+
+
+def _common_pixel_size(micrographs: Sequence[Micrograph]) -> float:
+    """Give the pixel size (Å/px) by which origins of particles, in Å, become px."""
+    sizes = [require_pixel_size(micrograph) for micrograph in micrographs]
+    if max(sizes) - min(sizes) > SAME_PIXEL_SIZE:
+        raise UsageError(
+            f"the micrographs' pixel sizes go from {min(sizes):g} to {max(sizes):g} Å/px, so the "
+            "particles' origins have no clear scale: give coordinates (--in_coords) instead"
+        )
+    return sizes[0]
+
+
+def find_model(text: str) -> Path:
+    """Find a model by its file or the folder of the job that trained it.
+
+    Raises:
+        UsageError: it is not there.
+    """
+    path = Path(text) / MODEL_FILE if Path(text).is_dir() else Path(text)
+    if not path.is_file():
+        raise UsageError(
+            f"{path}: there is no such model: give the folder of a training job that has "
+            "succeeded, such as External/job005, or a model file"
+        )
+    return path

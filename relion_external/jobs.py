@@ -1,0 +1,257 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The jobs: RELION's files in, one function of the engine for each step, RELION's files out."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import logging
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Any, Dict, List, Mapping, Optional
+
+from scipion_pupick import engine
+from scipion_pupick.engine import (
+    Micrograph,
+    PickResult,
+    Picks,
+    PickSettings,
+    TrainingSettings,
+    TrainSettings,
+)
+from scipion_pupick.engine.errors import PupickError
+from scipion_pupick.engine.files import write_text
+from scipion_pupick.engine.matching import by_micrograph
+
+from . import forms, versions
+from .inputs import MODEL_FILE, find_model, read_labels, read_micrographs
+from .outputs import coordinate_files, project_path, write_coordinates, write_list, write_nodes
+from .parameters import PICK, TRAIN, Options, parameters_of
+from .report import Report, kept_file, kept_scores, write_report
+
+log = logging.getLogger(__name__)
+
+ENGINE_FOLDER = "pupick"
+LOGFILE = "logfile.pdf"
+HISTORY = "training.tsv"
+TRAINING_RECORD = "training_job.json"
+PICKING_RECORD = "picking_job.json"
+
+
+def run_job(options: Options) -> None:
+    """Run a job and write all its files but the exit file.
+
+    Called again in the same folder, only what is new or changed is done.
+
+    Raises:
+        PupickError: the job cannot be done; the text says what to change.
+        OSError: a file cannot be written.
+    """
+    job = _Job.plan(options)
+    if options.job == TRAIN:
+        job.finish_training(job.train())
+    else:
+        files = coordinate_files([m.name for m in job.micrographs], job.folder, job.version)
+        model = find_model(options.values["model"]) if options.job == PICK else job.train()
+        job.pick(model, files)
+
+
+@dataclass(frozen=True)
+class _Job:
+    """A job with its micrographs, its folder and the version of RELION."""
+
+    options: Options
+    folder: Path
+    version: str
+    micrographs: List[Micrograph]
+
+    @classmethod
+    def plan(cls, options: Options) -> _Job:
+        """Find out what there is to work on."""
+        folder = project_path(Path(options.output))
+        version = options.values.get("relion_version") or versions.detect_version(folder)
+        micrographs = read_micrographs(options.micrographs, options.values.get("pixel_size"))
+        log.info("%d micrographs; files for RELION %s", len(micrographs), version)
+        return cls(options, folder, version, micrographs)
+
+    @property
+    def computer(self) -> Dict[str, Any]:
+        return {
+            "device": self.options.values.get("gpu", "auto"),
+            "threads": self.options.threads,
+        }
+
+    def train(self) -> Path:
+        """Train a model unless the folder holds it, and give its path.
+
+        Micrographs that were added since do not make another training necessary; other labels or
+        parameters do.
+        """
+        labels = read_labels(self.options, self.micrographs)
+        path, record = self.folder / MODEL_FILE, self.folder / TRAINING_RECORD
+        known = json.loads(record.read_text(encoding="utf-8")) if record.is_file() else {}
+        request = self._request(labels)
+        if path.is_file() and known.get("training") == request["training"]:
+            log.info("The model has been trained on these particles: it is used as it is.")
+            return path
+        if known != request:
+            path.unlink(missing_ok=True)
+        write_text(record, json.dumps(request, indent=2) + "\n")
+        values = self.options.values
+        negatives, start = values.get("negatives"), values.get("start")
+        engine.train(
+            self.micrographs,
+            labels,
+            self.folder,
+            train_settings(values),
+            negatives=engine.read_picks(negatives) if negatives else None,
+            start=find_model(start) if start else None,
+            overwrite=known != request,
+            **self.computer,
+        )
+        return path
+
+    def _request(self, labels: Picks) -> Dict[str, Any]:
+        """Describe a training, so that it is known again."""
+        elsewhere = ("gpu", "relion_version")
+        parameters = {
+            name: self.options.values.get(name)
+            for name in parameters_of(TRAIN)
+            if name not in elsewhere
+        }
+        start = self.options.values.get("start")
+        return {
+            "training": {
+                "parameters": parameters,
+                "labels": _digest(labels),
+                "start": _status(find_model(start)) if start else None,
+            },
+            "micrographs": [[m.name, m.pixel_size, *_status(m.path)] for m in self.micrographs],
+        }
+
+    def finish_training(self, model: Path) -> None:
+        """Write what RELION and people look at after a training."""
+        labels = read_labels(self.options, self.micrographs)
+        self._report(
+            Report(
+                title=f"Training of {model}",
+                facts=_training_facts(engine.show_model(model)),
+                picks=by_micrograph(labels, self.micrographs, "labels"),
+                diameter=self.options.values["diameter"],
+                history=model.parent / HISTORY,
+            )
+        )
+        nodes = [(model, versions.MODEL), (self.folder / LOGFILE, versions.LOGFILE)]
+        write_nodes(nodes, self.folder, self.version)
+        log.info("To pick with this model, give a picking job the parameter model = %s", model)
+
+    def pick(self, model: Path, files: Mapping[str, Path]) -> None:
+        """Pick, and write the coordinates and what RELION and people look at."""
+        output = self.folder / ENGINE_FOLDER
+        settings = pick_settings(self.options)
+        result = engine.pick(self.micrographs, model, output, settings, **self.computer)
+        for name in result.failures:
+            files[name].unlink(missing_ok=True)
+        if not result.picks:
+            raise PupickError("no micrograph could be used; the reasons stand above")
+        self._write_coordinates(result, settings, files)
+        self._finish_picking(model, result, {name: files[name] for name in result.picks})
+        if result.failures:
+            log.warning(
+                "%d of %d micrographs failed and have no picks; Continue tries them again.",
+                len(result.failures),
+                len(self.micrographs),
+            )
+
+    def _write_coordinates(
+        self, result: PickResult, settings: PickSettings, files: Mapping[str, Path]
+    ) -> None:
+        """Write the coordinates that are new, and leave others to what users have made of them.
+
+        RELION's manual picker changes these files, and Continue must not undo that.
+        """
+        record = self.folder / PICKING_RECORD
+        request = {"threshold": result.threshold, "edge": settings.edge, "version": self.version}
+        known = json.loads(record.read_text(encoding="utf-8")) if record.is_file() else {}
+        record.unlink(missing_ok=True)
+        for name, coordinates in result.picks.items():
+            kept = kept_file(name, self.folder / ENGINE_FOLDER)
+            if known != request or _is_older(files[name], kept):
+                write_coordinates(coordinates, files[name], self.version)
+        write_text(record, json.dumps(request) + "\n")
+
+    def _finish_picking(self, model: Path, result: PickResult, files: Mapping[str, Path]) -> None:
+        """Write what RELION and people look at after picking."""
+        diameter = self.options.values.get("diameter", engine.show_model(model)["diameter"])
+        self._report(
+            Report(
+                title=f"Picks of {self.folder}",
+                facts={"model": str(model), "result": result.summary()},
+                picks=result.picks,
+                diameter=diameter,
+                history=model.parent / HISTORY,
+                scores=kept_scores(list(files), self.folder / ENGINE_FOLDER),
+                threshold=result.threshold,
+            )
+        )
+        listed = write_list(files, self.options.micrographs, self.folder, self.version)
+        nodes = [(listed, versions.COORDINATES), (self.folder / LOGFILE, versions.LOGFILE)]
+        write_nodes(nodes, self.folder, self.version)
+        forms.write_manualpick_form(Path(), diameter, self.version)
+        log.info("%s", result.summary())
+
+    def _report(self, report: Report) -> None:
+        """Write logfile.pdf, which the job can do without."""
+        try:
+            write_report(report, self.micrographs, self.folder / LOGFILE)
+        except PupickError as error:
+            log.warning("There is no %s: %s", LOGFILE, error)
+
+
+def pick_settings(options: Options) -> PickSettings:
+    """Turn a job's parameters into the engine's settings; a model just trained has its diameter."""
+    names = {column.name for column in fields(PickSettings)}
+    if options.job != PICK:
+        names.discard("diameter")
+    return PickSettings(**{k: v for k, v in options.values.items() if k in names})
+
+
+def train_settings(values: Mapping[str, Any]) -> TrainSettings:
+    """Turn a job's parameters into the engine's settings."""
+    own, training = (
+        {column.name: values[column.name] for column in fields(kind) if column.name in values}
+        for kind in (TrainSettings, TrainingSettings)
+    )
+    return TrainSettings(**own, training=TrainingSettings(**training))
+
+
+def _status(path: Path) -> List[int]:
+    """Tell whether a file is still the same: its size and the time of its last change."""
+    if not path.is_file():
+        return []
+    status = path.stat()
+    return [status.st_size, status.st_mtime_ns]
+
+
+def _is_older(file: Path, source: Path) -> bool:
+    """Whether a file is not there, or was written before the one that it is made from."""
+    return not file.is_file() or file.stat().st_mtime_ns < source.stat().st_mtime_ns
+
+
+def _digest(labels: Picks) -> str:
+    parts = [[name, c.x.tolist(), c.y.tolist()] for name, c in sorted(labels.items())]
+    return hashlib.sha256(json.dumps(parts).encode()).hexdigest()
+
+
+def _training_facts(about: Mapping[str, Any]) -> Dict[str, str]:
+    """Say in a few lines what a model was trained on."""
+    training = about["training"]
+    precision: Optional[float] = training.get("held_out_average_precision")
+    return {
+        "labels": f"{training['labels']} in {training['micrographs']} micrographs",
+        "particles a micrograph": f"{training['particles_per_micrograph']:g}"
+        + (" (estimated)" if training["particles_estimated"] else ""),
+        "best epoch": f"{training['best_epoch']} of {training['epochs']}",
+        "held-out average precision": "none" if precision is None else f"{precision:.3f}",
+        "threshold": f"{about['threshold']:.2f}",
+    }

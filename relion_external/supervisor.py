@@ -1,0 +1,179 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The process that RELION starts: it runs the job in another process and says how that ended.
+
+RELION learns the end of a job from one of three empty files in the job's folder and from nothing
+else: a job that leaves none stays "Running" for ever. So this process imports only the standard
+library, cannot run out of memory or fail to import the engine, and writes exactly one of the files
+whatever happens to the engine. Should this process itself be killed, the engine's end of a pipe
+closes and the engine writes the file (see `worker`).
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+from contextlib import suppress
+from pathlib import Path
+from types import FrameType
+from typing import List, Optional, Sequence
+
+from . import forms
+from .errors import JobError
+from .parameters import BOTH, PICK, PROGRAMS, TRAIN, help_text, parse_arguments
+
+SUCCESS = "RELION_JOB_EXIT_SUCCESS"
+FAILURE = "RELION_JOB_EXIT_FAILURE"
+ABORTED = "RELION_JOB_EXIT_ABORTED"
+ABORT_NOW = "RELION_JOB_ABORT_NOW"
+
+POLL_SECONDS = 0.5
+GRACE_SECONDS = 1.0
+
+# -c puts the current folder, the user's project, first on the path: its files are no modules
+_WORKER = (
+    "import sys; sys.path[:] = [p for p in sys.path if p]; "
+    "from relion_external.worker import main; sys.exit(main(*sys.argv[1:]))"
+)
+
+
+def train() -> int:
+    """Run `relion_external_pupick_train`."""
+    return run(TRAIN, sys.argv[1:])
+
+
+def pick() -> int:
+    """Run `relion_external_pupick_pick`."""
+    return run(PICK, sys.argv[1:])
+
+
+def train_and_pick() -> int:
+    """Run `relion_external_pupick`."""
+    return run(BOTH, sys.argv[1:])
+
+
+def run(job: str, arguments: Sequence[str]) -> int:
+    """Run a job as RELION's External job type calls it.
+
+    Args:
+        job: `TRAIN`, `PICK` or `BOTH`.
+        arguments: of the command line, without the program's name.
+
+    Returns:
+        Exit code: 0 if the job succeeded, else 1.
+    """
+    if not arguments or {"-h", "--help"} & set(arguments):
+        sys.stdout.write(help_text(job))
+        return 0 if arguments else 1
+    try:
+        if "--setup" in arguments:
+            forms.setup(arguments)
+            return 0
+        folder = output_folder(arguments)
+        folder.mkdir(parents=True, exist_ok=True)
+    except (JobError, OSError) as error:
+        return _complain(job, str(error))
+    return _run_in(folder, job, arguments)
+
+
+def output_folder(arguments: Sequence[str]) -> Path:
+    """Find the job's folder, even if other arguments make no sense.
+
+    Raises:
+        JobError: there is none.
+    """
+    for i, argument in enumerate(arguments):
+        if argument == "--o" and i + 1 < len(arguments):
+            return Path(arguments[i + 1])
+        if argument.startswith("--o="):
+            return Path(argument[len("--o=") :])
+    raise JobError("the job's folder is missing: start it from RELION, or give --o FOLDER")
+
+
+def _run_in(folder: Path, job: str, arguments: Sequence[str]) -> int:
+    outcome = FAILURE
+    signals = _Signals()
+    try:
+        for name in (SUCCESS, FAILURE, ABORTED):
+            (folder / name).unlink(missing_ok=True)
+        parse_arguments(job, arguments)
+        outcome = _supervise(folder, job, arguments, signals)
+    except (JobError, OSError) as error:
+        _complain(job, str(error))
+    finally:
+        (folder / ABORT_NOW).unlink(missing_ok=True)
+        write_exit_file(folder, outcome)
+    return 0 if outcome == SUCCESS else 1
+
+
+def write_exit_file(folder: Path, name: str) -> None:
+    """Tell RELION how the job ended; the files of the job must be complete."""
+    (folder / name).touch()
+
+
+def _complain(job: str, text: str) -> int:
+    sys.stderr.write(f"{PROGRAMS[job]}: ERROR: {text}\n")
+    return 1
+
+
+class _Signals:
+    """Note signals that ask the job to end, instead of ending at once without an exit file."""
+
+    def __init__(self) -> None:
+        self.received: Optional[int] = None
+        for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+            signal.signal(number, self._note)
+
+    def _note(self, number: int, frame: Optional[FrameType]) -> None:
+        self.received = number
+
+
+def _supervise(folder: Path, job: str, arguments: Sequence[str], signals: _Signals) -> str:
+    """Run the worker until it ends or has to; give the name of the exit file."""
+    worker = _start(job, arguments)
+    try:
+        while True:
+            try:
+                return _judge(job, worker.wait(POLL_SECONDS))
+            except subprocess.TimeoutExpired:
+                if (folder / ABORT_NOW).exists():
+                    _complain(job, "aborted by the user; Continue goes on from here")
+                    return ABORTED
+                if signals.received is not None:
+                    _complain(job, f"stopped by {signal.Signals(signals.received).name}")
+                    return FAILURE
+    finally:
+        _end(worker)
+
+
+def _start(job: str, arguments: Sequence[str]) -> subprocess.Popen[bytes]:
+    """Start the worker as the leader of a new group, with a pipe that closes when this ends."""
+    command: List[str] = [sys.executable, "-c", _WORKER, job, *arguments]
+    environment = {**os.environ, "PYTHONUNBUFFERED": "1"}
+    return subprocess.Popen(command, stdin=subprocess.PIPE, env=environment, start_new_session=True)
+
+
+def _judge(job: str, code: int) -> str:
+    if code == 0:
+        return SUCCESS
+    if code == -signal.SIGKILL:
+        _complain(job, "the engine was killed; the usual reason is too little memory")
+    elif code < 0:
+        _complain(job, f"the engine was ended by {signal.Signals(-code).name}")
+    return FAILURE
+
+
+def _end(worker: subprocess.Popen[bytes]) -> None:
+    """Leave no process of the worker's group behind, dead or alive."""
+    if worker.poll() is None:
+        _signal_group(worker, signal.SIGTERM)
+        with suppress(subprocess.TimeoutExpired):
+            worker.wait(GRACE_SECONDS)
+    _signal_group(worker, signal.SIGKILL)
+    worker.communicate()
+
+
+def _signal_group(worker: subprocess.Popen[bytes], number: signal.Signals) -> None:
+    with suppress(ProcessLookupError):
+        os.killpg(worker.pid, number)

@@ -1,0 +1,221 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The command line: Topaz's options, and which of them mean something here."""
+
+from __future__ import annotations
+
+import argparse
+from typing import Any, Optional, Sequence, Union
+
+import scipion_pupick
+
+OBJECTIVES = {"PN": "pn", "PU": "nnpu", "GE-KL": "ge-kl", "GE-binomial": "ge-binomial"}
+
+
+class Ignored(argparse.Action):
+    """Take an option that has no meaning here, and note its name in `ignored`."""
+
+    def __call__(
+        self,
+        parser: argparse.ArgumentParser,
+        namespace: argparse.Namespace,
+        values: Union[str, Sequence[Any], None],
+        option_string: Optional[str] = None,
+    ) -> None:
+        """Note the option."""
+        namespace.ignored = [*namespace.ignored, option_string]
+
+
+def make_parser() -> argparse.ArgumentParser:
+    """Describe the command line; `@file` stands for the arguments in a file, one a line."""
+    parser = argparse.ArgumentParser(
+        prog="pupick-topaz",
+        description="pupick, called as Topaz is: give it as the Topaz executable.",
+        fromfile_prefix_chars="@",
+    )
+    parser.add_argument("--version", action="version", version=scipion_pupick.__version__)
+    commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
+    _add_train(commands)
+    _add_extract(commands)
+    for name in ("preprocess", "normalize"):
+        _add_preprocess(commands, name)
+    return parser
+
+
+def _add_command(commands: Any, name: str, summary: str) -> argparse.ArgumentParser:
+    parser: argparse.ArgumentParser = commands.add_parser(
+        name, help=summary, description=summary, fromfile_prefix_chars="@"
+    )
+    parser.set_defaults(ignored=[])
+    parser.add_argument(
+        "-j",
+        "--num-threads",
+        type=int,
+        default=0,
+        metavar="N",
+        help="CPU threads for PyTorch, which up to 4 micrographs are picked without; default: all",
+    )
+    return parser
+
+
+def _add_device(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "-d",
+        "--device",
+        type=int,
+        default=0,
+        metavar="N",
+        help="number of the GPU, below 0 for the CPU; default: %(default)s, if there is one",
+    )
+
+
+def _add_ignored(parser: argparse.ArgumentParser, valued: str, flags: str) -> None:
+    """Add options without a meaning here: names, short and long, with commas between options."""
+    for names in valued.split(","):
+        parser.add_argument(
+            *names.split(), action=Ignored, dest=argparse.SUPPRESS, help=argparse.SUPPRESS
+        )
+    for names in flags.split(","):
+        parser.add_argument(
+            *names.split(), action=Ignored, nargs=0, dest=argparse.SUPPRESS, help=argparse.SUPPRESS
+        )
+
+
+def _add_train(commands: Any) -> None:
+    parser = _add_command(commands, "train", "Train a model on images and picks.")
+    for name, text in (
+        ("train", "to train on"),
+        ("test", "to measure the trained model with; never trained on"),
+    ):
+        parser.add_argument(
+            f"--{name}-images",
+            required=name == "train",
+            metavar="TABLE",
+            help=f"table with the columns image_name and path, or folder; {text}",
+        )
+        parser.add_argument(
+            f"--{name}-targets",
+            required=name == "train",
+            metavar="FILE",
+            help="picks: table with the columns image_name, x_coord and y_coord, or STAR file",
+        )
+    parser.add_argument(
+        "--save-prefix",
+        required=True,
+        metavar="PREFIX",
+        help="the model is written to PREFIX_epochNN.sav, and more about it to PREFIX_training/",
+    )
+    parser.add_argument("-o", "--output", metavar="FILE", help="training curve; default: stdout")
+    _add_training(parser)
+    _add_device(parser)
+    _add_ignored(
+        parser,
+        "--format, --image-ext, -k --k-fold, --fold, --cross-validation-seed, --autoencoder, "
+        "--l2, --learning-rate, --minibatch-size, --minibatch-balance, --epoch-size, "
+        "--preload, --units, --dropout, --bn, --pooling, --unit-scaling, --ngf, -s "
+        "--patch-size, -p --patch-padding, --test-batch-size, --num-workers",
+        "--natural, --pretrained, --no-pretrained",
+    )
+
+
+def _add_training(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "-n",
+        "--num-particles",
+        type=float,
+        default=-1.0,
+        metavar="N",
+        help="about how many an image holds, picked or not; default: estimated",
+    )
+    parser.add_argument(
+        "--pi", type=float, metavar="SHARE", help="of all pixels, within the radius of a particle"
+    )
+    parser.add_argument(
+        "-r",
+        "--radius",
+        type=float,
+        default=3.0,
+        metavar="PX",
+        help="an eighth of the particle's diameter, px of the images; default: %(default)g",
+    )
+    parser.add_argument(
+        "--diameter",
+        type=float,
+        metavar="PX",
+        help="of the particle, px of the images; default: 8 times the radius (not in Topaz)",
+    )
+    parser.add_argument("--method", choices=OBJECTIVES, default="GE-binomial", help="objective")
+    parser.add_argument(
+        "--slack", type=float, default=-1.0, metavar="λ", help="default: the objective's own"
+    )
+    parser.add_argument(
+        "--num-epochs",
+        type=int,
+        default=10,
+        metavar="N",
+        help="rows of the curve and number of the model file; training is as long with any number",
+    )
+    parser.add_argument(
+        "-m",
+        "--model",
+        default="resnet8",
+        metavar="NAME",
+        help="network (resnet8, resnet16 or conv31), or model file to start from; "
+        "default: %(default)s",
+    )
+
+
+def _add_extract(commands: Any) -> None:
+    parser = _add_command(commands, "extract", "Pick particles with a trained model.")
+    parser.add_argument("paths", nargs="*", metavar="IMAGE", help="default: a line of stdin each")
+    parser.add_argument(
+        "-m", "--model", default="resnet16", metavar="FILE", help="written by pupick-topaz train"
+    )
+    for short, name, default, unit, text in (
+        ("-r", "radius", None, "PX", "least distance of two picks, and of a pick from the edge, px "
+         "of the images; default: half the diameter"),
+        ("-t", "threshold", -6.0, "SCORE", "log-odds from which on a peak is picked"),
+        ("-s", "down-scale", 1.0, "S", "divide coordinates"),
+        ("-x", "up-scale", 1.0, "X", "multiply coordinates"),
+    ):  # fmt: skip
+        shown = "" if default is None else f"; default: {default:g}"
+        parser.add_argument(
+            short, f"--{name}", type=float, default=default, metavar=unit, help=text + shown
+        )
+    parser.add_argument("-o", "--output", metavar="PATH", help="table, or folder; default: stdout")
+    parser.add_argument(
+        "--per-micrograph",
+        action="store_true",
+        help="write a file for each image to the folder -o, or beside the image",
+    )
+    parser.add_argument("--suffix", default="", help="of these files' names")
+    parser.add_argument(
+        "--format", choices=("coord", "star", "box"), default="coord", help="of these files"
+    )
+    parser.add_argument("--dims", type=int, choices=(2,), default=2, help="of the images")
+    parser.add_argument("-v", "--verbose", action="store_true", help="say what is done")
+    _add_device(parser)
+    _add_ignored(
+        parser,
+        "-p --patch-size, --batch-size, --assignment-radius, --min-radius, --max-radius, "
+        "--step-radius, --targets, --num-workers",
+        "--only-validate",
+    )
+
+
+def _add_preprocess(commands: Any, name: str) -> None:
+    parser = _add_command(commands, name, "Downsample and normalise images.")
+    parser.add_argument("files", nargs="+", metavar="IMAGE")
+    parser.add_argument(
+        "-s", "--scale", type=int, default=1, help="downsample by this; default: %(default)s"
+    )
+    parser.add_argument(
+        "--affine", action="store_true", help="by mean and deviation, not by Gaussian mixture"
+    )
+    parser.add_argument("-o", "--destdir", required=True, metavar="FOLDER", help="to write to")
+    parser.add_argument("--format", choices=("mrc",), default="mrc", help="of the written images")
+    parser.add_argument("-v", "--verbose", action="store_true", help="say what is done")
+    _add_ignored(
+        parser,
+        "--sample, --niters, -a --alpha, -b --beta, -d --device, -t --num-workers",
+        "--metadata",
+    )

@@ -1,0 +1,74 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The executable `pupick-topaz`: reads the arguments, then loads what the command needs."""
+
+from __future__ import annotations
+
+import logging
+import os
+import signal
+import sys
+from importlib import import_module
+from types import FrameType
+from typing import NoReturn, Optional, Sequence
+
+from scipion_pupick.engine.errors import PupickError, UsageError
+
+from .arguments import make_parser
+
+SUCCESS, FAILURE, USAGE = 0, 1, 2
+
+MODULES = {
+    "train": "train",
+    "extract": "extract",
+    "preprocess": "preprocess",
+    "normalize": "preprocess",
+}
+
+log = logging.getLogger("pupick")
+
+
+def main(arguments: Optional[Sequence[str]] = None) -> int:
+    """Run `pupick-topaz`.
+
+    Args:
+        arguments: of the command line, without the program's name; None for the process's own.
+
+    Returns:
+        Exit code: 0, 1 (something failed) or 2 (it was called wrongly).
+    """
+    options = make_parser().parse_args(arguments)
+    logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
+    signal.signal(signal.SIGTERM, _interrupt)
+    name = f"pupick-topaz {options.command}"
+    for option in options.ignored:
+        log.warning("%s: %s has no meaning here and is ignored.", name, option)
+    _limit_array_threads()
+    try:
+        failures = import_module(f"{__package__}.{MODULES[options.command]}").run(options)
+    except UsageError as error:
+        log.error("%s: %s", name, error)
+        return USAGE
+    except (PupickError, OSError) as error:
+        log.error("%s: %s", name, error)
+        return FAILURE
+    except KeyboardInterrupt:
+        log.error("%s: stopped.", name)
+        return FAILURE
+    if failures:
+        log.error("%s: failed micrographs: %d; the reasons stand above.", name, failures)
+        return FAILURE
+    return SUCCESS
+
+
+def _limit_array_threads() -> None:
+    """Let NumPy multiply matrices on one core; it reads this when it is loaded.
+
+    RELION starts as many of these processes as the user gave it cores, and for products as small
+    as those of one micrograph more threads mostly wait for each other.
+    """
+    for library in ("OPENBLAS", "MKL"):
+        os.environ[f"{library}_NUM_THREADS"] = "1"
+
+
+def _interrupt(number: int, frame: Optional[FrameType]) -> NoReturn:
+    raise KeyboardInterrupt

@@ -1,0 +1,237 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""`train`: a model under the names that Topaz gives to those of its epochs, and a curve.
+
+The particle's diameter is 8 times Topaz's radius: RELION gives an eighth of the diameter, and 3 px
+(Topaz's default) is the radius that pupick trains with where the particle is 24 px wide.
+"""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import math
+import shutil
+import sys
+from pathlib import Path
+from typing import Any, Dict, List, Optional, Tuple
+
+from scipion_pupick import engine
+from scipion_pupick.engine.coordinates import Picks, read_picks
+from scipion_pupick.engine.errors import MicrographError, UsageError
+from scipion_pupick.engine.evaluation import evaluate_picks
+from scipion_pupick.engine.files import atomic_write, write_text
+from scipion_pupick.engine.matching import by_micrograph
+from scipion_pupick.engine.micrograph import Micrograph, image_shape
+from scipion_pupick.engine.model_file import read_model_file
+from scipion_pupick.engine.settings import TrainingSettings, TrainSettings
+
+from .arguments import OBJECTIVES
+from .device import device_of_number
+from .extract import check_radius, choose_scorer, find_particles
+from .images import read_image_list
+
+log = logging.getLogger(__name__)
+
+RADII_PER_DIAMETER = 8
+# as many steps as pupick's own training has, in as many epochs as the caller wants to see
+STEPS = TrainingSettings.epochs * TrainingSettings.steps
+LEAST_SCORE = -6.0
+TOLERANCE = 0.4
+
+NETWORKS = {"resnet8": "resnet8", "resnet16": "resnet16", "conv31": "conv3"}
+OTHER_NETWORKS = ("resnet6", "conv63", "conv127")
+COLUMNS = (
+    "epoch",
+    "iter",
+    "split",
+    "loss",
+    "ge_penalty",
+    "precision",
+    "adjusted_precision",
+    "tpr",
+    "fpr",
+    "auprc",
+)
+UNKNOWN = "-"
+
+Row = Dict[str, Any]
+
+
+def run(options: argparse.Namespace) -> int:
+    """Train a model, and write it with its curve.
+
+    Returns:
+        How many images to train on failed.
+
+    Raises:
+        UsageError: an argument makes no sense, or the picks fit no image.
+        PupickError: no labelled image can be used, or training failed.
+        OSError: a result cannot be written.
+    """
+    images, picks = _read_set(options.train_images, options.train_targets)
+    test = None
+    if options.test_images and options.test_targets:
+        test = _read_set(options.test_images, options.test_targets)
+    settings, start = read_settings(options, images, has_test=test is not None)
+    folder = Path(f"{options.save_prefix}_training")
+    device = device_of_number(options.device, options.num_threads)
+    model = engine.train(
+        images,
+        picks,
+        folder,
+        settings,
+        start=start,
+        overwrite=True,
+        device=str(device),
+        threads=max(0, options.num_threads),
+    )
+    for path in model_paths(options.save_prefix, options.num_epochs):
+        with atomic_write(path) as temporary:
+            shutil.copyfile(folder / "model.safetensors", temporary)
+    log.info(
+        "With scores from %.2f on, images hold as many picks as particles are expected.",
+        model.threshold,
+    )
+    rows = _training_rows(folder / "training.tsv", settings.training.steps)
+    if test is not None:
+        rows += _test_rows(*test, folder / "model.safetensors", rows[-1], options)
+    _write_curve(rows, options.output)
+    return len(model.training["failed_micrographs"])
+
+
+def _read_set(images: str, targets: str) -> Tuple[List[Micrograph], Picks]:
+    micrographs = read_image_list(images)
+    picks = by_micrograph(read_picks(targets), micrographs, "picks")
+    if not any(len(coordinates) for coordinates in picks.values()):
+        raise UsageError(f"{targets} holds no pick in an image of {images}.")
+    return micrographs, picks
+
+
+def read_settings(
+    options: argparse.Namespace, images: List[Micrograph], has_test: bool
+) -> Tuple[TrainSettings, Optional[Path]]:
+    """Turn Topaz's options into settings, and the model to start from.
+
+    Nothing is held out to choose the best epoch by where the caller has already put some of the
+    picks aside for a test.
+
+    Raises:
+        UsageError: an argument makes no sense.
+    """
+    check_radius(options.radius)
+    if options.num_epochs < 1:
+        raise UsageError(f"--num-epochs {options.num_epochs}: give 1 or more.")
+    diameter = options.diameter
+    if diameter is None:
+        diameter = RADII_PER_DIAMETER * options.radius
+    elif not diameter > 0:
+        raise UsageError(f"--diameter {diameter:g}: give a positive number of pixels.")
+    network, start = _network(options.model)
+    training = TrainingSettings(
+        network=network,
+        objective=OBJECTIVES[options.method],
+        slack=None if options.slack < 0 else options.slack,
+        epochs=options.num_epochs,
+        steps=math.ceil(STEPS / options.num_epochs),
+    )
+    settings = TrainSettings(
+        diameter=diameter,
+        particles_per_micrograph=_particles(options, images),
+        held_out=0.0 if has_test else TrainSettings.held_out,
+        training=training,
+    )
+    return settings, start
+
+
+def _network(name: str) -> Tuple[str, Optional[Path]]:
+    """Give the network that a name of Topaz's stands for, and the model file that it is."""
+    if name in NETWORKS:
+        return NETWORKS[name], None
+    if name in OTHER_NETWORKS:
+        log.warning("There is no network %s here: resnet8 is trained.", name)
+        return "resnet8", None
+    return "resnet8", Path(name)
+
+
+def _particles(options: argparse.Namespace, images: List[Micrograph]) -> Optional[float]:
+    """Particles an image holds, by their number or by their share of its pixels."""
+    if options.num_particles > 0:
+        return float(options.num_particles)
+    if options.pi is None:
+        return None
+    if not 0 < options.pi < 1:
+        raise UsageError(f"--pi {options.pi:g}: give a share between 0 and 1.")
+    try:
+        height, width = image_shape(images[0].path)
+    except MicrographError as error:
+        raise UsageError(f"--pi needs the size of the images: {error}.") from error
+    return float(options.pi * height * width / (math.pi * options.radius**2))
+
+
+def model_paths(prefix: str, epochs: int) -> List[Path]:
+    """Name the models of all epochs as Topaz does: callers look for the last, or for the best."""
+    digits = math.ceil(math.log10(epochs))
+    return [Path(f"{prefix}_epoch{epoch:0{digits}d}.sav") for epoch in range(1, epochs + 1)]
+
+
+def _training_rows(log_path: Path, steps: int) -> List[Row]:
+    """Rows of the curve from pupick's log: one for an epoch, and one for what it held out."""
+    header, *lines = [
+        line.split("\t") for line in log_path.read_text(encoding="utf-8").splitlines()
+    ]
+    rows: List[Row] = []
+    for line in lines:
+        epoch = dict(zip(header, line))
+        place = {"epoch": epoch["epoch"], "iter": int(epoch["epoch"]) * steps}
+        parts = {"loss": epoch["loss"], "ge_penalty": epoch["penalty"]}
+        rows.append({**place, "split": "train", **parts})
+        if epoch["held_out_ap"] != "nan":
+            rows.append({**place, "split": "test", "auprc": epoch["held_out_ap"]})
+    return rows
+
+
+def _test_rows(
+    images: List[Micrograph],
+    targets: Picks,
+    model_path: Path,
+    last: Row,
+    options: argparse.Namespace,
+) -> List[Row]:
+    """Row of the curve for the trained model: its picks in test images against their targets.
+
+    Precision and recall (tpr) are those at the model's own threshold.
+    """
+    model = read_model_file(model_path)
+    radius = model.scale.diameter / 2
+    scorer = choose_scorer(model, len(images), options.device, options.num_threads)
+    picks: Picks = {}
+    for image, found in find_particles(images, model, scorer, radius, LEAST_SCORE):
+        if isinstance(found, MicrographError):
+            log.warning("%s", found)
+        else:
+            picks[image.name] = found
+    shapes = {image.name: image_shape(image.path) for image in images if image.name in picks}
+    labels = {name: coordinates for name, coordinates in targets.items() if name in picks}
+    try:
+        curve = evaluate_picks(picks, labels, TOLERANCE * 2 * radius, radius, shapes).curve
+    except UsageError as error:
+        log.warning("The test images are of no use: %s", error)
+        return []
+    log.info("Average precision on the test images: %.3f", curve.average_precision)
+    taken = int((curve.threshold >= model.threshold).sum())
+    measures = {
+        "precision": curve.precision[taken - 1] if taken else 0.0,
+        "tpr": curve.recall[taken - 1] if taken else 0.0,
+        "auprc": curve.average_precision,
+    }
+    row = {"epoch": last["epoch"], "iter": last["iter"], "split": "test"}
+    return [{**row, **{name: f"{value:.6g}" for name, value in measures.items()}}]
+
+
+def _write_curve(rows: List[Row], output: Optional[str]) -> None:
+    lines = [COLUMNS, *([row.get(column, UNKNOWN) for column in COLUMNS] for row in rows)]
+    text = "".join("\t".join(map(str, line)) + "\n" for line in lines)
+    if output is None:
+        sys.stdout.write(text)
+    else:
+        write_text(output, text)

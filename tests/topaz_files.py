@@ -1,0 +1,54 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Micrographs with known particles, and the files that RELION hands to Topaz with them."""
+
+from __future__ import annotations
+
+import mrcfile
+import numpy as np
+
+SIDE = 220
+DIAMETER = 24.0
+PARTICLES = 20
+PIXEL_SIZE = 14.16
+
+
+def place(random):
+    """Random centres (n, 2) of (x, y), px, apart from each other and from the edge."""
+    xy = np.empty((0, 2))
+    while len(xy) < PARTICLES:
+        point = random.uniform([DIAMETER] * 2, [SIDE - 1 - DIAMETER] * 2)
+        if np.linalg.norm(xy - point, axis=1).min(initial=np.inf) >= 1.2 * DIAMETER:
+            xy = np.vstack([xy, point])
+    return xy
+
+
+def write_micrograph(path, seed):
+    """Write dark discs in noise, and give their centres (n, 2)."""
+    random = np.random.default_rng(seed)
+    xy = place(random)
+    rows, columns = np.mgrid[:SIDE, :SIDE]
+    image = random.standard_normal((SIDE, SIDE))
+    for x, y in xy:
+        distance = np.hypot(columns - x, rows - y)
+        image -= 2 / (1 + np.exp((distance - 0.45 * DIAMETER) / (0.05 * DIAMETER)))
+    write_mrc(path, image)
+    return xy
+
+
+def write_mrc(path, image, pixel_size=PIXEL_SIZE):
+    """Write an image (float32), in a folder that is made."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with mrcfile.new(path, overwrite=True) as file:
+        file.set_data(np.asarray(image, np.float32))
+        file.voxel_size = pixel_size
+
+
+def write_tables(folder, name, particles):
+    """Write the list of images and the picks, rounded to whole px, as RELION does."""
+    images = [f"{path.stem}\t{path}\n" for path in particles]
+    (folder / f"image_list_{name}.txt").write_text("image_name\tpath\n" + "".join(images))
+    rows = [
+        f"{path.stem}\t{round(x)}\t{round(y)}\n" for path, xy in particles.items() for x, y in xy
+    ]
+    header = "image_name\tx_coord\ty_coord\n"
+    (folder / f"coordinates_{name}.txt").write_text(header + "".join(rows))
