@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import logging
 import os
+import re
 import signal
 import sys
 import threading
@@ -42,9 +43,19 @@ def main(job: str, *arguments: str) -> int:
     try:
         run_job(options)
     except (PupickError, OSError) as error:
-        log.error("%s", error)
+        log.error("%s", form_words(str(error)))
         return 1
     return 0
+
+
+def form_words(text: str) -> str:
+    """Call options of the engine's command line what they are called in the External form."""
+    names = {"picks": "in_coords", "micrographs": "in_mics"}
+    return re.sub(
+        r"(?<![\w-])--([a-z][a-z-]*)",
+        lambda option: names.get(option[1], option[1].replace("-", "_")),
+        text,
+    )
 
 
 def log_to_relion(program: str) -> None:

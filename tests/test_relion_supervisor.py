@@ -20,6 +20,7 @@ from relion_files import (
 )
 
 from relion_external.supervisor import output_folder
+from relion_external.worker import form_words
 
 ROOT = Path(__file__).parents[1]
 JOB = ["--o", "External/job005/", "--in_mics", "CtfFind/job003/micrographs_ctf.star"]
@@ -227,3 +228,15 @@ def test_help_needs_no_job(made):
 @pytest.mark.parametrize("arguments", [["--x", "--o", "a/"], ["--o=a/"], ["--x=1", "--o", "a"]])
 def test_the_folder_is_found_among_anything(arguments):
     assert output_folder(arguments) == Path("a")
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("by hand (--picks). --micrographs.", "by hand (in_coords). in_mics."),
+        ("give --pixel-size (Å/px)", "give pixel_size (Å/px)"),
+        ("my--own/a-b.mrc: -3", "my--own/a-b.mrc: -3"),
+    ],
+)
+def test_messages_name_the_parameters_of_the_form(text, words):
+    assert form_words(text) == words
