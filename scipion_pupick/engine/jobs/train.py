@@ -379,7 +379,10 @@ def _inner_scores(scorer: Scorer, image: TrainingImage, diameter_px: float) -> n
 def write_log(history: Sequence[Epoch], path: PathLike) -> None:
     """Write the training log as a table (TSV), a row for each epoch."""
     names = [column.name for column in fields(Epoch)]
-    rows = [[f"{value:.6g}" for value in astuple(epoch)] for epoch in history]
+    rows = [
+        [f"{value:.6g}" if isinstance(value, float) else str(value) for value in astuple(epoch)]
+        for epoch in history
+    ]
     write_text(path, "".join("\t".join(row) + "\n" for row in [names, *rows]))
 
 
