@@ -47,6 +47,7 @@ class _MixedPrecision(Network):
         self.dtype = dtype
 
     def forward(self, images: Tensor) -> Tensor:
+        """Score as `Network` does, with features in the fast type and scores in float32."""
         images = images.to(dtype=self.dtype, memory_format=torch.channels_last)
         return self.classifier(self.features(images).float())
 

@@ -154,9 +154,11 @@ class _Job:
         )
 
     def kept_path(self, micrograph: Micrograph) -> Path:
+        """Where all peaks of a micrograph are kept."""
         return file_of_micrograph(micrograph.name, self.output / "scores", SUFFIX)
 
     def coordinates_path(self, micrograph: Micrograph) -> Path:
+        """Where the picks of a micrograph are written."""
         return file_of_micrograph(micrograph.name, self.output / "micrographs", ".star")
 
     def fingerprint(self, micrograph: Micrograph) -> str:
@@ -171,6 +173,7 @@ class _Job:
         return hashlib.sha256(json.dumps(parts).encode()).hexdigest()
 
     def is_done(self, micrograph: Micrograph) -> bool:
+        """Whether the kept peaks are those that scoring would find again."""
         kept = load_peaks(self.kept_path(micrograph))
         return kept is not None and kept.fingerprint == self.fingerprint(micrograph)
 

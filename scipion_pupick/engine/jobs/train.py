@@ -212,6 +212,7 @@ class _Run:
 
     @property
     def checkpoint(self) -> Path:
+        """Checkpoint of the training."""
         return self.output / CHECKPOINT
 
     @property

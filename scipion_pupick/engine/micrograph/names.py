@@ -32,6 +32,7 @@ class _Claim(NamedTuple):
 
     @property
     def is_whole(self) -> bool:
+        """Whether every part of the name fits the micrograph."""
         return self.shared == len(self.parts)
 
 
