@@ -73,7 +73,10 @@ def test_a_terminal_gets_a_bar(caplog, monkeypatch):
         monkeypatch.setattr("sys.stderr", terminal)
         assert list(track(range(7), 7, "micrographs")) == list(range(7))
         terminal.flush()
-        shown = os.read(reader, 10000).decode()
+        shown = ""
+        # what was written may come in several pieces
+        while "7/7" not in shown and select.select([reader], [], [], 10)[0]:
+            shown += os.read(reader, 10000).decode()
     os.close(reader)
     assert "micrographs" in shown
     assert "7/7" in shown
