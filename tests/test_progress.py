@@ -4,6 +4,7 @@
 import io
 import logging
 import os
+import select
 import struct
 from types import SimpleNamespace
 
