@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Dict, List, Optional
+from typing import Any, Dict, List, Optional, Sequence
 
 from steps import RECOMMENDED_SCALE, SAME_SCALE, SCALES, SIMULATED, SIMULATED_MANY
 
@@ -166,7 +166,8 @@ def per_unit(cost: Total) -> str:
     return ""
 
 
-def table(head: List[str], rows: List[List[str]]) -> str:
+def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """A Markdown table."""
     lines = [head, ["---"] * len(head), *rows]
     return "\n".join("| " + " | ".join(line) + " |" for line in lines)
 
@@ -187,7 +188,7 @@ def conditions(entry: Dict[str, Any]) -> str:
     return (
         f"{entry['date']}; {entry['cpu']}, {entry['cores_used']} of {entry['cores']} cores, "
         f"{entry['memory_gib']} GiB; {flags}; {entry['system']}; Python {entry['python']}; "
-        f"{packages}; revision {entry['revision']}; seed {entry['seed']}"
+        f"{packages}; revision {entry['revision']}"
     )
 
 
@@ -201,7 +202,7 @@ def markdown(results: Results) -> str:
     parts.append("## Conditions")
     by_line: Dict[str, List[str]] = {}
     for name, entry in results.items():
-        by_line.setdefault(conditions(entry), []).append(name)
+        by_line.setdefault(f"{conditions(entry)}; seed {entry['seed']}", []).append(name)
     parts += [f"- {', '.join(names)}: {line}" for line, names in by_line.items()]
     parts.append("## Commands")
     parts += [f"- {name}: `{shown(entry['command'])}`" for name, entry in results.items()]

@@ -16,12 +16,15 @@ if TYPE_CHECKING:
     from .jobs.evaluate import evaluate, evaluate_regions
     from .jobs.pick import PickResult, pick
     from .jobs.preprocess import preprocess
+    from .jobs.pretrain import make_general_model
+    from .jobs.report import report
     from .jobs.simulate import simulate
+    from .jobs.threshold import ThresholdResult, threshold
     from .jobs.train import train
     from .micrograph import Micrograph, find_micrographs
     from .model import Model, load_model
     from .model_file import show_model
-    from .settings import PickSettings, TrainingSettings, TrainSettings
+    from .settings import PickSettings, PretrainSettings, TrainingSettings, TrainSettings
 
 _HOMES = {
     "Coordinates": "coordinates",
@@ -36,7 +39,12 @@ _HOMES = {
     "PickSettings": "settings",
     "pick": "jobs.pick",
     "preprocess": "jobs.preprocess",
+    "report": "jobs.report",
+    "PretrainSettings": "settings",
+    "make_general_model": "jobs.pretrain",
     "simulate": "jobs.simulate",
+    "ThresholdResult": "jobs.threshold",
+    "threshold": "jobs.threshold",
     "TrainSettings": "settings",
     "train": "jobs.train",
     "Micrograph": "micrograph",
@@ -54,6 +62,8 @@ __all__ = [
     "PickResult",
     "PickSettings",
     "Picks",
+    "PretrainSettings",
+    "ThresholdResult",
     "TrainSettings",
     "TrainingSettings",
     "convert",
@@ -62,11 +72,14 @@ __all__ = [
     "evaluate_regions",
     "find_micrographs",
     "load_model",
+    "make_general_model",
     "pick",
     "preprocess",
     "read_picks",
+    "report",
     "show_model",
     "simulate",
+    "threshold",
     "train",
     "write_picks",
 ]

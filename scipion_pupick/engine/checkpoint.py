@@ -34,6 +34,7 @@ def save_progress(progress: Progress, fingerprint: str, path: PathLike) -> None:
     summary = {
         "fingerprint": fingerprint,
         "best_epoch": progress.best_epoch,
+        "best_ap": progress.best_ap,
         "history": [asdict(epoch) for epoch in progress.history],
     }
     with atomic_write(path) as temporary:
@@ -68,4 +69,9 @@ def load_progress(path: PathLike, fingerprint: str) -> Optional[Progress]:
         for state in STATES
     }
     history = tuple(Epoch(**row) for row in summary["history"])
-    return Progress(**states, history=history, best_epoch=summary["best_epoch"])
+    return Progress(
+        **states,
+        history=history,
+        best_epoch=summary["best_epoch"],
+        best_ap=summary["best_ap"],
+    )

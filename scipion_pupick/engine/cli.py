@@ -10,20 +10,24 @@ import math
 import os
 import signal
 import sys
-from dataclasses import fields
+from dataclasses import fields, replace
 from pathlib import Path
 from types import FrameType
-from typing import TYPE_CHECKING, Any, List, NoReturn, Optional, Sequence
+from typing import TYPE_CHECKING, Any, List, Mapping, NoReturn, Optional, Sequence, Tuple
 
 import scipion_pupick
 from scipion_pupick import engine
 
 from .errors import PupickError, UsageError
+from .files import write_text
+from .pick_folder import write_failures
 from .settings import (
+    GENERAL,
     NETWORKS,
     NORMALISATIONS,
     OBJECTIVES,
     PickSettings,
+    PretrainSettings,
     TrainingSettings,
     TrainSettings,
 )
@@ -78,10 +82,13 @@ def make_parser() -> argparse.ArgumentParser:
     _add_preprocess(commands)
     _add_train(commands)
     _add_pick(commands)
+    _add_threshold(commands)
+    _add_report(commands)
     _add_evaluate(commands)
     _add_convert(commands)
     _add_model(commands)
     _add_simulate(commands)
+    _add_pretrain(commands)
     _add_demo(commands)
     return parser
 
@@ -142,9 +149,19 @@ def _find(options: argparse.Namespace) -> List[engine.Micrograph]:
     return engine.find_micrographs(options.micrographs, options.pixel_size)
 
 
-def _report_failures(failures: int, total: int) -> int:
+def _add_failures(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--failures", metavar="FILE", help="also list the micrographs that failed here (TSV)"
+    )
+
+
+def _report_failures(
+    failures: Mapping[str, str], total: int, listed_in: Optional[str] = None
+) -> int:
+    if listed_in is not None:
+        write_failures(failures, Path(listed_in))
     if failures:
-        log.error("%d of %d micrographs failed; the reasons stand above.", failures, total)
+        log.error("%d of %d micrographs failed; the reasons stand above.", len(failures), total)
         return FAILURE
     return SUCCESS
 
@@ -167,6 +184,7 @@ def _add_preprocess(commands: Any) -> None:
     _add_normalisation(parser)
     _add_threads(parser)
     _add_output(parser, "folder to write to")
+    _add_failures(parser)
 
 
 def _preprocess(options: argparse.Namespace) -> int:
@@ -180,7 +198,7 @@ def _preprocess(options: argparse.Namespace) -> int:
         options.threads,
     )
     print(f"{len(result.written)} micrographs written to {options.output}")
-    return _report_failures(len(result.failures), len(micrographs))
+    return _report_failures(result.failures, len(micrographs), options.failures)
 
 
 def _add_train(commands: Any) -> None:
@@ -209,7 +227,20 @@ def _add_train(commands: Any) -> None:
     parser.add_argument(
         "--negatives", nargs="+", metavar="FILE", help="places that hold no particle, as --picks"
     )
-    parser.add_argument("--start", metavar="MODEL", help="model to start from; default: none")
+    start = parser.add_mutually_exclusive_group()
+    start.add_argument(
+        "--start",
+        metavar="MODEL",
+        default=GENERAL,
+        help="model to start from; default: the general one that comes with pupick",
+    )
+    start.add_argument(
+        "--from-scratch",
+        action="store_const",
+        dest="start",
+        const=None,
+        help="start from random weights, as the paper does",
+    )
     _add_advanced_training(parser.add_argument_group("advanced"))
     _add_computer(parser)
 
@@ -221,7 +252,12 @@ def _add_advanced_training(group: Any) -> None:
         ("network", str, "NAME", f"{', '.join(NETWORKS)}; conv3 is the paper's"),
         ("objective", str, "NAME", ", ".join(OBJECTIVES)),
         ("slack", float, "λ", "weight of the expectation; default: 10 for ge-kl, else 1"),
-        ("autoencoder", float, "γ", "of the autoencoder; default: 10 / labels up to 250, else 0"),
+        (
+            "autoencoder",
+            float,
+            "γ",
+            "of the autoencoder; default: 10 / labels, up to 250 from scratch",
+        ),
         ("training_radius", float, "PX", "positive round a pick, px where the diameter is 24 px"),
         ("epochs", int, "N", "most epochs"),
         ("steps", int, "N", "batches an epoch"),
@@ -240,9 +276,8 @@ def _add_advanced_training(group: Any) -> None:
     group.add_argument(
         "--held-out",
         type=float,
-        default=TrainSettings(1.0).held_out,
         metavar="SHARE",
-        help="of the labels, to choose the best epoch by; default: %(default)g (none below 50)",
+        help="of the labels, to choose the best epoch by; default: 0.2 of 500 or more",
     )
 
 
@@ -269,21 +304,32 @@ def _train(options: argparse.Namespace) -> int:
         threads=options.threads,
     )
     print(f"Model written to {Path(options.output) / 'model.safetensors'}")
-    return _report_failures(len(model.training["failed_micrographs"]), len(micrographs))
+    return _report_failures(model.training["failed_micrographs"], len(micrographs))
 
 
 def _add_pick(commands: Any) -> None:
     parser = _add_command(commands, "pick", "Pick particles with a trained model.", _pick)
     _add_micrographs(parser)
-    parser.add_argument("--model", required=True, metavar="FILE", help="written by pupick train")
+    parser.add_argument(
+        "--model",
+        required=True,
+        metavar="FILE",
+        help="written by pupick train, or `general`, which needs no training but --diameter",
+    )
     _add_output(parser, "folder for picks.star, a STAR file a micrograph, and all scores")
+    _add_failures(parser)
     for name, unit, text in (
         ("threshold", "SCORE", "log-odds from which on a peak is picked; default: the model's"),
         ("edge", "Å", "drop picks nearer to the edge, Å; default: half the diameter"),
         ("separation", "Å", "least distance of two picks, Å; default: half the diameter"),
         ("diameter", "Å", "of the particle, Å; default: the model's"),
+        ("particles_per_micrograph", "N", "about how many, for the general model's threshold"),
     ):
-        parser.add_argument(f"--{name}", type=float, metavar=unit, help=text)
+        option = f"--{name.replace('_', '-')}"
+        parser.add_argument(option, type=float, metavar=unit, help=text)
+    parser.add_argument(
+        "--no-report", action="store_true", help="do not write report.html at the end"
+    )
     _add_computer(parser)
 
 
@@ -292,10 +338,65 @@ def _pick(options: argparse.Namespace) -> int:
     settings = PickSettings(**{k: v for k, v in vars(options).items() if k in names})
     micrographs = _find(options)
     result = engine.pick(
-        micrographs, options.model, options.output, settings, options.device, options.threads
+        micrographs,
+        options.model,
+        options.output,
+        settings,
+        options.device,
+        options.threads,
+        report=not options.no_report,
     )
     print(result.summary())
-    return _report_failures(len(result.failures), len(micrographs))
+    return _report_failures(result.failures, len(micrographs), options.failures)
+
+
+def _add_threshold(commands: Any) -> None:
+    parser = _add_command(
+        commands, "threshold", "Apply another threshold to finished picks.", _threshold
+    )
+    parser.add_argument("folder", metavar="RUN_FOLDER", help="that pupick pick has written to")
+    choice = parser.add_mutually_exclusive_group(required=True)
+    for name, unit, text in (
+        ("threshold", "SCORE", "log-odds from which on a peak is picked"),
+        ("precision", "SHARE", "estimated share of particles among the picks, such as 0.9"),
+        ("per-micrograph", "N", "picks a micrograph, on average over all"),
+    ):
+        choice.add_argument(f"--{name}", type=float, metavar=unit, help=text)
+    _add_output(parser, "folder for picks.star and a STAR file a micrograph; may be RUN_FOLDER")
+
+
+def _threshold(options: argparse.Namespace) -> int:
+    result = engine.threshold(
+        options.folder, options.output, options.threshold, options.precision, options.per_micrograph
+    )
+    print(result.summary())
+    return SUCCESS
+
+
+def _add_report(commands: Any) -> None:
+    parser = _add_command(
+        commands, "report", "Write an HTML file to look at picks and a training.", _report
+    )
+    parser.add_argument(
+        "folder", metavar="RUN_FOLDER", help="that pupick pick or pupick train has written to"
+    )
+    parser.add_argument(
+        "--reference",
+        nargs="+",
+        metavar="FILE",
+        help="known particles to show; default: the labels that the model was trained on",
+    )
+    parser.add_argument(
+        "--output", metavar="FILE", help="HTML file; default: report.html in the folder"
+    )
+    _add_computer(parser)
+
+
+def _report(options: argparse.Namespace) -> int:
+    reference = engine.read_picks(options.reference) if options.reference else None
+    path = engine.report(options.folder, options.output, reference, options.device, options.threads)
+    print(f"Report written to {path}")
+    return SUCCESS
 
 
 def _add_evaluate(commands: Any) -> None:
@@ -323,6 +424,7 @@ def _add_evaluate(commands: Any) -> None:
     )
     _add_micrographs(parser, required=False)
     parser.add_argument("--table", metavar="FILE", help="write precision and recall by threshold")
+    parser.add_argument("--summary", metavar="FILE", help="write the numbers as JSON")
     parser.add_argument("--plot", metavar="FILE", help="draw the curve (.png, .svg, .pdf)")
     parser.add_argument(
         "--model",
@@ -348,6 +450,8 @@ def _evaluate(options: argparse.Namespace) -> int:
         options.plot,
     )
     print(_describe(evaluation))
+    if options.summary:
+        write_text(options.summary, json.dumps(evaluation.summary(), indent=2) + "\n")
     if options.model and micrographs:
         value = engine.evaluate_regions(
             options.model,
@@ -463,6 +567,21 @@ def _add_simulate(commands: Any) -> None:
     parser.add_argument(
         "--overwrite", action="store_true", help="remove another simulation in the same folder"
     )
+    parser.add_argument(
+        "--set",
+        nargs="+",
+        default=(),
+        type=_assignment,
+        metavar="NAME=VALUE",
+        help="fix what is drawn at random for each micrograph, such as defocus=15000 (Å), dose=40 "
+        "(electrons/Å²), snr=0.2, b_factor=100 (Å²), ice.thickness=400 (Å), crowding.coverage=0.1, "
+        "contamination.carbon=0.3, microscope.voltage=300 (kV); a wrong name lists all",
+    )
+
+
+def _assignment(text: str) -> Tuple[str, float]:
+    name, _, value = text.partition("=")
+    return name, float(value)
 
 
 def _simulate(options: argparse.Namespace) -> int:
@@ -474,10 +593,40 @@ def _simulate(options: argparse.Namespace) -> int:
         options.pixel_size,
         options.diameter,
         options.seed,
+        fixed=dict(options.set),
         overwrite=options.overwrite,
     )
     count = sum(len(coordinates) for coordinates in result.particles.values())
     print(f"{count} particles in {len(result.files)} micrographs written to {options.output}")
+    return SUCCESS
+
+
+def _add_pretrain(commands: Any) -> None:
+    parser = _add_command(
+        commands,
+        "pretrain",
+        "Make the general model from simulated micrographs of random particles.",
+        _pretrain,
+    )
+    _add_output(parser, "folder for micrographs, log and model; a stopped run continues")
+    known = PretrainSettings()
+    for name, default, text in (
+        ("particles", known.particles, "random particles, two micrographs of each"),
+        ("epochs", known.training.epochs, "epochs of 100 batches"),
+        ("seed", known.training.seed, "of every random choice"),
+    ):
+        parser.add_argument(
+            f"--{name}", type=int, default=default, metavar="N", help=f"{text}; default: {default}"
+        )
+    _add_computer(parser)
+
+
+def _pretrain(options: argparse.Namespace) -> int:
+    known = PretrainSettings()
+    training = replace(known.training, epochs=options.epochs, seed=options.seed)
+    settings = replace(known, particles=options.particles, training=training)
+    engine.make_general_model(options.output, settings, options.device, options.threads)
+    print(f"Model written to {Path(options.output) / 'general.safetensors'}")
     return SUCCESS
 
 
@@ -507,4 +656,5 @@ def _demo(options: argparse.Namespace) -> int:
     print(f"(best possible F1 {ranking.best_f1:.3f})")
     print(f"Coordinates: {Path(options.output) / 'pick' / 'picks.star'}")
     print(f"Picture of the picks: {result.picture}")
+    print(f"Report, to be opened in a browser: {result.report}")
     return SUCCESS

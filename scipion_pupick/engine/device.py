@@ -6,11 +6,13 @@ from __future__ import annotations
 import logging
 import os
 import re
+from contextlib import contextmanager
 from pathlib import Path
+from typing import Iterator
 
 import torch
 
-from .errors import UsageError
+from .errors import PupickError, UsageError
 
 log = logging.getLogger(__name__)
 
@@ -69,6 +71,30 @@ def usable_cores() -> int:
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1
+
+
+@contextmanager
+def memory_errors_explained() -> Iterator[None]:
+    """Say what to do where the memory of the GPU or of the computer runs out.
+
+    Raises:
+        PupickError: it did.
+    """
+    try:
+        yield
+    except torch.cuda.OutOfMemoryError as error:
+        raise PupickError(
+            "The GPU has too little free memory: end other programs that use it (nvidia-smi lists "
+            "them), choose another GPU, or compute on the CPU (--device cpu)."
+        ) from error
+    except (MemoryError, RuntimeError, OSError) as error:
+        # PyTorch on the CPU, and the system, have no class of their own for this
+        if not isinstance(error, MemoryError) and "allocate memory" not in str(error):
+            raise
+        raise PupickError(
+            "The computer has too little free memory: end other programs, give the job more, or "
+            "split the micrographs into several calls."
+        ) from error
 
 
 def fast_dtype(device: torch.device) -> torch.dtype:

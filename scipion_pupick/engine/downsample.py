@@ -20,6 +20,36 @@ MOST_PIXELS = 2**26
 
 
 @dataclass(frozen=True)
+class ModelScale:
+    """Width of particles in a model's working images.
+
+    Attributes:
+        diameter: of the particle that the model was trained on, Å; None for a general model.
+        diameter_px: of any particle, px of the working image.
+    """
+
+    diameter: Optional[float]
+    diameter_px: float = WORKING_DIAMETER_PX
+
+    def __post_init__(self) -> None:
+        WorkingScale(1.0 if self.diameter is None else self.diameter, self.diameter_px)
+
+    def of(self, diameter: Optional[float] = None) -> WorkingScale:
+        """Give the working scale for a particle of this diameter, Å; None for the model's own.
+
+        Raises:
+            UsageError: neither is known.
+        """
+        chosen = self.diameter if diameter is None else diameter
+        if chosen is None:
+            raise UsageError(
+                "The general model picks particles of any size: give the particle's diameter, Å "
+                "(--diameter)."
+            )
+        return WorkingScale(chosen, self.diameter_px)
+
+
+@dataclass(frozen=True)
 class WorkingScale:
     """The scale at which networks see particles.
 

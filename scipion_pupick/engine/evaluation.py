@@ -5,24 +5,19 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Mapping, Optional, Tuple
+from typing import Dict, Mapping, Optional, Tuple
 
 import numpy as np
 import numpy.typing as npt
 from scipy.spatial import cKDTree
 
 from .coordinates import Coordinates, Picks
-from .errors import PupickError, UsageError
-from .files import PathLike, atomic_write, write_text
+from .errors import UsageError
+from .files import PathLike, write_text
 
 FloatArray = npt.NDArray[np.float64]
 BoolArray = npt.NDArray[np.bool_]
 IntArray = npt.NDArray[np.intp]
-
-# Colours of Okabe & Ito, which the colour-blind can tell apart; dashes serve print in grey.
-COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
-DASHES = ("-", "--", "-.", ":")
 
 
 @dataclass(frozen=True, eq=False)
@@ -120,6 +115,25 @@ class Evaluation:
     def hits(self) -> int:
         """Number of picks that match a reference particle."""
         return sum(counts.hits for counts in self.micrographs)
+
+    def summary(self) -> Dict[str, Optional[float]]:
+        """Give the numbers that matter by their names; None for those that are not defined."""
+        precision, recall, f1 = self.curve.of_all
+        numbers = {
+            "micrographs": len(self.micrographs),
+            "picks": self.picks,
+            "reference": self.reference,
+            "hits": self.hits,
+            "tolerance": self.tolerance,
+            "precision": precision,
+            "recall": recall,
+            "f1": f1,
+            "average_precision": self.curve.average_precision,
+            "best_f1": self.curve.best_f1,
+            "best_threshold": self.curve.best_threshold,
+            "localisation_error": self.localisation_error,
+        }
+        return {name: value if math.isfinite(value) else None for name, value in numbers.items()}
 
 
 @dataclass(frozen=True, eq=False)
@@ -327,44 +341,6 @@ def write_table(evaluation: Evaluation, path: PathLike) -> None:
     columns = (curve.threshold, curve.precision, curve.recall, curve.f1, curve.picks)
     rows = [f"{t:.9g}\t{p:.6f}\t{r:.6f}\t{f:.6f}\t{n}" for t, p, r, f, n in zip(*columns)]
     write_text(path, "\n".join(["threshold\tprecision\trecall\tf1\tpicks", *rows]) + "\n")
-
-
-def plot_precision_recall(evaluations: Mapping[str, Evaluation], path: PathLike) -> None:
-    """Plot precision against recall, a dot where F1 is highest, one curve for each evaluation.
-
-    Args:
-        evaluations: by the name to show in the legend.
-        path: the suffix (.png, .svg, .pdf) chooses the format.
-
-    Raises:
-        PupickError: matplotlib is not installed.
-        UsageError: matplotlib does not know the format.
-        OSError: the file cannot be written.
-    """
-    try:
-        from matplotlib.figure import Figure
-    except ImportError as error:
-        raise PupickError(
-            "Plots need matplotlib, which is not installed: pip install 'scipion-em-pupick[plot]'"
-        ) from error
-    figure = Figure(figsize=(5.0, 4.5), layout="constrained")
-    formats = figure.canvas.get_supported_filetypes()
-    if Path(path).suffix[1:].lower() not in formats:
-        raise UsageError(f"{path}: no plot can have this suffix; use one of {', '.join(formats)}.")
-    axes = figure.add_subplot(
-        xlabel="recall", ylabel="precision", xlim=(0, 1.01), ylim=(0, 1.01), aspect="equal"
-    )
-    for i, (name, evaluation) in enumerate(evaluations.items()):
-        curve = evaluation.curve
-        colour, dash = COLOURS[i % len(COLOURS)], DASHES[i % len(DASHES)]
-        label = f"{name} (AP {curve.average_precision:.3f}, F1 {curve.best_f1:.3f})"
-        best = curve.threshold == curve.best_threshold
-        axes.plot(curve.recall, curve.precision, dash, color=colour, linewidth=1.8, label=label)
-        axes.plot(curve.recall[best], curve.precision[best], "o", color=colour)
-    axes.grid(color="0.9")
-    axes.legend(loc="lower left", frameon=False)
-    with atomic_write(path) as temporary:
-        figure.savefig(temporary, dpi=200)
 
 
 def _match_micrograph(

@@ -15,7 +15,7 @@ from safetensors.torch import save
 
 import scipion_pupick
 
-from .downsample import WorkingScale
+from .downsample import ModelScale
 from .errors import UsageError
 from .files import PathLike, atomic_write
 from .model_file import FORMAT, KEY, ModelFile, read_model_file
@@ -30,7 +30,7 @@ class Model:
     Attributes:
         network: in evaluation mode.
         network_name: in `networks.NETWORKS`.
-        scale: particle diameter (Å) and its width at the working scale (px).
+        scale: particle diameter (Å; None for a general model) and its working width (px).
         normalisation: method of `normalise.normalise`.
         mixture: shared mixture of a joint normalisation; None where each micrograph has its own.
         threshold: log-odds from which on a peak is picked, unless the user says otherwise.
@@ -39,7 +39,7 @@ class Model:
 
     network: Network
     network_name: str
-    scale: WorkingScale
+    scale: ModelScale
     threshold: float
     normalisation: str = "gmm"
     mixture: Optional[Mixture] = None

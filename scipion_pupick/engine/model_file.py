@@ -16,10 +16,11 @@ from safetensors import SafetensorError, safe_open
 
 import scipion_pupick
 
-from .downsample import WorkingScale
+from .downsample import ModelScale
 from .errors import UsageError
 from .files import PathLike
 from .normalise import Mixture
+from .settings import GENERAL
 
 FORMAT = 1
 KEY = "pupick"
@@ -35,7 +36,7 @@ class ModelFile:
         network_name: of the architecture that the weights are for.
         stride: px of the working image from one score to the next.
         field: width of the region that one score depends on, px of the working image.
-        scale: particle diameter (Å) and its width at the working scale (px).
+        scale: particle diameter (Å; None for a general model) and its working width (px).
         threshold: log-odds from which on a peak is picked, unless the user says otherwise.
         normalisation: method of `normalise.normalise`.
         mixture: shared mixture of a joint normalisation; None where each micrograph has its own.
@@ -47,7 +48,7 @@ class ModelFile:
     network_name: str
     stride: int
     field: int
-    scale: WorkingScale
+    scale: ModelScale
     threshold: float
     normalisation: str
     mixture: Optional[Mixture]
@@ -55,22 +56,33 @@ class ModelFile:
     weights: Dict[str, np.ndarray]
 
 
+def model_path(model: PathLike) -> Path:
+    """Find the file of a model: a path, or `general` for the model that comes with pupick."""
+    if str(model) == GENERAL and not Path(model).exists():
+        return Path(__file__).parent / "models" / f"{GENERAL}.safetensors"
+    return Path(model)
+
+
 def read_model_file(path: PathLike) -> ModelFile:
     """Read a model file.
+
+    Args:
+        path: of the file, or `general`.
 
     Raises:
         UsageError: no such file, or not a model that this version of pupick can use; says why.
     """
+    path = model_path(path)
     metadata = show_model(path)
     weights = _read_weights(path)
     try:
         mixture = metadata["mixture"]
         return ModelFile(
-            path=Path(path),
+            path=path,
             network_name=str(metadata["network"]),
             stride=int(metadata["stride"]),
             field=int(metadata["field"]),
-            scale=WorkingScale(float(metadata["diameter"]), float(metadata["diameter_px"])),
+            scale=ModelScale(_number(metadata["diameter"]), float(metadata["diameter_px"])),
             threshold=float(metadata["threshold"]),
             normalisation=metadata["normalisation"],
             mixture=None if mixture is None else Mixture.from_dict(mixture),
@@ -86,9 +98,13 @@ def read_model_file(path: PathLike) -> ModelFile:
 def show_model(path: PathLike) -> Dict[str, Any]:
     """Read what a model file says of itself, without its weights.
 
+    Args:
+        path: of the file, or `general`.
+
     Raises:
         UsageError: no such file, or not a pupick model; says why.
     """
+    path = model_path(path)
     _refuse_pickle(path)
     try:
         with safe_open(path, framework="np") as file:
@@ -107,6 +123,10 @@ def show_model(path: PathLike) -> Dict[str, Any]:
             f"({scipion_pupick.__version__}) reads format {FORMAT}."
         )
     return metadata
+
+
+def _number(value: Optional[float]) -> Optional[float]:
+    return None if value is None else float(value)
 
 
 def _parse(text: str, path: PathLike) -> Dict[str, Any]:

@@ -4,13 +4,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Optional
+from typing import Optional, Sequence
 
 import numpy as np
 
 from .downsample import Shape, WorkingScale, downsample
 from .errors import MicrographError, UsageError
-from .micrograph import Micrograph, read_image, require_pixel_size
+from .micrograph import Micrograph, image_shape, read_image, require_pixel_size
 from .normalise import Mixture, normalise
 from .settings import NORMALISATIONS
 
@@ -90,6 +90,30 @@ def prepare(
         MicrographError: it cannot be used; the text names the file and says why.
     """
     return normalise_working_image(read_working_image(micrograph, scale, threads), method, mixture)
+
+
+def require_scale(micrographs: Sequence[Micrograph], scale: WorkingScale) -> None:
+    """Refuse a diameter or pixel size with which no micrograph can be prepared.
+
+    Headers are read up to the first micrograph that can; files that are damaged say nothing.
+
+    Raises:
+        UsageError: there is none, though there are good files; says what is wrong with the first.
+    """
+    reason = ""
+    for micrograph in micrographs:
+        try:
+            shape = image_shape(micrograph.path)
+        except MicrographError:
+            continue
+        try:
+            scale.shape(shape, require_pixel_size(micrograph))
+        except MicrographError as error:
+            reason = reason or f"{micrograph.name}: {error}"
+        else:
+            return
+    if reason:
+        raise UsageError(reason)
 
 
 def pixel_method(method: str) -> str:

@@ -18,7 +18,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from .networks import STRIDE
-from .regions import UNLABELED
+from .regions import MASKED, UNLABELED
 from .settings import Augmentation
 
 TILE = 112
@@ -29,7 +29,7 @@ class TrainingImage:
     """A normalised working image with its labels.
 
     Attributes:
-        image: (h, w) float32.
+        image: (h, w) float32, or float16 where there are many.
         labels: (h, w) uint8 of `regions.label_map`.
         positive: (n, 2) labelled particles, px of the working image.
         negative: (m, 2) places labelled as no particle, px of the working image.
@@ -132,9 +132,11 @@ def sample_batch(
             parts.append(
                 _mosaics(images, places, geometry, count, training_radius, augmentation, random)
             )
-    unlabeled_tiles, unlabeled = _unlabeled_tiles(images, geometry, tiles, augmentation, random)
-    batch = _vary_contrast(torch.cat([*parts, unlabeled_tiles]), augmentation, random)
-    return Batch(batch, counts[0], counts[1], unlabeled)
+    unlabeled_tiles, labels = sample_tiles(
+        images, geometry.tile, geometry.positions, tiles, augmentation, random
+    )
+    batch = vary_contrast(torch.cat([*parts, unlabeled_tiles]), augmentation, random)
+    return Batch(batch, counts[0], counts[1], labels == UNLABELED)
 
 
 def _labelled(places: Sequence[np.ndarray]) -> np.ndarray:
@@ -167,30 +169,44 @@ def _mosaics(
     return grid.permute(0, 1, 3, 2, 4).reshape(count, 1, geometry.tile, geometry.tile)
 
 
-def _unlabeled_tiles(
+def sample_tiles(
     images: Sequence[TrainingImage],
-    geometry: Geometry,
+    width: int,
+    positions: np.ndarray,
     count: int,
     augmentation: Augmentation,
     random: np.random.Generator,
 ) -> Tuple[Tensor, Tensor]:
-    """Tiles (count, 1, tile, tile), and which of their scores (count, s, s) belong to U."""
+    """Draw tiles uniformly over images and places, turned by a random angle and flipped.
+
+    Args:
+        images: at least one.
+        width: of a tile, px.
+        positions: (s,) of its scores along one axis, px from its first pixel.
+        count: of tiles.
+        augmentation: amounts of the random changes.
+        random: drawn from; the only source of chance.
+
+    Returns:
+        (count, 1, width, width) tiles, and (count, s, s) labels of `regions.label_map` at the
+        places of the scores; those outside the image are MASKED.
+    """
     which = random.integers(len(images), size=count)
     sizes = np.array([image.image.shape[::-1] for image in images])[which]
     centres = random.random((count, 2)) * (sizes - 1)
     transforms = _random_transforms(count, augmentation, random)
-    centre = (geometry.tile - 1) / 2
-    tiles = _cut(images, which, centres, transforms, np.arange(geometry.tile) - centre)
-    points = _points(centres, transforms, geometry.positions - centre)
-    rows = [_belongs_to_u(images[i].labels, xy) for i, xy in zip(which, points)]
+    centre = (width - 1) / 2
+    tiles = _cut(images, which, centres, transforms, np.arange(width) - centre)
+    points = _points(centres, transforms, positions - centre)
+    rows = [_labels_at(images[i].labels, xy) for i, xy in zip(which, points)]
     return tiles[:, None], torch.from_numpy(np.stack(rows))
 
 
-def _belongs_to_u(labels: np.ndarray, points: np.ndarray) -> np.ndarray:
-    """Whether points (s, s, 2) lie inside the image and outside labelled particles."""
+def _labels_at(labels: np.ndarray, points: np.ndarray) -> np.ndarray:
+    """Labels (s, s) at points (s, s, 2); MASKED outside the image."""
     x, y = np.moveaxis(np.rint(points).astype(int), -1, 0)
     inside = (x >= 0) & (y >= 0) & (x < labels.shape[1]) & (y < labels.shape[0])
-    return inside & (labels[np.where(inside, y, 0), np.where(inside, x, 0)] == UNLABELED)
+    return np.where(inside, labels[np.where(inside, y, 0), np.where(inside, x, 0)], MASKED)
 
 
 def _random_transforms(
@@ -222,7 +238,7 @@ def _cut(
     points = _points(centres, transforms, offsets).astype(np.float32)
     squares = torch.empty(points.shape[:-1])
     for i in np.unique(which):
-        image = torch.from_numpy(images[i].image)
+        image = torch.from_numpy(images[i].image).float()
         size = torch.tensor(image.shape[::-1], dtype=torch.float32)
         chosen = np.flatnonzero(which == i)
         grid = 2 * torch.from_numpy(points[chosen]) / (size - 1) - 1
@@ -237,9 +253,7 @@ def _cut(
     return squares
 
 
-def _vary_contrast(
-    tiles: Tensor, augmentation: Augmentation, random: np.random.Generator
-) -> Tensor:
+def vary_contrast(tiles: Tensor, augmentation: Augmentation, random: np.random.Generator) -> Tensor:
     """Change gain and offset of each tile (n, 1, h, w)."""
     change = torch.from_numpy(random.uniform(-1, 1, (2, len(tiles), 1, 1, 1)).astype(np.float32))
     return tiles * (1 + augmentation.gain * change[0]) + augmentation.offset * change[1]

@@ -10,10 +10,24 @@ from .downsample import WORKING_DIAMETER_PX
 from .errors import UsageError
 
 LEAST_SCORE = -8.0
+GENERAL = "general"
 NETWORKS = ("conv3", "resnet8", "resnet16")
 OBJECTIVES = ("pn", "upu", "nnpu", "ge-kl", "ge-binomial")
 NORMALISATIONS = ("micrograph", "joint", "affine")
 MOST_SEEDS = 2**63
+
+
+def _check_choice(what: str, chosen: str, choices: Tuple[str, ...]) -> None:
+    if chosen not in choices:
+        raise UsageError(f"There is no {what} {chosen!r}: choose one of {', '.join(choices)}.")
+
+
+def _check_particles(number: Optional[float]) -> None:
+    if number is not None and not number > 0:
+        raise UsageError(
+            f"{number:g} particles per micrograph were given: give a positive number, or none "
+            "to have it estimated (--particles-per-micrograph)."
+        )
 
 
 @dataclass(frozen=True)
@@ -40,7 +54,7 @@ class TrainingSettings:
         objective: name in `OBJECTIVES`.
         slack: weight λ of the expectation penalty; None for the objective's own default.
         autoencoder: weight γ of the reconstruction error per pixel; None for 10/N up to N = 250
-            labels, else 0.
+            labels where training starts from random weights, else 0.
         diameter_px: particle diameter, px of the working image.
         training_radius: pixels this near to a label are positive, px of the working image.
         epochs: most epochs; the learning rate falls to zero over these.
@@ -57,7 +71,7 @@ class TrainingSettings:
     """
 
     network: str = "resnet8"
-    objective: str = "ge-binomial"
+    objective: str = "nnpu"
     slack: Optional[float] = None
     autoencoder: Optional[float] = None
     diameter_px: float = WORKING_DIAMETER_PX
@@ -109,7 +123,8 @@ class TrainSettings:
         particles_per_micrograph: about how many a micrograph holds; None to estimate it.
         normalisation: 'micrograph' (a Gaussian mixture for each), 'joint' (one mixture for the
             set and a scale for each) or 'affine'.
-        held_out: share of the labelled micrographs that only choose the best epoch.
+        held_out: share of the labels that only choose the best epoch; None for a fifth where that
+            is 100 labels or more, since fewer would choose by chance, and none otherwise.
         most_micrographs: unlabelled micrographs are left out (at random) beyond this number.
         training: of the network.
     """
@@ -117,20 +132,40 @@ class TrainSettings:
     diameter: float
     particles_per_micrograph: Optional[float] = None
     normalisation: str = "micrograph"
-    held_out: float = 0.2
+    held_out: Optional[float] = None
     most_micrographs: int = 200
     training: TrainingSettings = field(default_factory=TrainingSettings)
 
     def __post_init__(self) -> None:
         _check_choice("normalisation", self.normalisation, NORMALISATIONS)
-        if not 0 <= self.held_out < 1:
+        if self.held_out is not None and not 0 <= self.held_out < 1:
             raise UsageError(f"held_out is {self.held_out:g}: give a share from 0 to below 1.")
-        number = self.particles_per_micrograph
-        if number is not None and not number > 0:
-            raise UsageError(
-                f"{number:g} particles per micrograph were given: give a positive number, or none "
-                "to have it estimated (--particles-per-micrograph)."
-            )
+        _check_particles(self.particles_per_micrograph)
+
+
+PRETRAINING = TrainingSettings(
+    objective="pn", autoencoder=0.0, epochs=30, steps=100, tiles=12, averaging=0.998, patience=30
+)
+
+
+@dataclass(frozen=True)
+class PretrainSettings:
+    """How to make the general model.
+
+    Attributes:
+        particles: random particles to train on, two micrographs of each.
+        held_out: random particles that choose the best epoch and calibrate the scores.
+        training: of the network; every region of the tiles is labelled.
+    """
+
+    particles: int = 1600
+    held_out: int = 40
+    training: TrainingSettings = PRETRAINING
+
+    def __post_init__(self) -> None:
+        for name in ("particles", "held_out"):
+            if getattr(self, name) < 1:
+                raise UsageError(f"{name} is {getattr(self, name)}: give 1 or more.")
 
 
 @dataclass(frozen=True)
@@ -142,25 +177,24 @@ class PickSettings:
         edge: picks nearer to the micrograph's edge are dropped, Å; None for half the diameter.
         separation: least distance between two picks, Å; None for half the diameter.
         diameter: particle diameter, Å; None for the model's.
+        particles_per_micrograph: about how many a micrograph holds, which betters the threshold of
+            the general model; a trained model knows it. None if that is not known.
     """
 
     threshold: Optional[float] = None
     edge: Optional[float] = None
     separation: Optional[float] = None
     diameter: Optional[float] = None
+    particles_per_micrograph: Optional[float] = None
 
     def __post_init__(self) -> None:
         for name in ("edge", "separation"):
             value = getattr(self, name)
             if value is not None and not value >= 0:
                 raise UsageError(f"{name} is {value:g} Å: it must not be negative.")
+        _check_particles(self.particles_per_micrograph)
         if self.threshold is not None and not self.threshold >= LEAST_SCORE:
             raise UsageError(
                 f"The threshold is {self.threshold:g}: give {LEAST_SCORE:g} or more, since lower "
                 "scores are not kept (--threshold)."
             )
-
-
-def _check_choice(what: str, chosen: str, choices: Tuple[str, ...]) -> None:
-    if chosen not in choices:
-        raise UsageError(f"There is no {what} {chosen!r}: choose one of {', '.join(choices)}.")

@@ -10,6 +10,8 @@ from typing import Callable, Dict, List, Optional, Sequence, Tuple
 
 import numpy as np
 import torch
+from scipy.optimize import brentq
+from scipy.special import expit
 from torch import Tensor, nn
 
 from .device import fast_dtype
@@ -19,7 +21,7 @@ from .networks import RECONSTRUCTED, STRIDE, Decoder, Network, make_network
 from .objectives import OBJECTIVES, autoencoder_weight, reconstruction_error
 from .peaks import Peaks, find_peaks
 from .regions import positive_fraction
-from .sampling import Batch, Geometry, TrainingImage, sample_batch
+from .sampling import Geometry, TrainingImage, sample_batch
 from .scoring import Scorer, make_scorer, to_channels_last
 from .settings import TrainingSettings
 
@@ -27,6 +29,7 @@ State = Dict[str, Tensor]
 
 LEAST_HELD_OUT = 10
 TOLERANCE = 0.4
+BLENDED_LABELS = 20.0
 
 
 @dataclass(frozen=True)
@@ -64,7 +67,8 @@ class Progress:
         best: the average after the best epoch.
         optimizer: the optimiser's tensors.
         history: the epochs done.
-        best_epoch: counted from 1.
+        best_epoch: counted from 1; 0 while nothing is better than the network it started from.
+        best_ap: held-out average precision of the best epoch; NaN without held-out labels.
     """
 
     weights: State
@@ -73,6 +77,7 @@ class Progress:
     optimizer: State
     history: Tuple[Epoch, ...]
     best_epoch: int
+    best_ap: float
 
 
 def fit(
@@ -86,6 +91,8 @@ def fit(
     after_epoch: Callable[[Progress], None] = lambda progress: None,
 ) -> Progress:
     """Train until the last epoch, or until the held-out score has stopped rising.
+
+    Where a trained network to start from has the best held-out score, it is what comes out.
 
     Every random choice follows from the seed and the epoch's number, so training that continues
     from any epoch's progress ends with the same weights as training that was never stopped.
@@ -106,13 +113,21 @@ def fit(
     Raises:
         PupickError: the objective stopped being finite.
     """
-    trainer = _Trainer(images, held_out, particles, settings, device, start)
-    if progress is not None:
-        trainer.load(progress)
-    while not trainer.finished():
-        trainer.run_epoch()
-        after_epoch(trainer.progress())
-    return trainer.progress()
+    pi = _pi(images, particles, settings)
+    if start is None:
+        network = fresh_network(settings, pi)
+    else:
+        network = with_prior(start, images, pi, device)
+    gamma = _gamma(images, settings, start)
+    loss = _PuLoss(images, Geometry(network.field), pi, gamma, settings, device)
+
+    def judge(average: Network) -> float:
+        return _judge(average, held_out, particles, settings, device)
+
+    trainer = Trainer(network, loss, judge, pi, settings, device)
+    if start is not None:
+        trainer.best_ap = judge(start)
+    return trainer.run(progress, after_epoch)
 
 
 def network_of(progress: Progress, settings: TrainingSettings) -> Network:
@@ -130,7 +145,17 @@ def pick_image(
     return Peaks(peaks.xy * STRIDE, peaks.score)
 
 
-class _Model(nn.Module):
+def inner_peaks(
+    scorer: Callable[[np.ndarray], np.ndarray], image: np.ndarray, diameter_px: float
+) -> Peaks:
+    """As `pick_image`, without the peaks nearer to the edge than picking allows by default."""
+    peaks = pick_image(scorer, image, diameter_px / 2)
+    last = np.array(image.shape[::-1]) - 1
+    inside = ((peaks.xy >= diameter_px / 2) & (peaks.xy <= last - diameter_px / 2)).all(axis=1)
+    return Peaks(peaks.xy[inside], peaks.score[inside])
+
+
+class TrainedModel(nn.Module):
     """The network and, while it helps training, the decoder."""
 
     def __init__(self, network: Network) -> None:
@@ -139,35 +164,66 @@ class _Model(nn.Module):
         self.decoder = Decoder(network.latent)
 
 
-class _Trainer:
+@dataclass(frozen=True)
+class StepLoss:
+    """The objective on one batch.
+
+    Attributes:
+        total: to be made small.
+        parts: of the labelled regions, the unlabelled ones and the reconstruction.
+        regions: scored.
+    """
+
+    total: Tensor
+    parts: Tuple[float, float, float]
+    regions: int
+
+
+class Trainer:
+    """The loop round any objective: learning rate, moving average, best epoch, checkpoints."""
+
     def __init__(
         self,
-        images: Sequence[TrainingImage],
-        held_out: Sequence[TrainingImage],
-        particles: float,
+        network: Network,
+        loss: Callable[[TrainedModel, np.random.Generator], StepLoss],
+        judge: Callable[[Network], float],
+        pi: float,
         settings: TrainingSettings,
         device: torch.device,
-        start: Optional[Network],
     ) -> None:
+        """Prepare training.
+
+        Args:
+            network: to start from; it is changed.
+            loss: draws a batch and evaluates the objective on it.
+            judge: gives the held-out average precision of a network, NaN without held-out labels.
+            pi: fraction of positive regions, for the log.
+            settings: how to train.
+            device: to compute on.
+        """
         torch.manual_seed(settings.seed)
-        pi = _pi(images, particles, settings)
-        network = _fresh_network(settings, pi) if start is None else copy.deepcopy(start)
-        self.model = _Model(network).to(device)
+        self.model = TrainedModel(network).to(device)
         to_channels_last(self.model)
         self.average = copy.deepcopy(self.model.state_dict())
         self.best = copy.deepcopy(self.average)
-        self.best_epoch = 0
+        self.best_epoch, self.best_ap = 0, math.nan
         self.history: List[Epoch] = []
         self.optimizer = torch.optim.AdamW(
             self.model.parameters(), settings.learning_rate, weight_decay=settings.weight_decay
         )
-        labels = sum(len(image.positive) for image in images)
-        self.gamma = (
-            autoencoder_weight(labels) if settings.autoencoder is None else settings.autoencoder
-        )
-        self.geometry = Geometry(network.field)
-        self.images, self.held_out, self.particles = images, held_out, particles
+        self.loss, self.judge = loss, judge
         self.pi, self.settings, self.device = pi, settings, device
+
+    def run(
+        self, progress: Optional[Progress], after_epoch: Callable[[Progress], None]
+    ) -> Progress:
+        """Train from the progress, or the start, to the end; see `fit`."""
+        if progress is not None:
+            self.load(progress)
+        while not self.finished():
+            self.run_epoch()
+            after_epoch(self.progress())
+        return self.progress()
 
     def finished(self) -> bool:
         """Whether all epochs are done, or the last ones brought nothing."""
@@ -180,18 +236,90 @@ class _Trainer:
         random = np.random.default_rng([self.settings.seed, number])
         self.model.train()
         steps = [self._step(number, i, random) for i in range(self.settings.steps)]
-        ap = self._held_out_ap()
+        ap = self._judge_average()
         loss, labelled, penalty, error = np.mean([step[:4] for step in steps], axis=0).tolist()
         regions = sum(step[4] for step in steps)
         self.history.append(Epoch(number, loss, labelled, penalty, error, self.pi, regions, ap))
-        best_ap = self.history[self.best_epoch - 1].held_out_ap if self.best_epoch else -1.0
-        if math.isnan(ap) or ap > best_ap:
-            self.best_epoch = number
+        if math.isnan(ap) or math.isnan(self.best_ap) or ap > self.best_ap:
+            self.best_epoch, self.best_ap = number, ap
             self.best = copy.deepcopy(self.average)
 
     def _step(
         self, epoch: int, step: int, random: np.random.Generator
     ) -> Tuple[float, float, float, float, int]:
+        settings = self.settings
+        done = (epoch - 1) * settings.steps + step
+        for group in self.optimizer.param_groups:
+            group["lr"] = settings.learning_rate * one_cycle(
+                done / (settings.epochs * settings.steps)
+            )
+        loss = self.loss(self.model, random)
+        if not torch.isfinite(loss.total):
+            raise PupickError(
+                f"Training failed in epoch {epoch}: the objective is {loss.total.item()}. "
+                "Lower the learning rate, or choose another objective."
+            )
+        self.optimizer.zero_grad()
+        loss.total.backward()
+        self.optimizer.step()
+        self._update_average(done)
+        return (loss.total.item(), *loss.parts, loss.regions)
+
+    def _update_average(self, done: int) -> None:
+        decay = min(self.settings.averaging, (1 + done) / (10 + done))
+        for name, value in self.model.state_dict().items():
+            if value.is_floating_point():
+                self.average[name].lerp_(value, 1 - decay)
+            else:
+                self.average[name].copy_(value)
+
+    def _judge_average(self) -> float:
+        network = make_network(self.settings.network)
+        network.load_state_dict(_part(self.average, "network"))
+        return self.judge(network.eval())
+
+    def progress(self) -> Progress:
+        """What has been reached."""
+        return Progress(
+            weights=self.model.state_dict(),
+            average=self.average,
+            best=self.best,
+            optimizer=_flatten(self.optimizer.state_dict()["state"]),
+            history=tuple(self.history),
+            best_epoch=self.best_epoch,
+            best_ap=self.best_ap,
+        )
+
+    def load(self, progress: Progress) -> None:
+        """Go on from what had been reached."""
+        self.model.load_state_dict(progress.weights)
+        self.average = _copy_to(progress.average, self.device)
+        self.best = _copy_to(progress.best, self.device)
+        state = self.optimizer.state_dict()
+        state["state"] = _unflatten(progress.optimizer)
+        self.optimizer.load_state_dict(state)
+        self.history = list(progress.history)
+        self.best_epoch, self.best_ap = progress.best_epoch, progress.best_ap
+
+
+class _PuLoss:
+    """An objective of positive and unlabelled regions, with the autoencoder."""
+
+    def __init__(
+        self,
+        images: Sequence[TrainingImage],
+        geometry: Geometry,
+        pi: float,
+        gamma: float,
+        settings: TrainingSettings,
+        device: torch.device,
+    ) -> None:
+        self.gamma = gamma
+        self.images, self.geometry, self.pi = images, geometry, pi
+        self.settings, self.device = settings, device
+
+    def __call__(self, model: TrainedModel, random: np.random.Generator) -> StepLoss:
+        """Draw a batch and evaluate the objective on it."""
         settings = self.settings
         batch = sample_batch(
             self.images,
@@ -202,50 +330,26 @@ class _Trainer:
             settings.augmentation,
             random,
         )
-        done = (epoch - 1) * settings.steps + step
-        for group in self.optimizer.param_groups:
-            group["lr"] = settings.learning_rate * one_cycle(
-                done / (settings.epochs * settings.steps)
-            )
-        loss, values, regions = self._loss(batch, random)
-        if not torch.isfinite(loss):
-            raise PupickError(
-                f"Training failed in epoch {epoch}: the objective is {loss.item()}. "
-                "Lower the learning rate, or choose another objective."
-            )
-        self.optimizer.zero_grad()
-        loss.backward()
-        self.optimizer.step()
-        self._update_average(done)
-        return (loss.item(), *values, regions)
-
-    def _loss(
-        self, batch: Batch, random: np.random.Generator
-    ) -> Tuple[Tensor, Tuple[float, float, float], int]:
-        """The objective, its parts (labelled, unlabelled, reconstruction), and regions scored."""
         tiles = batch.tiles.to(self.device, memory_format=torch.channels_last)
-        dtype = fast_dtype(self.device)
-        network = self.model.network
-        with torch.autocast(self.device.type, dtype, enabled=dtype != torch.float32):
-            features = network.features(tiles)
-        scores = network.classifier(features.float())[:, 0]
+        features = features_of(model.network, tiles)
+        scores = model.network.classifier(features.float())[:, 0]
         cells = self.geometry.cells
         first, second = batch.positive_mosaics, batch.positive_mosaics + batch.negative_mosaics
         labelled = scores[:second, cells, cells]
         unlabeled = scores[second:][batch.unlabeled.to(self.device)]
-        drawn = random.permutation(len(unlabeled))[: self.settings.unlabeled_scores]
-        value = OBJECTIVES[self.settings.objective](
+        drawn = random.permutation(len(unlabeled))[: settings.unlabeled_scores]
+        value = OBJECTIVES[settings.objective](
             labelled[:first].flatten(),
             unlabeled[torch.from_numpy(drawn).to(self.device)],
             self.pi,
-            self.settings.slack,
+            settings.slack,
             labelled[first:].flatten() if second > first else None,
         )
-        error = self._reconstruction(tiles, features)
+        error = self._reconstruction(model.decoder, tiles, features)
         parts = (value.classification.item(), value.penalty.item(), error.item())
-        return value.total + self.gamma * error, parts, labelled.numel() + len(drawn)
+        return StepLoss(value.total + self.gamma * error, parts, labelled.numel() + len(drawn))
 
-    def _reconstruction(self, tiles: Tensor, features: Tensor) -> Tensor:
+    def _reconstruction(self, decoder: Decoder, tiles: Tensor, features: Tensor) -> Tensor:
         """Autoencoder error per pixel, over the patches of every tile.
 
         The paper sums over pixels, which drowns the labels: on the training half of EMPIAR-10017
@@ -261,45 +365,26 @@ class _Trainer:
         patches = patches.unfold(2, geometry.patch, geometry.patch)
         shown = slice(first, first + RECONSTRUCTED)
         targets = patches[..., shown, shown].reshape(-1, 1, RECONSTRUCTED, RECONSTRUCTED)
-        return reconstruction_error(targets, self.model.decoder(latent)) / RECONSTRUCTED**2
+        return reconstruction_error(targets, decoder(latent)) / RECONSTRUCTED**2
 
-    def _update_average(self, done: int) -> None:
-        decay = min(self.settings.averaging, (1 + done) / (10 + done))
-        for name, value in self.model.state_dict().items():
-            if value.is_floating_point():
-                self.average[name].lerp_(value, 1 - decay)
-            else:
-                self.average[name].copy_(value)
 
-    def _held_out_ap(self) -> float:
-        if sum(len(image.positive) for image in self.held_out) < LEAST_HELD_OUT:
-            return math.nan
-        network = make_network(self.settings.network)
-        network.load_state_dict(_part(self.average, "network"))
-        scorer = make_scorer(network.eval(), self.device)
-        return held_out_ap(scorer, self.held_out, self.particles, self.settings.diameter_px)
+def features_of(network: Network, tiles: Tensor) -> Tensor:
+    """Features of tiles (b, 1, h, w), in the number format that is fast on their device."""
+    dtype = fast_dtype(tiles.device)
+    with torch.autocast(tiles.device.type, dtype, enabled=dtype != torch.float32):
+        return network.features(tiles)
 
-    def progress(self) -> Progress:
-        """What has been reached."""
-        return Progress(
-            weights=self.model.state_dict(),
-            average=self.average,
-            best=self.best,
-            optimizer=_flatten(self.optimizer.state_dict()["state"]),
-            history=tuple(self.history),
-            best_epoch=self.best_epoch,
-        )
 
-    def load(self, progress: Progress) -> None:
-        """Go on from what had been reached."""
-        self.model.load_state_dict(progress.weights)
-        self.average = _copy_to(progress.average, self.device)
-        self.best = _copy_to(progress.best, self.device)
-        state = self.optimizer.state_dict()
-        state["state"] = _unflatten(progress.optimizer)
-        self.optimizer.load_state_dict(state)
-        self.history = list(progress.history)
-        self.best_epoch = progress.best_epoch
+def _judge(
+    network: Network,
+    held_out: Sequence[TrainingImage],
+    particles: float,
+    settings: TrainingSettings,
+    device: torch.device,
+) -> float:
+    if sum(len(image.positive) for image in held_out) < LEAST_HELD_OUT:
+        return math.nan
+    return held_out_ap(make_scorer(network, device), held_out, particles, settings.diameter_px)
 
 
 def held_out_ap(
@@ -337,6 +422,17 @@ def label_scores(peaks: Peaks, xy: np.ndarray, tolerance: float) -> np.ndarray:
     return scores
 
 
+def _gamma(
+    images: Sequence[TrainingImage], settings: TrainingSettings, start: Optional[Network]
+) -> float:
+    """Weight of the autoencoder; without a wish, none where features are there to start from."""
+    if settings.autoencoder is not None:
+        return settings.autoencoder
+    if start is not None:
+        return 0.0
+    return autoencoder_weight(sum(len(image.positive) for image in images))
+
+
 def _pi(images: Sequence[TrainingImage], particles: float, settings: TrainingSettings) -> float:
     return positive_fraction(
         particles,
@@ -354,12 +450,50 @@ def one_cycle(fraction: float, warm_up: float = 0.1) -> float:
     return 0.5 * (1 + math.cos(math.pi * (fraction - warm_up) / (1 - warm_up)))
 
 
-def _fresh_network(settings: TrainingSettings, pi: float) -> Network:
+def fresh_network(settings: TrainingSettings, pi: float) -> Network:
     """Random weights, with scores that start at the log-odds of π instead of at even odds."""
+    torch.manual_seed(settings.seed)
     network = make_network(settings.network)
     bias = torch.full((1,), math.log(pi / (1 - pi)))
     network.classifier.bias = nn.Parameter(bias)
     return network
+
+
+def with_prior(
+    network: Network, images: Sequence[TrainingImage], pi: float, device: torch.device
+) -> Network:
+    """Copy a network, its scores shifted so that the mean probability over the images is π.
+
+    The order of scores stays. Training then has only the order to improve.
+
+    Args:
+        network: trained on other images.
+        images: at least one; ten of them are scored.
+        pi: fraction of positive regions.
+        device: to score on.
+    """
+    chosen = [images[i] for i in np.linspace(0, len(images) - 1, min(10, len(images))).astype(int)]
+    scorer = make_scorer(network, device)
+    scores = np.concatenate([scorer(image.image[None]).ravel() for image in chosen])
+    shift = brentq(lambda shift: expit(scores + shift).mean() - pi, -100, 100)
+    shifted = copy.deepcopy(network)
+    with torch.no_grad():
+        shifted.classifier.bias += shift
+    return shifted
+
+
+def blend(network: Network, start: Network, labels: int) -> Network:
+    """Average a network with the one that its training started from, with weights N : 20.
+
+    With few labels N, training finds weights that suit these labels too well; part of the way back
+    lie weights that suit all particles better (Wortsman et al., CVPR 2022).
+    """
+    share = labels / (labels + BLENDED_LABELS)
+    blended = copy.deepcopy(network)
+    for value, old in zip(blended.state_dict().values(), start.state_dict().values()):
+        if value.is_floating_point():
+            value.lerp_(old.to(value.device), 1 - share)
+    return blended
 
 
 def _part(state: State, name: str) -> State:

@@ -23,6 +23,9 @@ from .training import LEAST_HELD_OUT
 
 log = logging.getLogger(__name__)
 
+USUAL_SHARE = 0.2
+LEAST_USUAL = 100
+
 
 def read_data(
     micrographs: Sequence[Micrograph],
@@ -70,16 +73,20 @@ def read_data(
 
 
 def hold_out(
-    images: Sequence[TrainingImage], share: float, seed: int
+    images: Sequence[TrainingImage], share: Optional[float], seed: int
 ) -> Tuple[Tuple[TrainingImage, ...], Tuple[TrainingImage, ...]]:
     """Split labelled images at random until the held-out ones have a share of the labels.
 
-    With a share of less than 10 labels, or a single labelled image, none is held out.
+    With a share of less than 10 labels, or a single labelled image, none is held out. Without a
+    share (None), it is a fifth where that is 100 labels or more.
 
     Returns:
         Images to train on (unlabelled ones are all among them), and held-out images.
     """
-    wanted = share * sum(len(image.positive) for image in images)
+    labels = sum(len(image.positive) for image in images)
+    if share is None:
+        share = USUAL_SHARE if USUAL_SHARE * labels >= LEAST_USUAL else 0.0
+    wanted = share * labels
     order = [i for i, image in enumerate(images) if len(image.positive)]
     np.random.default_rng([seed, 0]).shuffle(order)
     chosen: List[int] = []

@@ -14,7 +14,7 @@ import numpy as np
 
 from ..errors import UsageError
 from .parsing import format_numbers, parse_numbers, read_text
-from .star import StarTable, read_blocks, star_text
+from .star import Column, StarTable, read_blocks, star_text
 from .table import Coordinates, FloatArray
 
 CORNER_AND_SIDES = ("CoordinateX", "CoordinateY", "Width", "Height")
@@ -120,7 +120,7 @@ def cbox_text(coordinates: Coordinates, box_size: Optional[float]) -> str:
     side = _check_box_size(box_size)
     n = len(coordinates)
     sides, unknown = np.full(n, side), ["<NA>"] * n
-    columns: Dict[str, object] = {
+    columns: Dict[str, Column] = {
         "CoordinateX": coordinates.x - side / 2,
         "CoordinateY": coordinates.y - side / 2,
         "CoordinateZ": unknown,

@@ -14,10 +14,11 @@ from ..evaluation import Evaluation
 from ..files import PathLike
 from ..matching import by_micrograph
 from ..micrograph import Micrograph, find_micrographs, match_names, read_image, require_pixel_size
-from ..picture import draw_picks
+from ..plots import draw_picks
 from ..settings import LEAST_SCORE, PickSettings, TrainSettings
 from .evaluate import evaluate
 from .pick import PickResult, pick
+from .report import report
 from .train import train
 
 log = logging.getLogger(__name__)
@@ -37,12 +38,14 @@ class DemoResult:
         at_threshold: of these against an expert's.
         evaluation: of all peaks, down to the lowest scores, against an expert's.
         picture: file of the picks over a micrograph.
+        report: file to look at the picks in.
     """
 
     picked: PickResult
     at_threshold: Evaluation
     evaluation: Evaluation
     picture: Path
+    report: Path
 
 
 def demo(
@@ -85,7 +88,8 @@ def demo(
     at_threshold = evaluate(picked.picks, reference, TOLERANCE_PX, BORDER_PX, unseen)
     picture = target / "picks.png"
     _draw(unseen[0], picked, by_micrograph(reference, unseen, "reference particles"), picture)
-    return DemoResult(picked, at_threshold, evaluation, picture)
+    page = report(target / "pick", reference=reference, device=device, threads=threads)
+    return DemoResult(picked, at_threshold, evaluation, picture, page)
 
 
 def _split(

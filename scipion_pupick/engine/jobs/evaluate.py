@@ -9,13 +9,12 @@ from typing import Optional, Sequence
 import numpy as np
 
 from ..coordinates import Picks
-from ..device import choose_device, set_threads
+from ..device import choose_device, memory_errors_explained, set_threads
 from ..downsample import to_working
 from ..errors import UsageError
 from ..evaluation import (
     Evaluation,
     evaluate_picks,
-    plot_precision_recall,
     region_average_precision,
     write_table,
 )
@@ -24,6 +23,7 @@ from ..matching import by_micrograph
 from ..micrograph import Micrograph, image_shape
 from ..model import load_model
 from ..networks import STRIDE
+from ..plots import draw_precision_recall
 from ..prepare import prepare
 from ..regions import POSITIVE, label_map
 from ..scoring import make_scorer
@@ -66,10 +66,11 @@ def evaluate(
     if table is not None:
         write_table(evaluation, table)
     if plot is not None:
-        plot_precision_recall({"picks": evaluation}, plot)
+        draw_precision_recall({"picks": evaluation}, plot)
     return evaluation
 
 
+@memory_errors_explained()
 def evaluate_regions(
     model: PathLike,
     reference: Picks,
@@ -97,6 +98,7 @@ def evaluate_regions(
     Raises:
         UsageError: the model cannot be used, or no particle lies in the micrographs.
         MicrographError: a micrograph cannot be used.
+        PupickError: the memory does not suffice.
     """
     loaded = load_model(model)
     set_threads(threads)
@@ -104,7 +106,7 @@ def evaluate_regions(
     scores, positive = [], []
     for name, particles in by_micrograph(reference, micrographs, "reference particles").items():
         micrograph = next(m for m in micrographs if m.name == name)
-        working = prepare(micrograph, loaded.scale, loaded.normalisation, loaded.mixture)
+        working = prepare(micrograph, loaded.scale.of(), loaded.normalisation, loaded.mixture)
         shape = (working.image.shape[0], working.image.shape[1])
         xy = to_working(np.column_stack([particles.x, particles.y]), working.shape, shape)
         labels = label_map(shape, xy, training_radius, training_radius)[::STRIDE, ::STRIDE]

@@ -8,30 +8,43 @@ import itertools
 import json
 import logging
 import time
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Dict, Iterable, Iterator, List, Optional, Sequence, Tuple, Union
+from typing import Any, Dict, Iterable, Iterator, List, Optional, Sequence, Tuple, Union
 
 import numpy as np
 import torch
 
+from ..adaptation import adapted_model
 from ..coordinates import Coordinates, Picks
-from ..coordinates.names import file_of_micrograph, files_of_micrographs
-from ..coordinates.relion import coordinates_text, particles_text
-from ..device import choose_device, describe_device, set_threads
+from ..coordinates.names import files_of_micrographs
+from ..coordinates.star import check_star_names
+from ..device import choose_device, describe_device, memory_errors_explained, set_threads
 from ..downsample import Shape, WorkingScale, to_original
 from ..errors import MicrographError, PupickError, UsageError
-from ..files import PathLike, make_folder, write_text
+from ..files import PathLike, make_folder
 from ..kept import SUFFIX, VERSION, KeptPeaks, load_peaks, save_peaks
 from ..micrograph import Micrograph
 from ..model import Model, load_model, versions
 from ..networks import STRIDE
 from ..peaks import find_peaks
-from ..prepare import WorkingImage, prepare
+from ..pick_folder import (
+    FAILED,
+    coordinates_path,
+    kept_path,
+    write_coordinates,
+    write_failures,
+    write_micrographs,
+    write_picks,
+    write_summary,
+)
+from ..prepare import WorkingImage, prepare, require_scale
 from ..progress import track
+from ..quality import estimate_quality
 from ..scoring import Scorer, make_scorer
 from ..settings import LEAST_SCORE, PickSettings
 from ..stream import prepared_ahead
+from .report import try_report
 
 log = logging.getLogger(__name__)
 
@@ -50,6 +63,8 @@ class PickResult:
         reused: micrographs whose kept scores could be used again.
         threshold: log-odds that was applied.
         seconds: wall time.
+        estimate: expected true and false picks, precision and recall with the ends of their 95 %
+            intervals; empty for a model whose scores are not calibrated.
     """
 
     picks: Picks
@@ -57,6 +72,7 @@ class PickResult:
     reused: int
     threshold: float
     seconds: float
+    estimate: Dict[str, float] = field(default_factory=dict)
 
     def summary(self) -> str:
         """Say in one line what was found."""
@@ -65,11 +81,21 @@ class PickResult:
             f"{count} particles in {len(self.picks)} micrographs "
             f"(log-odds {self.threshold:.2f} or more) in {self.seconds:.1f} s"
         )
+        if self.estimate:
+            text += (
+                f"; about {100 * self.estimate['precision']:.0f} % of them are right "
+                f"({100 * self.estimate['precision_low']:.0f} to "
+                f"{100 * self.estimate['precision_high']:.0f} %), and they are about "
+                f"{100 * self.estimate['recall']:.0f} % of all particles "
+                f"({100 * self.estimate['recall_low']:.0f} to "
+                f"{100 * self.estimate['recall_high']:.0f} %)"
+            )
         if self.reused:
             text += f"; kept scores of {self.reused} micrographs used again"
         return text + (f"; {len(self.failures)} micrographs failed" if self.failures else "")
 
 
+@memory_errors_explained()
 def pick(
     micrographs: Sequence[Micrograph],
     model: PathLike,
@@ -77,27 +103,33 @@ def pick(
     settings: PickSettings = PickSettings(),
     device: str = "auto",
     threads: int = 0,
+    report: bool = True,
 ) -> PickResult:
     """Pick particles, and write them as STAR files.
 
     In the output folder come to lie `picks.star` (all picks), `micrographs/` (a STAR file for each
     micrograph, in the folders of its name), `scores/` (all peaks of each, so that the same call
-    with another threshold or edge scores nothing again), `failed.tsv` and `pick.json`. Called
-    again, only micrographs that are new or changed, or all if the model is another, are scored.
+    with another threshold or edge scores nothing again), `report.html`, `micrographs.tsv`,
+    `failed.tsv` and `pick.json`. Called again, only micrographs that are new or changed, or all if
+    the model is another, are scored. The general model is first fitted to the micrographs, and
+    comes to lie there as `adapted.safetensors`.
 
     Args:
         micrographs: to pick in; they stream through, whatever their number.
-        model: path of a model file.
+        model: path of a model file, or `general`.
         output: folder, made where needed.
         settings: how to pick.
         device: see `device.choose_device`.
         threads: see `device.set_threads`.
+        report: write `report.html` at the end.
 
     Returns:
         The picks and what failed. Micrographs that cannot be used are listed there, not raised.
 
     Raises:
-        UsageError: the model or the device cannot be used, or no micrograph was given.
+        UsageError: the model or the device cannot be used, no micrograph was given, or the name
+            of one cannot be written.
+        PupickError: the memory does not suffice.
         OSError: a result cannot be written.
     """
     started = time.monotonic()
@@ -105,13 +137,19 @@ def pick(
         raise UsageError("There is no micrograph to pick in.")
     set_threads(threads)
     chosen = choose_device(device)
-    job = _Job.plan(load_model(model), settings, Path(output))
-    make_folder(output)
-    files_of_micrographs([m.name for m in micrographs], job.output, SUFFIX)
+    path = _claim(micrographs, model, settings, Path(output), chosen)
+    job = _Job.plan(load_model(path), settings, Path(output))
     scored = {m for m in micrographs if job.is_done(m)}
     pending = [m for m in micrographs if m not in scored]
     where = describe_device(chosen)
     log.info("Picking %d micrographs on %s; %d are scored.", len(pending), where, len(scored))
+    facts = {
+        "model": str(path),
+        "digest": job.digest,
+        "device": where,
+        "training": job.model.training,
+    }
+    job.begin(micrographs, pending, facts)
     for micrograph in scored:
         job.write_coordinates(micrograph)
     failures = job.score(pending, chosen)
@@ -122,9 +160,33 @@ def pick(
         reused=len(scored),
         threshold=job.threshold,
         seconds=time.monotonic() - started,
+        estimate=job.estimate([m for m in micrographs if m.name not in failures]),
     )
-    job.write_results(result)
+    job.write_results(result, facts)
+    if report:
+        try_report(output, chosen)
     return result
+
+
+def _claim(
+    micrographs: Sequence[Micrograph],
+    model: PathLike,
+    settings: PickSettings,
+    output: Path,
+    device: torch.device,
+) -> PathLike:
+    """Check what was given, make the folder, and give the model that its micrographs need."""
+    loaded = load_model(model)
+    scale = loaded.scale.of(settings.diameter)
+    require_scale(micrographs, scale)
+    names = [m.name for m in micrographs]
+    check_star_names(names)
+    make_folder(output)
+    files_of_micrographs(names, output, SUFFIX)
+    if loaded.scale.diameter is not None:
+        return model
+    number = settings.particles_per_micrograph
+    return adapted_model(loaded, scale, micrographs, number, output, device)
 
 
 @dataclass(frozen=True)
@@ -142,11 +204,12 @@ class _Job:
     @classmethod
     def plan(cls, model: Model, settings: PickSettings, output: Path) -> _Job:
         """Derive from the diameter what the settings leave open."""
-        diameter = model.scale.diameter if settings.diameter is None else settings.diameter
+        scale = model.scale.of(settings.diameter)
+        diameter = scale.diameter
         return cls(
             model=model,
             digest=model.digest,
-            scale=replace(model.scale, diameter=diameter),
+            scale=scale,
             threshold=model.threshold if settings.threshold is None else settings.threshold,
             edge=diameter / 2 if settings.edge is None else settings.edge,
             separation=diameter / 2 if settings.separation is None else settings.separation,
@@ -155,11 +218,29 @@ class _Job:
 
     def kept_path(self, micrograph: Micrograph) -> Path:
         """Where all peaks of a micrograph are kept."""
-        return file_of_micrograph(micrograph.name, self.output / "scores", SUFFIX)
+        return kept_path(micrograph.name, self.output)
 
-    def coordinates_path(self, micrograph: Micrograph) -> Path:
-        """Where the picks of a micrograph are written."""
-        return file_of_micrograph(micrograph.name, self.output / "micrographs", ".star")
+    def begin(
+        self,
+        micrographs: Sequence[Micrograph],
+        pending: Sequence[Micrograph],
+        facts: Dict[str, Any],
+    ) -> None:
+        """Write what is known of the run, and remove what is not of this run."""
+        write_micrographs(micrographs, self.output)
+        write_failures({}, self.output / FAILED)
+        write_summary(self._summary(facts), self.output)
+        for micrograph in pending:
+            self.kept_path(micrograph).unlink(missing_ok=True)
+
+    def _summary(self, facts: Dict[str, Any]) -> Dict[str, Any]:
+        settings = {
+            "threshold": self.threshold,
+            "diameter": self.scale.diameter,
+            "edge": self.edge,
+            "separation": self.separation,
+        }
+        return {**facts, **settings, "versions": versions()}
 
     def fingerprint(self, micrograph: Micrograph) -> str:
         """Digest of all that the scores of a micrograph depend on."""
@@ -188,7 +269,7 @@ class _Job:
                 if isinstance(image, MicrographError):
                     log.warning("%s", image)
                     failures[micrograph.name] = str(image)
-                    self.coordinates_path(micrograph).unlink(missing_ok=True)
+                    coordinates_path(micrograph.name, self.output).unlink(missing_ok=True)
             good = [image for _, image in batch if isinstance(image, WorkingImage)]
             if good:
                 self._keep(good, scorer)
@@ -215,35 +296,47 @@ class _Job:
                 self.kept_path(working.micrograph),
             )
 
-    def picks_of(self, micrograph: Micrograph) -> Coordinates:
-        """Give the picks of a scored micrograph at the threshold."""
+    def estimate(self, micrographs: Sequence[Micrograph]) -> Dict[str, float]:
+        """Estimate how good the picks of scored micrographs are, if scores are calibrated."""
+        uncertainty = self.model.training.get("score_uncertainty")
+        if uncertainty is None:
+            return {}
+        scores = [self.picks_of(micrograph, LEAST_SCORE).score for micrograph in micrographs]
+        quality = estimate_quality(scores, uncertainty, [self.threshold])
+        estimate = {
+            "true_picks": float(quality.true_picks[0]),
+            "false_picks": float(quality.picks[0] - quality.true_picks[0]),
+        }
+        for name in ("precision", "recall"):
+            for column in (name, f"{name}_low", f"{name}_high"):
+                estimate[column] = float(getattr(quality, column)[0])
+        return {name: round(value, 3) for name, value in estimate.items()}
+
+    def picks_of(self, micrograph: Micrograph, threshold: Optional[float] = None) -> Coordinates:
+        """Give the picks of a scored micrograph at a threshold; None for that of the job."""
         kept = load_peaks(self.kept_path(micrograph))
         if kept is None:
             raise PupickError(f"{self.kept_path(micrograph)} has disappeared: pick again.")
-        return kept.above(self.threshold, self.edge / kept.pixel_size)
+        least = self.threshold if threshold is None else threshold
+        return kept.above(least, self.edge / kept.pixel_size)
 
     def write_coordinates(self, micrograph: Micrograph) -> None:
         """Write the picks of a scored micrograph at the threshold."""
-        text = coordinates_text(self.picks_of(micrograph), with_scores=True)
-        write_text(self.coordinates_path(micrograph), text)
+        write_coordinates(self.picks_of(micrograph), micrograph.name, self.output)
 
-    def write_results(self, result: PickResult) -> None:
+    def write_results(self, result: PickResult, facts: Dict[str, Any]) -> None:
         """Write the list of all picks, the failures and the summary."""
-        write_text(self.output / "picks.star", particles_text(result.picks, with_scores=True))
-        rows = [f"{name}\t{reason}\n" for name, reason in result.failures.items()]
-        write_text(self.output / "failed.tsv", "micrograph\treason\n" + "".join(rows))
-        summary = {
+        write_picks(result.picks, self.output)
+        write_failures(result.failures, self.output / FAILED)
+        found = {
             "micrographs": len(result.picks),
             "failed": len(result.failures),
             "picks": sum(len(coordinates) for coordinates in result.picks.values()),
-            "threshold": self.threshold,
-            "diameter": self.scale.diameter,
-            "edge": self.edge,
-            "separation": self.separation,
+            "reused": result.reused,
+            "estimate": result.estimate,
             "seconds": round(result.seconds, 2),
-            "versions": versions(),
         }
-        write_text(self.output / "pick.json", json.dumps(summary, indent=2) + "\n")
+        write_summary({**found, **self._summary(facts)}, self.output)
 
 
 def _batches(images: Iterable[Prepared], size: int) -> Iterator[List[Prepared]]:

@@ -7,7 +7,7 @@ import json
 import math
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, Dict, List, Optional, Sequence, Tuple
+from typing import Any, Dict, List, Mapping, Optional, Sequence, Tuple
 
 import numpy as np
 
@@ -25,6 +25,7 @@ from ..simulation import (
     random_settings,
     read_map,
     simulate_micrograph,
+    with_fixed,
 )
 
 FOLDER = "micrographs"
@@ -61,6 +62,7 @@ def simulate(
     diameter: Optional[float] = None,
     seed: int = 0,
     settings: Optional[SimulationSettings] = None,
+    fixed: Optional[Mapping[str, float]] = None,
     overwrite: bool = False,
 ) -> SimulationResult:
     """Simulate micrographs and write them, their particles and all that was chosen at random.
@@ -78,6 +80,7 @@ def simulate(
         diameter: of the particle, Å; None for that of the map, or for phantoms a random one.
         seed: of every random choice.
         settings: of all micrographs; None for random ones in each.
+        fixed: values that replace those of the settings, by name; see `with_fixed`.
         overwrite: remove the micrographs of another simulation in the same folder.
 
     Raises:
@@ -95,7 +98,9 @@ def simulate(
         "diameter": diameter,
         "seed": seed,
         "settings": None if settings is None else asdict(settings),
+        "fixed": dict(fixed or {}),
     }
+    with_fixed(settings or SimulationSettings(), fixed or {})
     _claim(folder, request, overwrite)
     _remove(folder, first=count)
     files: List[Path] = []
@@ -105,7 +110,7 @@ def simulate(
         if not (path.is_file() and path.with_suffix(".json").is_file()):
             random = np.random.default_rng([seed, index])
             density = densities[index % len(densities)] if densities else None
-            _simulate_one(path, density, shape, pixel_size, diameter, settings, random)
+            _simulate_one(path, density, shape, pixel_size, diameter, settings, fixed, random)
         files.append(path)
         particles[f"{FOLDER}/{path.name}"] = _read_particles(path.with_suffix(".json"))
     write_picks(particles, folder / TRUTH)
@@ -155,13 +160,14 @@ def _simulate_one(
     pixel_size: Optional[float],
     diameter: Optional[float],
     settings: Optional[SimulationSettings],
+    fixed: Optional[Mapping[str, float]],
     random: np.random.Generator,
 ) -> None:
     if density is None:
         low, high = np.log(_PHANTOM_DIAMETERS)
         drawn = math.exp(random.uniform(low, high))
         density = random_phantom(random, drawn if diameter is None else diameter)
-    settings = random_settings(random) if settings is None else settings
+    settings = with_fixed(settings or random_settings(random), fixed or {})
     diameter = density.diameter if diameter is None else diameter
     pixel_size = diameter / WORKING_DIAMETER_PX if pixel_size is None else pixel_size
     bank = make_bank(density, pixel_size, random, diameter=diameter)

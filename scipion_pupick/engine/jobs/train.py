@@ -14,22 +14,41 @@ from typing import Any, Callable, Dict, List, Optional, Sequence, Tuple
 import numpy as np
 import torch
 
+from ..calibration import (
+    ESTIMATED_COUNT_ERROR,
+    GIVEN_COUNT_ERROR,
+    calibrate,
+    calibrated,
+)
 from ..checkpoint import load_progress, save_progress
-from ..coordinates import Picks
-from ..device import choose_device, describe_device, set_threads
-from ..downsample import WorkingScale
+from ..coordinates import Picks, write_picks
+from ..device import choose_device, describe_device, memory_errors_explained, set_threads
+from ..downsample import ModelScale, WorkingScale
 from ..errors import PupickError, UsageError
 from ..files import PathLike, make_folder, write_text
 from ..matching import by_micrograph
 from ..micrograph import Micrograph
 from ..model import Model, load_model, save_model
 from ..normalise import Mixture
-from ..prepare import pixel_method
+from ..pick_folder import write_micrographs
+from ..prepare import pixel_method, require_scale
+from ..quality import best_threshold, estimate_quality
 from ..sampling import TrainingImage
 from ..scoring import Scorer, make_scorer
-from ..settings import TrainingSettings, TrainSettings
-from ..training import TOLERANCE, Epoch, Progress, fit, label_scores, network_of, pick_image
+from ..settings import GENERAL, LEAST_SCORE, TrainingSettings, TrainSettings
+from ..training import (
+    TOLERANCE,
+    Epoch,
+    Progress,
+    blend,
+    fit,
+    inner_peaks,
+    label_scores,
+    network_of,
+    pick_image,
+)
 from ..training_data import hold_out, read_data
+from .report import LABELS, try_report
 
 log = logging.getLogger(__name__)
 
@@ -40,13 +59,14 @@ FIRST_EPOCHS = 3
 SURE_SHARE = 0.8
 
 
+@memory_errors_explained()
 def train(
     micrographs: Sequence[Micrograph],
     picks: Picks,
     output: PathLike,
     settings: TrainSettings,
     negatives: Optional[Picks] = None,
-    start: Optional[PathLike] = None,
+    start: Optional[PathLike] = GENERAL,
     overwrite: bool = False,
     device: str = "auto",
     threads: int = 0,
@@ -54,7 +74,8 @@ def train(
     """Train a model, and write it with its log.
 
     In the output folder come to lie `model.safetensors`, `training.tsv` (a row for each epoch,
-    written while it runs), `train.json` and `checkpoint.safetensors`. Called again with the same
+    written while it runs), `train.json`, `report.html`, what that shows (`micrographs.tsv` and
+    `labels.csv`) and `checkpoint.safetensors`. Called again with the same
     arguments, a training that was stopped continues, and one that is finished is not repeated.
 
     Args:
@@ -63,7 +84,8 @@ def train(
         output: folder, made where needed.
         settings: how to train.
         negatives: places labelled as no particle, in the same form.
-        start: path of a model to start from, instead of random weights.
+        start: path of a model to start from, or `general`; None for random weights. Settings
+            that the general model does not fit, as another network, mean random weights too.
         overwrite: forget a training of other data or settings that the folder holds.
         device: see `device.choose_device`.
         threads: see `device.set_threads`.
@@ -73,7 +95,8 @@ def train(
 
     Raises:
         UsageError: the picks fit no micrograph, or something else that was given makes no sense.
-        PupickError: no labelled micrograph can be used, or training failed.
+        PupickError: no labelled micrograph can be used, training failed, or the memory does not
+            suffice.
         OSError: a result cannot be written.
     """
     set_threads(threads)
@@ -82,15 +105,26 @@ def train(
     excluded = _not_empty(by_micrograph(negatives or {}, micrographs, "negatives"))
     if not labelled:
         raise UsageError(_no_label_text(picks, micrographs))
-    first = None if start is None else load_model(start)
+    first = _first_model(start, settings)
     if first is not None:
         settings = _continue_from(first, settings)
+        log.info(
+            "Training starts from %s, with its network (%s), scale and normalisation.",
+            start,
+            first.network_name,
+        )
     used = _choose(micrographs, labelled, settings)
+    scale = WorkingScale(settings.diameter, settings.training.diameter_px)
+    require_scale(used, scale)
     make_folder(output)
     fingerprint = _fingerprint(used, labelled, excluded, settings, first)
     _claim(Path(output), fingerprint, overwrite)
     data = _read(used, labelled, excluded, settings)
-    return _Run(Path(output), settings, data, fingerprint, chosen, first).finish()
+    write_micrographs([m for m in used if m.name in labelled], Path(output))
+    write_picks(labelled, Path(output) / LABELS)
+    model = _Run(Path(output), settings, data, fingerprint, chosen, first).finish()
+    try_report(output, chosen)
+    return model
 
 
 def _claim(output: Path, fingerprint: str, overwrite: bool) -> None:
@@ -144,9 +178,24 @@ def _read(
     return TrainingData(training, held_out, mixture, failures)
 
 
+def _first_model(start: Optional[PathLike], settings: TrainSettings) -> Optional[Model]:
+    """Load the model to start from, if there is one that fits."""
+    if start is None:
+        return None
+    model = load_model(start)
+    if str(start) == GENERAL and settings != _continue_from(model, settings):
+        log.info(
+            "The general model has the network %s, %g px a diameter and its own normalisation: "
+            "with these settings training starts from random weights.",
+            model.network_name,
+            model.scale.diameter_px,
+        )
+        return None
+    return model
+
+
 def _continue_from(model: Model, settings: TrainSettings) -> TrainSettings:
     """Take over from a model what its weights are bound to: network, scale, normalisation."""
-    log.info("Network (%s) and normalisation are those of the first model.", model.network_name)
     training = replace(
         settings.training, network=model.network_name, diameter_px=model.scale.diameter_px
     )
@@ -271,7 +320,7 @@ class _Run:
         guess = max(most_labels, CROWDING * float(np.mean(areas)) / disc)
         log.info("Estimating how many particles a micrograph holds, starting from %.0f.", guess)
         short = replace(training, epochs=FIRST_EPOCHS)
-        progress = self._fit(short, guess, self.estimate, _log_epoch)
+        progress = self._fit(short, guess, self.estimate, log_epoch)
         scorer = make_scorer(network_of(progress, short), self.device)
         number = count_particles(
             scorer, self.data.held_out or self.data.images, self.data.images, training.diameter_px
@@ -280,19 +329,30 @@ class _Run:
 
     def _write_log(self, progress: Progress) -> None:
         write_log(progress.history, self.output / "training.tsv")
-        _log_epoch(progress)
+        log_epoch(progress)
 
     def _model(self, progress: Progress, particles: float) -> Model:
         settings, training = self.settings, self.settings.training
         network = network_of(progress, training)
-        best = progress.history[progress.best_epoch - 1]
+        if self.start is not None:
+            network = blend(network, self.start.network, self.data.labels)
         images = [*self.data.images, *self.data.held_out]
         scorer = make_scorer(network, self.device)
+        scores = [inner_peaks(scorer, i.image, training.diameter_px).score for i in images]
+        if not sum(map(len, scores)):
+            raise PupickError("The trained network finds no peak at all: check the micrographs.")
+        given = settings.particles_per_micrograph is not None
+        calibration = calibrate(
+            np.concatenate(scores),
+            particles * len(images),
+            GIVEN_COUNT_ERROR if given else ESTIMATED_COUNT_ERROR,
+        )
+        log_odds = [calibration.log_odds(each) for each in scores]
         return Model(
-            network=network,
+            network=calibrated(network, calibration),
             network_name=training.network,
-            scale=WorkingScale(settings.diameter, training.diameter_px),
-            threshold=expected_count_threshold(scorer, images, particles, training.diameter_px),
+            scale=ModelScale(settings.diameter, training.diameter_px),
+            threshold=max(LEAST_SCORE, best_threshold(estimate_quality(log_odds))),
             normalisation=pixel_method(settings.normalisation),
             mixture=self.data.mixture,
             training={
@@ -303,11 +363,12 @@ class _Run:
                 "failed_micrographs": self.data.failures,
                 "particles_per_micrograph": round(particles, 1),
                 "particles_estimated": settings.particles_per_micrograph is None,
-                "pi": best.pi,
+                "pi": progress.history[-1].pi,
+                "score_uncertainty": round(calibration.error, 3),
                 "best_epoch": progress.best_epoch,
                 "epochs": len(progress.history),
                 "held_out_average_precision": (
-                    None if math.isnan(best.held_out_ap) else best.held_out_ap
+                    None if math.isnan(progress.best_ap) else progress.best_ap
                 ),
                 "settings": asdict(training),
             },
@@ -352,31 +413,6 @@ def count_particles(
     return np.count_nonzero(peaks >= scores[sure - 1]) / len(images) * len(scores) / sure
 
 
-def expected_count_threshold(
-    scorer: Scorer, images: Sequence[TrainingImage], particles: float, diameter_px: float
-) -> float:
-    """Score that as many peaks reach as particles are expected, on average over the images.
-
-    Peaks at the edges, which picking drops by default, do not count.
-
-    Raises:
-        PupickError: there is no peak.
-    """
-    scores = np.concatenate([_inner_scores(scorer, image, diameter_px) for image in images])
-    if len(scores) == 0:
-        raise PupickError("The trained network finds no peak at all: check the micrographs.")
-    wanted = max(1, round(particles * len(images)))
-    return float(np.sort(scores)[::-1][min(wanted, len(scores)) - 1])
-
-
-def _inner_scores(scorer: Scorer, image: TrainingImage, diameter_px: float) -> np.ndarray:
-    """Scores (n,) of the peaks that are not nearer to the edge than picking allows by default."""
-    peaks = pick_image(scorer, image.image, diameter_px / 2)
-    last = np.array(image.image.shape[::-1]) - 1
-    inside = (peaks.xy >= diameter_px / 2) & (peaks.xy <= last - diameter_px / 2)
-    return peaks.score[inside.all(axis=1)]
-
-
 def write_log(history: Sequence[Epoch], path: PathLike) -> None:
     """Write the training log as a table (TSV), a row for each epoch."""
     names = [column.name for column in fields(Epoch)]
@@ -387,7 +423,8 @@ def write_log(history: Sequence[Epoch], path: PathLike) -> None:
     write_text(path, "".join("\t".join(row) + "\n" for row in [names, *rows]))
 
 
-def _log_epoch(progress: Progress) -> None:
+def log_epoch(progress: Progress) -> None:
+    """Tell how the last epoch went."""
     epoch = progress.history[-1]
     log.info(
         "epoch %d: loss %.4f (labelled %.4f, unlabelled %.4f, reconstruction %.4g), held-out "

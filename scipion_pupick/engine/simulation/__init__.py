@@ -8,7 +8,14 @@ from .micrograph import SimulatedMicrograph, simulate_micrograph
 from .phantom import random_phantom
 from .projection import project
 from .rotations import random_rotations
-from .settings import Contamination, Crowding, Ice, SimulationSettings, random_settings
+from .settings import (
+    Contamination,
+    Crowding,
+    Ice,
+    SimulationSettings,
+    random_settings,
+    with_fixed,
+)
 
 __all__ = [
     "Bank",
@@ -29,4 +36,5 @@ __all__ = [
     "random_settings",
     "read_map",
     "simulate_micrograph",
+    "with_fixed",
 ]

@@ -4,8 +4,8 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
-from typing import Optional
+from dataclasses import dataclass, is_dataclass, replace
+from typing import Any, Dict, Mapping, Optional, Tuple
 
 import numpy as np
 
@@ -147,6 +147,39 @@ def random_settings(random: np.random.Generator) -> SimulationSettings:
         crowding=_random_crowding(random),
         contamination=_random_contamination(random),
     )
+
+
+def fixed_names() -> Tuple[str, ...]:
+    """Names that `with_fixed` knows, such as `dose` and `ice.thickness`."""
+    names = ["defocus"]
+    for group, value in vars(SimulationSettings()).items():
+        names += [f"{group}.{part}" for part in vars(value)] if is_dataclass(value) else [group]
+    return tuple(names)
+
+
+def with_fixed(settings: SimulationSettings, fixed: Mapping[str, float]) -> SimulationSettings:
+    """Replace some settings.
+
+    Args:
+        settings: drawn at random, say.
+        fixed: values by the names of `fixed_names`; `defocus` (Å) means no astigmatism.
+
+    Raises:
+        UsageError: an unknown name, or a value that makes no sense.
+    """
+    for name, value in fixed.items():
+        if name not in fixed_names():
+            raise UsageError(f"There is no {name!r} to set: there are {', '.join(fixed_names())}.")
+        group, _, part = name.rpartition(".")
+        change: Dict[str, Any] = {name: bool(value) if name == "invert" else value}
+        if name == "defocus":
+            change = {name: Defocus(value, value, 0.0)}
+        elif group:
+            before = getattr(settings, group)
+            kind = type(getattr(before, part))
+            change = {group: replace(before, **{part: kind(value)})}
+        settings = replace(settings, **change)
+    return settings
 
 
 def _random_ice(random: np.random.Generator) -> Ice:

@@ -1,0 +1,131 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Make the general model: simulate micrographs of random particles and train a network on them."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import logging
+import os
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import asdict
+from functools import partial
+from multiprocessing import get_context
+from pathlib import Path
+from typing import List, Sequence
+
+import numpy as np
+import torch
+
+from ..calibration import calibrated
+from ..checkpoint import load_progress, save_progress
+from ..device import choose_device, set_threads
+from ..downsample import ModelScale
+from ..evaluation import precision_recall
+from ..files import PathLike, make_folder
+from ..model import Model, save_model
+from ..pretraining import calibrate_on, find_in, pretrain
+from ..progress import track
+from ..scoring import make_scorer
+from ..settings import GENERAL, PretrainSettings
+from ..simulated_images import SimulatedImage, load_images, save_images, simulate_images
+from ..training import Progress, network_of
+from .train import CHECKPOINT, log_epoch, write_log
+
+log = logging.getLogger(__name__)
+
+FOLDER = "simulated"
+
+
+def make_general_model(
+    output: PathLike,
+    settings: PretrainSettings = PretrainSettings(),
+    device: str = "auto",
+    threads: int = 0,
+) -> Model:
+    """Simulate micrographs, train a network on them and write it as a model of no one particle.
+
+    In the output folder come to lie `simulated/` (a file for each particle), `training.tsv`,
+    `checkpoint.safetensors` and `general.safetensors`. Called again with the same settings, a
+    run that was stopped continues.
+
+    Args:
+        output: folder, made where needed.
+        settings: how to make it.
+        device: see `device.choose_device`.
+        threads: see `device.set_threads`; as many processes simulate.
+
+    Raises:
+        UsageError: the folder holds a training with other settings.
+        PupickError: training failed.
+        OSError: a result cannot be written.
+    """
+    set_threads(threads)
+    chosen = choose_device(device)
+    folder = Path(output)
+    make_folder(folder)
+    fingerprint = hashlib.sha256(json.dumps(asdict(settings)).encode()).hexdigest()
+    reached = load_progress(folder / CHECKPOINT, fingerprint)
+    number = settings.held_out + settings.particles
+    images = _simulate(folder / FOLDER, settings.training.seed, number, threads)
+    held_out = [image for each in images[: settings.held_out] for image in each]
+    rest = [image for each in images[settings.held_out :] for image in each]
+
+    def save(progress: Progress) -> None:
+        save_progress(progress, fingerprint, folder / CHECKPOINT)
+        write_log(progress.history, folder / "training.tsv")
+        log_epoch(progress)
+
+    progress = pretrain(rest, held_out, settings.training, chosen, reached, save)
+    model = _model(progress, settings, held_out, chosen)
+    save_model(model, folder / f"{GENERAL}.safetensors")
+    return model
+
+
+def _simulate(folder: Path, seed: int, number: int, threads: int) -> List[List[SimulatedImage]]:
+    """Simulate the images of so many particles, or read those that are there."""
+    paths = [folder / f"seed{seed}_{index:05d}.safetensors" for index in range(number)]
+    missing = [index for index, path in enumerate(paths) if not path.exists()]
+    workers = threads or os.cpu_count() or 1
+    with ProcessPoolExecutor(workers, get_context("spawn"), set_threads, (1,)) as pool:
+        made = pool.map(partial(_simulate_one, paths, seed), missing, chunksize=4)
+        for _ in track(made, len(missing), "particles simulated"):
+            pass
+    return [load_images(path) for path in paths]
+
+
+def _simulate_one(paths: Sequence[Path], seed: int, index: int) -> None:
+    save_images(simulate_images(seed, index), paths[index])
+
+
+def _model(
+    progress: Progress,
+    settings: PretrainSettings,
+    held_out: Sequence[SimulatedImage],
+    device: torch.device,
+) -> Model:
+    """Give the network of the best epoch, its scores calibrated on the held-out micrographs."""
+    network = network_of(progress, settings.training)
+    scorer = make_scorer(network, device)
+    found = [find_in(scorer, image) for image in held_out]
+    calibration = calibrate_on(found)
+    curve = precision_recall(
+        np.concatenate([each.hits for each in found]),
+        calibration.log_odds(np.concatenate([each.score for each in found])),
+        sum(each.particles for each in found),
+    )
+    return Model(
+        network=calibrated(network, calibration),
+        network_name=settings.training.network,
+        scale=ModelScale(None, settings.training.diameter_px),
+        threshold=curve.best_threshold,
+        training={
+            "general": True,
+            "simulated_particles": settings.particles,
+            "epochs": len(progress.history),
+            "best_epoch": progress.best_epoch,
+            "held_out_average_precision": progress.best_ap,
+            "score_uncertainty": round(calibration.error, 3),
+            "settings": asdict(settings.training),
+        },
+    )

@@ -1,0 +1,139 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Apply another threshold to finished picks."""
+
+from __future__ import annotations
+
+import json
+import logging
+import math
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Optional, Sequence
+
+import numpy as np
+
+from ..coordinates import Picks
+from ..errors import UsageError
+from ..files import PathLike, make_folder, write_text
+from ..pick_folder import PickRun, read_run, write_coordinates, write_picks, write_summary
+from ..quality import Quality, estimate_quality
+from ..settings import LEAST_SCORE
+from ..thresholds import threshold_of_count, threshold_of_precision
+
+log = logging.getLogger(__name__)
+
+ESTIMATES = ("precision", "precision_low", "precision_high", "recall", "recall_low", "recall_high")
+
+
+@dataclass(frozen=True)
+class ThresholdResult:
+    """What a threshold gives.
+
+    Attributes:
+        picks: by micrograph name, px of the micrographs.
+        threshold: log-odds that was applied.
+        quality: estimate at this threshold, a single row; None where there is no peak.
+    """
+
+    picks: Picks
+    threshold: float
+    quality: Optional[Quality]
+
+    @property
+    def count(self) -> int:
+        """Number of picks."""
+        return sum(len(coordinates) for coordinates in self.picks.values())
+
+    def summary(self) -> str:
+        """Say in two lines what was found, and how good it may be."""
+        text = (
+            f"{self.count} particles in {len(self.picks)} micrographs "
+            f"(log-odds {self.threshold:.2f} or more)"
+        )
+        at = self.quality
+        if at is None or not self.count:
+            return text
+        return (
+            f"{text}\nestimated precision {at.precision:.0%} ({at.precision_low:.0%} to "
+            f"{at.precision_high:.0%}), recall {at.recall:.0%} ({at.recall_low:.0%} to "
+            f"{at.recall_high:.0%})"
+        )
+
+
+def threshold(
+    run: PathLike,
+    output: PathLike,
+    threshold: Optional[float] = None,
+    precision: Optional[float] = None,
+    per_micrograph: Optional[float] = None,
+) -> ThresholdResult:
+    """Apply a threshold to the peaks that a picking run has kept, and write the picks.
+
+    In the output folder come to lie `picks.star` and `micrographs/`, as `pick` writes them, and
+    `threshold.json`. The folder of the run may be given again: its picks are replaced then.
+
+    Args:
+        run: folder that `pick` has written to.
+        output: folder, made where needed.
+        threshold: log-odds from which on a peak is picked.
+        precision: instead: the lowest threshold with at least this estimated precision, 0 to 1.
+        per_micrograph: instead: the threshold that gives so many picks a micrograph, on average.
+
+    Raises:
+        UsageError: there is no such run, or not one of the three can be applied.
+        OSError: a result cannot be written.
+    """
+    picked = read_run(run)
+    peaks = {name: kept.coordinates for name, kept in picked.peaks()}
+    scores = [c.score for c in peaks.values()]
+    quality = estimate_quality(scores, picked.score_uncertainty)
+    chosen = _choose(threshold, precision, per_micrograph, scores, quality)
+    done = {*peaks, *picked.failures}
+    missing = sum(m.name not in done for m in picked.micrographs)
+    if missing:
+        log.warning("%d micrographs have not been picked yet: %s", missing, picked.folder)
+    picks = {name: c.select(c.score >= chosen) for name, c in peaks.items()}
+    exact = estimate_quality(scores, picked.score_uncertainty, thresholds=[chosen])
+    at = exact.at(chosen) if len(quality.threshold) else None
+    result = ThresholdResult(picks, chosen, at)
+    _write(result, picked, Path(output))
+    return result
+
+
+def _choose(
+    threshold: Optional[float],
+    precision: Optional[float],
+    per_micrograph: Optional[float],
+    scores: Sequence[np.ndarray],
+    quality: Quality,
+) -> float:
+    given = [value for value in (threshold, precision, per_micrograph) if value is not None]
+    if len(given) != 1 or not math.isfinite(given[0]):
+        raise UsageError(
+            "Give one of a threshold, a precision and a number per micrograph, as a number "
+            "(--threshold, --precision, --per-micrograph)."
+        )
+    if precision is not None:
+        return threshold_of_precision(quality, precision)
+    if per_micrograph is not None:
+        return threshold_of_count(scores, per_micrograph)
+    if given[0] < LEAST_SCORE:
+        raise UsageError(
+            f"The threshold is {given[0]:g}: give {LEAST_SCORE:g} or more, since lower scores "
+            "are not kept (--threshold)."
+        )
+    return given[0]
+
+
+def _write(result: ThresholdResult, run: PickRun, output: Path) -> None:
+    make_folder(output)
+    for name, coordinates in result.picks.items():
+        write_coordinates(coordinates, name, output)
+    write_picks(result.picks, output)
+    found = {"threshold": result.threshold, "picks": result.count}
+    if output.resolve() == run.folder.resolve():
+        write_summary({**run.summary, **found}, output)
+    estimate = {} if result.quality is None else asdict(result.quality)
+    estimated = {name: float(estimate[name]) for name in ESTIMATES if name in estimate}
+    record = {"run": str(run.folder), "micrographs": len(result.picks), **found, **estimated}
+    write_text(output / "threshold.json", json.dumps(record, indent=2) + "\n")

@@ -1,0 +1,271 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What a report says of a run of picking or of training."""
+
+from __future__ import annotations
+
+import shlex
+from pathlib import Path
+from typing import Any, Dict, List, Mapping, Optional, Sequence, Tuple
+
+from ..coordinates import Coordinates, Picks
+from ..errors import UsageError
+from ..history import read_history
+from ..micrograph import Micrograph, match_names
+from ..pick_folder import PickRun
+from .page import Page
+from .pictures import MAP_RANGE, Pictures, View, choose_shown, draw
+from .tables import ScoreTables, tabulate, threshold_grid
+
+HISTORY = "training.tsv"
+
+Facts = List[Tuple[str, str]]
+
+
+def pick_page(
+    run: PickRun, view: View, reference: Picks, reference_is: str, notices: Sequence[str]
+) -> Page:
+    """Say and show what a run has picked.
+
+    Args:
+        run: finished or not.
+        view: how to read and score the micrographs that are shown.
+        reference: known particles, px, under any names of their micrographs.
+        reference_is: what these are, "labels" or "reference".
+        notices: what has been found amiss already.
+    """
+    tables = tabulate(run)
+    shown = _shown(run, tables)
+    known, unmatched = _by_name(reference, shown, reference_is)
+    peaks = {m.name: kept for m in shown if (kept := run.peaks_of(m)) is not None}
+    pictures = draw(shown, peaks, known, view, tables.grid)
+    training = run.summary.get("training", {})
+    data = {
+        **_common(pictures, view, run.diameter),
+        "tables": tables.as_json(),
+        "names": tables.names,
+        "run": shlex.quote(str(run.folder)),
+        "chosen": shlex.quote(f"{run.folder}-chosen"),
+        "referenceIs": reference_is,
+        "training": _history(run.model.parent, training),
+    }
+    return Page(
+        title=f"Picks of {run.folder}",
+        lead=_lead(run, tables),
+        facts=_pick_facts(run, tables),
+        notices=[*notices, *unmatched, *_notices(run, tables, pictures)],
+        failures=list(run.failures.items()),
+        data=data,
+    )
+
+
+def train_page(
+    folder: Path,
+    training: Mapping[str, Any],
+    micrographs: Sequence[Micrograph],
+    labels: Picks,
+    view: View,
+    notices: Sequence[str],
+) -> Page:
+    """Say and show what a model was trained on.
+
+    Args:
+        folder: of the training.
+        training: summary that the model holds; empty where the training has not ended.
+        micrographs: given to the training.
+        labels: particles trained on, px, by the names of the micrographs.
+        view: how to read the micrographs that are shown.
+        notices: what has been found amiss already.
+    """
+    labelled = [m for m in micrographs if len(labels.get(m.name, ()))]
+    counts = [len(labels[m.name]) for m in labelled]
+    shown = [labelled[i] for i in choose_shown(counts)]
+    pictures = draw(shown, {}, labels, view, threshold_grid(0.0, 0.0))
+    failures = list(training.get("failed_micrographs", {}).items())
+    data = {
+        **_common(pictures, view, view.scale.diameter),
+        "tables": None,
+        "names": [],
+        "referenceIs": "labels",
+        "training": _history(folder, training),
+    }
+    return Page(
+        title=f"Training of {folder}",
+        lead=_training_lead(training, labels),
+        facts=_training_facts(training),
+        notices=[*notices, *_unseen(pictures)],
+        failures=failures,
+        data=data,
+    )
+
+
+def _common(pictures: Pictures, view: View, diameter: float) -> Dict[str, Any]:
+    return {
+        "shown": pictures.micrographs,
+        "gallery": pictures.gallery,
+        "mapRange": MAP_RANGE,
+        "stride": view.stride,
+        "diameter": diameter,
+    }
+
+
+def _shown(run: PickRun, tables: ScoreTables) -> List[Micrograph]:
+    by_name = {m.name: m for m in run.micrographs}
+    return [by_name[tables.names[i]] for i in choose_shown(tables.own_counts.tolist())]
+
+
+def _by_name(
+    picks: Picks, micrographs: Sequence[Micrograph], what: str
+) -> Tuple[Dict[str, Coordinates], List[str]]:
+    """Find the picks of each micrograph; where names are not clear, say so instead."""
+    try:
+        matched = match_names(picks, micrographs)
+    except UsageError as error:
+        return {}, [f"Not shown: {what}. {error}."]
+    return {micrograph.name: picks[name] for name, micrograph in matched.items()}, []
+
+
+def _history(folder: Path, training: Mapping[str, Any]) -> Optional[Dict[str, Any]]:
+    """Give the epochs that lie in a folder, if they are of the same training."""
+    history = read_history(folder / HISTORY)
+    epochs = training.get("epochs")
+    if not history or (epochs is not None and len(history["epoch"]) != epochs):
+        return None
+    best = training.get("best_epoch")
+    return {"best": best, **{name: values.tolist() for name, values in history.items()}}
+
+
+def _lead(run: PickRun, tables: ScoreTables) -> str:
+    picks = int(tables.own_counts.sum())
+    if not tables.names:
+        return "No micrograph has been picked."
+    text = (
+        f"{_number(picks, 'particle')} picked in {_number(len(tables.names), 'micrograph')}, "
+        f"{picks / len(tables.names):,.0f} in each on average."
+    )
+    return text if picks else f"No particle picked in {_number(len(tables.names), 'micrograph')}."
+
+
+def _number(count: int, what: str) -> str:
+    return f"{count:,} {what}" + ("" if count == 1 else "s")
+
+
+def _notices(run: PickRun, tables: ScoreTables, pictures: Pictures) -> List[str]:
+    notices = []
+    done = {*tables.names, *run.failures}
+    waiting = sum(m.name not in done for m in run.micrographs)
+    if not run.finished:
+        notices.append(
+            f"This run has not ended: {_number(waiting, 'micrograph')} of "
+            f"{len(run.micrographs):,} not picked yet. Call the same command again to continue."
+        )
+    elif waiting:
+        notices.append(
+            f"The scores of {_number(waiting, 'micrograph')} are no longer in {run.folder}."
+        )
+    if not run.is_calibrated:
+        notices.append(
+            "The model does not say how well its scores are calibrated: take the estimated "
+            "precision and recall as a rough guide."
+        )
+    if _is_general(run.summary):
+        notices.append(
+            "The general model has seen none of your particles: the estimated precision and recall "
+            "can be off by more than their intervals. Look at the micrographs and the cut-outs; "
+            "training on some picks of your own makes both picks and estimates better."
+        )
+    if tables.names and not tables.own_counts.sum():
+        highest = "there is no peak at all" if not tables.counts[0] else "lower scores are there"
+        notices.append(
+            f"No score reaches the threshold of {run.threshold:.2f}; {highest}. Move the threshold "
+            "down to see what comes next, and check the diameter and the model."
+        )
+    return notices + _unseen(pictures)
+
+
+def _unseen(pictures: Pictures) -> List[str]:
+    if not pictures.failures:
+        return []
+    reason = next(iter(pictures.failures.values()))
+    number = _number(len(pictures.failures), "micrograph")
+    return [f"{number} chosen to be shown here cannot be read any more: {reason}"]
+
+
+def _pick_facts(run: PickRun, tables: ScoreTables) -> Facts:
+    summary = run.summary
+    facts = [
+        ("Micrographs", f"{len(run.micrographs):,}, of which {len(run.failures):,} failed"),
+        ("Model", _model(summary)),
+        ("Particle", f"{run.diameter:g} Å wide; picks at least {_angstrom(summary)} apart"),
+        ("Threshold", f"{run.threshold:.2f} (log-odds that a peak is a particle)"),
+    ]
+    if run.finished:
+        facts.append(("Time", _time(summary)))
+    return [*facts, *_training_facts(summary.get("training", {})), *_versions(summary)]
+
+
+def _model(summary: Mapping[str, Any]) -> str:
+    path = str(summary.get("model", "not known"))
+    if not _is_general(summary):
+        return path
+    simulated = int(summary["training"].get("simulated_particles", 0))
+    about = f", trained on simulations of {_number(simulated, 'particle')}" if simulated else ""
+    return f"the general model{about}, fitted to these micrographs: {path}"
+
+
+def _is_general(summary: Mapping[str, Any]) -> bool:
+    """Whether the scores are those of the general model, which has seen no label."""
+    return bool(summary.get("training", {}).get("general"))
+
+
+def _angstrom(summary: Mapping[str, Any]) -> str:
+    return f"{float(summary.get('separation', 0)):g} Å"
+
+
+def _time(summary: Mapping[str, Any]) -> str:
+    seconds, reused = float(summary["seconds"]), int(summary.get("reused", 0))
+    length = f"{seconds:.1f} s" if seconds < 100 else f"{seconds / 60:.0f} min"
+    text = f"{length} on {summary.get('device', 'this computer')}"
+    kept = f"; kept scores of {_number(reused, 'micrograph')} were used again"
+    return text + (kept if reused else "")
+
+
+def _versions(summary: Mapping[str, Any]) -> Facts:
+    versions = summary.get("versions", {})
+    text = ", ".join(f"{name} {version}" for name, version in versions.items())
+    return [("Versions", text)] if text else []
+
+
+def _training_lead(training: Mapping[str, Any], labels: Picks) -> str:
+    if not training:
+        return "This training has not ended."
+    held_out = int(training["held_out_labels"])
+    text = (
+        f"A model trained on {_number(int(training['labels']), 'label')} in "
+        f"{_number(int(training['micrographs']), 'micrograph')}"
+    )
+    more = f", and {held_out:,} more held out to choose the best epoch by." if held_out else "."
+    return text + more
+
+
+def _training_facts(training: Mapping[str, Any]) -> Facts:
+    """Say what a model was trained on, as far as it says so itself."""
+    if "labels" not in training:
+        return []
+    facts = [
+        (
+            "Trained on",
+            f"{_number(int(training['labels']), 'label')}, {int(training['held_out_labels']):,} "
+            "more held out",
+        ),
+        (
+            "Expected",
+            f"{training['particles_per_micrograph']:g} particles per micrograph"
+            + (" (estimated)" if training.get("particles_estimated") else "")
+            + f"; π = {training['pi']:.3g} of the unlabelled regions hold one",
+        ),
+        ("Best epoch", f"{training['best_epoch']} of {training['epochs']}"),
+    ]
+    precision = training.get("held_out_average_precision")
+    if precision is not None:
+        facts.append(("Held-out labels", f"average precision {precision:.3f}"))
+    return facts

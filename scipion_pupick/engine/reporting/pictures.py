@@ -1,0 +1,277 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Micrographs and particles that a report shows: a few of each, chosen over the whole run."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, replace
+from typing import Any, Callable, Dict, List, Mapping, Optional, Sequence
+
+import numpy as np
+from scipy.ndimage import gaussian_filter
+
+from ..coordinates import Coordinates
+from ..downsample import Shape, WorkingScale, downsample, to_working
+from ..errors import MicrographError
+from ..kept import KeptPeaks
+from ..micrograph import Micrograph
+from ..prepare import WorkingImage, prepare
+from ..settings import LEAST_SCORE
+from ..stream import prepared_ahead
+from .packing import grey_image, pack, png_address
+from .tables import ranks
+
+MOST_SHOWN = 16
+MOST_MAPS = 8
+EXTREMES = 2
+PIXELS_IN_ALL = 6_000_000
+LARGEST_SIDE = 1000
+BLUR_PX = 1.0
+CUT_SIDE = 40
+MOST_CUTS = 800
+SCORE_BINS = 40
+PEAK_STEPS_PER_PX = 16
+MAP_RANGE = (LEAST_SCORE, 8.0)
+
+Score = Callable[[np.ndarray], np.ndarray]
+
+
+def choose_shown(counts: Sequence[int], most: int = MOST_SHOWN) -> List[int]:
+    """Choose micrographs to show: the fullest, the emptiest, and others spread evenly.
+
+    Args:
+        counts: picks of each micrograph.
+        most: to choose.
+
+    Returns:
+        Rising indices.
+    """
+    if len(counts) <= most:
+        return list(range(len(counts)))
+    order = np.argsort(counts, kind="stable")
+    chosen = {*order[:EXTREMES].tolist(), *order[-EXTREMES:].tolist()}
+    spread = np.linspace(0, len(counts) - 1, most - len(chosen)).round().astype(int)
+    return sorted(chosen | set(spread.tolist()))
+
+
+@dataclass(frozen=True)
+class View:
+    """How micrographs are read and scored for a report.
+
+    Attributes:
+        scale: of the model.
+        normalisation: method of `normalise.normalise`.
+        mixture: shared over the set, or None.
+        score: from working images (b, h, w) to log-odds; None where there is no model.
+        stride: px of the working image from one score to the next.
+        side: largest side of a shown micrograph, px.
+    """
+
+    scale: WorkingScale
+    normalisation: str = "gmm"
+    mixture: Any = None
+    score: Optional[Score] = None
+    stride: int = 4
+    side: int = LARGEST_SIDE
+
+    def prepare(self, micrograph: Micrograph) -> WorkingImage:
+        """Read and prepare a micrograph."""
+        return prepare(micrograph, self.scale, self.normalisation, self.mixture)
+
+
+@dataclass(frozen=True)
+class Pictures:
+    """What was drawn.
+
+    Attributes:
+        micrographs: for the report's script.
+        gallery: for the report's script.
+        failures: reason by name of the micrographs that could not be shown.
+    """
+
+    micrographs: List[Dict[str, Any]]
+    gallery: Dict[str, Any]
+    failures: Dict[str, str]
+
+
+def draw(
+    micrographs: Sequence[Micrograph],
+    peaks: Mapping[str, KeptPeaks],
+    reference: Mapping[str, Coordinates],
+    view: View,
+    grid: np.ndarray,
+) -> Pictures:
+    """Read micrographs again, and draw them and some of their peaks.
+
+    Args:
+        micrographs: to show.
+        peaks: by name; for those that were picked.
+        reference: known particles by name, px of the micrograph.
+        view: how to read and score.
+        grid: thresholds (k,), for the ranks of the peaks.
+    """
+    view = replace(view, side=_side(len(micrographs)))
+    map_step = max(1, -(-len(micrographs) // MOST_MAPS))
+    shown: List[Dict[str, Any]] = []
+    cuts: List[_Cuts] = []
+    failures: Dict[str, str] = {}
+    for micrograph, working in prepared_ahead(view.prepare, micrographs):
+        kept = peaks.get(micrograph.name)
+        known = reference.get(micrograph.name, Coordinates.empty())
+        if isinstance(working, MicrographError):
+            failures[micrograph.name] = str(working)
+            if kept is not None:
+                shown.append(_describe_unseen(micrograph.name, kept, known, view, grid))
+            continue
+        picks = Coordinates.empty() if kept is None else kept.coordinates
+        smooth = gaussian_filter(working.image, BLUR_PX)
+        cuts.append(_cut(working, smooth, picks, len(shown)))
+        scorer = view.score if len(shown) % map_step == 0 else None
+        shown.append(_describe(working, smooth, picks, known, replace(view, score=scorer), grid))
+    return Pictures(shown, _gallery(cuts, grid), failures)
+
+
+def _side(number: int) -> int:
+    return min(LARGEST_SIDE, int(math.sqrt(PIXELS_IN_ALL / max(number, 1))))
+
+
+def _describe(
+    working: WorkingImage,
+    image: np.ndarray,
+    picks: Coordinates,
+    reference: Coordinates,
+    view: View,
+    grid: np.ndarray,
+) -> Dict[str, Any]:
+    """Give a micrograph, whose working image is smoothed to `image`, for the report's script."""
+    shape = _fit(image.shape, view.side)
+    if shape != image.shape:
+        image = downsample(image, shape)
+    low, high = np.percentile(image, [0.5, 99.5])
+    frame = _Frame(working.shape, working.pixel_size, shape)
+    result = {
+        **frame.describe(working.micrograph.name, picks, reference, grid),
+        "image": png_address(grey_image(image, low, high)),
+    }
+    if view.score is not None:
+        score_map = view.score(working.image[None])[0]
+        result["map"] = png_address(grey_image(score_map, *MAP_RANGE))
+        result["mapStep"] = view.stride * shape[1] / working.image.shape[1]
+    return result
+
+
+def _describe_unseen(
+    name: str, kept: KeptPeaks, reference: Coordinates, view: View, grid: np.ndarray
+) -> Dict[str, Any]:
+    """Give a micrograph whose file cannot be read any more: its picks alone."""
+    frame = _Frame(kept.shape, kept.pixel_size, _fit(kept.shape, view.side))
+    return frame.describe(name, kept.coordinates, reference, grid)
+
+
+def _fit(shape: Sequence[int], side: int) -> Shape:
+    factor = min(1.0, side / max(shape))
+    return max(1, round(shape[0] * factor)), max(1, round(shape[1] * factor))
+
+
+@dataclass(frozen=True)
+class _Frame:
+    """A micrograph's shape (ny, nx) and pixel size (Å/px), and the shape of what is shown."""
+
+    original: Shape
+    pixel_size: float
+    shown: Shape
+
+    def describe(
+        self, name: str, picks: Coordinates, reference: Coordinates, grid: np.ndarray
+    ) -> Dict[str, Any]:
+        """Give all but the images for the report's script."""
+        return {
+            "name": name,
+            "width": self.shown[1],
+            "height": self.shown[0],
+            "pixelSize": self.pixel_size * self.original[1] / self.shown[1],
+            "peaks": self._positions(picks),
+            "ranks": pack(ranks(picks.score, grid), "uint16"),
+            "reference": self._positions(reference),
+        }
+
+    def _positions(self, picks: Coordinates) -> Dict[str, Any]:
+        """Pack positions in 1/16 px of the shown image, where the first pixel begins at 0."""
+        xy = to_working(np.column_stack([picks.x, picks.y]), self.original, self.shown)
+        return pack((xy + 0.5) * PEAK_STEPS_PER_PX, "uint16")
+
+
+@dataclass(frozen=True)
+class _Cuts:
+    """Cut-outs (n, side, side) of one micrograph, scores (n,), centres (n, 2) and its place."""
+
+    images: np.ndarray
+    scores: np.ndarray
+    centres: np.ndarray
+    micrograph: int
+
+
+def _cut(working: WorkingImage, image: np.ndarray, picks: Coordinates, micrograph: int) -> _Cuts:
+    """Cut out the peaks that have enough round them from the smoothed working image."""
+    shape = (image.shape[0], image.shape[1])
+    xy = to_working(np.column_stack([picks.x, picks.y]), working.shape, shape)
+    corner = np.round(xy).astype(int) - CUT_SIDE // 2
+    last = np.array(image.shape[::-1]) - CUT_SIDE
+    inside = ((corner >= 0) & (corner <= last)).all(axis=1)
+    images = [image[y : y + CUT_SIDE, x : x + CUT_SIDE] for x, y in corner[inside]]
+    return _Cuts(
+        np.array(images, np.float32).reshape(-1, CUT_SIDE, CUT_SIDE),
+        picks.score[inside],
+        (xy[inside] + 0.5) / image.shape[::-1],
+        micrograph,
+    )
+
+
+def _gallery(cuts: Sequence[_Cuts], grid: np.ndarray) -> Dict[str, Any]:
+    """Give cut-outs of all scores, best first, in one image of square tiles."""
+    empty = np.empty((0, CUT_SIDE, CUT_SIDE), np.float32)
+    images = np.concatenate([empty, *(each.images for each in cuts)])
+    scores = np.concatenate([np.empty(0), *(each.scores for each in cuts)])
+    centres = np.concatenate([np.empty((0, 2)), *(each.centres for each in cuts)])
+    sources = np.repeat([each.micrograph for each in cuts], [len(each.scores) for each in cuts])
+    chosen = choose_cuts(scores)
+    columns = max(1, math.ceil(math.sqrt(len(chosen))))
+    sheet = np.zeros((columns, columns, CUT_SIDE, CUT_SIDE), np.float32)
+    sheet.reshape(-1, CUT_SIDE, CUT_SIDE)[: len(chosen)] = images[chosen]
+    tiled = sheet.transpose(0, 2, 1, 3).reshape(columns * CUT_SIDE, -1)
+    low, high = np.percentile(images[chosen], [0.5, 99.5]) if len(chosen) else (0.0, 1.0)
+    return {
+        "side": CUT_SIDE,
+        "columns": columns,
+        "image": png_address(grey_image(tiled, low, high)),
+        "ranks": ranks(scores[chosen], grid).tolist(),
+        "micrographs": sources[chosen].astype(int).tolist(),
+        "centres": np.round(centres[chosen], 4).tolist(),
+    }
+
+
+def choose_cuts(scores: np.ndarray, most: int = MOST_CUTS) -> np.ndarray:
+    """Choose peaks so that each part of the range of scores has its share.
+
+    Args:
+        scores: (n,).
+        most: to choose.
+
+    Returns:
+        Indices, best first.
+    """
+    order = np.argsort(-scores, kind="stable")
+    if len(order) <= most:
+        return order
+    ranked = scores[order]
+    edges = np.linspace(ranked[0], ranked[-1], SCORE_BINS + 1)
+    bounds = np.searchsorted(-ranked, -edges)
+    bounds[-1] = len(ranked)
+    share = most // SCORE_BINS
+    parts = [_evenly(start, stop, share) for start, stop in zip(bounds[:-1], bounds[1:])]
+    return order[np.unique(np.concatenate([np.arange(share), *parts]))]
+
+
+def _evenly(start: int, stop: int, most: int) -> np.ndarray:
+    number = min(most, stop - start)
+    return np.linspace(start, stop - 1, number).round().astype(int) if number else np.empty(0, int)
