@@ -1,0 +1,199 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Scipion's sets to the engine's files and tables, and back.
+
+A micrograph's name in the engine is the path of its file from the project's folder, so that two
+micrographs of one base name stay apart.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+from typing import Dict, Iterable, List, Optional, Tuple
+
+import numpy as np
+import pyworkflow.object as pwobj
+from pwem.objects import Coordinate, Micrograph, SetOfCoordinates, SetOfMicrographs
+from pyworkflow.protocol import Protocol, getProtocolFromDb
+
+from . import engine
+from .constants import (
+    BOX_PER_DIAMETER,
+    CLASS_NUMBER,
+    DIAMETER_PX,
+    FIGURE_OF_MERIT,
+    PSI,
+    RADIUS_PX,
+    SCORE,
+)
+from .engine import Coordinates, Picks
+from .engine.coordinates.names import file_of_micrograph
+from .engine.coordinates.relion import NO_SCORE
+from .engine.coordinates.star import Columns, star_text
+from .engine.errors import UsageError
+from .engine.files import PathLike, write_text
+from .engine.kept import SUFFIX, KeptPeaks, load_peaks
+
+# folder of a picking run in which the engine keeps all peaks
+PICKING = "pupick"
+# file in it that says what the run was asked for
+PICKING_RECORD = "run.json"
+
+Key = Tuple[int, str]
+
+
+def box_size(diameter: float, pixel_size: float) -> int:
+    """Give an even side, px, of a box for a particle of `diameter` (Å)."""
+    return 2 * round(BOX_PER_DIAMETER * diameter / pixel_size / 2)
+
+
+def to_angstrom(value: float, unit: int, pixel_size: float) -> float:
+    """Give the diameter in Å for a value in one of `DIAMETER_UNITS`."""
+    if unit == DIAMETER_PX:
+        return value * pixel_size
+    return 2 * value * pixel_size if unit == RADIUS_PX else value
+
+
+def read_micrographs(micrographs: SetOfMicrographs) -> List[Micrograph]:
+    """Read the micrographs that a set holds now, which another process may be adding to."""
+    fresh = SetOfMicrographs(filename=micrographs.getFileName())
+    fresh.loadAllProperties()
+    found = [micrograph.clone() for micrograph in fresh]
+    fresh.close()
+    return found
+
+
+def is_closed(pointer: pwobj.Pointer) -> bool:
+    """Whether nothing is going to be added any more to the set that a form points to."""
+    items = pointer.get()
+    fresh = type(items)(filename=items.getFileName())
+    fresh.loadAllProperties()
+    size, closed = fresh.getSize(), bool(fresh.isStreamClosed())
+    fresh.close()
+    if size:
+        return closed
+    # the file of an empty set does not say; what makes it knows
+    maker = pointer.getObjValue()
+    if not isinstance(maker, Protocol):
+        return bool(items.isStreamClosed())
+    return not getProtocolFromDb(os.getcwd(), maker.getDbPath(), maker.getObjId()).isActive()
+
+
+def write_micrographs(micrographs: Iterable[Micrograph], pixel_size: float, path: PathLike) -> None:
+    """Write the list of micrographs (STAR) that the engine's commands take."""
+    names = [micrograph.getFileName() for micrograph in micrographs]
+    # the name does not come first, for a row that begins with "data_" would open a block
+    columns: Columns = {
+        "rlnMicrographPixelSize": np.full(len(names), pixel_size),
+        "rlnMicrographName": names,
+    }
+    write_text(path, star_text({"micrographs": columns}))
+
+
+def engine_micrographs(micrographs: Iterable[Micrograph]) -> List[engine.Micrograph]:
+    """Describe micrographs by where their files really are, to find them in files of picks."""
+    return [
+        engine.Micrograph(Path(os.path.realpath(m.getFileName())), m.getFileName())
+        for m in micrographs
+    ]
+
+
+def key_of(micrograph: Micrograph) -> Key:
+    """Give what two sets have in common for the same micrograph: its id with its name."""
+    return int(micrograph.getObjId()), str(micrograph.getMicName())
+
+
+def read_coordinates(coordinates: SetOfCoordinates, micrographs: Iterable[Micrograph]) -> Picks:
+    """Read a set of coordinates under the engine's names; those of other micrographs are left out.
+
+    Scores are NaN where a coordinate has none.
+    """
+    names = {key_of(micrograph): micrograph.getFileName() for micrograph in micrographs}
+    fresh = SetOfCoordinates(filename=coordinates.getFileName())
+    fresh.loadAllProperties()
+    rows: Dict[str, List[Tuple[float, float, float]]] = {}
+    for coordinate in fresh:
+        name = names.get((int(coordinate.getMicId()), str(coordinate.getMicName())))
+        if name is not None:
+            x, y = coordinate.getPosition()
+            rows.setdefault(name, []).append((x, y, score_of(coordinate)))
+    fresh.close()
+    return {name: Coordinates(*np.array(values).T) for name, values in rows.items()}
+
+
+def count(picks: Picks) -> int:
+    """Count the picks of all micrographs."""
+    return sum(map(len, picks.values()))
+
+
+def score_of(coordinate: Coordinate) -> float:
+    """Give the score of a coordinate; NaN if it has none."""
+    score = getattr(coordinate, SCORE, None)
+    return float("nan") if score is None or score.get() is None else float(score.get())
+
+
+def append_picks(
+    picks: Coordinates, micrograph: Micrograph, output: SetOfCoordinates, scored: bool = True
+) -> None:
+    """Add the picks of one micrograph to a set.
+
+    Args:
+        picks: px of the micrograph; Scipion keeps whole pixels.
+        micrograph: that they are of.
+        output: set to add to; all that it holds must have scores, or none.
+        scored: keep the scores, for Scipion and for RELION.
+    """
+    for x, y, score in zip(picks.x.tolist(), picks.y.tolist(), picks.score.tolist()):
+        coordinate = Coordinate(x=round(x), y=round(y))
+        coordinate.setMicrograph(micrograph)
+        if scored:
+            _set_score(coordinate, NO_SCORE if np.isnan(score) else score)
+        output.append(coordinate)
+
+
+def _set_score(coordinate: Coordinate, score: float) -> None:
+    # RELION's plugin passes scores on only if all three of its columns are there
+    setattr(coordinate, SCORE, pwobj.Float(score))
+    setattr(coordinate, FIGURE_OF_MERIT, pwobj.Float(score))
+    setattr(coordinate, CLASS_NUMBER, pwobj.Integer(0))
+    setattr(coordinate, PSI, pwobj.Float(0.0))
+
+
+def kept_peaks(folder: PathLike, micrograph: Micrograph) -> Optional[KeptPeaks]:
+    """Read all peaks that a picking run has kept of a micrograph; None if it failed there.
+
+    Args:
+        folder: the engine's output folder of the run.
+        micrograph: of the run.
+    """
+    return load_peaks(file_of_micrograph(micrograph.getFileName(), Path(folder) / "scores", SUFFIX))
+
+
+def picking_folder(coordinates: SetOfCoordinates) -> Optional[Path]:
+    """Give the engine's output folder of the picking run that wrote a set; None for other sets."""
+    folder = Path(coordinates.getFileName()).parent / "extra" / PICKING
+    return folder if folder.is_dir() else None
+
+
+def ranked_picks(coordinates: SetOfCoordinates) -> Dict[int, Coordinates]:
+    """Give all that is known to be ranked by score, by the id of its micrograph.
+
+    Of a set that a picking run of pupick wrote these are all peaks that the run has kept, also
+    those below its threshold; of any other set the coordinates that it holds.
+
+    Raises:
+        UsageError: the coordinates have no scores.
+    """
+    micrographs = [micrograph.clone() for micrograph in coordinates.getMicrographs()]
+    folder = picking_folder(coordinates)
+    if folder is not None:
+        edge = float(json.loads((folder / PICKING_RECORD).read_text(encoding="utf-8"))["edge"])
+        kept = {m.getObjId(): kept_peaks(folder, m) for m in micrographs}
+        found = {i: k.above(-np.inf, edge / k.pixel_size) for i, k in kept.items() if k is not None}
+    else:
+        picks = read_coordinates(coordinates, micrographs)
+        found = {m.getObjId(): picks.get(m.getFileName(), Coordinates.empty()) for m in micrographs}
+    if any(np.isnan(picks.score).any() for picks in found.values()):
+        raise UsageError("The coordinates have no scores: give those that pupick has picked.")
+    return found

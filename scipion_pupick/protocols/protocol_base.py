@@ -1,0 +1,229 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What all protocols share: the engine's process, CPU or GPU, the diameter, checks of input."""
+
+from __future__ import annotations
+
+import re
+import shlex
+import subprocess
+from pathlib import Path
+from typing import Any, Dict, List, Optional, Sequence
+
+import pyworkflow.protocol.params as params
+from pwem.objects import SetOfCoordinates, SetOfMicrographs
+from pwem.protocols import EMProtocol
+
+from ..constants import DIAMETER_ANGSTROM, DIAMETER_UNITS
+from ..convert import key_of, to_angstrom
+from ..engine.downsample import WorkingScale
+from ..engine.errors import MicrographError, PupickError
+from ..engine.micrograph import image_shape
+from ..engine.pick_folder import read_failures
+from ..plugin import Plugin
+
+CITATION = "Bepler2019"
+
+
+class EngineProtocol(EMProtocol):
+    """A protocol that runs the engine."""
+
+    def defineGpu(self, form: Any) -> None:
+        """Add the switch between CPU and GPU."""
+        form.addHidden(
+            params.USE_GPU,
+            params.BooleanParam,
+            default=True,
+            label="Use GPU?",
+            help="Yes: work on the GPUs given, or on the CPU where there is none.\n"
+            "No: work on the CPU.",
+        )
+        form.addHidden(
+            params.GPU_LIST,
+            params.StringParam,
+            default="0",
+            label="GPU IDs",
+            help="Numbers of the GPUs that may be used, such as 0,1. Each process of pupick takes "
+            "one; with several, set as many Scipion threads and one more.",
+        )
+
+    def defineDiameter(self, form: Any, condition: str = "True") -> None:
+        """Add the diameter of the particle, in the unit that the user has it in."""
+        line = {"condition": condition}
+        form.addParam(
+            "diameter",
+            params.FloatParam,
+            default=None,
+            allowsNull=True,
+            allowsPointers=True,
+            important=True,
+            label="Particle diameter",
+            help="Of the particle at its widest. It may also come from another protocol: choose "
+            "one of its numbers, and the unit below that fits it.",
+            **line,
+        )
+        form.addParam(
+            "diameterUnit",
+            params.EnumParam,
+            choices=list(DIAMETER_UNITS),
+            default=DIAMETER_ANGSTROM,
+            display=params.EnumParam.DISPLAY_COMBO,
+            label="given as",
+            help="Å, or pixels of the input micrographs. Protocols that estimate box sizes give "
+            "pixels: _boxsize_ of crYOLO is a diameter, _radiusTopaz_ of *box size related "
+            "parameters* a radius.",
+            **line,
+        )
+
+    def diameterAngstrom(self, pixelSize: float) -> Optional[float]:
+        """Give the diameter of the form in Å; None if it is left open."""
+        value = self.diameter.get()
+        return None if value is None else to_angstrom(value, self.diameterUnit.get(), pixelSize)
+
+    def getGpuList(self) -> List[int]:
+        """Give the GPUs; none for the CPU, since Scipion would have CPU steps wait for a GPU."""
+        return super().getGpuList() if self.usesGpu() else []
+
+    def engineThreads(self) -> int:
+        """Give the threads that one process of the engine may use."""
+        return int(self.getBinThreads() if self.modeParallel() else self.numberOfThreads.get())
+
+    def computer(self) -> List[str]:
+        """Give the arguments of the engine for its device and threads."""
+        device = "auto" if self.usesGpu() else "cpu"
+        return ["--device", device, "--threads", str(self.engineThreads())]
+
+    def runEngine(self, command: str, *arguments: object, onGpu: bool = False) -> None:
+        """Run one command of the engine, through Scipion's queue if one is used.
+
+        Raises:
+            PupickError: it failed; the text says why as far as that is known.
+        """
+        program = Plugin.getProgram()
+        text = " ".join([command, *(shlex.quote(str(argument)) for argument in arguments)])
+        if onGpu and self.usesGpu():
+            # Scipion puts the numbers of the GPUs in, and takes each % for a place to do so
+            program = f"CUDA_VISIBLE_DEVICES=%(GPU)s {program.replace('%', '%%')}"
+            text = text.replace("%", "%%")
+        try:
+            self.runJob(program, text, numberOfMpi=1, numberOfThreads=self.engineThreads())
+        except subprocess.CalledProcessError as error:
+            raise PupickError(self._complaint(command)) from error
+
+    def runOnMicrographs(
+        self, command: str, failures: Path, *arguments: object, onGpu: bool = False
+    ) -> Dict[str, str]:
+        """Run a command of the engine that works on one micrograph after the other.
+
+        Args:
+            command: of the engine.
+            failures: file in which it lists the micrographs that failed.
+            arguments: of the command.
+            onGpu: whether it can use a GPU.
+
+        Returns:
+            Reason by path for each micrograph that could not be used; the others are done.
+
+        Raises:
+            PupickError: it has not come to its end.
+        """
+        failures.unlink(missing_ok=True)
+        try:
+            self.runEngine(command, *arguments, "--failures", failures, onGpu=onGpu)
+        except PupickError:
+            # the engine writes this list last, and then fails if there is a name in it
+            if not read_failures(failures):
+                raise
+        return read_failures(failures)
+
+    def _complaint(self, command: str) -> str:
+        """Find what the engine said last in the protocol's log."""
+        log = Path(self.getLogPaths()[1])
+        lines = log.read_text(errors="replace").splitlines() if log.exists() else []
+        said = [line for line in lines if line.startswith(f"pupick {command}: ")]
+        return said[-1] if said else f"pupick {command} failed: the reason stands in run.stderr."
+
+    def gpuErrors(self) -> List[str]:
+        """Say what is wrong with the list of GPUs."""
+        text = str(self.gpuList.get() or "")
+        if self.usesGpu() and not re.fullmatch(r"\s*\d+(\s*[-,\s]\s*\d+)*\s*", text):
+            return [f"The GPU IDs are {text!r}: give numbers such as 0 or 0,1, or use the CPU."]
+        return []
+
+
+def empty_errors(*sets: Any) -> List[str]:
+    """Say which of the input sets hold nothing, and never will."""
+    return [
+        f"The set {items.getObjLabel() or type(items).__name__} is empty."
+        for items in sets
+        if items is not None and items.getSize() == 0 and items.isStreamClosed()
+    ]
+
+
+def open_errors(*sets: Any) -> List[str]:
+    """Say which of the input sets are still growing, for protocols that need them whole."""
+    return [
+        f"The set {items.getObjLabel() or type(items).__name__} is still being added to: "
+        "schedule this protocol, so that it starts when the set is complete."
+        for items in sets
+        if items is not None and items.isStreamOpen()
+    ]
+
+
+def diameter_errors(diameter: Optional[float], micrographs: SetOfMicrographs) -> List[str]:
+    """Say why a diameter (Å) does not fit the first of the micrographs."""
+    if diameter is None:
+        return ["Give the diameter of the particle."]
+    if not diameter > 0:
+        return [f"The particle diameter is {diameter:g} Å: give a positive number."]
+    first = micrographs.getFirstItem() if micrographs.getSize() else None
+    if first is None:
+        return []
+    try:
+        shape = image_shape(first.getFileName())
+    except MicrographError:
+        # that one is counted when it is worked on; the others may be all right
+        return []
+    try:
+        WorkingScale(diameter).shape(shape, micrographs.getSamplingRate())
+    except MicrographError as error:
+        return [f"The diameter does not fit the micrographs: {error}."]
+    return []
+
+
+def coordinates_errors(
+    coordinates: SetOfCoordinates, micrographs: SetOfMicrographs, what: str
+) -> List[str]:
+    """Say why coordinates cannot be those of particles in the micrographs."""
+    own = coordinates.getMicrographs()
+    if own is not None:
+        theirs, ours = own.getSamplingRate(), micrographs.getSamplingRate()
+        if theirs and ours and abs(theirs / ours - 1) > 1e-3:
+            return [
+                f"The {what} were made on micrographs of {theirs:g} Å/px, the input micrographs "
+                f"have {ours:g} Å/px: give the micrographs that they were made on."
+            ]
+    if coordinates.isStreamOpen() or micrographs.isStreamOpen() or not coordinates.getSize():
+        return []
+    known = {key_of(micrograph) for micrograph in micrographs}
+    named = _micrographs_of(coordinates)
+    if known.isdisjoint(named):
+        return [
+            f"The {what} are of other micrographs (such as {named[0][1]}) than the input "
+            "micrographs: give those that they were made on."
+        ]
+    return []
+
+
+def _micrographs_of(coordinates: SetOfCoordinates) -> List[Any]:
+    rows = coordinates.aggregate(["COUNT"], "_micId", ["_micId", "_micName"])
+    return [(int(row["_micId"]), str(row["_micName"])) for row in rows]
+
+
+def failure_lines(failures: Dict[str, str], total: int, shown: int = 5) -> List[str]:
+    """Say in a summary which micrographs could not be used."""
+    if not failures:
+        return []
+    names: Sequence[str] = list(failures)
+    lines = [f"*{len(names)} of {total} micrographs could not be used*:"]
+    lines += [f"  {failures[name]}" for name in names[:shown]]
+    return lines + ([f"  and {len(names) - shown} more"] if len(names) > shown else [])

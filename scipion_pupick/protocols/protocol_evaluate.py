@@ -1,0 +1,166 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Compare scored coordinates with particles that are known to be there."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any, Dict, List
+
+import pyworkflow.protocol.params as params
+from pyworkflow.object import Float
+
+from ..constants import BOX_PER_DIAMETER
+from ..convert import read_coordinates, score_of, write_micrographs
+from ..engine import write_picks
+from .protocol_base import (
+    CITATION,
+    EngineProtocol,
+    coordinates_errors,
+    empty_errors,
+    open_errors,
+)
+
+AUTOMATIC = -1.0
+TOLERANCE_PER_DIAMETER = 0.4
+TABLE, RESULT = "precision_recall.tsv", "evaluation.json"
+
+
+class PUPickProtEvaluate(EngineProtocol):
+    """Says how well scored coordinates agree with reference coordinates, such as an expert's.
+
+    Only micrographs with reference coordinates count. Picks and references are matched one to
+    one; what is left over is a false pick or a particle that was missed.
+    """
+
+    _label = "evaluate"
+    _possibleOutputs = {"averagePrecision": Float, "f1": Float}
+
+    def _defineParams(self, form: Any) -> None:
+        form.addSection("Input")
+        form.addParam(
+            "inputCoordinates",
+            params.PointerParam,
+            pointerClass="SetOfCoordinates",
+            important=True,
+            label="Scored coordinates",
+            help="Take them with a low threshold: an average precision needs the doubtful picks "
+            "too.",
+        )
+        form.addParam(
+            "referenceCoordinates",
+            params.PointerParam,
+            pointerClass="SetOfCoordinates",
+            important=True,
+            label="Reference coordinates",
+            help="All particles of some of the same micrographs, not those that the model was "
+            "trained on.",
+        )
+        form.addParam(
+            "tolerance",
+            params.FloatParam,
+            default=AUTOMATIC,
+            label="Tolerance (px)",
+            help="Largest distance of a pick from its particle. -1: 0.4 diameters, where a "
+            "diameter is the reference's box size divided by 1.5.",
+        )
+        form.addParam(
+            "border",
+            params.FloatParam,
+            default=0.0,
+            validators=[params.GE(0.0, error="cannot be negative.")],
+            label="Margin at the edges (px)",
+            help="What lies nearer to an edge of the micrograph is left out on both sides.",
+        )
+        form.addParallelSection(threads=1, mpi=0)
+
+    # --------------------------- steps -----------------------------------------------------------
+    def _insertAllSteps(self) -> None:
+        self._insertFunctionStep(self.evaluateStep, self._tolerance(), self.border.get())
+
+    def evaluateStep(self, tolerance: float, border: float) -> None:
+        """Match and count, and give the result as numbers that other protocols can take."""
+        micrographs = [m.clone() for m in self.referenceCoordinates.get().getMicrographs()]
+        reference = read_coordinates(self.referenceCoordinates.get(), micrographs)
+        picks = read_coordinates(self.inputCoordinates.get(), micrographs)
+        files = {"picks": picks, "reference": reference}
+        for name, positions in files.items():
+            write_picks(positions, self._getExtraPath(f"{name}.star"))
+        named = [m for m in micrographs if m.getFileName() in reference]
+        listed = self._getExtraPath("micrographs.star")
+        write_micrographs(named, self._pixelSize(), listed)
+        self.runEngine(
+            "evaluate",
+            *("--picks", self._getExtraPath("picks.star")),
+            *("--reference", self._getExtraPath("reference.star")),
+            *("--micrographs", listed, "--tolerance", tolerance, "--border", border),
+            *("--table", self._getExtraPath(TABLE), "--summary", self._getExtraPath(RESULT)),
+        )
+        result = self.getResult()
+        self._defineOutputs(
+            averagePrecision=Float(result["average_precision"]), f1=Float(result["f1"])
+        )
+
+    def _pixelSize(self) -> float:
+        return float(self.referenceCoordinates.get().getMicrographs().getSamplingRate())
+
+    def _tolerance(self) -> float:
+        if self.tolerance.get() >= 0:
+            return float(self.tolerance.get())
+        box = self.referenceCoordinates.get().getBoxSize() or 0
+        return TOLERANCE_PER_DIAMETER * box / BOX_PER_DIAMETER
+
+    # --------------------------- results ---------------------------------------------------------
+    def getTable(self) -> Path:
+        """Give the table (TSV) of precision, recall and F1 by threshold."""
+        return Path(self._getExtraPath(TABLE))
+
+    def getResult(self) -> Dict[str, Any]:
+        """Give the numbers of the comparison by their names."""
+        return dict(json.loads(Path(self._getExtraPath(RESULT)).read_text(encoding="utf-8")))
+
+    # --------------------------- texts -----------------------------------------------------------
+    def _validate(self) -> List[str]:
+        coordinates, reference = self.inputCoordinates.get(), self.referenceCoordinates.get()
+        errors = [*open_errors(coordinates, reference), *empty_errors(reference)]
+        if errors:
+            return errors
+        if not self._tolerance() > 0:
+            return ["Give a tolerance: the reference coordinates have no box size to derive it."]
+        return coordinates_errors(coordinates, reference.getMicrographs(), "scored coordinates")
+
+    def _warnings(self) -> List[str]:
+        first = self.inputCoordinates.get().getFirstItem()
+        if first is not None and score_of(first) != score_of(first):
+            return ["The coordinates have no scores: all that can be said is how many are right."]
+        return []
+
+    def _summary(self) -> List[str]:
+        if not hasattr(self, "f1"):
+            return ["Not compared yet."]
+        result = self.getResult()
+        lines = [
+            f"{result['picks']} picks and {result['reference']} reference particles in "
+            f"{result['micrographs']} micrographs.",
+            f"All picks: F1 {result['f1']:.3f} (precision {result['precision']:.3f}, recall "
+            f"{result['recall']:.3f}).",
+            f"Ranking: average precision {result['average_precision']:.3f}.",
+        ]
+        if result["best_threshold"] is not None:
+            lines.append(
+                f"Best F1 {result['best_f1']:.3f}, from score {result['best_threshold']:.2f} on."
+            )
+        return lines
+
+    def _methods(self) -> List[str]:
+        if not hasattr(self, "f1"):
+            return []
+        result = self.getResult()
+        return [
+            f"Picks were compared with {result['reference']} reference particles (at most "
+            f"{result['tolerance']:.0f} px apart): average precision "
+            f"{result['average_precision']:.3f}, F1 {result['f1']:.3f} [{CITATION}]."
+        ]
+
+    def _citations(self) -> List[str]:
+        return [CITATION]

@@ -1,0 +1,161 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Import picks from the files of other programs."""
+
+from __future__ import annotations
+
+from typing import Any, List
+
+import numpy as np
+import pyworkflow.protocol.params as params
+from pwem.objects import SetOfCoordinates
+from pwem.protocols import ProtImport
+
+from ..convert import append_picks, engine_micrographs
+from ..engine import Coordinates, Picks, read_picks
+from ..engine.coordinates import FORMATS
+from ..engine.errors import MicrographError, UsageError
+from ..engine.matching import by_micrograph
+from ..engine.micrograph import image_shape
+from .protocol_base import empty_errors, open_errors
+
+AUTOMATIC_FORMAT = 0
+CHOICES = ("automatic", *FORMATS)
+
+
+class PUPickProtImportCoordinates(ProtImport):
+    """Reads picks and their scores from RELION STAR files, Topaz tables, .box, .cbox or CSV."""
+
+    _label = "import coordinates"
+    _possibleOutputs = {"outputCoordinates": SetOfCoordinates}
+
+    def _defineParams(self, form: Any) -> None:
+        form.addSection("Import")
+        form.addParam(
+            "inputMicrographs",
+            params.PointerParam,
+            pointerClass="SetOfMicrographs",
+            important=True,
+            label="Input micrographs",
+            help="That the picks are of. Names are compared with the folders above the files, as "
+            "far as the picks name them, so that files of one name in two folders stay apart.",
+        )
+        form.addParam(
+            "filesPath",
+            params.PathParam,
+            default="",
+            important=True,
+            label="Files",
+            help="A file, a pattern such as /data/picks/*.box, or a folder. Files of one "
+            "micrograph are named after it.",
+        )
+        form.addParam(
+            "format",
+            params.EnumParam,
+            choices=list(CHOICES),
+            default=AUTOMATIC_FORMAT,
+            display=params.EnumParam.DISPLAY_COMBO,
+            label="Format",
+            help="_star_: RELION 3.0 or later. _topaz_: table with image_name, x_coord, y_coord.\n"
+            "_box_: EMAN. _cbox_: crYOLO. _csv_: micrograph,x,y,score.",
+        )
+        form.addParam(
+            "scale",
+            params.FloatParam,
+            default=1.0,
+            validators=[params.Positive],
+            label="Multiply coordinates by",
+            help="Such as 4 for picks that were made on micrographs binned by 4.",
+        )
+        form.addParam(
+            "boxSize",
+            params.IntParam,
+            default=None,
+            allowsNull=True,
+            allowsPointers=True,
+            important=True,
+            label="Box size (px)",
+            help="Of the output, in pixels of the input micrographs.",
+        )
+
+    # --------------------------- steps -----------------------------------------------------------
+    def _insertAllSteps(self) -> None:
+        asked = (self.filesPath, self.format, self.scale, self.boxSize)
+        self._insertFunctionStep(self.importStep, *(value.get() for value in asked))
+
+    def importStep(self, *asked: object) -> None:
+        """Read the picks and tie them to the micrographs."""
+        micrographs = [m.clone() for m in self.inputMicrographs.get()]
+        picks = self._matched(self._read())
+        scored = any(coordinates.has_scores for coordinates in picks.values())
+        output = self._createSetOfCoordinates(self.inputMicrographs)
+        output.setBoxSize(self.boxSize.get())
+        for micrograph in micrographs:
+            found = picks.get(micrograph.getFileName(), Coordinates.empty())
+            append_picks(found, micrograph, output, scored)
+        self._defineOutputs(outputCoordinates=output)
+        self._defineSourceRelation(self.inputMicrographs, output)
+
+    def _read(self) -> Picks:
+        chosen = self.format.get()
+        format = "auto" if chosen == AUTOMATIC_FORMAT else CHOICES[chosen]
+        pixel_size = self.inputMicrographs.get().getSamplingRate()
+        picks = read_picks(self.filesPath.get(), format, pixel_size)
+        return {name: found.scaled(self.scale.get()) for name, found in picks.items()}
+
+    def _matched(self, picks: Picks) -> Picks:
+        micrographs = engine_micrographs(self.inputMicrographs.get())
+        return by_micrograph(picks, micrographs, "picks")
+
+    # --------------------------- texts -----------------------------------------------------------
+    def _validate(self) -> List[str]:
+        micrographs = self.inputMicrographs.get()
+        errors = [*empty_errors(micrographs), *open_errors(micrographs)]
+        if not (self.boxSize.get() or 0) > 0:
+            errors.append("Give the box size in pixels of the micrographs.")
+        if not self.filesPath.get():
+            errors.append("Give the files to import.")
+        return errors or self._fileErrors()
+
+    def _fileErrors(self) -> List[str]:
+        try:
+            picks = self._read()
+            matched = self._matched(picks)
+        except UsageError as error:
+            return [f"The picks cannot be imported: {error}"]
+        if picks and not matched:
+            name = next(iter(picks))
+            return [f"The picks are of other micrographs (such as {name}) than those given."]
+        return self._outsideErrors(matched)
+
+    def _outsideErrors(self, picks: Picks) -> List[str]:
+        outside = [name for name, found in picks.items() if _lies_outside(found, name)]
+        if not outside:
+            return []
+        return [
+            f"Picks lie outside of {len(outside)} micrographs, such as {outside[0]}: check the "
+            "factor that coordinates are multiplied by."
+        ]
+
+    def _warnings(self) -> List[str]:
+        picks = self._read()
+        unknown = len(picks) - len(self._matched(picks))
+        if unknown > 0:
+            return [f"The picks of {unknown} micrographs that are not in the input are left out."]
+        return []
+
+    def _summary(self) -> List[str]:
+        if not hasattr(self, "outputCoordinates"):
+            return ["No coordinates yet."]
+        return [f"{self.outputCoordinates.getSize()} coordinates from {self.filesPath.get()}."]
+
+    def _methods(self) -> List[str]:
+        return self._summary()
+
+
+def _lies_outside(picks: Coordinates, path: str) -> bool:
+    """Whether a pick is not in the image; what cannot be read is not in anyone's way here."""
+    try:
+        height, width = image_shape(path)
+    except MicrographError:
+        return False
+    return bool(np.any((picks.x > width) | (picks.y > height) | (picks.x < -1) | (picks.y < -1)))

@@ -1,0 +1,419 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Pick particles with a trained model, also while micrographs are still coming in."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+from typing import Any, Dict, List, Optional, Sequence, Tuple
+
+import pyworkflow.protocol.params as params
+from pwem.objects import Micrograph, SetOfCoordinates, SetOfMicrographs
+from pwem.protocols import ProtParticlePickingAuto
+
+from ..constants import (
+    GENERAL,
+    MODEL_FILE,
+    MODEL_GENERAL,
+    MODEL_TRAINED,
+    MODELS,
+    PICK_THRESHOLDS,
+    THRESHOLD_OF_MODEL,
+    THRESHOLD_VALUE,
+)
+from ..convert import (
+    PICKING,
+    PICKING_RECORD,
+    append_picks,
+    box_size,
+    kept_peaks,
+    read_micrographs,
+    write_micrographs,
+)
+from ..engine.errors import PupickError, UsageError
+from ..engine.files import write_text
+from ..engine.settings import LEAST_SCORE
+from ..objects import PUPickModel
+from .protocol_base import (
+    CITATION,
+    EngineProtocol,
+    diameter_errors,
+    empty_errors,
+    failure_lines,
+)
+
+# the engine's file of the general model, fitted to the micrographs of a run
+ADAPTED = "adapted.safetensors"
+HALF_DIAMETER = -1.0
+AUTOMATIC_BOX = -1
+
+
+class PUPickProtPick(EngineProtocol, ProtParticlePickingAuto):
+    """Picks particles with a trained model, and ranks them by score.
+
+    A score is the log-odds that there is a particle. All peaks are kept, so that *Continue* with
+    another threshold, and *scipion_pupick - threshold*, need not pick again.
+    """
+
+    _label = "pick"
+    stepsExecutionMode = params.STEPS_PARALLEL
+
+    def _defineParams(self, form: Any) -> None:
+        super()._defineParams(form)
+        self.defineGpu(form)
+        self._defineModel(form)
+        self._definePicking(form)
+        self._defineStreamingParams(form)
+        form.getParam("streamingBatchSize").setDefault(16)
+        form.addParallelSection(threads=1, mpi=0, binThreads=4)
+
+    def _defineModel(self, form: Any) -> None:
+        form.addParam(
+            "modelFrom",
+            params.EnumParam,
+            choices=list(MODELS),
+            default=MODEL_TRAINED,
+            display=params.EnumParam.DISPLAY_COMBO,
+            label="Model",
+            help="_trained in this project_: by *scipion_pupick - train*, or imported.\n"
+            "_general model_: comes with pupick; give the diameter of the particle.\n"
+            "_file_: a model (.safetensors) that pupick has written elsewhere; without a "
+            "diameter below, its own is taken.",
+        )
+        form.addParam(
+            "inputModel",
+            params.PointerParam,
+            pointerClass="PUPickModel",
+            condition=f"modelFrom=={MODEL_TRAINED}",
+            important=True,
+            label="Trained model",
+            help="It knows the diameter of the particle; there is nothing to type again.",
+        )
+        form.addParam(
+            "modelFile",
+            params.PathParam,
+            default="",
+            condition=f"modelFrom=={MODEL_FILE}",
+            label="Model file",
+            help="Written by _pupick train_, here or elsewhere.",
+        )
+        self.defineDiameter(form, condition=f"modelFrom!={MODEL_TRAINED}")
+        form.addParam(
+            "particlesPerMicrograph",
+            params.IntParam,
+            default=0,
+            allowsPointers=True,
+            condition=f"modelFrom=={MODEL_GENERAL}",
+            validators=[params.GE(0, error="cannot be negative: 0 means that it is not known.")],
+            label="Particles per micrograph",
+            help="About how many a micrograph holds on average. The general model's threshold is "
+            "fitted to the micrographs, and this helps.\n0: not known.",
+        )
+
+    def _definePicking(self, form: Any) -> None:
+        form.addSection("Picking")
+        form.addParam(
+            "thresholdFrom",
+            params.EnumParam,
+            choices=list(PICK_THRESHOLDS),
+            default=THRESHOLD_OF_MODEL,
+            display=params.EnumParam.DISPLAY_COMBO,
+            label="Threshold",
+            help="_of the model_: where precision and recall of the training micrographs were "
+            "estimated to balance best.\n_score_: your own.\nAfter a change, *Continue* applies "
+            "it to all micrographs without scoring them again.",
+        )
+        form.addParam(
+            "threshold",
+            params.FloatParam,
+            default=0.0,
+            condition=f"thresholdFrom=={THRESHOLD_VALUE}",
+            validators=[params.GE(LEAST_SCORE, error="is too low: lower scores are not kept.")],
+            label="Least score",
+            help="Log-odds that a pick is a particle: 0 is one in two, 2.2 nine in ten, -2.2 one "
+            f"in ten. {LEAST_SCORE:g} takes all peaks.",
+        )
+        form.addParam(
+            "edge",
+            params.FloatParam,
+            default=HALF_DIAMETER,
+            label="Margin at the edges (Å)",
+            help="Picks nearer to an edge of the micrograph are dropped. -1: half the diameter. "
+            "0 keeps all.",
+        )
+        form.addParam(
+            "boxSize",
+            params.IntParam,
+            default=AUTOMATIC_BOX,
+            allowsPointers=True,
+            expertLevel=params.LEVEL_ADVANCED,
+            label="Box size (px)",
+            help="Of the output, for display and extraction. It does not change what is picked.\n"
+            "-1: one and a half diameters.",
+        )
+
+    # --------------------------- steps -----------------------------------------------------------
+    def _insertInitialSteps(self) -> List[int]:
+        self._forgetOthers()
+        return []
+
+    def _insertFinalSteps(self, micSteps: List[int]) -> None:
+        # the arguments are those that, when changed, need another output but no other scores
+        self._insertFunctionStep(
+            self.createOutputStep,
+            *self._cut(),
+            self._box(),
+            prerequisites=micSteps,
+            wait=True,
+            needsGPU=self.usesGpu(),
+        )
+
+    def _forgetOthers(self) -> None:
+        """Score all micrographs again if the scores that are kept come from another model."""
+        record = Path(self._getExtraPath(PICKING, PICKING_RECORD))
+        threshold, edge = self._cut()
+        asked = {"arguments": self._getPickArgs(), "threshold": threshold, "edge": edge}
+        if record.exists() and json.loads(record.read_text())["arguments"] != asked["arguments"]:
+            for folder in ("DONE", "failed"):
+                shutil.rmtree(self._getExtraPath(folder), ignore_errors=True)
+        write_text(record, json.dumps(asked))
+
+    def _getPickArgs(self) -> List[str]:
+        """Give the arguments of the engine that scores depend on."""
+        given = self._givenDiameter()
+        diameter = [] if given is None else ["--diameter", f"{given:g}"]
+        number = self.particlesPerMicrograph.get() if self.modelFrom == MODEL_GENERAL else 0
+        particles = ["--particles-per-micrograph", str(number)] if number else []
+        return ["--model", self._modelPath(), *diameter, *particles]
+
+    def _pickMicrograph(self, micrograph: Micrograph, *arguments: str) -> None:
+        self._pickMicrographList([micrograph], *arguments)
+
+    def _pickMicrographList(self, micrographs: Sequence[Micrograph], *arguments: str) -> None:
+        if not micrographs:
+            return
+        batch = f"batch_{micrographs[0].getObjId():06d}"
+        failures = self._runPick(batch, micrographs, *arguments, "--no-report")
+        for micrograph in micrographs:
+            self._noteFailure(micrograph, failures.get(micrograph.getFileName()))
+
+    def _runPick(
+        self, name: str, micrographs: Sequence[Micrograph], *arguments: str
+    ) -> Dict[str, str]:
+        """Have the engine pick in micrographs; give the reason by path for those that failed."""
+        listed = Path(self._getExtraPath("batches", f"{name}.star"))
+        write_micrographs(micrographs, self.getInputMicrographs().getSamplingRate(), listed)
+        return self.runOnMicrographs(
+            "pick",
+            listed.with_suffix(".failed.tsv"),
+            "--micrographs",
+            listed,
+            "--output",
+            self._getExtraPath(PICKING),
+            *arguments,
+            *self.computer(),
+            onGpu=True,
+        )
+
+    def _noteFailure(self, micrograph: Micrograph, reason: Optional[str]) -> None:
+        note = Path(self._getExtraPath("failed", f"mic_{micrograph.getObjId():06d}.txt"))
+        if reason is None:
+            note.unlink(missing_ok=True)
+        else:
+            write_text(note, reason)
+
+    def createOutputStep(self, *cut: float) -> None:
+        """Close the run: it failed if not one micrograph could be used.
+
+        From the scores that are kept, the engine writes the list of all picks and the report.
+
+        Raises:
+            PupickError: all failed; the text says why the first did.
+        """
+        failures = self._failures()
+        if failures and len(failures) == len(self.micDict):
+            first = next(iter(failures.values()))
+            raise PupickError(f"None of the {len(failures)} micrographs could be used: {first}")
+        threshold, edge = self._cut()
+        micrographs = read_micrographs(self.getInputMicrographs())
+        chosen = [f"--threshold={threshold!r}", f"--edge={edge!r}"]
+        if micrographs:
+            self._runPick("all", micrographs, *self._getPickArgs(), *chosen)
+
+    # --------------------------- streaming, by id and not by name --------------------------------
+    # Scipion's own versions of these lose a micrograph where two have the same name.
+    def _loadMics(self, micrographs: SetOfMicrographs) -> Tuple[Dict[int, Micrograph], bool]:
+        return self._loadSet(micrographs, SetOfMicrographs, lambda m: m.getObjId())
+
+    def _insertNewMicsSteps(self, micrographs: Sequence[Micrograph]) -> List[int]:
+        return self._insertNewMics(
+            list(micrographs),
+            lambda m: m.getObjId(),
+            self._insertPickMicrographStep,
+            self._insertPickMicrographListStep,
+            *self._getPickArgs(),
+        )
+
+    def _insertPickMicrographStep(
+        self, micrograph: Micrograph, prerequisites: List[int], *arguments: str
+    ) -> int:
+        return self._insertPickMicrographListStep([micrograph], prerequisites, *arguments)
+
+    def _insertPickMicrographListStep(
+        self, micrographs: Sequence[Micrograph], prerequisites: List[int], *arguments: str
+    ) -> int:
+        ids = [micrograph.getObjId() for micrograph in micrographs]
+        step = self._insertFunctionStep(
+            self.pickMicrographListStep,
+            ids,
+            *arguments,
+            prerequisites=prerequisites,
+            needsGPU=self.usesGpu(),
+        )
+        if self.modelFrom == MODEL_GENERAL and not self.initialIds:
+            # the first batch fits the model to the micrographs, for all others
+            self.initialIds: List[int] = [step]
+        return int(step)
+
+    # --------------------------- output ----------------------------------------------------------
+    def getCoordsDir(self) -> str:
+        """Give the folder with the engine's results."""
+        return self._getExtraPath(PICKING)
+
+    def _checkNewOutput(self) -> None:
+        if not getattr(self, "outputIsOwn", False):
+            self.outputIsOwn = True
+            self._forgetOutput()
+        super()._checkNewOutput()
+
+    def _forgetOutput(self) -> None:
+        """Fill the output anew from the kept scores when a run is continued.
+
+        So the threshold of the form holds for all of it, and a run that was killed while it wrote
+        its output has no pick twice.
+        """
+        done = Path(self._getAllDone())
+        if not done.exists():
+            return
+        done.write_text("")
+        output = getattr(self, "outputCoordinates", None)
+        if output is not None:
+            output.enableAppend()
+            output.clear()
+
+    def _createSetOfCoordinates(self, micrographs: Any, suffix: str = "") -> SetOfCoordinates:
+        output = super()._createSetOfCoordinates(micrographs, suffix)
+        output.setBoxSize(self._box())
+        return output
+
+    def readCoordsFromMics(
+        self, folder: str, micrographs: Sequence[Micrograph], output: SetOfCoordinates
+    ) -> None:
+        """Add the picks of micrographs to the output, at the threshold and margin of the form."""
+        threshold, edge = self._cut()
+        output.setBoxSize(self._box())
+        for micrograph in micrographs:
+            kept = kept_peaks(folder, micrograph)
+            if kept is not None and not self._hasFailed(micrograph):
+                append_picks(kept.above(threshold, edge / kept.pixel_size), micrograph, output)
+
+    def _hasFailed(self, micrograph: Micrograph) -> bool:
+        return Path(self._getExtraPath("failed", f"mic_{micrograph.getObjId():06d}.txt")).exists()
+
+    # --------------------------- the model and what follows from it ------------------------------
+    def _modelPath(self) -> str:
+        if self.modelFrom == MODEL_TRAINED:
+            return str(self.inputModel.get().getPath())
+        return GENERAL if self.modelFrom == MODEL_GENERAL else str(self.modelFile.get())
+
+    def getModel(self) -> PUPickModel:
+        """Describe the model that the form names.
+
+        Raises:
+            UsageError: there is no such file, or it is no model.
+        """
+        return PUPickModel.from_file(self._modelPath())
+
+    def _givenDiameter(self) -> Optional[float]:
+        if self.modelFrom == MODEL_TRAINED:
+            return None
+        return self.diameterAngstrom(self.getInputMicrographs().getSamplingRate())
+
+    def _diameter(self) -> Optional[float]:
+        return self._givenDiameter() or self.getModel().getDiameter()
+
+    def _box(self) -> int:
+        if self.boxSize.get() != AUTOMATIC_BOX:
+            return int(self.boxSize.get())
+        return box_size(self._diameter() or 0.0, self.getInputMicrographs().getSamplingRate())
+
+    def getThreshold(self) -> float:
+        """Give the score (log-odds) from which on the form has peaks picked."""
+        if self.thresholdFrom == THRESHOLD_VALUE:
+            return float(self.threshold.get())
+        fitted = Path(self._getExtraPath(PICKING, ADAPTED))
+        if self.modelFrom == MODEL_GENERAL and fitted.exists():
+            return PUPickModel.from_file(str(fitted)).getThreshold()
+        return self.getModel().getThreshold()
+
+    def _cut(self) -> Tuple[float, float]:
+        """Give the threshold (log-odds) and the margin at the edges (Å)."""
+        edge = self.edge.get()
+        return self.getThreshold(), (self._diameter() or 0.0) / 2 if edge < 0 else float(edge)
+
+    def _failures(self) -> Dict[str, str]:
+        """Give the reason for each micrograph that failed, by the name of its note."""
+        notes = sorted(Path(self._getExtraPath("failed")).glob("mic_*.txt"))
+        return {note.stem: note.read_text(encoding="utf-8") for note in notes}
+
+    # --------------------------- texts -----------------------------------------------------------
+    def _validate(self) -> List[str]:
+        micrographs = self.getInputMicrographs()
+        errors = empty_errors(micrographs) + self.gpuErrors()
+        try:
+            self.getModel()
+        except UsageError as error:
+            return [*errors, f"The model cannot be used: {error}"]
+        errors += [] if errors else diameter_errors(self._diameter(), micrographs)
+        if self.boxSize.get() != AUTOMATIC_BOX and self.boxSize.get() <= 0:
+            errors.append("The box size must be positive, or -1 for one that fits the diameter.")
+        return errors
+
+    def _warnings(self) -> List[str]:
+        box, diameter = self._box(), self._diameter() or 0.0
+        width = diameter / self.getInputMicrographs().getSamplingRate()
+        if box < width:
+            return [f"The box ({box} px) is smaller than the particle ({width:.0f} px)."]
+        return []
+
+    def getSummary(self, coordinates: SetOfCoordinates) -> str:
+        """Describe the picks in the comment of the output."""
+        # an empty set has no columns to count by
+        empty = not coordinates.getSize()
+        micrographs = [] if empty else coordinates.aggregate(["COUNT"], "_micId", ["_micId"])
+        picked = f"{coordinates.getSize()} particles in {len(micrographs)} micrographs"
+        return (
+            f"{picked}, score {self.getThreshold():.2f} or more; box {coordinates.getBoxSize()} px"
+        )
+
+    def _summary(self) -> List[str]:
+        if not hasattr(self, "outputCoordinates"):
+            return ["No particles yet."]
+        total = self.getInputMicrographs().getSize()
+        lines = [f"*{total} micrographs*: {self.outputCoordinates.getObjComment()}."]
+        return lines + failure_lines(self._failures(), total)
+
+    def _methods(self) -> List[str]:
+        if not hasattr(self, "outputCoordinates"):
+            return []
+        model = self.getModel()
+        return [
+            f"{self.outputCoordinates.getSize()} particles were picked with pupick by a "
+            f"convolutional network for a diameter of {self._diameter():g} Å, trained on "
+            f"{model._labels.get() or 'many'} particles, from a score (log-odds) of "
+            f"{self.getThreshold():.2f} on [{CITATION}]."
+        ]
+
+    def _citations(self) -> List[str]:
+        return [CITATION]

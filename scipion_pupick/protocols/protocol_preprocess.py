@@ -1,0 +1,152 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Write micrographs as the network sees them: downsampled and normalised."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, List, Optional
+
+import pyworkflow.protocol.params as params
+from pwem.objects import Micrograph, SetOfMicrographs
+
+from ..convert import read_micrographs, write_micrographs
+from ..engine.coordinates.names import file_of_micrograph
+from ..engine.downsample import LEAST_DIAMETER_PX, WORKING_DIAMETER_PX
+from ..engine.errors import PupickError
+from ..engine.pick_folder import read_failures
+from ..engine.settings import NORMALISATIONS
+from .protocol_base import (
+    CITATION,
+    EngineProtocol,
+    diameter_errors,
+    empty_errors,
+    failure_lines,
+    open_errors,
+)
+
+FAILURES = "failed.tsv"
+
+
+class PUPickProtPreprocess(EngineProtocol):
+    """Writes micrographs downsampled and normalised, to look at them or to use them elsewhere.
+
+    Training and picking do this by themselves; they take the original micrographs.
+    """
+
+    _label = "preprocess micrographs"
+    _possibleOutputs = {"outputMicrographs": SetOfMicrographs}
+
+    def _defineParams(self, form: Any) -> None:
+        form.addSection("Input")
+        form.addParam(
+            "inputMicrographs",
+            params.PointerParam,
+            pointerClass="SetOfMicrographs",
+            important=True,
+            label="Input micrographs",
+        )
+        self.defineDiameter(form)
+        form.addParam(
+            "diameterPx",
+            params.FloatParam,
+            default=WORKING_DIAMETER_PX,
+            validators=[params.GE(LEAST_DIAMETER_PX, error="is too small to see a particle.")],
+            label="Width of the particle in the output (px)",
+            help="The images are downsampled (or enlarged) so that the particle has this width.",
+        )
+        form.addParam(
+            "normalisation",
+            params.EnumParam,
+            choices=list(NORMALISATIONS),
+            default=0,
+            display=params.EnumParam.DISPLAY_COMBO,
+            label="Normalisation",
+            help="_micrograph_: a mixture of two Gaussians fitted to each, of which the one that "
+            "is background gets mean 0 and deviation 1.\n_joint_: one mixture for the set.\n"
+            "_affine_: mean 0 and deviation 1 of all pixels.",
+        )
+        form.addParallelSection(threads=4, mpi=0)
+
+    # --------------------------- steps -----------------------------------------------------------
+    def _insertAllSteps(self) -> None:
+        self._insertFunctionStep(self.preprocessStep, self._arguments(), needsGPU=False)
+        self._insertFunctionStep(self.createOutputStep, needsGPU=False)
+
+    def _arguments(self) -> List[str]:
+        normalisation = NORMALISATIONS[self.normalisation.get()]
+        return [
+            *("--diameter", f"{self._diameter():g}", "--diameter-px", f"{self.diameterPx.get():g}"),
+            *("--normalisation", normalisation),
+        ]
+
+    def preprocessStep(self, arguments: List[str]) -> None:
+        """Write the images.
+
+        Raises:
+            PupickError: none could be written; the text says why the first could not.
+        """
+        micrographs = read_micrographs(self.inputMicrographs.get())
+        listed = self._getExtraPath("micrographs.star")
+        write_micrographs(micrographs, self.inputMicrographs.get().getSamplingRate(), listed)
+        failures = self.runOnMicrographs(
+            "preprocess",
+            Path(self._getExtraPath(FAILURES)),
+            *("--micrographs", listed, "--output", self._getExtraPath("micrographs")),
+            *arguments,
+            *("--threads", self.engineThreads()),
+        )
+        if len(failures) == len(micrographs):
+            first = next(iter(failures.values()))
+            raise PupickError(f"None of the {len(failures)} micrographs could be used: {first}")
+
+    def createOutputStep(self) -> None:
+        """Gather the images in a set."""
+        source = self.inputMicrographs.get()
+        failures = read_failures(Path(self._getExtraPath(FAILURES)))
+        output = self._createSetOfMicrographs()
+        output.copyInfo(source)
+        output.setSamplingRate(self._diameter() / self.diameterPx.get())
+        for micrograph in source:
+            if micrograph.getFileName() not in failures:
+                output.append(self._image(micrograph, output.getSamplingRate()))
+        self._defineOutputs(outputMicrographs=output)
+        self._defineTransformRelation(self.inputMicrographs, output)
+
+    def _image(self, micrograph: Micrograph, pixelSize: float) -> Micrograph:
+        image = micrograph.clone()
+        folder = Path(self._getExtraPath("micrographs"))
+        image.setFileName(str(file_of_micrograph(micrograph.getFileName(), folder, ".mrc")))
+        image.setSamplingRate(pixelSize)
+        return image
+
+    def _diameter(self) -> Optional[float]:
+        return self.diameterAngstrom(self.inputMicrographs.get().getSamplingRate())
+
+    # --------------------------- texts -----------------------------------------------------------
+    def _validate(self) -> List[str]:
+        micrographs = self.inputMicrographs.get()
+        errors = [*empty_errors(micrographs), *open_errors(micrographs)]
+        return errors or diameter_errors(self._diameter(), micrographs)
+
+    def _summary(self) -> List[str]:
+        if not hasattr(self, "outputMicrographs"):
+            return ["No micrographs yet."]
+        output = self.outputMicrographs
+        failures = read_failures(Path(self._getExtraPath(FAILURES)))
+        lines = [
+            f"{output.getSize()} micrographs at {output.getSamplingRate():.2f} Å/px: a particle "
+            f"of {self._diameter():g} Å is {self.diameterPx.get():g} px wide."
+        ]
+        return lines + failure_lines(failures, self.inputMicrographs.get().getSize())
+
+    def _methods(self) -> List[str]:
+        if not hasattr(self, "outputMicrographs"):
+            return []
+        return [
+            f"Micrographs were downsampled by Fourier cropping to "
+            f"{self.outputMicrographs.getSamplingRate():.2f} Å/px and normalised with pupick "
+            f"[{CITATION}]."
+        ]
+
+    def _citations(self) -> List[str]:
+        return [CITATION]

@@ -1,0 +1,164 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Choose among scored coordinates, without picking again."""
+
+from __future__ import annotations
+
+from typing import Any, Dict, List
+
+import numpy as np
+import pyworkflow.protocol.params as params
+from pwem.objects import SetOfCoordinates
+from pwem.protocols import ProtParticlePicking
+
+from ..constants import BY_MEAN_NUMBER, BY_MOST, BY_PRECISION, BY_SCORE, THRESHOLD_MODES
+from ..convert import append_picks, ranked_picks
+from ..engine import Coordinates
+from ..engine.errors import UsageError
+from ..engine.quality import estimate_quality
+from ..engine.settings import LEAST_SCORE
+from ..engine.thresholds import threshold_of_count, threshold_of_precision
+from .protocol_base import CITATION, empty_errors, open_errors
+
+
+class PUPickProtThreshold(ProtParticlePicking):
+    """Makes a new set of coordinates from those that score high enough.
+
+    Coordinates that come straight from *scipion_pupick - pick* may also be widened: the scores of
+    all peaks are kept there, and lower thresholds than that of the picking can be chosen.
+    """
+
+    _label = "threshold"
+    _possibleOutputs = {"outputCoordinates": SetOfCoordinates}
+
+    def _defineParams(self, form: Any) -> None:
+        form.addSection("Input")
+        form.addParam(
+            "inputCoordinates",
+            params.PointerParam,
+            pointerClass="SetOfCoordinates",
+            important=True,
+            label="Scored coordinates",
+            help="Picked by pupick, or imported with their scores.",
+        )
+        form.addParam(
+            "mode",
+            params.EnumParam,
+            choices=list(THRESHOLD_MODES),
+            default=BY_SCORE,
+            display=params.EnumParam.DISPLAY_COMBO,
+            label="Choose by",
+            help="_score_: all from a score on.\n_particles per micrograph, on average_: one "
+            "threshold for all micrographs, at which they give that many on average.\n"
+            "_best particles of each micrograph_: at most that many of each, however good.\n"
+            "_estimated precision_: as many as possible while the scores say that this share of "
+            "them are particles.",
+        )
+        form.addParam(
+            "threshold",
+            params.FloatParam,
+            default=0.0,
+            condition=f"mode=={BY_SCORE}",
+            label="Least score",
+            help="Log-odds that a pick is a particle: 0 is one in two, 2.2 nine in ten. "
+            f"Peaks below {LEAST_SCORE:g} are not kept.",
+        )
+        form.addParam(
+            "particlesPerMicrograph",
+            params.IntParam,
+            default=300,
+            allowsPointers=True,
+            condition=f"mode in [{BY_MEAN_NUMBER},{BY_MOST}]",
+            validators=[params.Positive],
+            label="Particles per micrograph",
+            help="On average over all micrographs, or at most in each, as chosen above.",
+        )
+        form.addParam(
+            "precision",
+            params.FloatParam,
+            default=0.8,
+            condition=f"mode=={BY_PRECISION}",
+            label="Precision wanted",
+            help="Share of the picks that shall be particles, between 0 and 1, by the estimate "
+            "that follows from calibrated scores.",
+        )
+
+    # --------------------------- steps -----------------------------------------------------------
+    def _insertAllSteps(self) -> None:
+        asked = (self.mode, self.threshold, self.particlesPerMicrograph, self.precision)
+        self._insertFunctionStep(self.chooseStep, *(value.get() for value in asked))
+
+    def chooseStep(self, *asked: float) -> None:
+        """Write the coordinates that are chosen."""
+        coordinates = self.inputCoordinates.get()
+        ranked = ranked_picks(coordinates)
+        chosen = self._choose(ranked)
+        output = self._createSetOfCoordinates(coordinates.getMicrographs(asPointer=True))
+        output.setBoxSize(coordinates.getBoxSize())
+        for micrograph in coordinates.getMicrographs():
+            picks = chosen.get(micrograph.getObjId(), Coordinates.empty())
+            append_picks(picks, micrograph, output)
+        output.setObjComment(self._comment(ranked, chosen))
+        self._defineOutputs(outputCoordinates=output)
+        self._defineTransformRelation(self.inputCoordinates, output)
+
+    def _choose(self, ranked: Dict[int, Coordinates]) -> Dict[int, Coordinates]:
+        if self.mode == BY_MOST:
+            most = self.particlesPerMicrograph.get()
+            return {i: p.select(np.argsort(-p.score)[:most]) for i, p in ranked.items()}
+        threshold = self._threshold(ranked)
+        return {i: picks.select(picks.score >= threshold) for i, picks in ranked.items()}
+
+    def _threshold(self, ranked: Dict[int, Coordinates]) -> float:
+        scores = [picks.score for picks in ranked.values()]
+        if self.mode == BY_MEAN_NUMBER:
+            return threshold_of_count(scores, self.particlesPerMicrograph.get())
+        if self.mode == BY_PRECISION:
+            return threshold_of_precision(estimate_quality(scores), self.precision.get())
+        return float(self.threshold.get())
+
+    def _comment(self, ranked: Dict[int, Coordinates], chosen: Dict[int, Coordinates]) -> str:
+        scores = np.concatenate([picks.score for picks in chosen.values()] + [np.empty(0)])
+        known = sum(map(len, ranked.values()))
+        lowest = f", score {scores.min():.2f} or more" if len(scores) else ""
+        return f"{len(scores)} of {known} ranked peaks in {len(ranked)} micrographs{lowest}"
+
+    # --------------------------- texts -----------------------------------------------------------
+    def getInputMicrographs(self) -> Any:
+        """Give the micrographs that the coordinates are of."""
+        return self.inputCoordinates.get().getMicrographs()
+
+    def _validate(self) -> List[str]:
+        coordinates = self.inputCoordinates.get()
+        errors = open_errors(coordinates)
+        if not errors and not coordinates.getSize():
+            # a run that picked nothing at its threshold may still have kept peaks below it
+            errors = self._scoreErrors() and empty_errors(coordinates)
+        return errors or self._scoreErrors()
+
+    def _scoreErrors(self) -> List[str]:
+        try:
+            ranked = ranked_picks(self.inputCoordinates.get())
+            if self.mode != BY_MOST:
+                self._threshold(ranked)
+        except UsageError as error:
+            return [str(error)]
+        return []
+
+    def _summary(self) -> List[str]:
+        if not hasattr(self, "outputCoordinates"):
+            return ["No particles yet."]
+        return [
+            f"Chosen by {THRESHOLD_MODES[self.mode.get()]}: "
+            f"{self.outputCoordinates.getObjComment()}."
+        ]
+
+    def _methods(self) -> List[str]:
+        if not hasattr(self, "outputCoordinates"):
+            return []
+        return [
+            f"{self.outputCoordinates.getSize()} particles were chosen by their pupick scores "
+            f"({self.outputCoordinates.getObjComment()}) [{CITATION}]."
+        ]
+
+    def _citations(self) -> List[str]:
+        return [CITATION]

@@ -1,0 +1,418 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Train a model on micrographs and a few picks."""
+
+from __future__ import annotations
+
+import json
+import shlex
+import shutil
+import time
+from pathlib import Path
+from typing import Any, Dict, List, Optional
+
+import pyworkflow.protocol.params as params
+from pyworkflow.object import Integer
+
+from ..constants import GENERAL, START_GENERAL, START_PREVIOUS, START_SCRATCH, STARTS
+from ..convert import (
+    box_size,
+    count,
+    is_closed,
+    read_coordinates,
+    read_micrographs,
+    write_micrographs,
+)
+from ..engine import Picks, read_picks, write_picks
+from ..engine.errors import PupickError
+from ..engine.files import write_text
+from ..engine.settings import NETWORKS, OBJECTIVES, TrainingSettings
+from ..objects import PUPickModel
+from .protocol_base import (
+    CITATION,
+    EngineProtocol,
+    coordinates_errors,
+    diameter_errors,
+    empty_errors,
+)
+
+DEFAULTS = TrainingSettings()
+AUTOMATIC = -1.0
+MICROGRAPHS, PICKS, NEGATIVES = "micrographs.star", "picks.star", "negatives.star"
+MODEL, LOG = "model.safetensors", "training.tsv"
+
+
+class PUPickProtTrain(EngineProtocol):
+    """Trains a picking model on micrographs of which a few particles have been picked by hand.
+
+    Ten to a hundred picks are enough. Nothing has to be said of what is no particle: all that was
+    not picked counts as unknown. The model picks with *scipion_pupick - pick*.
+    """
+
+    _label = "train"
+    _possibleOutputs = {"outputModel": PUPickModel, "boxSize": Integer}
+
+    def _defineParams(self, form: Any) -> None:
+        self._defineInput(form)
+        self._defineTraining(form)
+        self._defineStreaming(form)
+        form.addParallelSection(threads=4, mpi=0)
+
+    def _defineInput(self, form: Any) -> None:
+        form.addSection("Input")
+        self.defineGpu(form)
+        form.addParam(
+            "inputMicrographs",
+            params.PointerParam,
+            pointerClass="SetOfMicrographs",
+            important=True,
+            label="Input micrographs",
+            help="With and without picks: micrographs without picks show the network what else "
+            "there is.",
+        )
+        form.addParam(
+            "inputCoordinates",
+            params.PointerParam,
+            pointerClass="SetOfCoordinates",
+            important=True,
+            label="Picked particles",
+            help="Picked by hand, or chosen otherwise so that hardly one is wrong. Pick all kinds "
+            "of views, and at random: not all of a micrograph need be picked.",
+        )
+        form.addParam(
+            "negativeCoordinates",
+            params.PointerParam,
+            pointerClass="SetOfCoordinates",
+            allowsNull=True,
+            expertLevel=params.LEVEL_ADVANCED,
+            label="Places without a particle (optional)",
+            help="Such as ice or carbon edges that an earlier model took for particles.",
+        )
+        self.defineDiameter(form)
+        form.addParam(
+            "particlesPerMicrograph",
+            params.IntParam,
+            default=0,
+            allowsPointers=True,
+            validators=[params.GE(0, error="cannot be negative: 0 has it estimated.")],
+            label="Particles per micrograph",
+            help="About how many particles a micrograph holds on average, picked or not. It "
+            "decides how many the model will pick.\n0: estimated from the picks.",
+        )
+
+    def _defineTraining(self, form: Any) -> None:
+        form.addSection("Training")
+        form.addParam(
+            "startFrom",
+            params.EnumParam,
+            choices=list(STARTS),
+            default=START_GENERAL,
+            display=params.EnumParam.DISPLAY_COMBO,
+            label="Start from",
+            help="_general model_: comes with pupick and has seen many kinds of particles; needs "
+            "fewest picks.\n_previous model_: trained or imported in this project.\n"
+            "_from scratch_: knows nothing yet.",
+        )
+        form.addParam(
+            "previousModel",
+            params.PointerParam,
+            pointerClass="PUPickModel",
+            condition=f"startFrom=={START_PREVIOUS}",
+            label="Previous model",
+            help="Its network and normalisation are kept. The diameter may be another.",
+        )
+        form.addParam(
+            "epochs",
+            params.IntParam,
+            default=DEFAULTS.epochs,
+            validators=[params.Positive],
+            label="Epochs",
+            help=f"The learning rate falls to zero over these. One has {DEFAULTS.steps} batches.",
+        )
+        self._defineExpert(form)
+
+    def _defineExpert(self, form: Any) -> None:
+        form.addParam(
+            "network",
+            params.EnumParam,
+            choices=list(NETWORKS),
+            default=NETWORKS.index(DEFAULTS.network),
+            condition=f"startFrom=={START_SCRATCH}",
+            expertLevel=params.LEVEL_ADVANCED,
+            label="Network",
+            help="_conv3_ is the smallest and fastest, _resnet16_ sees most.",
+        )
+        form.addParam(
+            "objective",
+            params.EnumParam,
+            choices=list(OBJECTIVES),
+            default=OBJECTIVES.index(DEFAULTS.objective),
+            expertLevel=params.LEVEL_ADVANCED,
+            label="Objective",
+            help="What training minimises. _pn_ takes all that was not picked for no particle; "
+            "the others learn from positive and unlabelled regions.",
+        )
+        form.addParam(
+            "autoencoder",
+            params.FloatParam,
+            default=AUTOMATIC,
+            expertLevel=params.LEVEL_ADVANCED,
+            label="Weight of the autoencoder",
+            help="A second task (to redraw the region) that helps with few picks.\n"
+            "-1: from scratch 10 divided by the number of picks, and 0 from 250 picks on; 0 if "
+            "training starts from a model.",
+        )
+        form.addParam(
+            "seed",
+            params.IntParam,
+            default=DEFAULTS.seed,
+            validators=[params.GE(0, error="cannot be negative.")],
+            expertLevel=params.LEVEL_ADVANCED,
+            label="Seed",
+            help="Of all random choices. The same seed trains the same model.",
+        )
+        form.addParam(
+            "moreArguments",
+            params.StringParam,
+            default="",
+            expertLevel=params.LEVEL_ADVANCED,
+            label="More arguments",
+            help="Of the command _pupick train_, such as --steps 100 --held-out 0.",
+        )
+
+    def _defineStreaming(self, form: Any) -> None:
+        form.addSection("Streaming")
+        form.addParam(
+            "minMicrographs",
+            params.IntParam,
+            default=5,
+            validators=[params.Positive],
+            label="Start at picked micrographs",
+            help="While micrographs or picks are still coming in, training starts when this many "
+            "micrographs have picks, and there are enough picks. Complete sets are taken as they "
+            "are.",
+        )
+        form.addParam(
+            "minPicks",
+            params.IntParam,
+            default=50,
+            validators=[params.Positive],
+            label="and at picks",
+            help="Least number of picks to start with, while sets are still growing.",
+        )
+        form.addParam(
+            "keepTraining",
+            params.BooleanParam,
+            default=False,
+            label="Train again as picks come in?",
+            help="Yes: train again each time that the number of picks has doubled, and once more "
+            "when the sets are complete. The output becomes the newest model; a picking protocol "
+            "goes on with the one that it started with.\nNo: the first model is the only one.",
+        )
+        form.addParam(
+            "streamingSleepOnWait",
+            params.IntParam,
+            default=10,
+            validators=[params.Positive],
+            label="Look for new picks every (s)",
+            help="Seconds from one look at growing sets to the next.",
+        )
+
+    @classmethod
+    def worksInStreaming(cls) -> bool:
+        """Whether it can start on sets that still grow."""
+        return True
+
+    # --------------------------- steps -----------------------------------------------------------
+    def _insertAllSteps(self) -> None:
+        self._insertFunctionStep(self.trainStep, self._arguments())
+
+    def trainStep(self, arguments: List[str]) -> None:
+        """Train as soon as there is enough, and again while the form asks for it."""
+        self._forgetOthers(arguments)
+        trained = 0
+        number = 1
+        while True:
+            folder = Path(self._getExtraPath(f"round_{number:03d}"))
+            if not (folder / PICKS).exists():
+                picks = self._waitForPicks(trained)
+                if picks is None:
+                    break
+                self._writeInput(folder, picks)
+            if not (folder / MODEL).exists():
+                self._train(folder, arguments)
+            self._defineModel(str(folder / MODEL))
+            trained = count(read_picks(folder / PICKS))
+            number += 1
+
+    def _forgetOthers(self, arguments: List[str]) -> None:
+        """Start anew if what an earlier run has left was made with other parameters."""
+        record = Path(self._getExtraPath("arguments.json"))
+        if record.exists() and json.loads(record.read_text()) != arguments:
+            for folder in self._rounds():
+                shutil.rmtree(folder)
+        write_text(record, json.dumps(arguments))
+
+    def _waitForPicks(self, trained: int) -> Optional[Picks]:
+        """Give the picks when they are enough for a training; None if there will be none."""
+        if trained and not self.keepTraining:
+            return None
+        while True:
+            coordinates, micrographs = self.inputCoordinates.get(), self.inputMicrographs.get()
+            complete = is_closed(self.inputCoordinates) and is_closed(self.inputMicrographs)
+            picks = read_coordinates(coordinates, read_micrographs(micrographs))
+            number = count(picks)
+            if complete:
+                return self._last(picks, number, trained)
+            wanted = max(self.minPicks.get(), 2 * trained)
+            if number >= wanted and len(picks) >= self.minMicrographs.get():
+                return picks
+            self.info(f"{number} picks in {len(picks)} micrographs so far: waiting for more.")
+            time.sleep(self.streamingSleepOnWait.get())
+
+    def _last(self, picks: Picks, number: int, trained: int) -> Optional[Picks]:
+        if not number:
+            raise PupickError("No pick is of one of the input micrographs: pick some particles.")
+        return picks if number > trained else None
+
+    def _writeInput(self, folder: Path, picks: Picks) -> None:
+        micrographs = self.inputMicrographs.get()
+        present = read_micrographs(micrographs)
+        write_micrographs(present, micrographs.getSamplingRate(), folder / MICROGRAPHS)
+        if self.negativeCoordinates.get() is not None:
+            negatives = read_coordinates(self.negativeCoordinates.get(), present)
+            write_picks(negatives, folder / NEGATIVES)
+        # last, for its presence says that the input is complete
+        write_picks(picks, folder / PICKS)
+
+    def _train(self, folder: Path, arguments: List[str]) -> None:
+        negatives = folder / NEGATIVES
+        more = ["--negatives", negatives] if negatives.exists() else []
+        self.runEngine(
+            "train",
+            "--micrographs",
+            folder / MICROGRAPHS,
+            "--picks",
+            folder / PICKS,
+            "--output",
+            folder,
+            *more,
+            *arguments,
+            *self.computer(),
+            onGpu=True,
+        )
+
+    def _defineModel(self, path: str) -> None:
+        model = PUPickModel.from_file(path)
+        if hasattr(self, "outputModel"):
+            self.outputModel.copy(model, copyId=False)
+            self._store(self.outputModel)
+            return
+        pixel_size = self.inputMicrographs.get().getSamplingRate()
+        box = Integer(box_size(float(model.getDiameter() or 0.0), pixel_size))
+        self._defineOutputs(outputModel=model, boxSize=box)
+        self._defineSourceRelation(self.inputMicrographs, model)
+        self._defineSourceRelation(self.inputCoordinates, model)
+        # this step may go on for hours: others can start with the model now
+        self._store()
+
+    # --------------------------- arguments -------------------------------------------------------
+    def _diameter(self) -> Optional[float]:
+        return self.diameterAngstrom(self.inputMicrographs.get().getSamplingRate())
+
+    def _arguments(self) -> List[str]:
+        """Give all arguments of the engine that change what is learned."""
+        arguments = ["--diameter", f"{self._diameter():g}", *self._start()]
+        if self.particlesPerMicrograph.get():
+            arguments += ["--particles-per-micrograph", str(self.particlesPerMicrograph.get())]
+        if self.autoencoder.get() >= 0:
+            arguments += ["--autoencoder", f"{self.autoencoder.get():g}"]
+        arguments += ["--objective", OBJECTIVES[self.objective.get()]]
+        arguments += ["--epochs", str(self.epochs.get()), "--seed", str(self.seed.get())]
+        return arguments + shlex.split(self.moreArguments.get() or "")
+
+    def _start(self) -> List[str]:
+        if self.startFrom == START_PREVIOUS:
+            return ["--start", self.previousModel.get().getPath()]
+        if self.startFrom == START_GENERAL:
+            return ["--start", GENERAL]
+        return ["--from-scratch", "--network", NETWORKS[self.network.get()]]
+
+    # --------------------------- results ---------------------------------------------------------
+    def _rounds(self) -> List[Path]:
+        return sorted(Path(self._getExtraPath()).glob("round_*"))
+
+    def getTrainingLog(self) -> Optional[Path]:
+        """Give the table (TSV) of the newest training, a row for each epoch; None before any."""
+        logs = [folder / LOG for folder in self._rounds() if (folder / LOG).exists()]
+        return logs[-1] if logs else None
+
+    def _training(self) -> Dict[str, Any]:
+        folder = Path(self.outputModel.getPath()).parent
+        return dict(json.loads((folder / "train.json").read_text(encoding="utf-8")))
+
+    # --------------------------- texts -----------------------------------------------------------
+    def _validate(self) -> List[str]:
+        micrographs, coordinates = self.inputMicrographs.get(), self.inputCoordinates.get()
+        errors = empty_errors(micrographs, coordinates) or [
+            *coordinates_errors(coordinates, micrographs, "picks"),
+            *diameter_errors(self._diameter(), micrographs),
+        ]
+        if self.negativeCoordinates.get() is not None:
+            negatives = self.negativeCoordinates.get()
+            errors += coordinates_errors(negatives, micrographs, "places without a particle")
+        return errors + self.gpuErrors() + self._argumentErrors()
+
+    def _argumentErrors(self) -> List[str]:
+        try:
+            shlex.split(self.moreArguments.get() or "")
+        except ValueError as error:
+            return [f"*More arguments* cannot be understood: {error}."]
+        return []
+
+    def _warnings(self) -> List[str]:
+        warnings = []
+        picks = self.inputCoordinates.get()
+        if picks.isStreamClosed() and 0 < picks.getSize() < 10:
+            warnings.append(f"There are only {picks.getSize()} picks: ten or more are advised.")
+        diameter = self._diameter()
+        if self.startFrom == START_PREVIOUS and diameter:
+            known = self.previousModel.get().getDiameter()
+            if known and not 0.8 < diameter / known < 1.25:
+                warnings.append(
+                    f"The previous model was trained for {known:g} Å, this one is for "
+                    f"{diameter:g} Å: particles are scaled to the same width, but may look unlike."
+                )
+        return warnings
+
+    def _summary(self) -> List[str]:
+        if not hasattr(self, "outputModel"):
+            return ["No model yet."]
+        training = self._training()
+        labels = training["labels"] + training["held_out_labels"]
+        estimated = " (estimated)" if training["particles_estimated"] else ""
+        lines = [
+            f"Trained on {labels} picks; about {training['particles_per_micrograph']:g} particles "
+            f"per micrograph{estimated}.",
+            f"Best epoch: {training['best_epoch']} of {training['epochs']}.",
+            f"Diameter {self.outputModel.getDiameter():g} Å, suggested box {self.boxSize.get()} "
+            f"px; picks from score {self.outputModel.getThreshold():.2f} on.",
+        ]
+        precision = training["held_out_average_precision"]
+        if precision is not None:
+            lines.append(f"Average precision on held-out picks: {precision:.2f}.")
+        failed = training["failed_micrographs"]
+        return lines + ([f"*{len(failed)} micrographs could not be used.*"] if failed else [])
+
+    def _methods(self) -> List[str]:
+        if not hasattr(self, "outputModel"):
+            return []
+        training = self._training()
+        return [
+            f"A convolutional network ({training['settings']['network']}) was trained with pupick "
+            f"on {training['labels'] + training['held_out_labels']} particles picked in "
+            f"{training['micrographs'] + training['held_out_micrographs']} micrographs by "
+            f"positive-unlabeled learning ({training['settings']['objective']}) [{CITATION}]."
+        ]
+
+    def _citations(self) -> List[str]:
+        return [CITATION]

@@ -1,0 +1,141 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""A set of coordinates as the viewers and wizards show it, and as they save it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, List, Optional
+
+import numpy as np
+from pwem.objects import SetOfCoordinates, SetOfMicrographs
+
+from ..constants import BOX_PER_DIAMETER, SCORE
+from ..convert import (
+    append_picks,
+    picking_folder,
+    ranked_picks,
+    read_coordinates,
+    score_of,
+)
+from ..engine import Coordinates, Micrograph, Picks
+from ..engine.pick_folder import SUMMARY, PickRun, read_run
+
+OUTPUT = "outputCoordinates"
+# for sets that nobody gave a box
+USUAL_BOX = 30
+
+
+@dataclass(frozen=True)
+class ScoredPicks:
+    """All that is known to be ranked by score of a set of coordinates.
+
+    Attributes:
+        micrographs: in the order of their set.
+        picks: by name of the micrograph, px; of a picking run of pupick all peaks it has kept.
+        threshold: lowest score in the set itself, log-odds; -inf where it has no scores. Of an
+            empty set, the highest score of a peak.
+        diameter: of the particle, Å.
+        uncertainty: standard error that all scores share, log-odds; 0 where it is not known.
+    """
+
+    micrographs: List[Micrograph]
+    picks: Picks
+    threshold: float
+    diameter: float
+    uncertainty: float = 0.0
+
+    @property
+    def scores(self) -> List[np.ndarray]:
+        """Scores of each micrograph, arrays (n,), log-odds."""
+        return [picks.score for picks in self.picks.values()]
+
+
+def read_scored_picks(coordinates: SetOfCoordinates) -> ScoredPicks:
+    """Read a set of coordinates; one without scores has its coordinates alone.
+
+    Raises:
+        UsageError: some of the coordinates have scores, and others have none.
+    """
+    micrographs = shown_micrographs(coordinates.getMicrographs())
+    if has_scores(coordinates):
+        ids = {m.getObjId(): m.getFileName() for m in coordinates.getMicrographs()}
+        picks = {ids[i]: found for i, found in ranked_picks(coordinates).items()}
+    else:
+        picks = read_coordinates(coordinates, [m.clone() for m in coordinates.getMicrographs()])
+    return ScoredPicks(
+        micrographs,
+        picks,
+        _threshold(coordinates, picks),
+        diameter_of(coordinates),
+        uncertainty_of(coordinates),
+    )
+
+
+def shown_micrographs(micrographs: SetOfMicrographs) -> List[Micrograph]:
+    """Describe micrographs for figures, each with its path from the project's folder as a name."""
+    pixel_size = micrographs.getSamplingRate()
+    names = [micrograph.getFileName() for micrograph in micrographs]
+    return [Micrograph(Path(name), name, pixel_size) for name in names]
+
+
+def has_scores(coordinates: SetOfCoordinates) -> bool:
+    """Whether coordinates have scores of pupick, or could have had if there were any."""
+    first = coordinates.getFirstItem()
+    return hasattr(first, SCORE) if first is not None else picking_folder(coordinates) is not None
+
+
+def _threshold(coordinates: SetOfCoordinates, picks: Picks) -> float:
+    """Give the score from which on peaks are in a set, log-odds; -inf without scores."""
+    if not has_scores(coordinates):
+        return -np.inf
+    if not coordinates.getSize():
+        return max((float(found.score.max()) for found in picks.values() if len(found)), default=0)
+    return min(score_of(each) for each in coordinates.iterItems(orderBy=SCORE, limit=1))
+
+
+def diameter_of(coordinates: SetOfCoordinates) -> float:
+    """Give the diameter of the particle (Å) that a run has picked with, or guess it by the box."""
+    run = _run_of(coordinates)
+    if run is not None:
+        return run.diameter
+    pixel_size = coordinates.getMicrographs().getSamplingRate()
+    return float((coordinates.getBoxSize() or USUAL_BOX) / BOX_PER_DIAMETER * pixel_size)
+
+
+def uncertainty_of(coordinates: SetOfCoordinates) -> float:
+    """Give the standard error of the scores (log-odds) that a run's model states, or 0."""
+    run = _run_of(coordinates)
+    return 0.0 if run is None else run.score_uncertainty
+
+
+def _run_of(coordinates: SetOfCoordinates) -> Optional[PickRun]:
+    """Read what the engine says of the run that wrote a set; None of other sets."""
+    folder = picking_folder(coordinates)
+    return None if folder is None or not (folder / SUMMARY).exists() else read_run(folder)
+
+
+def save_output(protocol: Any, coordinates: SetOfCoordinates, threshold: float) -> SetOfCoordinates:
+    """Add a new output to a protocol: all that is ranked and scores high enough.
+
+    Args:
+        protocol: whose output the coordinates are.
+        coordinates: with scores.
+        threshold: least score, log-odds.
+
+    Returns:
+        The new output.
+    """
+    ranked = ranked_picks(coordinates)
+    name = str(protocol.getNextOutputName(OUTPUT))
+    pointer = coordinates.getMicrographs(asPointer=True)
+    output = protocol._createSetOfCoordinates(pointer, suffix=name[len(OUTPUT) :])
+    output.setBoxSize(coordinates.getBoxSize())
+    for micrograph in coordinates.getMicrographs():
+        found = ranked.get(micrograph.getObjId(), Coordinates.empty())
+        append_picks(found.select(found.score >= threshold), micrograph, output)
+    output.setObjComment(f"{output.getSize():,} picks of score {threshold:.2f} or more")
+    protocol._defineOutputs(**{name: output})
+    protocol._defineSourceRelation(pointer, output)
+    protocol._store()
+    return output
