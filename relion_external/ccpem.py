@@ -15,6 +15,7 @@ from pipeliner.job_options import (
     FileDescription,
     FloatJobOption,
     InputNodeJobOption,
+    JobOptionValidationResult,
     StringJobOption,
 )
 from pipeliner.nodes import (
@@ -22,15 +23,16 @@ from pipeliner.nodes import (
     NODE_MICROGRAPHCOORDSGROUP,
     NODE_MICROGRAPHGROUPMETADATA,
     NODE_PARAMSDATA,
+    NODE_PARTICLEGROUPMETADATA,
 )
 from pipeliner.pipeliner_job import PipelinerCommand, PipelinerJob
 from pipeliner.results_display_objects import ResultsDisplayObject
 
 from scipion_pupick.engine import read_picks
 from scipion_pupick.engine.coordinates.star import read_blocks
+from scipion_pupick.engine.history import read_history
 
-from .parameters import PICK, PROGRAMS, SUMMARIES, TRAIN, parameters_of
-from .report import read_history
+from .parameters import PICK, PROGRAMS, SUMMARIES, TRAIN, USED_INPUTS, parameters_of
 from .versions import V5
 
 MODEL_KEYWORDS = ["pupick", "model"]
@@ -80,13 +82,16 @@ class _PupickJob(PipelinerJob):
     def add_inputs(self) -> None:
         """Add the inputs that only this job has."""
 
+    def passed_on(self) -> Sequence[str]:
+        """Name the options of the form that are arguments of the program."""
+        return (*USED_INPUTS[self.JOB], "model", "gpu", *self.NUMBERS)
+
     def get_commands(self) -> List[PipelinerCommand]:
         """Give the command line of the program."""
         command = [PROGRAMS[self.JOB], "--o", self.output_dir, "--relion_version", V5]
         for name, option in self.joboptions.items():
-            if name in ("in_mics", "in_coords", "in_parts", "model", "gpu", *self.NUMBERS):
-                value = option.get_string()
-                command += [f"--{name}", value] if value else []
+            value = option.get_string() if name in self.passed_on() else ""
+            command += [f"--{name}", value] if value else []
         command += ["--j", self.joboptions["nr_threads"].get_string()]
         return [PipelinerCommand([*command, *self.parse_additional_args()])]
 
@@ -99,7 +104,7 @@ class PupickTrain(_PupickJob):
     NUMBERS = ("diameter", "particles_per_micrograph")
 
     def add_inputs(self) -> None:
-        """Add hand picks and particles, of which one is needed."""
+        """Add coordinates and particles, of which one is needed."""
         self.joboptions["in_coords"] = InputNodeJobOption(
             label="Input coordinates:",
             default_value="",
@@ -107,8 +112,23 @@ class PupickTrain(_PupickJob):
             node_kwds=["relion"],
             pattern=STAR,
             help_text="Particles picked by hand: 10 to 100 are enough.",
-            is_required=True,
         )
+        self.joboptions["in_parts"] = InputNodeJobOption(
+            label="Input particles:",
+            default_value="",
+            node_type=NODE_PARTICLEGROUPMETADATA,
+            node_kwds=["relion"],
+            pattern=STAR,
+            help_text="Extracted or refined particles, instead of coordinates or beside them.",
+        )
+
+    def additional_joboption_validation(self) -> List[JobOptionValidationResult]:
+        """Refuse a form with neither coordinates nor particles."""
+        sources = [self.joboptions[name] for name in ("in_coords", "in_parts")]
+        if any(source.get_string() for source in sources):
+            return []
+        text = "Training needs particles picked by hand: give coordinates, particles, or both."
+        return [JobOptionValidationResult("error", sources, text)]
 
     def create_output_nodes(self) -> None:
         """Name the files that later jobs use."""
@@ -133,11 +153,11 @@ class PupickTrain(_PupickJob):
 
 
 class PupickPick(_PupickJob):
-    """Pick with a trained model."""
+    """Pick with a trained model, or the general one."""
 
     PROCESS_NAME = "pupick.autopick.pick"
     JOB = PICK
-    NUMBERS = ("threshold", "edge", "separation")
+    NUMBERS = ("diameter", "particles_per_micrograph", "threshold", "edge", "separation")
 
     def __init__(self) -> None:
         super().__init__()
@@ -151,9 +171,17 @@ class PupickPick(_PupickJob):
             node_type=NODE_PARAMSDATA,
             node_kwds=MODEL_KEYWORDS,
             pattern=FileDescription("pupick model", [".safetensors"]),
-            help_text="Written by a training job of pupick.",
-            is_required=True,
+            help_text="Written by a training job of pupick. Empty: the general model, which needs "
+            "no training but the diameter.",
         )
+
+    def additional_joboption_validation(self) -> List[JobOptionValidationResult]:
+        """Refuse a form from which the diameter cannot be known."""
+        sources = [self.joboptions[name] for name in ("model", "diameter")]
+        if any(source.get_string() for source in sources):
+            return []
+        text = "The general model needs the particle's diameter: give that, or a trained model."
+        return [JobOptionValidationResult("error", sources, text)]
 
     def create_output_nodes(self) -> None:
         """Name the files that later jobs use."""

@@ -9,10 +9,12 @@ from typing import List, Optional, Sequence
 from scipion_pupick.engine import Micrograph, Picks, find_micrographs, read_picks
 from scipion_pupick.engine.errors import MicrographError, UsageError
 from scipion_pupick.engine.micrograph import match_names, read_pixel_size, require_pixel_size
+from scipion_pupick.engine.settings import GENERAL
 
 from .parameters import Options
 
 MODEL_FILE = "model.safetensors"
+NO_MODEL = "none"
 SAME_PIXEL_SIZE = 0.01
 
 
@@ -82,12 +84,23 @@ def _common_pixel_size(micrographs: Sequence[Micrograph]) -> float:
     return sizes[0]
 
 
-def find_model(text: str) -> Path:
-    """Find a model by its file or the folder of the job that trained it.
+def find_start(text: str) -> Optional[Path]:
+    """Find a model to start a training from; none for the text `none`.
 
     Raises:
         UsageError: it is not there.
     """
+    return None if text == NO_MODEL else find_model(text)
+
+
+def find_model(text: str) -> Path:
+    """Find a model by its file, the folder of the job that trained it, or the name `general`.
+
+    Raises:
+        UsageError: it is not there.
+    """
+    if text == GENERAL:
+        return Path(GENERAL)
     path = Path(text) / MODEL_FILE if Path(text).is_dir() else Path(text)
     if not path.is_file():
         raise UsageError(

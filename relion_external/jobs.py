@@ -22,12 +22,14 @@ from scipion_pupick.engine import (
 from scipion_pupick.engine.errors import PupickError
 from scipion_pupick.engine.files import write_text
 from scipion_pupick.engine.matching import by_micrograph
+from scipion_pupick.engine.pick_folder import kept_path
+from scipion_pupick.engine.settings import GENERAL
 
 from . import forms, versions
-from .inputs import MODEL_FILE, find_model, read_labels, read_micrographs
+from .inputs import MODEL_FILE, find_model, find_start, read_labels, read_micrographs
 from .outputs import coordinate_files, project_path, write_coordinates, write_list, write_nodes
 from .parameters import PICK, TRAIN, Options, parameters_of
-from .report import Report, kept_file, kept_scores, write_report
+from .report import Report, kept_scores, write_report
 
 log = logging.getLogger(__name__)
 
@@ -52,7 +54,8 @@ def run_job(options: Options) -> None:
         job.finish_training(job.train())
     else:
         files = coordinate_files([m.name for m in job.micrographs], job.folder, job.version)
-        model = find_model(options.values["model"]) if options.job == PICK else job.train()
+        given = options.values.get("model", GENERAL)
+        model = find_model(given) if options.job == PICK else job.train()
         job.pick(model, files)
 
 
@@ -76,6 +79,7 @@ class _Job:
 
     @property
     def computer(self) -> Dict[str, Any]:
+        """What to compute on, as arguments of the engine."""
         return {
             "device": self.options.values.get("gpu", "auto"),
             "threads": self.options.threads,
@@ -98,14 +102,14 @@ class _Job:
             path.unlink(missing_ok=True)
         write_text(record, json.dumps(request, indent=2) + "\n")
         values = self.options.values
-        negatives, start = values.get("negatives"), values.get("start")
+        negatives = values.get("negatives")
         engine.train(
             self.micrographs,
             labels,
             self.folder,
             train_settings(values),
             negatives=engine.read_picks(negatives) if negatives else None,
-            start=find_model(start) if start else None,
+            start=find_start(values.get("start", GENERAL)),
             overwrite=known != request,
             **self.computer,
         )
@@ -119,12 +123,12 @@ class _Job:
             for name in parameters_of(TRAIN)
             if name not in elsewhere
         }
-        start = self.options.values.get("start")
+        start = find_start(self.options.values.get("start", GENERAL))
         return {
             "training": {
                 "parameters": parameters,
                 "labels": _digest(labels),
-                "start": _status(find_model(start)) if start else None,
+                "start": None if start is None else _status(start),
             },
             "micrographs": [[m.name, m.pixel_size, *_status(m.path)] for m in self.micrographs],
         }
@@ -175,7 +179,7 @@ class _Job:
         known = json.loads(record.read_text(encoding="utf-8")) if record.is_file() else {}
         record.unlink(missing_ok=True)
         for name, coordinates in result.picks.items():
-            kept = kept_file(name, self.folder / ENGINE_FOLDER)
+            kept = kept_path(name, self.folder / ENGINE_FOLDER)
             if known != request or _is_older(files[name], kept):
                 write_coordinates(coordinates, files[name], self.version)
         write_text(record, json.dumps(request) + "\n")

@@ -15,6 +15,7 @@ from scipion_pupick.engine.coordinates.star import check_star_names
 from scipion_pupick.engine.errors import UsageError
 from scipion_pupick.engine.files import write_text
 
+from .supervisor import OUTPUT_NODES
 from .versions import NODE_TYPE_COLUMN, V3
 
 ENDING = "_autopick.star"
@@ -144,7 +145,7 @@ def write_nodes(
         if version in types and path.is_file()
     ]
     columns = ("rlnPipeLineNodeName", NODE_TYPE_COLUMN[version])
-    write_text(folder / "RELION_OUTPUT_NODES.star", _table_text("output_nodes", columns, rows))
+    write_text(folder / OUTPUT_NODES, _table_text("output_nodes", columns, rows))
 
 
 def _table_text(name: str, columns: Sequence[str], rows: Sequence[str], before: str = "") -> str:

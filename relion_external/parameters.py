@@ -99,7 +99,7 @@ NUMBER = Kind(number, "a number")
 POSITIVE = Kind(positive, "a number above 0")
 WHOLE = Kind(whole, "a whole number, 0 or more")
 TEXT = Kind(str, "a text")
-MODEL = Kind(str, "a model file or the folder of a training job")
+MODEL = Kind(str, "a model file, the folder of a training job, or general")
 GPU = Kind(device, "auto, none or a GPU's number")
 VERSION = Kind(relion_version, ", ".join(VERSIONS))
 
@@ -124,14 +124,14 @@ _PICKING = frozenset({PICK, BOTH})
 _ALL = _TRAINING | _PICKING
 
 PARAMETERS: Tuple[Parameter, ...] = (
-    Parameter("model", MODEL, "to pick with, such as External/job005", _PICK, True),
+    Parameter("model", MODEL, "to pick with, such as External/job005; default: general", _PICK),
     Parameter("diameter", POSITIVE, "of the particle, Å", _TRAINING, True),
     Parameter("diameter", POSITIVE, "of the particle, Å; default: the model's", _PICK),
     Parameter(
         "particles_per_micrograph",
         POSITIVE,
         "about how many a micrograph holds, picked or not; default: estimated",
-        _TRAINING,
+        _ALL,
     ),
     Parameter(
         "threshold", NUMBER, "score from which on a peak is picked; default: the model's", _PICKING
@@ -147,7 +147,7 @@ PARAMETERS: Tuple[Parameter, ...] = (
     ),
     Parameter("gpu", GPU, "default: auto, a GPU if there is one", _ALL),
     Parameter("pixel_size", POSITIVE, "of the micrographs, Å/px; default: their STAR file's", _ALL),
-    Parameter("start", MODEL, "to start from; default: random weights", _TRAINING),
+    Parameter("start", MODEL, "to start from, or none; default: general", _TRAINING),
     Parameter("negatives", TEXT, "file of coordinates that are no particles", _TRAINING),
     Parameter("epochs", WHOLE, "most epochs of training", _TRAINING),
     Parameter("steps", WHOLE, "batches an epoch", _TRAINING),

@@ -3,24 +3,30 @@
 
 from __future__ import annotations
 
-import csv
 import textwrap
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Dict, List, Mapping, Optional, Sequence
+from typing import TYPE_CHECKING, List, Mapping, Optional, Sequence
 
 import numpy as np
 
 from scipion_pupick.engine import Coordinates, Micrograph, Picks
-from scipion_pupick.engine.coordinates.names import file_of_micrograph
 from scipion_pupick.engine.errors import MicrographError
 from scipion_pupick.engine.files import atomic_write
-from scipion_pupick.engine.kept import SUFFIX, load_peaks
+from scipion_pupick.engine.history import read_history
+from scipion_pupick.engine.kept import load_peaks
 from scipion_pupick.engine.micrograph import read_image, require_pixel_size
-from scipion_pupick.engine.picture import make_figure, plot_picks
+from scipion_pupick.engine.pick_folder import kept_path
+from scipion_pupick.engine.plots import (
+    make_figure,
+    plot_counts,
+    plot_picks,
+    plot_scores,
+    plot_training,
+)
+from scipion_pupick.engine.quality import estimate_quality
 
 if TYPE_CHECKING:
-    from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
 PAGE = (8.3, 8.3)
@@ -39,7 +45,7 @@ class Report:
         picks: by micrograph name, px: found by the job, or the labels of a training.
         diameter: of the particle, Å.
         history: table of a training's epochs; there need be no such file.
-        scores: (n,) of all peaks, for a histogram; none for a training.
+        scores: (n,) of all peaks of each micrograph; none for a training.
         threshold: score from which on peaks are picked.
     """
 
@@ -48,25 +54,20 @@ class Report:
     picks: Picks
     diameter: float
     history: Path
-    scores: Optional[np.ndarray] = None
+    scores: Optional[Sequence[np.ndarray]] = None
     threshold: float = 0.0
 
 
-def kept_file(name: str, folder: Path) -> Path:
-    """Give the file of all peaks of a micrograph in the folder that the engine has written to."""
-    return file_of_micrograph(name, folder / "scores", SUFFIX)
-
-
-def kept_scores(names: Sequence[str], folder: Path) -> np.ndarray:
-    """Give the scores (n,) of all peaks of some micrographs, picked or not.
+def kept_scores(names: Sequence[str], folder: Path) -> List[np.ndarray]:
+    """Give the scores (n,) of all peaks of each of some micrographs, picked or not.
 
     Args:
         names: of the micrographs; of very many, some are taken.
         folder: that the engine has written to.
     """
-    step = -(-len(names) // MOST_MICROGRAPHS)
-    kept = [load_peaks(kept_file(name, folder)) for name in names[::step]]
-    return np.concatenate([peaks.coordinates.score for peaks in kept if peaks is not None])
+    step = max(1, -(-len(names) // MOST_MICROGRAPHS))
+    kept = [load_peaks(kept_path(name, folder)) for name in names[::step]]
+    return [peaks.coordinates.score for peaks in kept if peaks is not None]
 
 
 def write_report(report: Report, micrographs: Sequence[Micrograph], path: Path) -> None:
@@ -97,47 +98,15 @@ def _overview(report: Report) -> Figure:
     lines = [f"{name}: {value}" for name, value in report.facts.items()]
     wrapped = [part for line in lines for part in textwrap.wrap(line, 46, subsequent_indent="  ")]
     text.text(0, 1, "\n".join(wrapped), va="top", fontsize=9)
-    _plot_counts(plots[0], report)
-    _plot_scores(plots[1], report)
-    _plot_history(plots[2], read_history(report.history))
-    return figure
-
-
-def _plot_counts(axes: Axes, report: Report) -> None:
     counts = [len(coordinates) for coordinates in report.picks.values()]
-    axes.plot(range(1, len(counts) + 1), counts, ".")
-    axes.set(title="Particles", xlabel="micrograph", ylabel="number", ylim=(0, None))
-
-
-def _plot_scores(axes: Axes, report: Report) -> None:
+    plot_counts(plots[0], np.array(counts))
     if report.scores is None:
-        axes.axis("off")
-        return
-    axes.hist(report.scores, bins=80, color="tab:gray")
-    axes.axvline(report.threshold, color="tab:red", label=f"threshold {report.threshold:.2f}")
-    axes.set(title="Scores of all peaks", xlabel="score (log-odds)", ylabel="peaks")
-    axes.legend()
-
-
-def _plot_history(axes: Axes, history: Mapping[str, np.ndarray]) -> None:
-    if not history:
-        axes.axis("off")
-        return
-    axes.plot(history["epoch"], history["loss"], ".-", color="tab:gray")
-    axes.set(title="Training", xlabel="epoch", ylabel="loss")
-    if np.isfinite(history["held_out_ap"]).any():
-        beside = axes.twinx()
-        beside.plot(history["epoch"], history["held_out_ap"], ".-", color="tab:blue")
-        beside.set_ylabel("held-out average precision", color="tab:blue")
-
-
-def read_history(path: Path) -> Dict[str, np.ndarray]:
-    """Read the table of a training's epochs: columns (epochs,) by name, none without a file."""
-    if not path.is_file():
-        return {}
-    with path.open(encoding="utf-8", newline="") as file:
-        rows = list(csv.DictReader(file, delimiter="\t"))
-    return {name: np.array([float(row[name]) for row in rows]) for name in rows[0]} if rows else {}
+        plots[1].axis("off")
+    else:
+        scores = np.concatenate([np.empty(0), *report.scores])
+        plot_scores(plots[1], scores, report.threshold, estimate_quality(report.scores))
+    plot_training(plots[2], read_history(report.history))
+    return figure
 
 
 def _pictures(report: Report, micrographs: Sequence[Micrograph]) -> List[Figure]:
@@ -156,8 +125,9 @@ def _pictures(report: Report, micrographs: Sequence[Micrograph]) -> List[Figure]
 
 def _picture(micrograph: Micrograph, picks: Coordinates, diameter: float) -> Figure:
     image = read_image(micrograph.path)
+    size = diameter / require_pixel_size(micrograph)
     figure = make_figure(PAGE)
     axes = figure.add_subplot(xlabel="x (px)", ylabel="y (px)")
     axes.set_title(f"{micrograph.name}: {len(picks)} particles", fontsize=8)
-    plot_picks(axes, image, picks, diameter / require_pixel_size(micrograph), PICTURE_PX)
+    plot_picks(axes, image, picks, size, largest_side=PICTURE_PX)
     return figure

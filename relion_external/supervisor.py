@@ -27,15 +27,18 @@ SUCCESS = "RELION_JOB_EXIT_SUCCESS"
 FAILURE = "RELION_JOB_EXIT_FAILURE"
 ABORTED = "RELION_JOB_EXIT_ABORTED"
 ABORT_NOW = "RELION_JOB_ABORT_NOW"
+OUTPUT_NODES = "RELION_OUTPUT_NODES.star"
 
 POLL_SECONDS = 0.5
 GRACE_SECONDS = 1.0
 
-# -c puts the current folder, the user's project, first on the path: its files are no modules
+# -c puts the current folder, the user's project, first on the path: its files are no modules.
+# The folder that holds this package comes last, for the path may not have it.
 _WORKER = (
-    "import sys; sys.path[:] = [p for p in sys.path if p]; "
-    "from relion_external.worker import main; sys.exit(main(*sys.argv[1:]))"
+    "import sys; sys.path[:] = [p for p in [*sys.path, sys.argv[1]] if p]; "
+    "from relion_external.worker import main; sys.exit(main(*sys.argv[2:]))"
 )
+_ROOT = str(Path(__file__).parents[1])
 
 
 def train() -> int:
@@ -95,7 +98,7 @@ def _run_in(folder: Path, job: str, arguments: Sequence[str]) -> int:
     outcome = FAILURE
     signals = _Signals()
     try:
-        for name in (SUCCESS, FAILURE, ABORTED):
+        for name in (SUCCESS, FAILURE, ABORTED, OUTPUT_NODES):
             (folder / name).unlink(missing_ok=True)
         parse_arguments(job, arguments)
         outcome = _supervise(folder, job, arguments, signals)
@@ -149,18 +152,18 @@ def _supervise(folder: Path, job: str, arguments: Sequence[str], signals: _Signa
 
 def _start(job: str, arguments: Sequence[str]) -> subprocess.Popen[bytes]:
     """Start the worker as the leader of a new group, with a pipe that closes when this ends."""
-    command: List[str] = [sys.executable, "-c", _WORKER, job, *arguments]
-    environment = {**os.environ, "PYTHONUNBUFFERED": "1"}
+    command: List[str] = [sys.executable, "-c", _WORKER, _ROOT, job, *arguments]
+    # threads that spin while they wait cost more than they save where cores are shared
+    environment = {"OMP_WAIT_POLICY": "PASSIVE", **os.environ, "PYTHONUNBUFFERED": "1"}
     return subprocess.Popen(command, stdin=subprocess.PIPE, env=environment, start_new_session=True)
 
 
 def _judge(job: str, code: int) -> str:
     if code == 0:
         return SUCCESS
-    if code == -signal.SIGKILL:
-        _complain(job, "the engine was killed; the usual reason is too little memory")
-    elif code < 0:
-        _complain(job, f"the engine was ended by {signal.Signals(-code).name}")
+    if code < 0:
+        ended = f"the engine was ended by {signal.Signals(-code).name}"
+        _complain(job, f"{ended}; the usual reason is too little memory")
     return FAILURE
 
 

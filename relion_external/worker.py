@@ -14,9 +14,19 @@ from types import FrameType
 from typing import NoReturn, Optional
 
 from . import supervisor
-from .parameters import PROGRAMS, parse_arguments
+from .errors import JobError
+from .parameters import PROGRAMS, Options, parse_arguments
 
 log = logging.getLogger(__name__)
+
+# what the loader of shared libraries says when memory runs out
+_NO_MEMORY = "failed to map segment"
+_FORM_WORDS = {
+    "picks": "in_coords",
+    "micrographs": "in_mics",
+    "device": "gpu",
+    "device cpu": "gpu none",
+}
 
 
 def main(job: str, *arguments: str) -> int:
@@ -30,32 +40,53 @@ def main(job: str, *arguments: str) -> int:
     _end_with_supervisor(Path(options.output))
     log_to_relion(PROGRAMS[job])
     try:
-        from scipion_pupick.engine.errors import PupickError
-
-        from .jobs import run_job
-    except ImportError as error:
-        log.error(
-            "the engine cannot be used with %s (%s): install scipion-em-pupick there with pip",
-            sys.executable,
-            error,
-        )
+        _run(options)
+    except (ImportError, MemoryError, SystemError) as error:
+        # Python raises SystemError where an extension module forgot that memory can run out
+        advice = "give the job more memory"
+        if isinstance(error, ImportError) and _NO_MEMORY not in str(error):
+            advice = "install scipion-em-pupick there with pip"
+        log.error("the engine cannot be used with %s (%s): %s", sys.executable, error, advice)
         return 1
-    try:
-        run_job(options)
-    except (PupickError, OSError) as error:
-        log.error("%s", form_words(str(error)))
+    except JobError as error:
+        log.error("%s", error)
         return 1
     return 0
 
 
+def _run(options: Options) -> None:
+    """Load the engine and run the job.
+
+    Raises:
+        JobError: the job cannot be done; the text says what to change.
+        ImportError: the engine, or a part of it, cannot be loaded.
+        MemoryError: while it was being loaded.
+    """
+    from scipion_pupick.engine.device import memory_errors_explained
+    from scipion_pupick.engine.errors import PupickError
+
+    from .jobs import run_job
+
+    try:
+        with memory_errors_explained():
+            run_job(options)
+    except (PupickError, OSError) as error:
+        raise JobError(str(error)) from error
+
+
 def form_words(text: str) -> str:
     """Call options of the engine's command line what they are called in the External form."""
-    names = {"picks": "in_coords", "micrographs": "in_mics"}
     return re.sub(
-        r"(?<![\w-])--([a-z][a-z-]*)",
-        lambda option: names.get(option[1], option[1].replace("-", "_")),
+        r"(?<![\w-])--([a-z][a-z-]*( cpu\b)?)",
+        lambda option: _FORM_WORDS.get(option[1], option[1].replace("-", "_")),
         text,
     )
+
+
+class _FormWords(logging.Formatter):
+    def format(self, record: logging.LogRecord) -> str:
+        """Write a message in the words of the External form."""
+        return form_words(super().format(record))
 
 
 def log_to_relion(program: str) -> None:
@@ -64,7 +95,7 @@ def log_to_relion(program: str) -> None:
     progress.addFilter(lambda record: record.levelno < logging.WARNING)
     problems = logging.StreamHandler(sys.stderr)
     problems.setLevel(logging.WARNING)
-    problems.setFormatter(logging.Formatter(f"{program}: %(levelname)s: %(message)s"))
+    problems.setFormatter(_FormWords(f"{program}: %(levelname)s: %(message)s"))
     logging.basicConfig(level=logging.INFO, format="%(message)s", handlers=[progress, problems])
 
 

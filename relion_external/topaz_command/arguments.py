@@ -4,11 +4,14 @@
 from __future__ import annotations
 
 import argparse
-from typing import Any, Optional, Sequence, Union
+from typing import Any, List, Optional, Sequence, Union
 
 import scipion_pupick
 
+DEFAULT_METHOD = "PU"
 OBJECTIVES = {"PN": "pn", "PU": "nnpu", "GE-KL": "ge-kl", "GE-binomial": "ge-binomial"}
+EXTRACT_FORMATS = ("coord", "csv", "star", "json", "box")
+IMAGE_FORMATS = ("mrc", "tiff", "tif", "png")
 
 
 class Ignored(argparse.Action):
@@ -68,13 +71,26 @@ def _add_device(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def _add_ignored(parser: argparse.ArgumentParser, valued: str, flags: str) -> None:
+def image_formats(text: str) -> List[str]:
+    """Read names of image formats with commas between.
+
+    Raises:
+        argparse.ArgumentTypeError: images are not written in one of them.
+    """
+    names = text.split(",")
+    for name in names:
+        if name not in IMAGE_FORMATS:
+            raise argparse.ArgumentTypeError(f"{name!r} is none of {', '.join(IMAGE_FORMATS)}")
+    return names
+
+
+def _add_ignored(parser: argparse.ArgumentParser, valued: str, flags: str = "") -> None:
     """Add options without a meaning here: names, short and long, with commas between options."""
     for names in valued.split(","):
         parser.add_argument(
             *names.split(), action=Ignored, dest=argparse.SUPPRESS, help=argparse.SUPPRESS
         )
-    for names in flags.split(","):
+    for names in filter(None, flags.split(",")):
         parser.add_argument(
             *names.split(), action=Ignored, nargs=0, dest=argparse.SUPPRESS, help=argparse.SUPPRESS
         )
@@ -88,22 +104,21 @@ def _add_train(commands: Any) -> None:
     ):
         parser.add_argument(
             f"--{name}-images",
-            required=name == "train",
             metavar="TABLE",
             help=f"table with the columns image_name and path, or folder; {text}",
         )
         parser.add_argument(
             f"--{name}-targets",
-            required=name == "train",
             metavar="FILE",
             help="picks: table with the columns image_name, x_coord and y_coord, or STAR file",
         )
     parser.add_argument(
         "--save-prefix",
-        required=True,
         metavar="PREFIX",
-        help="the model is written to PREFIX_epochNN.sav, and more about it to PREFIX_training/",
+        help="the model is written to PREFIX_epochNN.sav, and more about it to PREFIX_training/; "
+        "default: nowhere",
     )
+    parser.add_argument("--describe", action="store_true", help="print the network, and end")
     parser.add_argument("-o", "--output", metavar="FILE", help="training curve; default: stdout")
     _add_training(parser)
     _add_device(parser)
@@ -113,7 +128,7 @@ def _add_train(commands: Any) -> None:
         "--l2, --learning-rate, --minibatch-size, --minibatch-balance, --epoch-size, "
         "--preload, --units, --dropout, --bn, --pooling, --unit-scaling, --ngf, -s "
         "--patch-size, -p --patch-padding, --test-batch-size, --num-workers",
-        "--natural, --pretrained, --no-pretrained",
+        "--natural",
     )
 
 
@@ -143,7 +158,12 @@ def _add_training(parser: argparse.ArgumentParser) -> None:
         metavar="PX",
         help="of the particle, px of the images; default: 8 times the radius (not in Topaz)",
     )
-    parser.add_argument("--method", choices=OBJECTIVES, default="GE-binomial", help="objective")
+    parser.add_argument(
+        "--method",
+        choices=OBJECTIVES,
+        default=DEFAULT_METHOD,
+        help="objective; default: %(default)s, which does best here (Topaz's: GE-binomial)",
+    )
     parser.add_argument(
         "--slack", type=float, default=-1.0, metavar="λ", help="default: the objective's own"
     )
@@ -162,13 +182,30 @@ def _add_training(parser: argparse.ArgumentParser) -> None:
         help="network (resnet8, resnet16 or conv31), or model file to start from; "
         "default: %(default)s",
     )
+    parser.add_argument(
+        "--pretrained",
+        action=argparse.BooleanOptionalAction,
+        default=True,
+        help="start from the general model, if it has that network",
+    )
 
 
 def _add_extract(commands: Any) -> None:
     parser = _add_command(commands, "extract", "Pick particles with a trained model.")
     parser.add_argument("paths", nargs="*", metavar="IMAGE", help="default: a line of stdin each")
     parser.add_argument(
-        "-m", "--model", default="resnet16", metavar="FILE", help="written by pupick-topaz train"
+        "-m",
+        "--model",
+        default="resnet16",
+        metavar="FILE",
+        help="written by pupick-topaz train; default: the general model",
+    )
+    parser.add_argument(
+        "--diameter",
+        type=float,
+        metavar="PX",
+        help="of the particle, px of the images; default: the model's, or for the general model "
+        "twice the radius (not in Topaz)",
     )
     for short, name, default, unit, text in (
         ("-r", "radius", None, "PX", "least distance of two picks, and of a pick from the edge, px "
@@ -188,16 +225,13 @@ def _add_extract(commands: Any) -> None:
         help="write a file for each image to the folder -o, or beside the image",
     )
     parser.add_argument("--suffix", default="", help="of these files' names")
-    parser.add_argument(
-        "--format", choices=("coord", "star", "box"), default="coord", help="of these files"
-    )
-    parser.add_argument("--dims", type=int, choices=(2,), default=2, help="of the images")
+    parser.add_argument("--format", choices=EXTRACT_FORMATS, default="coord", help="of these files")
     parser.add_argument("-v", "--verbose", action="store_true", help="say what is done")
     _add_device(parser)
     _add_ignored(
         parser,
         "-p --patch-size, --batch-size, --assignment-radius, --min-radius, --max-radius, "
-        "--step-radius, --targets, --num-workers",
+        "--step-radius, --targets, --num-workers, --dims",
         "--only-validate",
     )
 
@@ -212,10 +246,20 @@ def _add_preprocess(commands: Any, name: str) -> None:
         "--affine", action="store_true", help="by mean and deviation, not by Gaussian mixture"
     )
     parser.add_argument("-o", "--destdir", required=True, metavar="FOLDER", help="to write to")
-    parser.add_argument("--format", choices=("mrc",), default="mrc", help="of the written images")
+    parser.add_argument(
+        "--format",
+        type=image_formats,
+        default="mrc",
+        metavar="NAMES",
+        help="of the written images: mrc, tiff or png, with commas between; default: %(default)s",
+    )
+    parser.add_argument(
+        "--metadata",
+        action="store_true",
+        help="write the grey values of each to NAME.metadata.json",
+    )
     parser.add_argument("-v", "--verbose", action="store_true", help="say what is done")
     _add_ignored(
         parser,
         "--sample, --niters, -a --alpha, -b --beta, -d --device, -t --num-workers",
-        "--metadata",
     )

@@ -1,5 +1,10 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The executable `pupick-topaz`: reads the arguments, then loads what the command needs."""
+"""The executable `pupick-topaz`: reads the arguments, then loads what the command needs.
+
+It puts pupick behind the part of Topaz's command line that other programs call. Such programs hand
+over downsampled images and coordinates in px of these, and know neither a diameter nor a pixel
+size. So here the pixel size of every image is 1 (Å/px), and a diameter in px stands for one in Å.
+"""
 
 from __future__ import annotations
 
@@ -48,7 +53,7 @@ def main(arguments: Optional[Sequence[str]] = None) -> int:
     except UsageError as error:
         log.error("%s: %s", name, error)
         return USAGE
-    except (PupickError, OSError) as error:
+    except (PupickError, OSError, MemoryError) as error:
         log.error("%s: %s", name, error)
         return FAILURE
     except KeyboardInterrupt:

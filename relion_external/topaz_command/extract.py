@@ -6,33 +6,33 @@ from __future__ import annotations
 import argparse
 import logging
 import sys
+from contextlib import suppress
 from pathlib import Path
 from typing import Callable, Dict, Iterator, List, Optional, Sequence, Tuple, Union
 
 import numpy as np
 
 from scipion_pupick.engine.coordinates import Coordinates
-from scipion_pupick.engine.coordinates.boxes import box_text
-from scipion_pupick.engine.coordinates.relion import coordinates_text
-from scipion_pupick.engine.downsample import to_original
+from scipion_pupick.engine.downsample import WorkingScale, to_original
 from scipion_pupick.engine.errors import MicrographError, UsageError
 from scipion_pupick.engine.files import write_text
-from scipion_pupick.engine.micrograph import Micrograph, find_micrographs
+from scipion_pupick.engine.micrograph import Micrograph, find_micrographs, image_shape
 from scipion_pupick.engine.model_file import ModelFile, read_model_file
 from scipion_pupick.engine.numpy_scoring import STEPS, make_numpy_scorer
 from scipion_pupick.engine.peaks import find_peaks
 from scipion_pupick.engine.prepare import WorkingImage, prepare
+from scipion_pupick.engine.settings import GENERAL
 from scipion_pupick.engine.stream import prepared_ahead
 
 from .images import PIXEL_SIZE, stems
+from .tables import WRITERS, table_text
 
 log = logging.getLogger(__name__)
 
 Scorer = Callable[[np.ndarray], np.ndarray]
 
-HEADER = "image_name\tx_coord\ty_coord\tscore\n"
-# beyond, PyTorch has made up for the time that its import takes
-MOST_WITHOUT_PYTORCH = 4
+# px of working images; beyond, PyTorch has made up for the time that its import takes
+MOST_WITHOUT_PYTORCH = 2**22
 PACKAGED_MODELS = ("resnet8", "resnet8_u32", "resnet8_u64", "resnet16", "resnet16_u32",
                    "resnet16_u64")  # fmt: skip
 
@@ -49,29 +49,32 @@ def run(options: argparse.Namespace) -> int:
         UsageError: an argument makes no sense, or the model cannot be used.
         OSError: a result cannot be written.
     """
-    scale = _scale(options)
+    enlargement = _enlargement(options)
     images = find_micrographs(options.paths or _listed(sys.stdin), PIXEL_SIZE)
     names = stems(images)
-    model = open_model(options.model)
-    radius = model.scale.diameter / 2 if options.radius is None else options.radius
-    check_radius(radius)
-    scorer = choose_scorer(model, len(images), options.device, options.num_threads)
+    name = model_name(options.model)
+    model = read_model_file(name)
+    own = None if name == GENERAL else model.scale.diameter
+    diameter = choose_diameter(own, options.diameter, options.radius)
+    scale = model.scale.of(diameter)
+    radius = diameter / 2 if options.radius is None else options.radius
+    scorer = choose_scorer(model, images, scale, options.device, options.num_threads)
     picks: Dict[str, Coordinates] = {}
-    for image, found in find_particles(images, model, scorer, radius, options.threshold):
+    for image, found in find_particles(images, model, scale, scorer, radius, options.threshold):
         if isinstance(found, MicrographError):
             log.warning("%s", found)
             continue
-        picks[image.name] = found.scaled(scale)
+        picks[image.name] = found.scaled(enlargement)
         if options.verbose:
             log.info("%d particles in %s", len(found), image.name)
     if options.per_micrograph:
-        _write_files(picks, images, radius * scale, options)
+        _write_files(picks, images, round(2 * radius * enlargement), options)
     else:
         _write_table({names[name]: found for name, found in picks.items()}, options.output)
     return len(images) - len(picks)
 
 
-def _scale(options: argparse.Namespace) -> float:
+def _enlargement(options: argparse.Namespace) -> float:
     for name in ("up_scale", "down_scale"):
         if not getattr(options, name) > 0:
             raise UsageError(f"--{name.replace('_', '-')} must be a positive number.")
@@ -82,18 +85,32 @@ def _listed(lines: Iterator[str]) -> List[str]:
     return [line.strip() for line in lines if line.strip()]
 
 
-def open_model(name: str) -> ModelFile:
-    """Read the model that `-m` names.
+def model_name(name: str) -> str:
+    """Give the model that `-m` means: Topaz's general models stand for pupick's own."""
+    return GENERAL if name in PACKAGED_MODELS and not Path(name).exists() else name
+
+
+def choose_diameter(own: Optional[float], given: Optional[float], radius: Optional[float]) -> float:
+    """Choose the particle's diameter, px of the images.
+
+    RELION's Auto-picking gives half the diameter as the radius, rounded, and nothing else that
+    tells of the particle's size.
+
+    Args:
+        own: diameter of the model; None for the general one.
+        given: by `--diameter`.
+        radius: given by `-r`.
 
     Raises:
-        UsageError: a model file that cannot be used, or one of Topaz's own models.
+        UsageError: one of these is not positive, or none is known.
     """
-    if not Path(name).exists() and name in PACKAGED_MODELS:
-        raise UsageError(
-            f"-m {name} is a general model of Topaz, and pupick has no general model yet: train "
-            "one (in RELION: Auto-picking, Topaz training) and give its file."
-        )
-    return read_model_file(name)
+    if radius is not None:
+        check_radius(radius)
+    if given is not None and not given > 0:
+        raise UsageError(f"--diameter {given:g}: give a positive number of pixels.")
+    if given is None and own is None and radius is None:
+        raise UsageError("The general model needs the size of the particle: give -r or --diameter.")
+    return given or own or 2 * (radius or 0)
 
 
 def check_radius(radius: float) -> None:
@@ -109,21 +126,39 @@ def check_radius(radius: float) -> None:
         )
 
 
-def choose_scorer(model: ModelFile, images: int, device: int, threads: int) -> Scorer:
+def choose_scorer(
+    model: ModelFile, images: Sequence[Micrograph], scale: WorkingScale, device: int, threads: int
+) -> Scorer:
     """Prepare for scoring with what is quickest: NumPy for a few images, or else PyTorch."""
-    if images <= MOST_WITHOUT_PYTORCH and model.network_name in STEPS:
+    if model.network_name in STEPS and _are_few(images, scale):
         return make_numpy_scorer(model)
+    from scipion_pupick.engine.device import memory_errors_explained
     from scipion_pupick.engine.model import network_of_file
     from scipion_pupick.engine.scoring import make_scorer
 
     from .device import device_of_number
 
-    return make_scorer(network_of_file(model), device_of_number(device, threads))
+    scorer = make_scorer(network_of_file(model), device_of_number(device, threads))
+    return memory_errors_explained()(scorer)
+
+
+def _are_few(images: Sequence[Micrograph], scale: WorkingScale) -> bool:
+    """Whether the working images have few pixels together; the smaller particles are, the more."""
+    pixels = 0
+    for image in images:
+        # an image that cannot be used is reported when it comes to be picked
+        with suppress(MicrographError):
+            height, width = scale.shape(image_shape(image.path), PIXEL_SIZE)
+            pixels += height * width
+        if pixels > MOST_WITHOUT_PYTORCH:
+            return False
+    return True
 
 
 def find_particles(
     images: Sequence[Micrograph],
     model: ModelFile,
+    scale: WorkingScale,
     scorer: Scorer,
     radius: float,
     threshold: float,
@@ -133,6 +168,7 @@ def find_particles(
     Args:
         images: to pick in.
         model: that the scorer is of.
+        scale: at which the particles are as wide as the model knows them; an image's px count as Å.
         scorer: from working images to log-odds.
         radius: least distance of two picks, and of a pick from the edge, px of the images.
         threshold: log-odds from which on a peak is picked.
@@ -142,13 +178,13 @@ def find_particles(
     """
 
     def prepared(image: Micrograph) -> WorkingImage:
-        return prepare(image, model.scale, model.normalisation, model.mixture)
+        return prepare(image, scale, model.normalisation, model.mixture)
 
     for image, working in prepared_ahead(prepared, images):
         if isinstance(working, MicrographError):
             yield image, working
             continue
-        separation = radius / model.scale.pixel_size / model.stride
+        separation = radius / scale.pixel_size / model.stride
         peaks = find_peaks(scorer(working.image[None])[0], separation)
         xy = to_original(peaks.xy * model.stride, working.shape, working.image.shape)
         last = np.array(working.shape[::-1]) - 1
@@ -167,32 +203,16 @@ def _write_table(picks: Dict[str, Coordinates], output: Optional[str]) -> None:
         write_text(output, text)
 
 
-def table_text(picks: Dict[str, Coordinates]) -> str:
-    """Write picks as the text of Topaz's table: whole px, and the header even without a pick."""
-    rows = [
-        f"{name}\t{x:.0f}\t{y:.0f}\t{score:.9g}\n"
-        for name, found in picks.items()
-        for x, y, score in zip(found.x, found.y, found.score)
-    ]
-    return HEADER + "".join(rows)
-
-
 def _write_files(
     picks: Dict[str, Coordinates],
     images: Sequence[Micrograph],
-    radius: float,
+    width: int,
     options: argparse.Namespace,
 ) -> None:
     """Write a file for each image that has not failed; boxes are as wide as particles."""
     for image in images:
         if image.name not in picks:
             continue
-        found, stem = picks[image.name], image.path.stem
-        if options.format == "coord":
-            text = table_text({stem: found})
-        elif options.format == "star":
-            text = coordinates_text(found, with_scores=True)
-        else:
-            text = box_text(found, 2 * radius)
+        text = WRITERS[options.format](image.path.name, picks[image.name], width)
         folder = image.path.parent if options.output is None else Path(options.output)
-        write_text(folder / f"{stem}{options.suffix}.{options.format}", text)
+        write_text(folder / f"{image.path.stem}{options.suffix}.{options.format}", text)

@@ -4,31 +4,33 @@
 from __future__ import annotations
 
 import argparse
+import json
 import logging
+from dataclasses import dataclass
 from pathlib import Path
-from typing import List
+from typing import Dict, List
 
 import numpy as np
 
 from scipion_pupick.engine.downsample import downsample
 from scipion_pupick.engine.errors import MicrographError, UsageError
-from scipion_pupick.engine.files import make_folder
+from scipion_pupick.engine.files import make_folder, write_text
 from scipion_pupick.engine.micrograph import (
     Micrograph,
     find_micrographs,
     read_image,
     read_pixel_size,
-    write_image,
 )
-from scipion_pupick.engine.normalise import normalise
+from scipion_pupick.engine.normalise import fit_mixture, histogram, normalise
 
+from .image_formats import check_formats, write_any
 from .images import PIXEL_SIZE, stems
 
 log = logging.getLogger(__name__)
 
 
 def run(options: argparse.Namespace) -> int:
-    """Write images downsampled and normalised, as MRC files (float32) of the same names.
+    """Write images downsampled and normalised, under the same names.
 
     An image that cannot be used is reported, and the others are written.
 
@@ -43,25 +45,47 @@ def run(options: argparse.Namespace) -> int:
         raise UsageError(f"-s {options.scale}: give a whole number from 1 on.")
     images = find_micrographs(options.files)
     folder = Path(options.destdir)
-    paths = {name: folder / f"{stem}.mrc" for name, stem in stems(images).items()}
-    _refuse_overwriting(images, [*paths.values()])
+    paths = {
+        name: [folder / f"{stem}.{ending}" for ending in options.format]
+        for name, stem in stems(images).items()
+    }
+    _refuse_overwriting(images, [path for several in paths.values() for path in several])
+    check_formats(options.format)
     make_folder(folder)
     failures = 0
     for image in images:
         try:
-            pixels = read_normalised(image.path, options)
+            normalised = read_normalised(image.path, options)
             pixel_size = read_pixel_size(image.path) or PIXEL_SIZE
         except MicrographError as error:
             log.warning("%s", error)
             failures += 1
             continue
-        write_image(paths[image.name], pixels, pixel_size * options.scale)
-        if options.verbose:
-            log.info("%s written", paths[image.name])
+        for path in paths[image.name]:
+            write_any(path, normalised.pixels, pixel_size * options.scale)
+            if options.verbose:
+                log.info("%s written", path)
+        if options.metadata:
+            text = json.dumps(normalised.grey_values, indent=4)
+            write_text(folder / f"{image.path.stem}.metadata.json", text)
     return failures
 
 
-def read_normalised(path: Path, options: argparse.Namespace) -> np.ndarray:
+@dataclass(frozen=True)
+class Normalised:
+    """A normalised image.
+
+    Attributes:
+        pixels: (ny, nx) float32.
+        grey_values: mean and deviation that became 0 and 1, and the share of the pixels that they
+            were taken from, as Topaz calls them: mu, std and pi.
+    """
+
+    pixels: np.ndarray
+    grey_values: Dict[str, float]
+
+
+def read_normalised(path: Path, options: argparse.Namespace) -> Normalised:
     """Read an image (ny, nx), downsampled to (ny // scale, nx // scale) as by Topaz, normalised.
 
     Raises:
@@ -75,9 +99,18 @@ def read_normalised(path: Path, options: argparse.Namespace) -> np.ndarray:
         if scale > 1:
             shape = (height // scale, width // scale)
             image = downsample(image, shape, max(1, options.num_threads))
-        return normalise(image, "affine" if options.affine else "gmm")
+        pixels = normalise(image, "affine" if options.affine else "gmm")
+        return Normalised(pixels, _grey_values(image, options) if options.metadata else {})
     except MicrographError as error:
         raise MicrographError(f"{path}: {error}") from error
+
+
+def _grey_values(image: np.ndarray, options: argparse.Namespace) -> Dict[str, float]:
+    if options.affine:
+        return {"mu": float(image.mean()), "std": float(image.std()), "pi": 1.0}
+    mixture, _ = fit_mixture([histogram(image)])
+    mean, deviation = mixture.dominant
+    return {"mu": mean, "std": deviation, "pi": max(mixture.rho, 1 - mixture.rho)}
 
 
 def _refuse_overwriting(images: List[Micrograph], paths: List[Path]) -> None:

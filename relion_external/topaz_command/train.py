@@ -13,6 +13,7 @@ import math
 import shutil
 import sys
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any, Dict, List, Optional, Tuple
 
 from scipion_pupick import engine
@@ -22,8 +23,10 @@ from scipion_pupick.engine.evaluation import evaluate_picks
 from scipion_pupick.engine.files import atomic_write, write_text
 from scipion_pupick.engine.matching import by_micrograph
 from scipion_pupick.engine.micrograph import Micrograph, image_shape
+from scipion_pupick.engine.model import load_model
 from scipion_pupick.engine.model_file import read_model_file
-from scipion_pupick.engine.settings import TrainingSettings, TrainSettings
+from scipion_pupick.engine.networks import Network, make_network
+from scipion_pupick.engine.settings import GENERAL, TrainingSettings, TrainSettings
 
 from .arguments import OBJECTIVES
 from .device import device_of_number
@@ -68,12 +71,28 @@ def run(options: argparse.Namespace) -> int:
         PupickError: no labelled image can be used, or training failed.
         OSError: a result cannot be written.
     """
+    if options.describe:
+        sys.stdout.write(f"{_described(options.model)}\n")
+        return 0
+    if not (options.train_images and options.train_targets):
+        raise UsageError("give images and picks to train on: --train-images and --train-targets.")
+    if options.save_prefix is not None:
+        return _train(options, Path(f"{options.save_prefix}_training"))
+    with TemporaryDirectory() as folder:
+        return _train(options, Path(folder))
+
+
+def _described(name: str) -> Network:
+    network, start = _network(name)
+    return load_model(start).network if start else make_network(network)
+
+
+def _train(options: argparse.Namespace, folder: Path) -> int:
     images, picks = _read_set(options.train_images, options.train_targets)
     test = None
     if options.test_images and options.test_targets:
         test = _read_set(options.test_images, options.test_targets)
     settings, start = read_settings(options, images, has_test=test is not None)
-    folder = Path(f"{options.save_prefix}_training")
     device = device_of_number(options.device, options.num_threads)
     model = engine.train(
         images,
@@ -94,7 +113,8 @@ def run(options: argparse.Namespace) -> int:
     )
     rows = _training_rows(folder / "training.tsv", settings.training.steps)
     if test is not None:
-        rows += _test_rows(*test, folder / "model.safetensors", rows[-1], options)
+        model_path = folder / "model.safetensors"
+        rows += _test_rows(*test, model_path, settings.diameter, rows[-1], options)
     _write_curve(rows, options.output)
     return len(model.training["failed_micrographs"])
 
@@ -127,6 +147,8 @@ def read_settings(
     elif not diameter > 0:
         raise UsageError(f"--diameter {diameter:g}: give a positive number of pixels.")
     network, start = _network(options.model)
+    if start is None and options.pretrained:
+        start = Path(GENERAL)
     training = TrainingSettings(
         network=network,
         objective=OBJECTIVES[options.method],
@@ -137,7 +159,7 @@ def read_settings(
     settings = TrainSettings(
         diameter=diameter,
         particles_per_micrograph=_particles(options, images),
-        held_out=0.0 if has_test else TrainSettings.held_out,
+        held_out=0.0 if has_test else None,
         training=training,
     )
     return settings, start
@@ -168,8 +190,10 @@ def _particles(options: argparse.Namespace, images: List[Micrograph]) -> Optiona
     return float(options.pi * height * width / (math.pi * options.radius**2))
 
 
-def model_paths(prefix: str, epochs: int) -> List[Path]:
+def model_paths(prefix: Optional[str], epochs: int) -> List[Path]:
     """Name the models of all epochs as Topaz does: callers look for the last, or for the best."""
+    if prefix is None:
+        return []
     digits = math.ceil(math.log10(epochs))
     return [Path(f"{prefix}_epoch{epoch:0{digits}d}.sav") for epoch in range(1, epochs + 1)]
 
@@ -194,6 +218,7 @@ def _test_rows(
     images: List[Micrograph],
     targets: Picks,
     model_path: Path,
+    diameter: float,
     last: Row,
     options: argparse.Namespace,
 ) -> List[Row]:
@@ -202,10 +227,11 @@ def _test_rows(
     Precision and recall (tpr) are those at the model's own threshold.
     """
     model = read_model_file(model_path)
-    radius = model.scale.diameter / 2
-    scorer = choose_scorer(model, len(images), options.device, options.num_threads)
+    scale = model.scale.of(diameter)
+    radius = diameter / 2
+    scorer = choose_scorer(model, images, scale, options.device, options.num_threads)
     picks: Picks = {}
-    for image, found in find_particles(images, model, scorer, radius, LEAST_SCORE):
+    for image, found in find_particles(images, model, scale, scorer, radius, LEAST_SCORE):
         if isinstance(found, MicrographError):
             log.warning("%s", found)
         else:
