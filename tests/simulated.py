@@ -85,6 +85,12 @@ def simulate_set(folder, seeds, **options):
     }
 
 
+def simulate_faint(folder):
+    """Write m11, m12 and m13, in which particles are so faint that scores spread widely."""
+    for seed, contrast in ((11, -1.0), (12, -1.2), (13, -1.4)):
+        simulate(folder / f"m{seed}.mrc", seed, contrast=contrast)
+
+
 def as_picks(particles, most=None):
     """Turn (n, 2) arrays into picks, at most so many a micrograph."""
     return {name: Coordinates.unscored(*xy[:most].T) for name, xy in particles.items()}
@@ -107,7 +113,9 @@ def shared_model(tmp_path_factory):
 def _train_model(folder):
     particles = simulate_set(folder / "train", range(4))
     write_picks(as_picks(particles), folder / "picks.star")
-    settings = TrainSettings(DIAMETER, particles_per_micrograph=PARTICLES, training=QUICK)
+    settings = TrainSettings(
+        DIAMETER, particles_per_micrograph=PARTICLES, held_out=0.2, training=QUICK
+    )
     micrographs = find_micrographs([str(folder / "train")])
     train(micrographs, as_picks(particles), folder, settings, device="cpu", threads=1)
 

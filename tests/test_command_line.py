@@ -31,7 +31,17 @@ from scipion_pupick.engine import (
 )
 from scipion_pupick.engine.cli import main, make_parser
 
-COMMANDS = ("preprocess", "train", "pick", "evaluate", "convert", "model", "demo", "simulate")
+COMMANDS = (
+    "preprocess",
+    "train",
+    "pick",
+    "evaluate",
+    "convert",
+    "model",
+    "demo",
+    "pretrain",
+    "simulate",
+)
 ONE_CPU = ("--device", "cpu", "--threads", "1")
 
 

@@ -6,6 +6,7 @@ import string
 
 import mrcfile
 import numpy as np
+import pandas as pd
 import pytest
 import starfile
 from hypothesis import given, settings
@@ -19,6 +20,7 @@ from scipion_pupick.engine.coordinates import (
     write_picks,
     write_picks_folder,
 )
+from scipion_pupick.engine.coordinates.star import star_text
 from scipion_pupick.engine.errors import UsageError
 
 TABLES = {"star": "p.star", "topaz": "p.txt", "csv": "p.csv"}
@@ -181,6 +183,23 @@ def test_cbox_has_the_blocks_and_columns_of_cryolo(tmp_path):
     ]
     assert row[["CoordinateX", "CoordinateY", "Width", "Height"]].tolist() == [84, 4, 32, 32]
     assert row["Confidence"] == 0.75
+
+
+def test_blocks_are_written_as_the_starfile_package_writes_them():
+    random = np.random.default_rng(0)
+    columns = {
+        "number": np.append(
+            random.normal(0, 10.0 ** random.integers(-8, 9, 200)), [0, -0.0, 1e-300]
+        ),
+        "missing": np.where(np.arange(203) % 7, random.random(203), np.nan),
+        "count": random.integers(-5, 1000, 203),
+        "name": [f"a b{i}" if i % 3 else f"c{i}" for i in range(203)],
+    }
+    for blocks in ({"particles": columns}, {"": {"x": np.empty(0)}, "b": columns}):
+        frames = {name: pd.DataFrame(dict(block)) for name, block in blocks.items()}
+        expected = starfile.to_string(frames, float_format="%.9g", na_rep="<NA>")
+        written = star_text(blocks)
+        assert written.strip() == expected[expected.index("data_") :].strip()
 
 
 def test_same_picks_give_the_same_bytes(tmp_path):

@@ -1,9 +1,11 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Choice of the processor, its threads and its fast number type."""
 
+import errno
 import logging
 import os
 
+import numpy as np
 import pytest
 import torch
 
@@ -12,10 +14,11 @@ from scipion_pupick.engine.device import (
     choose_device,
     describe_device,
     fast_dtype,
+    memory_errors_explained,
     set_threads,
     usable_cores,
 )
-from scipion_pupick.engine.errors import UsageError
+from scipion_pupick.engine.errors import PupickError, UsageError
 
 HAS_GPU = torch.cuda.is_available()
 CPU = torch.device("cpu")
@@ -161,3 +164,34 @@ def test_half_precision_on_a_gpu_that_has_it():
     has_it = torch.cuda.get_device_capability(0) >= (8, 0)
     expected = torch.bfloat16 if has_it else torch.float32
     assert fast_dtype(torch.device("cuda:0")) == expected
+
+
+def raise_error(error):
+    raise error
+
+
+@pytest.mark.parametrize(
+    ("work", "told"),
+    [
+        (
+            lambda: raise_error(torch.cuda.OutOfMemoryError("CUDA out of memory.")),
+            r"GPU has too little free memory.*--device cpu",
+        ),
+        (lambda: torch.empty(2**58, dtype=torch.uint8), "computer has too little free memory"),
+        (lambda: np.empty(2**58, np.uint8), "computer has too little free memory"),
+        (
+            lambda: raise_error(OSError(errno.ENOMEM, os.strerror(errno.ENOMEM))),
+            "computer has too little free memory",
+        ),
+    ],
+    ids=["gpu", "PyTorch", "NumPy", "system"],
+)
+def test_where_memory_runs_out_users_are_told_what_to_do(work, told):
+    with pytest.raises(PupickError, match=told), memory_errors_explained():
+        work()
+
+
+@pytest.mark.parametrize("error", [RuntimeError("shapes differ"), FileNotFoundError("a.mrc")])
+def test_other_errors_pass(error):
+    with pytest.raises(type(error), match=str(error)), memory_errors_explained():
+        raise error

@@ -173,7 +173,7 @@ def test_average_precision_over_regions_is_that_of_scikit_learn(tmp_path_factory
     model = load_model(path)
     scores, positive = [], []
     for micrograph in micrographs:
-        image = prepare(micrograph, model.scale, model.normalisation).image
+        image = prepare(micrograph, model.scale.of(), model.normalisation).image
         with torch.inference_mode():
             scores.append(dense_scores(model.network, torch.from_numpy(image))[::4, ::4].numpy())
         rows, columns = np.mgrid[: image.shape[0] : 4, : image.shape[1] : 4]

@@ -2,7 +2,6 @@
 """Matching and average precision against scikit-learn, optimal assignment and cases by hand."""
 
 import math
-import sys
 
 import numpy as np
 import pytest
@@ -11,12 +10,11 @@ from scipy.spatial.distance import cdist
 from sklearn.metrics import average_precision_score, precision_recall_curve
 
 from scipion_pupick.engine.coordinates import Coordinates
-from scipion_pupick.engine.errors import PupickError, UsageError
+from scipion_pupick.engine.errors import UsageError
 from scipion_pupick.engine.evaluation import (
     assign,
     average_precision,
     evaluate_picks,
-    plot_precision_recall,
     precision_recall,
     region_average_precision,
     write_table,
@@ -338,35 +336,3 @@ class TestFiles:
         write_table(evaluate_picks({}, {"a": particles((1, 1))}, 2), tmp_path / "t.tsv")
         text = (tmp_path / "t.tsv").read_text(encoding="utf-8")
         assert text == "threshold\tprecision\trecall\tf1\tpicks\n"
-
-    def test_plot_names_each_curve(self, evaluation, tmp_path):
-        pytest.importorskip("matplotlib")
-        empty = evaluate_picks({}, {"a": particles((1, 1))}, 2)
-        curves = {"ours": evaluation, "theirs": evaluation, "nothing": empty}
-        path = tmp_path / "curves.svg"
-        plot_precision_recall(curves, path)
-        text = path.read_text(encoding="utf-8")
-        for name in curves:
-            value = curves[name].curve.average_precision
-            assert f"<!-- {name} (AP {value:.3f}" in text
-        assert [each.name for each in tmp_path.iterdir()] == ["curves.svg"]
-
-    def test_plot_is_a_png_that_shows_the_curve(self, evaluation, tmp_path):
-        pytest.importorskip("matplotlib")
-        from matplotlib.image import imread
-
-        plot_precision_recall({"ours": evaluation}, tmp_path / "curve.png")
-        image = imread(tmp_path / "curve.png")
-        blue = np.array([0x00, 0x72, 0xB2]) / 255
-        assert np.sum(np.abs(image[..., :3] - blue).max(axis=-1) < 0.02) > 500
-
-    def test_plot_of_an_unknown_format_is_refused(self, evaluation, tmp_path):
-        pytest.importorskip("matplotlib")
-        with pytest.raises(UsageError, match=r"curve\.doc.*png"):
-            plot_precision_recall({"ours": evaluation}, tmp_path / "curve.doc")
-        assert list(tmp_path.iterdir()) == []
-
-    def test_plot_without_matplotlib_names_the_extra(self, evaluation, tmp_path, monkeypatch):
-        monkeypatch.setitem(sys.modules, "matplotlib.figure", None)
-        with pytest.raises(PupickError, match=r"\[plot\]"):
-            plot_precision_recall({"ours": evaluation}, tmp_path / "curve.png")

@@ -12,7 +12,7 @@ import torch
 from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 
-from scipion_pupick.engine.downsample import WorkingScale
+from scipion_pupick.engine.downsample import ModelScale
 from scipion_pupick.engine.errors import UsageError
 from scipion_pupick.engine.model import Model, load_model, save_model
 from scipion_pupick.engine.model_file import show_model
@@ -27,7 +27,7 @@ def make_model(name="conv3", **changes):
     model = Model(
         network=make_network(name).eval(),
         network_name=name,
-        scale=WorkingScale(180.0, 20.0),
+        scale=ModelScale(180.0, 20.0),
         threshold=1.25,
         training={"labels": 12, "settings": {"objective": "pn"}},
     )
@@ -79,8 +79,8 @@ def test_a_model_comes_back_as_it_was(name, mixture, tmp_path):
 @pytest.mark.parametrize(
     "change",
     [
-        {"scale": WorkingScale(181.0, 20.0)},
-        {"scale": WorkingScale(180.0, 24.0)},
+        {"scale": ModelScale(181.0, 20.0)},
+        {"scale": ModelScale(180.0, 24.0)},
         {"normalisation": "affine"},
         {"mixture": MIXTURE},
     ],

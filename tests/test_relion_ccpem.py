@@ -44,7 +44,7 @@ def run(project: Path, job: str, options) -> None:
     )
     pipeliner(project, "--run_job", "job.star")
     folder = max(project.glob("AutoPick/job*"))
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + 300
     while not list(folder.glob("PIPELINER_JOB_EXIT_*")):
         assert time.monotonic() < deadline, (folder / "run.err").read_text()
         time.sleep(0.1)
@@ -119,6 +119,21 @@ def test_results_are_shown(project, monkeypatch):
     assert read_job("AutoPick/job002/job.star").PROCESS_NAME == "pupick.autopick.pick"
 
 
+def test_training_needs_coordinates_or_particles():
+    from relion_external.ccpem import PupickTrain
+
+    job = PupickTrain()
+    job.output_dir = "AutoPick/job001/"
+    assert [result.type for result in job.additional_joboption_validation()] == ["error"]
+    job.joboptions["in_mics"].value = MICS
+    job.joboptions["diameter"].value = 180
+    job.joboptions["in_parts"].value = "Extract/job009/particles.star"
+    assert job.additional_joboption_validation() == []
+    (command,) = job.get_commands()
+    assert command.cmd[command.cmd.index("--in_parts") + 1] == "Extract/job009/particles.star"
+    assert "--in_coords" not in command.cmd
+
+
 def test_options_that_are_left_empty_are_not_passed_on():
     from relion_external.ccpem import PupickPick
 
@@ -129,3 +144,16 @@ def test_options_that_are_left_empty_are_not_passed_on():
     (command,) = job.get_commands()
     assert "--threshold" not in command.cmd
     assert command.cmd[0] == "relion_external_pupick_pick"
+
+
+def test_picking_without_a_model_needs_the_diameter():
+    from relion_external.ccpem import PupickPick
+
+    job = PupickPick()
+    job.output_dir = "AutoPick/job002/"
+    job.joboptions["in_mics"].value = MICS
+    assert [result.type for result in job.additional_joboption_validation()] == ["error"]
+    job.joboptions["diameter"].value = 180
+    assert job.additional_joboption_validation() == []
+    (command,) = job.get_commands()
+    assert "--model" not in command.cmd

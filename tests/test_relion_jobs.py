@@ -259,6 +259,19 @@ def test_what_is_no_file_of_micrographs_is_named(job, tmp_path, mics):
         pick(mics=mics)
 
 
+def test_a_diameter_that_fits_no_micrograph_is_refused_at_once(job, caplog):
+    with pytest.raises(UsageError, match=r"a\.mrc: a particle of 9000 Å"):
+        pick("--diameter", "9000")
+    assert not [record for record in caplog.records if record.levelname == "WARNING"]
+    assert not (job / "pupick").exists()
+
+
+def test_a_diameter_that_fits_no_micrograph_is_refused_before_training(job, tmp_path, caplog):
+    with pytest.raises(UsageError, match=r"a\.mrc: a particle of 9000 Å"):
+        train("--in_coords", hand_picks(tmp_path), "--diameter", "9000")
+    assert not [record for record in caplog.records if record.levelname == "WARNING"]
+
+
 def test_a_gpu_that_is_not_there_is_named(job):
     with pytest.raises(UsageError, match="cuda:97"):
         pick("--gpu", "97")
@@ -283,10 +296,13 @@ def test_a_training_writes_a_model_that_a_picking_job_takes_by_its_folder(job, t
     train("--in_coords", hand_picks(tmp_path))
     assert show_model(job / "model.safetensors")["training"]["labels"] == 6
     assert (job / "logfile.pdf").is_file()
+    assert "A model trained on 6 labels" in (job / "report.html").read_text(encoding="utf-8")
     (tmp_path / "External/job006").mkdir()
     arguments = ["--o", "External/job006/", "--in_mics", MICS, "--gpu", "none"]
     run_job(parse_arguments(PICK, [*arguments, "--model", "External/job005/"]))
     assert (tmp_path / "External/job006/autopick.star").is_file()
+    report = tmp_path / "External/job006/pupick/report.html"
+    assert "in 2 micrographs" in report.read_text(encoding="utf-8")
 
 
 @pytest.mark.parametrize("version", ["4.0", "5.0"])
@@ -435,6 +451,13 @@ def test_a_training_starts_from_another_jobs_model(job, tmp_path):
     assert record["training"]["parameters"]["start"] == "External/job004"
     with pytest.raises(UsageError, match="External/job003: there is no such model"):
         train("--in_coords", hand_picks(tmp_path), "--start", "External/job003")
+
+
+def test_the_general_model_picks_particles_of_a_diameter(job):
+    with pytest.raises(PupickError, match="diameter"):
+        pick(model="general")
+    pick("--diameter", "180", model="general")
+    assert read_table(job / "Movies/a_autopick.star")[1]
 
 
 def test_negatives_are_read(job, tmp_path):

@@ -8,7 +8,7 @@ import pytest
 from relion_files import write_micrograph
 
 from relion_external import report as module
-from relion_external.report import Report, kept_scores, read_history, write_report
+from relion_external.report import Report, kept_scores, write_report
 from scipion_pupick.engine import Coordinates, find_micrographs
 from scipion_pupick.engine.kept import KeptPeaks, save_peaks
 
@@ -35,7 +35,7 @@ def make_report(tmp_path, micrographs, **changes):
         "picks": picks,
         "diameter": 180.0,
         "history": tmp_path / "training.tsv",
-        "scores": np.linspace(-8, 3, 100),
+        "scores": [np.linspace(-8, 3, 60), np.linspace(-8, 3, 40)],
     }
     return Report(**{**values, **changes})
 
@@ -61,7 +61,7 @@ def test_labels_without_scores_and_a_single_micrograph(tmp_path, micrographs):
 def test_micrographs_without_any_pick(tmp_path, micrographs):
     path = tmp_path / "logfile.pdf"
     picks = {micrographs[0].name: Coordinates.empty()}
-    scores = np.empty(0)
+    scores = [np.empty(0)]
     write_report(make_report(tmp_path, micrographs, picks=picks, scores=scores), micrographs, path)
     assert pages(path) == 2
 
@@ -79,7 +79,7 @@ def test_the_overview_shows_counts_scores_threshold_and_training(tmp_path, micro
     text, counts, scores, training = figure.axes
     assert "model.safetensors" in text.texts[0].get_text()
     assert counts.lines[0].get_ydata().tolist() == [3, 4, 5, 6, 7]
-    assert sum(bar.get_height() for bar in scores.patches) == 100
+    assert scores.patches[0].get_data().values.sum() == 100
     assert scores.lines[0].get_xdata()[0] == 1.5
     assert training.lines[0].get_ydata().tolist() == [2.5, 1.5]
 
@@ -90,17 +90,9 @@ def test_micrographs_are_shown_from_the_fullest_to_the_emptiest(tmp_path, microg
     assert [title.split(": ")[1] for title in titles] == [f"{n} particles" for n in (7, 5, 3)]
 
 
-def test_a_history_is_read_by_columns(tmp_path):
-    (tmp_path / "training.tsv").write_text(HISTORY)
-    assert read_history(tmp_path / "training.tsv")["loss"].tolist() == [2.5, 1.5]
-    assert read_history(tmp_path / "none.tsv") == {}
-    (tmp_path / "training.tsv").write_text("epoch\tloss\n")
-    assert read_history(tmp_path / "training.tsv") == {}
-
-
 def test_kept_scores_are_those_of_all_peaks(tmp_path):
     for name, score in (("a", [2.0, -7.0]), ("b", [1.0])):
         kept = KeptPeaks(peaks(score), (192, 256), 7.08, "")
         save_peaks(kept, tmp_path / f"scores/Movies/{name}.peaks.safetensors")
     names = ["Movies/a.mrc", "Movies/b.mrc", "Movies/never_picked.mrc"]
-    assert kept_scores(names, tmp_path).tolist() == [2.0, -7.0, 1.0]
+    assert [scores.tolist() for scores in kept_scores(names, tmp_path)] == [[2.0, -7.0], [1.0]]

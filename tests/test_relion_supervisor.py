@@ -169,12 +169,36 @@ def test_an_engine_that_is_not_installed_is_named(made, job, bare_python):
     assert "No module named" in done.stderr
 
 
-def test_a_job_without_enough_memory_has_failed(made, job):
-    limited = ["bash", "-c", 'ulimit -v 700000; exec "$0" "$@"', program("pick")]
-    done = run_program("pick", PICK, made, executable=limited)
+def run_with_memory(made, kilobytes):
+    limited = ["bash", "-c", f'ulimit -v {kilobytes}; exec "$0" "$@"', program("pick")]
+    return run_program("pick", PICK, made, executable=limited)
+
+
+@pytest.mark.parametrize("kilobytes", [300_000, 600_000])
+def test_an_engine_that_cannot_be_loaded_for_want_of_memory(made, job, kilobytes):
+    done = run_with_memory(made, kilobytes)
     assert done.returncode == 1
     assert exit_files(job) == ["RELION_JOB_EXIT_FAILURE"]
-    assert done.stderr
+    (line,) = done.stderr.splitlines()
+    assert "memory" in line
+
+
+@pytest.mark.parametrize("kilobytes", [800_000, 1_000_000])
+def test_wherever_memory_runs_out_the_last_line_says_so(made, job, kilobytes):
+    """What fits depends on the computer; what must not happen is a traceback."""
+    done = run_with_memory(made, kilobytes)
+    assert len(exit_files(job)) == 1
+    assert "Traceback" not in done.stderr
+    if done.returncode:
+        # libraries add lines of their own
+        assert "memory" in done.stderr.splitlines()[-1].lower()
+
+
+def test_the_nodes_of_an_earlier_run_are_removed(made, job):
+    assert run_program("pick", PICK, made).returncode == 0
+    assert (job / "RELION_OUTPUT_NODES.star").exists()
+    assert run_program("pick", [*PICK, "--diameter", "90000"], made).returncode == 1
+    assert not (job / "RELION_OUTPUT_NODES.star").exists()
 
 
 def test_the_supervisor_needs_the_standard_library_only(bare_python):
@@ -201,6 +225,10 @@ def test_modules_in_the_users_project_are_not_imported(made, job):
     [
         (["--model", "External/job004"], "External/job004: there is no such model"),
         (["--in_movies", "movies.star"], "no use for movies"),
+        (["--diameter", "90000"], "check the diameter"),
+        (["--pixel_size", "0.01"], "check the diameter (Å) and the pixel size"),
+        (["--threshold", "-9"], "(threshold)"),
+        (["--gpu", "97"], "use gpu none"),
     ],
 )
 def test_a_mistake_fails_the_job_with_one_line(made, job, change, text):
@@ -235,6 +263,7 @@ def test_the_folder_is_found_among_anything(arguments):
     [
         ("by hand (--picks). --micrographs.", "by hand (in_coords). in_mics."),
         ("give --pixel-size (Å/px)", "give pixel_size (Å/px)"),
+        ("the CPU (--device cpu).", "the CPU (gpu none)."),
         ("my--own/a-b.mrc: -3", "my--own/a-b.mrc: -3"),
     ],
 )

@@ -6,6 +6,7 @@ import json
 import mrcfile
 import numpy as np
 import pytest
+from simulated import run_pupick
 
 from scipion_pupick.engine.coordinates import read_picks
 from scipion_pupick.engine.errors import UsageError
@@ -154,4 +155,25 @@ def test_micrographs_without_particles_stay_in_the_result(tmp_path):
 def test_arguments_that_make_no_sense_are_refused(tmp_path, change, reason):
     with pytest.raises(UsageError, match=reason):
         simulate(tmp_path / "out", **change)
+    assert not (tmp_path / "out").exists()
+
+
+def test_single_settings_can_be_fixed_for_all_micrographs(tmp_path):
+    fixed = ["defocus=12000", "contamination.gold=2", "invert=1", "ice.thickness=333"]
+    arguments = ["--output", tmp_path, "--count", "2", "--size", "128", "128", "--set", *fixed]
+    code, _, error = run_pupick("simulate", *arguments)
+    assert code == 0, error
+    for path in (tmp_path / "micrographs").glob("*.json"):
+        used = json.loads(path.read_text())["settings"]
+        assert used["defocus"] == {"u": 12000.0, "v": 12000.0, "angle": 0.0}
+        assert used["contamination"]["gold"] == 2
+        assert used["invert"] is True
+        assert used["ice"]["thickness"] == 333.0
+
+
+@pytest.mark.parametrize("wrong", ["dosis=40", "dose=0", "ice=3"])
+def test_settings_that_make_no_sense_are_refused(tmp_path, wrong):
+    code, _, error = run_pupick("simulate", "--output", tmp_path / "out", "--set", wrong)
+    assert code == 2
+    assert wrong.split("=")[0] in error
     assert not (tmp_path / "out").exists()

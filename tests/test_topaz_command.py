@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """`pupick-topaz`: its options, the images it is given, `preprocess` and `normalize`."""
 
+import json
 import subprocess
 import sys
 from pathlib import Path
@@ -15,7 +16,7 @@ from relion_external.topaz_command.cli import main
 from relion_external.topaz_command.images import read_image_list
 from scipion_pupick.engine.errors import UsageError
 
-# every option of Topaz 0.3.20, but --describe, with a value that it takes
+# every option of Topaz 0.3.20 with a value that it takes
 TRAIN = (
     "--device 1 --num-workers 2 --num-threads 3 --train-images a --train-targets b "
     "--test-images c --test-targets d --format coord --image-ext .mrc --k-fold 5 --fold 1 "
@@ -24,7 +25,7 @@ TRAIN = (
     "--minibatch-balance 0.1 --epoch-size 50 --num-epochs 3 --preload auto --pretrained "
     "--no-pretrained --model resnet8 --units 64 --dropout 0.1 --bn off --pooling max "
     "--unit-scaling 1 --ngf 16 --patch-size 50 --patch-padding 20 --save-prefix p --output o "
-    "--test-batch-size 3"
+    "--test-batch-size 3 --describe"
 )
 EXTRACT = (
     "--model m --radius 12 --threshold -3 --down-scale 2 --up-scale 4 --num-workers -1 "
@@ -46,22 +47,21 @@ PREPROCESS = (
             TRAIN,
             "--num-workers --format --image-ext --k-fold --fold --cross-validation-seed "
             "--autoencoder --l2 --learning-rate --natural --minibatch-size --minibatch-balance "
-            "--epoch-size --preload --pretrained --no-pretrained --units --dropout --bn --pooling "
-            "--unit-scaling --ngf --patch-size --patch-padding --test-batch-size",
+            "--epoch-size --preload --units --dropout --bn --pooling --unit-scaling --ngf "
+            "--patch-size --patch-padding --test-batch-size",
         ),
         (
             "extract",
             EXTRACT,
             "--num-workers --patch-size --batch-size --assignment-radius --min-radius "
-            "--max-radius --step-radius --targets --only-validate",
+            "--max-radius --step-radius --targets --only-validate --dims",
         ),
         (
             "preprocess",
             PREPROCESS,
-            "--sample --niters --alpha --beta --metadata --device --num-workers",
+            "--sample --niters --alpha --beta --device --num-workers",
         ),
-        ("normalize", PREPROCESS, "--sample --niters --alpha --beta --metadata --device "
-         "--num-workers"),
+        ("normalize", PREPROCESS, "--sample --niters --alpha --beta --device --num-workers"),
     ],
 )  # fmt: skip
 def test_every_option_of_topaz_is_taken(command, arguments, ignored):
@@ -98,7 +98,14 @@ def test_short_options(arguments, expected):
 
 
 @pytest.mark.parametrize(
-    "arguments", ["", "segment -o o a.mrc", "train", "extract --no-such-option", "preprocess a.mrc"]
+    "arguments",
+    [
+        "",
+        "segment -o o a.mrc",
+        "extract --no-such-option",
+        "preprocess a.mrc",
+        "preprocess -o o --format mrc,gif a.mrc",
+    ],
 )
 def test_wrong_calls_end_with_2(arguments, capsys):
     with pytest.raises(SystemExit) as end:
@@ -262,3 +269,30 @@ def test_wrong_calls_of_preprocess(tmp_path, caplog, arguments, told):
     assert told in caplog.text
     assert (tmp_path / "a.mrc").read_bytes() == before
     assert not (tmp_path / "out").exists()
+
+
+def test_every_format_of_written_images(tmp_path):
+    tifffile = pytest.importorskip("tifffile")
+    pyplot = pytest.importorskip("matplotlib.pyplot")
+    write_mrc(tmp_path / "a.mrc", image_of(50, 70))
+    out = tmp_path / "out"
+    arguments = ["preprocess", "--format", "mrc,tiff,png", "-o", str(out), str(tmp_path / "a.mrc")]
+    assert main(arguments) == 0
+    pixels = mrcfile.read(out / "a.mrc")
+    assert pixels.min() < -3
+    np.testing.assert_array_equal(tifffile.imread(out / "a.tiff"), pixels)
+    grey = pyplot.imread(out / "a.png") * 255
+    np.testing.assert_allclose(grey, np.clip((pixels + 3) / 6 * 255, 0, 255), atol=0.501)
+
+
+@pytest.mark.parametrize("options", [[], ["--affine"]])
+def test_metadata_hold_what_was_subtracted_and_divided_by(tmp_path, options):
+    image = image_of(50, 70)
+    write_mrc(tmp_path / "a.mrc", image)
+    out = tmp_path / "out"
+    arguments = ["normalize", "--metadata", *options, "-o", str(out), str(tmp_path / "a.mrc")]
+    assert main(arguments) == 0
+    about = json.loads((out / "a.metadata.json").read_text())
+    pixels = mrcfile.read(out / "a.mrc")
+    np.testing.assert_allclose(pixels * about["std"] + about["mu"], image, atol=1e-3)
+    assert 0.5 <= about["pi"] <= 1

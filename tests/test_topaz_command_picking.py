@@ -1,9 +1,11 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """`pupick-topaz train` and `extract`, called with the very arguments of RELION's Auto-picking."""
 
+import csv
 import io
 import json
 import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -18,8 +20,9 @@ from relion_external.topaz_command import extract, train
 from relion_external.topaz_command.arguments import make_parser
 from relion_external.topaz_command.cli import main
 from relion_external.topaz_command.device import device_of_number
+from relion_external.topaz_command.tables import WRITERS, table_text
 from relion_external.topaz_command.train import model_paths, read_settings
-from scipion_pupick.engine import Coordinates, load_model, read_picks
+from scipion_pupick.engine import Coordinates, load_model, read_picks, scoring, training_data
 from scipion_pupick.engine.errors import UsageError
 from scipion_pupick.engine.micrograph import Micrograph
 
@@ -64,6 +67,21 @@ def read_rows(path):
     assert all(re.fullmatch(r"\S+\t-?\d+\t-?\d+\t-?\d+\.?\d*(e-?\d+)?", line) for line in lines)
     fields = [line.split("\t") for line in lines]
     return [row[0] for row in fields], np.array([row[1:] for row in fields], float).reshape(-1, 3)
+
+
+def read_via(path):
+    """The x, y, score (n, 3) of a table of the VGG Image Annotator."""
+    with path.open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert [(row["region_count"], row["region_id"]) for row in rows] == [
+        (str(len(rows)), str(i)) for i in range(len(rows))
+    ]
+    places = [json.loads(row["region_shape_attributes"]) for row in rows]
+    scores = [json.loads(row["region_attributes"])["score"] for row in rows]
+    return np.array([[p["cx"], p["cy"], float(s)] for p, s in zip(places, scores)])
+
+
+READERS = {"coord": lambda path: read_rows(path)[1], "csv": read_via}
 
 
 def test_the_model_lies_under_the_names_that_callers_look_for(job, model):
@@ -158,6 +176,19 @@ def test_numpy_and_pytorch_pick_alike(job, model, tmp_path, monkeypatch):
     np.testing.assert_allclose(theirs[same, 2], ours[:PARTICLES, 2], atol=0.1)
 
 
+def test_a_gpu_whose_memory_is_full(job, model, tmp_path, monkeypatch, caplog):
+    def make_full_scorer(network, device):
+        def score(images):
+            raise torch.cuda.OutOfMemoryError("CUDA out of memory.")
+
+        return score
+
+    monkeypatch.setattr(extract, "MOST_WITHOUT_PYTORCH", 0)
+    monkeypatch.setattr(scoring, "make_scorer", make_full_scorer)
+    assert pick(model, "-o", str(tmp_path / "a.txt"), str([*job[1]][4])) == 1
+    assert "The GPU has too little free memory" in caplog.text
+
+
 def test_one_micrograph_needs_no_pytorch(job, model, tmp_path):
     image = str([*job[1]][4])
     arguments = ["extract", "-r", "12", "-m", str(model), "-o", str(tmp_path / "a.txt"), image]
@@ -180,7 +211,7 @@ def test_images_listed_on_standard_input_or_in_a_file(job, model, tmp_path, monk
     assert (tmp_path / "b.txt").read_text() == (tmp_path / "a.txt").read_text()
 
 
-@pytest.mark.parametrize("format", ["coord", "star", "box"])
+@pytest.mark.parametrize("format", ["coord", "star", "box", "csv", "json"])
 def test_a_file_for_each_micrograph(job, model, tmp_path, format):
     images = [str(path) for path in [*job[1]][3:5]]
     pick(model, "-x", "2", "-o", str(tmp_path / "all.txt"), *images)
@@ -193,13 +224,39 @@ def test_a_file_for_each_micrograph(job, model, tmp_path, format):
     }
     expected = rows[[name == "m4" for name in names]]
     path = tmp_path / "each" / f"m4_p.{format}"
-    if format == "coord":
-        np.testing.assert_array_equal(read_rows(path)[1], expected)
+    if format in READERS:
+        np.testing.assert_array_equal(READERS[format](path), expected)
+        return
+    if format == "json":
+        boxes = json.loads(path.read_text())["boxes"]
+        assert boxes == [[x, y, "manual"] for x, y in expected[:, :2]]
         return
     (found,) = read_picks(path).values()
     np.testing.assert_allclose(np.column_stack([found.x, found.y]), expected[:, :2], atol=0.51)
     if format == "box":
         assert path.read_text().splitlines()[0].split()[2:] == ["48", "48"]
+
+
+def test_the_files_are_those_of_topaz():
+    """The first two picks of a run of Topaz 0.3.20 with `--per-micrograph`, as it wrote them."""
+    found = Coordinates([93, 43], [16, 85], [7.66826, 7.140424])
+    texts = {name: write("a.mrc", found, 24) for name, write in WRITERS.items()}
+    table = "image_name\tx_coord\ty_coord\tscore\na\t93\t16\t7.66826\na\t43\t85\t7.140424\n"
+    assert texts["coord"] == table
+    assert texts["csv"] == (
+        "filename,file_size,file_attributes,region_count,region_id,region_shape_attributes,"
+        "region_attributes\n"
+        'a.png,-1,{},2,0,"{""name"":""point"",""cx"":93,""cy"":16}","{""score"":""7.66826""}"\n'
+        'a.png,-1,{},2,1,"{""name"":""point"",""cx"":43,""cy"":85}","{""score"":""7.140424""}"\n'
+    )
+    boxes = '[\n93,\n16,\n"manual"\n],\n[\n43,\n85,\n"manual"\n]'
+    assert texts["json"] == f'{{\n"boxes": [\n{boxes}\n]\n}}'
+    columns = ("AutopickFigureOfMerit", "MicrographName", "CoordinateX", "CoordinateY")
+    head = ["data_images", "loop_", *(f"_rln{name} #{i}" for i, name in enumerate(columns, 1))]
+    rows = ["7.66826\ta.mrc\t93\t16", "7.140424\ta.mrc\t43\t85"]
+    assert [line for line in texts["star"].splitlines() if line] == [*head, *rows]
+    # Topaz writes boxes of the width 0 there
+    assert texts["box"] == "81\t4\t24\t24\n31\t73\t24\t24\n"
 
 
 def test_files_beside_the_micrographs(model, tmp_path):
@@ -224,7 +281,7 @@ def test_one_bad_micrograph_does_not_stop_the_others(job, model, tmp_path, caplo
     ("arguments", "told"),
     [
         (["-r", "0"], "diameter"),
-        (["-m", "resnet16"], "no general model yet"),
+        (["--diameter", "0"], "--diameter 0"),
         (["-m", "nowhere.sav"], "nowhere.sav"),
         (["-x", "0"], "--up-scale"),
         (["nowhere.mrc"], "nowhere.mrc"),
@@ -242,9 +299,44 @@ def test_two_micrographs_of_one_name_are_refused(job, model, tmp_path, caplog):
     assert "m.mrc" in caplog.text
 
 
-def test_the_default_model_is_one_of_topaz(job, caplog):
-    assert main(["extract", "-r", "12", str([*job[1]][4])]) == 2
-    assert "resnet16" in caplog.text
+@pytest.mark.parametrize("name", ["resnet8", "resnet16_u64"])
+def test_names_of_general_models_of_topaz_mean_the_general_model(
+    job, model, tmp_path, monkeypatch, name
+):
+    """A file of that name stands for the general model here; its own diameter must not count."""
+    monkeypatch.chdir(tmp_path)
+    shutil.copyfile(model, "general")
+    image = str([*job[1]][4].resolve())
+    assert main(["extract", "-r", "9", "-m", name, "-o", "half.txt", image]) == 0
+    arguments = ["extract", "-r", "9", "-m", str(model), "--diameter", "18"]
+    assert main([*arguments, "-o", "given.txt", image]) == 0
+    assert Path("half.txt").read_text() == Path("given.txt").read_text()
+    assert main([*arguments[:-2], "-o", "own.txt", image]) == 0
+    assert Path("half.txt").read_text() != Path("own.txt").read_text()
+
+
+def test_the_general_model_needs_a_radius_or_a_diameter(job, model, tmp_path, monkeypatch, caplog):
+    monkeypatch.chdir(tmp_path)
+    shutil.copyfile(model, "general")
+    image = str([*job[1]][4].resolve())
+    assert main(["extract", image]) == 2
+    assert "give -r or --diameter" in caplog.text
+    assert main(["extract", "--diameter", "24", "-o", "a.txt", image]) == 0
+
+
+def test_the_general_model_finds_particles(job, tmp_path):
+    image, xy = [*job[1].items()][4]
+    # what RELION calls where no model was given
+    arguments = ["extract", "-t", "-6", "-r", "12", "-d", "-1", "-x", "4"]
+    assert main([*arguments, "-o", str(tmp_path / "a.txt"), str(image)]) == 0
+    _, rows = read_rows(tmp_path / "a.txt")
+    distance, nearest = cKDTree(xy).query(rows[:PARTICLES, :2] / 4)
+    assert len(set(nearest[distance < 0.4 * DIAMETER])) >= 0.7 * PARTICLES
+
+
+def test_training_starts_from_the_general_model_unless_that_is_unwanted():
+    assert settings_of()[1] == Path("general")
+    assert settings_of("--no-pretrained")[1] is None
 
 
 def test_a_model_of_topaz_itself_is_refused(job, tmp_path, caplog):
@@ -288,7 +380,7 @@ def test_training_options():
         *("-m", "resnet16", "--learning-rate", "0.0002"),
     )
     training = settings.training
-    assert (settings.particles_per_micrograph, start) == (150.0, None)
+    assert (settings.particles_per_micrograph, start) == (150.0, Path("general"))
     assert (training.objective, training.slack, training.network) == ("nnpu", 3.0, "resnet16")
     assert training.epochs == 7
     assert 600 <= 7 * training.steps < 607
@@ -297,8 +389,12 @@ def test_training_options():
 
 def test_defaults_of_training():
     settings, start = settings_of()
-    assert (settings.particles_per_micrograph, settings.held_out, start) == (None, 0.2, None)
-    assert (settings.training.objective, settings.training.slack) == ("ge-binomial", None)
+    assert (settings.particles_per_micrograph, settings.held_out, start) == (
+        None,
+        None,
+        Path("general"),
+    )
+    assert (settings.training.objective, settings.training.slack) == ("nnpu", None)
     assert settings.training.network == "resnet8"
 
 
@@ -370,8 +466,33 @@ def test_training_without_a_number_of_particles_or_a_test(job, tmp_path, capsys)
     assert (tmp_path / "m_epoch1.sav").read_bytes() == (tmp_path / "m_epoch2.sav").read_bytes()
 
 
-def test_held_out_picks_give_rows_of_the_curve(job, tmp_path, capsys):
-    """Without test images and from 50 picks on, pupick puts a fifth of them aside by itself."""
+def test_without_a_prefix_only_the_curve_is_written(job, tmp_path, capsys, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    write_tables(tmp_path, "few", dict([*job[1].items()][:2]))
+    before = sorted(tmp_path.iterdir())
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(train, "STEPS", 2)
+        tables = ["--train-images=image_list_few.txt", "--train-targets=coordinates_few.txt"]
+        assert main(["train", *tables, "-n", "20", "--num-epochs", "1", "-m", "conv31"]) == 0
+    assert capsys.readouterr().out.startswith("epoch\titer\tsplit\t")
+    assert sorted(tmp_path.iterdir()) == before
+
+
+@pytest.mark.parametrize("name", ["conv31", "resnet16"])
+def test_describe_prints_the_network(name, capsys):
+    assert main(["train", "--describe", "-m", name]) == 0
+    convolutions = {"conv31": 3 + 1, "resnet16": 16 + 1 + 1}  # a classifier, and a shortcut
+    assert capsys.readouterr().out.count("Conv2d") == convolutions[name]
+
+
+def test_training_needs_images(caplog):
+    assert main(["train"]) == 2
+    assert "--train-images" in caplog.text
+
+
+def test_held_out_picks_give_rows_of_the_curve(job, tmp_path, capsys, monkeypatch):
+    """Without test images, and with enough picks, pupick puts a fifth of them aside by itself."""
+    monkeypatch.setattr(training_data, "LEAST_USUAL", 10)
     folder, particles = job
     write_tables(tmp_path, "train", dict([*particles.items()][:4]))
     arguments = [
@@ -409,9 +530,11 @@ def test_training_starts_from_a_model(job, model, tmp_path):
     arguments = ["-n", "20", "-o", str(tmp_path / "curve"), "-m", str(model)]
     assert train_again(job, tmp_path / "m", *arguments) == 0
     before, after = load_model(model).network, load_model(tmp_path / "m_epoch2.sav").network
-    names = [name for name, _ in before.named_parameters()]
+    # calibration changes the classifier further
+    names = [name for name, _ in before.features.named_parameters()]
     far = [
-        (before.state_dict()[name] - after.state_dict()[name]).abs().max().item() for name in names
+        (before.features.state_dict()[name] - after.features.state_dict()[name]).abs().max().item()
+        for name in names
     ]
     # two steps with 0.002 at most, where random weights would be anywhere
     assert 0 < max(far) < 0.02
@@ -494,7 +617,7 @@ def test_verbose_says_how_many(job, model, tmp_path, caplog):
 
 def test_rows_are_whole_px_and_nine_digits():
     found = Coordinates([3.49, 1e6], [3.51, 0.2], [1.23456789012, -0.5])
-    assert extract.table_text({"a b": found}) == (
+    assert table_text({"a b": found}) == (
         "image_name\tx_coord\ty_coord\tscore\na b\t3\t4\t1.23456789\na b\t1000000\t0\t-0.5\n"
     )
 
@@ -515,7 +638,7 @@ def test_a_stopped_training_says_so_and_ends_with_1(job, tmp_path):
     rest = process.stderr.read()
     process.stderr.close()
     assert process.wait(timeout=60) == 1
-    assert "60 labels" in first
-    assert "20 labels held out" in first
+    assert "80 labels" in first
+    assert "(and 0 labels held out)" in first
     assert "pupick-topaz train: stopped." in rest
     assert not list(tmp_path.glob("*.sav"))

@@ -83,6 +83,9 @@ def test_the_results_are_written(unstopped):
         "checkpoint.safetensors",
         "training.tsv",
         "train.json",
+        "micrographs.tsv",
+        "labels.csv",
+        "report.html",
     }
     summary = json.loads((unstopped / "train.json").read_text())
     assert summary == show_model(unstopped / "model.safetensors")["training"]
@@ -116,7 +119,16 @@ def test_the_model_holds_what_was_trained(unstopped):
     assert model.scale.diameter == DIAMETER
     assert model.network_name == HASTY.network
     for name, value in model.network.state_dict().items():
-        np.testing.assert_array_equal(value, best[f"best/network.{name}"])
+        if not name.startswith("classifier"):
+            np.testing.assert_array_equal(value, best[f"best/network.{name}"])
+
+
+def test_the_last_layer_is_calibrated(unstopped):
+    network = load_model(unstopped / "model.safetensors").network
+    best = load_file(unstopped / "checkpoint.safetensors")
+    ratio = network.classifier.weight.detach().numpy() / best["best/network.classifier.weight"]
+    assert ratio.min() > 0
+    np.testing.assert_allclose(ratio, ratio.mean(), rtol=1e-4)
 
 
 def test_the_same_training_gives_the_same_files(data, unstopped, tmp_path):
@@ -147,7 +159,7 @@ def test_training_that_fails_midway_continues(data, unstopped, tmp_path, monkeyp
         patch.setattr("scipion_pupick.engine.jobs.train.write_text", fails_at_the_second)
         with pytest.raises(OSError, match="No space left"):
             hasty(data, tmp_path)
-    assert set(files(tmp_path)) == {"checkpoint.safetensors"}
+    assert set(files(tmp_path)) == {"checkpoint.safetensors", "micrographs.tsv", "labels.csv"}
     hasty(data, tmp_path)
     assert files(tmp_path)["model.safetensors"] == files(unstopped)["model.safetensors"]
     assert files(tmp_path)["training.tsv"] == files(unstopped)["training.tsv"]
@@ -243,7 +255,9 @@ def test_overwriting_trains_anew(data, tmp_path, particles):
     hasty(data, tmp_path / "one", settings)
     hasty(data, tmp_path / "one", other, overwrite=True)
     hasty(data, tmp_path / "two", other)
-    assert files(tmp_path / "one") == files(tmp_path / "two")
+    one, two = (files(tmp_path / name) for name in ("one", "two"))
+    # the report has the folder's name
+    assert {**one, "report.html": b""} == {**two, "report.html": b""}
 
 
 def test_micrographs_without_picks_are_learned_from(data, unstopped, tmp_path):
@@ -292,7 +306,9 @@ def test_training_starts_from_a_model(data, trained, tmp_path):
     for (name, value), old in zip(
         model.network.state_dict().items(), load_model(start).network.state_dict().values()
     ):
-        if not name.endswith(("running_mean", "running_var", "num_batches_tracked")):
+        averages = name.endswith(("running_mean", "running_var", "num_batches_tracked"))
+        # the last layer is calibrated anew
+        if not averages and not name.startswith("classifier"):
             np.testing.assert_allclose(value, old, atol=1e-4)
     with pytest.raises(UsageError, match="--overwrite"):
         hasty(data, tmp_path, gentle)
@@ -317,8 +333,26 @@ def test_the_threshold_gives_the_expected_number_of_picks(trained, tmp_path):
     count = sum(len(coordinates) for coordinates in result.picks.values())
     assert count == pytest.approx(4 * PARTICLES, rel=0.15)
     everything = PickSettings(threshold=-8.0)
-    result = pick(micrographs, model, tmp_path / "out", everything, device="cpu", threads=1)
-    assert evaluate(result.picks, as_picks(particles), 10).curve.average_precision > 0.9
+    found = pick(micrographs, model, tmp_path / "out", everything, device="cpu", threads=1)
+    curve = evaluate(found.picks, as_picks(particles), 10).curve
+    assert curve.average_precision > 0.9
+    f1 = evaluate(result.picks, as_picks(particles), 10).curve.of_all[2]
+    assert f1 > curve.best_f1 - 0.03
+
+
+def test_the_estimate_agrees_with_the_truth(trained, tmp_path):
+    particles = simulate_set(tmp_path / "unseen", range(20, 24))
+    micrographs = find_micrographs([str(tmp_path / "unseen")])
+    model = trained / "model.safetensors"
+    result = pick(micrographs, model, tmp_path / "out", device="cpu", threads=1)
+    estimate = json.loads((tmp_path / "out" / "pick.json").read_text())["estimate"]
+    assert estimate == result.estimate
+    precision, recall, _ = evaluate(result.picks, as_picks(particles), 10).curve.of_all
+    assert estimate["precision_low"] - 0.02 <= precision <= estimate["precision_high"] + 0.02
+    assert estimate["recall_low"] - 0.02 <= recall <= estimate["recall_high"] + 0.02
+    count = sum(len(coordinates) for coordinates in result.picks.values())
+    assert estimate["true_picks"] + estimate["false_picks"] == pytest.approx(count, abs=0.01)
+    assert f"{round(100 * estimate['precision'])} % of them are right" in result.summary()
 
 
 def score_map_of(image):

@@ -22,7 +22,14 @@ from scipion_pupick.engine.objectives import OBJECTIVES
 from scipion_pupick.engine.regions import POSITIVE, label_map
 from scipion_pupick.engine.sampling import TrainingImage
 from scipion_pupick.engine.scoring import make_scorer
-from scipion_pupick.engine.training import fit, held_out_ap, network_of, one_cycle, pick_image
+from scipion_pupick.engine.training import (
+    blend,
+    fit,
+    held_out_ap,
+    network_of,
+    one_cycle,
+    pick_image,
+)
 from scipion_pupick.engine.training_data import hold_out, read_data
 
 CPU = torch.device("cpu")
@@ -255,7 +262,33 @@ def test_training_can_start_from_a_network(trained):
     first = fit(IMAGES, HELD_OUT, PARTICLES, gentle, CPU, start=start)
     assert first.history[0].held_out_ap > 0.9
     assert_same_state(start.state_dict(), before)
-    assert not torch.equal(first.best["network.classifier.weight"], before["classifier.weight"])
+    assert not torch.equal(first.weights["network.classifier.weight"], before["classifier.weight"])
+
+
+def test_a_network_that_training_does_not_better_is_kept(trained):
+    settings, progress, _ = trained
+    start = network_of(progress, settings)
+    reckless = replace(HASTY, epochs=2, learning_rate=1.0)
+    reached = fit(IMAGES, HELD_OUT, PARTICLES, reckless, CPU, start=start)
+    assert reached.best_epoch == 0
+    assert reached.best_ap == 1.0
+    kept, before = network_of(reached, reckless).state_dict(), start.state_dict()
+    # all scores are shifted by a constant
+    assert kept.pop("classifier.bias") != before.pop("classifier.bias")
+    assert_same_state(kept, before)
+
+
+@pytest.mark.parametrize("labels", [5, 20, 1000])
+def test_few_labels_leave_the_network_near_its_start(labels):
+    torch.manual_seed(0)
+    start, network = make_network("conv3").eval(), make_network("conv3").eval()
+    before = copy.deepcopy(network.state_dict())
+    blended = blend(network, start, labels).state_dict()
+    share = labels / (labels + 20)
+    for name, old in start.state_dict().items():
+        if old.is_floating_point():
+            torch.testing.assert_close(blended[name], share * before[name] + (1 - share) * old)
+    assert_same_state(network.state_dict(), before)
 
 
 def test_an_objective_that_diverges_is_reported():
