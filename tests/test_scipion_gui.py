@@ -5,7 +5,6 @@ import os
 import re
 import shutil
 import subprocess
-import tkinter as tk
 import webbrowser
 from pathlib import Path
 
@@ -35,6 +34,7 @@ from scipion_pupick.constants import (
 from scipion_pupick.convert import ranked_picks
 from scipion_pupick.engine.history import read_history
 
+tk = pytest.importorskip("tkinter", reason="needs Tk (apt: python3-tk)")
 if shutil.which("Xvfb") is None:
     pytest.skip("needs Xvfb, a display without a screen (apt: xvfb)", allow_module_level=True)
 
