@@ -121,8 +121,14 @@ def _train_model(folder):
 
 
 def start_pupick(*arguments, environment=None, **options):
-    """Start the command line in a process of its own."""
-    command = "import sys; from scipion_pupick.engine.cli import main; sys.exit(main())"
+    """Start the command line in a process of its own, which heeds Ctrl-C even where this does not.
+
+    A shell starts what runs in its background with Ctrl-C ignored, and children inherit that.
+    """
+    command = (
+        "import signal, sys; signal.signal(signal.SIGINT, signal.default_int_handler); "
+        "from scipion_pupick.engine.cli import main; sys.exit(main())"
+    )
     return subprocess.Popen(
         [sys.executable, "-c", command, *map(str, arguments)],
         stdout=subprocess.PIPE,
