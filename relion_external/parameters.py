@@ -142,9 +142,7 @@ PARAMETERS: Tuple[Parameter, ...] = (
         "picks nearer to the edge are dropped, Å; default: half the diameter",
         _PICKING,
     ),
-    Parameter(
-        "separation", NUMBER, "least distance of picks, Å; default: half the diameter", _PICKING
-    ),
+    Parameter("separation", NUMBER, "least distance of picks, Å; default: 0.4 diameters", _PICKING),
     Parameter("gpu", GPU, "default: auto, a GPU if there is one", _ALL),
     Parameter("pixel_size", POSITIVE, "of the micrographs, Å/px; default: their STAR file's", _ALL),
     Parameter("start", MODEL, "to start from, or none; default: general", _TRAINING),

@@ -121,7 +121,7 @@ def test_the_files_say_what_was_returned(unseen, model, tmp_path):
     count = sum(len(found) for found in result.picks.values())
     assert (summary["micrographs"], summary["failed"], summary["picks"]) == (3, 0, count)
     assert summary["threshold"] == result.threshold == load_model(model).threshold
-    assert (summary["edge"], summary["separation"]) == (DIAMETER / 2, DIAMETER / 2)
+    assert (summary["edge"], summary["separation"]) == (DIAMETER / 2, 0.4 * DIAMETER)
     assert (tmp_path / "failed.tsv").read_text() == "micrograph\treason\n"
     assert f"{count} particles in 3 micrographs" in result.summary()
 
@@ -137,7 +137,7 @@ def test_no_two_picks_are_nearer_than_the_separation(unseen, model, tmp_path):
     for separation in (None, 0.0, 2 * DIAMETER):
         settings = replace(EVERYTHING, separation=separation)
         picks = run(unseen[0], model, tmp_path, settings).picks
-        least = (DIAMETER / 2 if separation is None else separation) / PIXEL_SIZE
+        least = (0.4 * DIAMETER if separation is None else separation) / PIXEL_SIZE
         for found in picks.values():
             xy = positions(found)
             distance = np.linalg.norm(xy[:, None] - xy[None], axis=-1)

@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Fitting the general model's scores to the micrographs that it picks in, without any label.
+"""Fitting the general model to the micrographs that it picks in, without any label.
 
-Its scores are log-odds on simulated micrographs. On real ones of another contrast they are all too
-high or too low, which leaves the order of peaks as it is but not the threshold.
+The scale is chosen at which it is most certain. Its scores are log-odds on simulated micrographs;
+on real ones of another contrast they are all too high or too low, which leaves the order of peaks
+as it is but not the threshold, so they are calibrated.
 """
 
 from __future__ import annotations
@@ -11,22 +12,20 @@ import json
 import logging
 from dataclasses import replace
 from pathlib import Path
-from typing import Dict, List, Optional, Sequence
+from typing import Dict, Optional, Sequence
 
 import numpy as np
 import torch
 
+from .apparent_diameter import peak_scores, spread, suited_scale
 from .calibration import calibrate, calibrated
 from .downsample import ModelScale, WorkingScale
 from .errors import UsageError
 from .micrograph import Micrograph
 from .model import Model, load_model, save_model
-from .prepare import WorkingImage, prepare
 from .quality import best_threshold, estimate_quality
 from .scoring import make_scorer
 from .settings import LEAST_SCORE
-from .stream import prepared_ahead
-from .training import inner_peaks
 
 log = logging.getLogger(__name__)
 
@@ -64,8 +63,12 @@ def adapted_model(
     path = folder / ADAPTED
     request = {"general": general.digest, "diameter": scale.diameter, "particles": particles}
     if not _is_there(path, request):
-        scores = _scores(general, scale, _spread(micrographs), device)
-        save_model(_fit(general, scale, scores, particles, request), path)
+        chosen = spread(micrographs, MOST_MICROGRAPHS)
+        log.info("Fitting the general model to %d micrographs.", len(chosen))
+        scorer = make_scorer(general.network, device)
+        suited = suited_scale(general, scorer, scale, chosen)
+        scores = peak_scores(general, scorer, suited, chosen)
+        save_model(_fit(general, suited, scores, particles, request), path)
     return path
 
 
@@ -77,28 +80,6 @@ def _is_there(path: Path, request: Dict[str, object]) -> bool:
     except UsageError as error:
         log.warning("%s is made anew: %s", path, error)
         return False
-
-
-def _spread(micrographs: Sequence[Micrograph]) -> List[Micrograph]:
-    count = min(MOST_MICROGRAPHS, len(micrographs))
-    return [micrographs[i] for i in np.linspace(0, len(micrographs) - 1, count).astype(int)]
-
-
-def _scores(
-    model: Model, scale: WorkingScale, micrographs: Sequence[Micrograph], device: torch.device
-) -> List[np.ndarray]:
-    """Scores (n,) of the peaks of each micrograph that can be used."""
-    log.info("Fitting the scores of the general model to %d micrographs.", len(micrographs))
-    scorer = make_scorer(model.network, device)
-
-    def prepared(micrograph: Micrograph) -> WorkingImage:
-        return prepare(micrograph, scale, model.normalisation, model.mixture)
-
-    return [
-        inner_peaks(scorer, image.image, scale.diameter_px).score
-        for _, image in prepared_ahead(prepared, micrographs)
-        if isinstance(image, WorkingImage)
-    ]
 
 
 def _fit(

@@ -321,7 +321,7 @@ def _add_pick(commands: Any) -> None:
     for name, unit, text in (
         ("threshold", "SCORE", "log-odds from which on a peak is picked; default: the model's"),
         ("edge", "Å", "drop picks nearer to the edge, Å; default: half the diameter"),
-        ("separation", "Å", "least distance of two picks, Å; default: half the diameter"),
+        ("separation", "Å", "least distance of two picks, Å; default: 0.4 diameters"),
         ("diameter", "Å", "of the particle, Å; default: the model's"),
         ("particles_per_micrograph", "N", "about how many, for the general model's threshold"),
     ):

@@ -83,7 +83,7 @@ class FoundPeaks:
 def find_in(scorer: Scorer, image: SimulatedImage) -> FoundPeaks:
     """Find the peaks of an image and tell which are particles."""
     radius = image.diameter_px / 2
-    peaks = pick_image(scorer, image.pixels.astype(np.float32), radius)
+    peaks = pick_image(scorer, image.pixels.astype(np.float32), image.diameter_px)
     last = np.array(image.pixels.shape[::-1]) - 1
     inner, known = (
         np.asarray(((xy >= radius) & (xy <= last - radius)).all(axis=1))

@@ -10,6 +10,7 @@ from .downsample import WORKING_DIAMETER_PX
 from .errors import UsageError
 
 LEAST_SCORE = -8.0
+SEPARATION = 0.4  # of the diameter: particles overlap in projection, and diameters are guesses
 GENERAL = "general"
 NETWORKS = ("conv3", "resnet8", "resnet16")
 OBJECTIVES = ("pn", "upu", "nnpu", "ge-kl", "ge-binomial")
@@ -175,7 +176,7 @@ class PickSettings:
     Attributes:
         threshold: log-odds from which on a peak is picked; None for the model's own.
         edge: picks nearer to the micrograph's edge are dropped, Å; None for half the diameter.
-        separation: least distance between two picks, Å; None for half the diameter.
+        separation: least distance between two picks, Å; None for 0.4 diameters.
         diameter: particle diameter, Å; None for the model's.
         particles_per_micrograph: about how many a micrograph holds, which betters the threshold of
             the general model; a trained model knows it. None if that is not known.

@@ -23,7 +23,7 @@ from .peaks import Peaks, find_peaks
 from .regions import positive_fraction
 from .sampling import Geometry, TrainingImage, sample_batch
 from .scoring import Scorer, make_scorer, to_channels_last
-from .settings import TrainingSettings
+from .settings import SEPARATION, TrainingSettings
 
 State = Dict[str, Tensor]
 
@@ -138,10 +138,10 @@ def network_of(progress: Progress, settings: TrainingSettings) -> Network:
 
 
 def pick_image(
-    scorer: Callable[[np.ndarray], np.ndarray], image: np.ndarray, radius: float
+    scorer: Callable[[np.ndarray], np.ndarray], image: np.ndarray, diameter_px: float
 ) -> Peaks:
-    """Score a working image (h, w) and find its peaks, none within `radius`; all in working px."""
-    peaks = find_peaks(scorer(image[None])[0], radius / STRIDE)
+    """Score a working image (h, w) and find its peaks, as far apart as picks; all in working px."""
+    peaks = find_peaks(scorer(image[None])[0], SEPARATION * diameter_px / STRIDE)
     return Peaks(peaks.xy * STRIDE, peaks.score)
 
 
@@ -149,7 +149,7 @@ def inner_peaks(
     scorer: Callable[[np.ndarray], np.ndarray], image: np.ndarray, diameter_px: float
 ) -> Peaks:
     """As `pick_image`, without the peaks nearer to the edge than picking allows by default."""
-    peaks = pick_image(scorer, image, diameter_px / 2)
+    peaks = pick_image(scorer, image, diameter_px)
     last = np.array(image.shape[::-1]) - 1
     inside = ((peaks.xy >= diameter_px / 2) & (peaks.xy <= last - diameter_px / 2)).all(axis=1)
     return Peaks(peaks.xy[inside], peaks.score[inside])
@@ -400,7 +400,7 @@ def held_out_ap(
     """
     of_labels, of_peaks = [], []
     for image in images:
-        peaks = pick_image(scorer, image.image, diameter_px / 2)
+        peaks = pick_image(scorer, image.image, diameter_px)
         of_labels.append(label_scores(peaks, image.positive, TOLERANCE * diameter_px))
         of_peaks.append(peaks.score)
     return estimated_average_precision(

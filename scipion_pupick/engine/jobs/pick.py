@@ -42,7 +42,7 @@ from ..prepare import WorkingImage, prepare, require_scale
 from ..progress import track
 from ..quality import estimate_quality
 from ..scoring import Scorer, make_scorer
-from ..settings import LEAST_SCORE, PickSettings
+from ..settings import LEAST_SCORE, SEPARATION, PickSettings
 from ..stream import prepared_ahead
 from .report import try_report
 
@@ -210,9 +210,9 @@ class _Job:
             model=model,
             digest=model.digest,
             scale=scale,
-            threshold=model.threshold if settings.threshold is None else settings.threshold,
-            edge=diameter / 2 if settings.edge is None else settings.edge,
-            separation=diameter / 2 if settings.separation is None else settings.separation,
+            threshold=_given(settings.threshold, model.threshold),
+            edge=_given(settings.edge, diameter / 2),
+            separation=_given(settings.separation, SEPARATION * diameter),
             output=output,
         )
 
@@ -337,6 +337,10 @@ class _Job:
             "seconds": round(result.seconds, 2),
         }
         write_summary({**found, **self._summary(facts)}, self.output)
+
+
+def _given(value: Optional[float], otherwise: float) -> float:
+    return otherwise if value is None else value
 
 
 def _batches(images: Iterable[Prepared], size: int) -> Iterator[List[Prepared]]:

@@ -14,6 +14,7 @@ from typing import Any, Callable, Dict, List, Optional, Sequence, Tuple
 import numpy as np
 import torch
 
+from ..apparent_diameter import suited_scale
 from ..calibration import (
     ESTIMATED_COUNT_ERROR,
     GIVEN_COUNT_ERROR,
@@ -116,6 +117,10 @@ def train(
     used = _choose(micrographs, labelled, settings)
     scale = WorkingScale(settings.diameter, settings.training.diameter_px)
     require_scale(used, scale)
+    if first is not None and first.scale.diameter is None:
+        shown = [m for m in used if m.name in labelled]
+        scale = suited_scale(first, make_scorer(first.network, chosen), scale, shown)
+        settings = _at_scale(settings, scale)
     make_folder(output)
     fingerprint = _fingerprint(used, labelled, excluded, settings, first)
     _claim(Path(output), fingerprint, overwrite)
@@ -202,6 +207,10 @@ def _continue_from(model: Model, settings: TrainSettings) -> TrainSettings:
     shared = "micrograph" if model.mixture is None else "joint"
     normalisation = "affine" if model.normalisation == "affine" else shared
     return replace(settings, training=training, normalisation=normalisation)
+
+
+def _at_scale(settings: TrainSettings, scale: WorkingScale) -> TrainSettings:
+    return replace(settings, training=replace(settings.training, diameter_px=scale.diameter_px))
 
 
 def _fingerprint(
@@ -396,7 +405,7 @@ def count_particles(
     """
     of_labels = [
         label_scores(
-            pick_image(scorer, image.image, diameter_px / 2),
+            pick_image(scorer, image.image, diameter_px),
             image.positive,
             TOLERANCE * diameter_px,
         )
@@ -407,9 +416,7 @@ def count_particles(
     sure = min(found, math.ceil(SURE_SHARE * len(scores)))
     if not sure:
         return 0.0
-    peaks = np.concatenate(
-        [pick_image(scorer, image.image, diameter_px / 2).score for image in images]
-    )
+    peaks = np.concatenate([pick_image(scorer, image.image, diameter_px).score for image in images])
     return np.count_nonzero(peaks >= scores[sure - 1]) / len(images) * len(scores) / sure
 
 

@@ -1,0 +1,70 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The scale that suits the general model, where the diameter that it was given is wrong."""
+
+import logging
+import math
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from scipion_pupick.engine import find_micrographs, load_model
+from scipion_pupick.engine.apparent_diameter import STEP, certainty, spread, suited_scale
+from scipion_pupick.engine.downsample import WorkingScale
+from scipion_pupick.engine.micrograph import Micrograph, write_image
+from scipion_pupick.engine.scoring import make_scorer
+
+EXAMPLE = Path(__file__).parent.parent / "examples" / "empiar10017"
+DIAMETER = 180.0
+
+
+@pytest.fixture(scope="module")
+def general():
+    model = load_model("general")
+    return model, make_scorer(model.network, torch.device("cpu"))
+
+
+def test_certainty_is_the_mean_probability_of_what_may_be_particles():
+    surely, hardly, half = np.full(30, 50.0), np.full(1000, -50.0), np.zeros(60)
+    assert certainty([surely, hardly]) == pytest.approx(1)
+    assert certainty([half]) == pytest.approx(0.5)
+    # 30 sure particles and half of 60 others
+    assert certainty([surely, half]) == pytest.approx((30 + 60 / 4) / (30 + 60 / 2))
+
+
+@pytest.mark.parametrize("scores", [[], [np.full(19, 50.0)], [np.full(1000, -9.0)]])
+def test_too_few_particles_say_nothing(scores):
+    assert math.isnan(certainty(scores))
+
+
+def test_a_wrong_diameter_leads_to_the_scale_of_the_right_one(general, caplog):
+    caplog.set_level(logging.INFO)
+    micrographs = find_micrographs([str(EXAMPLE / "micrographs")])[:2]
+
+    def pixel_size(factor):
+        scale = WorkingScale(DIAMETER * factor)
+        suited = suited_scale(*general, scale, micrographs)
+        assert suited.diameter == scale.diameter
+        return suited.pixel_size
+
+    right = pixel_size(1.0)
+    assert DIAMETER / 24 / STEP <= right <= DIAMETER / 24 * STEP
+    for factor in (0.75, 1.35):
+        caplog.clear()
+        assert 1 / 1.13 < pixel_size(factor) / right < 1.13
+        assert f"rather than {DIAMETER * factor:.0f} Å" in caplog.text
+
+
+def test_where_there_is_nothing_the_given_scale_stays(general, tmp_path):
+    noise = np.random.default_rng(1).standard_normal((256, 256)).astype(np.float32)
+    write_image(tmp_path / "noise.mrc", noise, 5.0)
+    (tmp_path / "damaged.mrc").write_bytes(b"no image")
+    micrographs = [Micrograph(path, path.name, 5.0) for path in sorted(tmp_path.iterdir())]
+    scale = WorkingScale(120.0)
+    assert suited_scale(*general, scale, micrographs) == scale
+
+
+def test_micrographs_are_spread_evenly():
+    assert spread(list(range(9)), 3) == [0, 4, 8]
+    assert spread([1, 2], 4) == [1, 2]
