@@ -9,7 +9,6 @@ on, so the scale is chosen at which it is most certain: no label is needed.
 from __future__ import annotations
 
 import logging
-import math
 from typing import List, Sequence
 
 import numpy as np
@@ -26,10 +25,9 @@ from .training import inner_peaks
 log = logging.getLogger(__name__)
 
 STEP = 1.12
-MOST_STEPS = 3
 LEAST_GAIN = 0.01
 LEAST_PARTICLES = 20.0
-MOST_MICROGRAPHS = 4
+MOST_MICROGRAPHS = 3
 
 
 def spread(micrographs: Sequence[Micrograph], most: int) -> List[Micrograph]:
@@ -41,16 +39,17 @@ def spread(micrographs: Sequence[Micrograph], most: int) -> List[Micrograph]:
 def suited_scale(
     general: Model, scorer: Scorer, scale: WorkingScale, micrographs: Sequence[Micrograph]
 ) -> WorkingScale:
-    """Choose the scale at which the general model is most certain, from the given one uphill.
+    """Choose the scale at which the general model is most certain.
 
-    Scales differ by steps of 12 %, at most three up or down. Where the model finds next to
-    nothing, or is hardly more certain elsewhere, the given scale stays.
+    Scales differ by steps of 12 %, up to three up and three down from the one given: two steps
+    first, then one. The given one stays where the model finds next to nothing at all of them, or is
+    hardly more certain elsewhere.
 
     Args:
         general: the model.
         scorer: of its network.
         scale: that of the diameter which the user gave.
-        micrographs: to look at four of them; those that cannot be used are left out.
+        micrographs: to look at three of them; those that cannot be used are left out.
 
     Returns:
         A scale of the same diameter (Å), with another width in working images.
@@ -63,14 +62,12 @@ def suited_scale(
     def certainty_at(steps: int) -> float:
         return certainty(peak_scores(general, scorer, at(steps), chosen))
 
-    best, highest = 0, certainty_at(0)
-    for direction in (1, -1):
-        while best == 0 or best * direction > 0:
-            candidate = best + direction
-            reached = certainty_at(candidate) if abs(candidate) <= MOST_STEPS else -math.inf
-            if not reached > highest + LEAST_GAIN:
-                break
-            best, highest = candidate, reached
+    reached = {steps: certainty_at(steps) for steps in (-2, 0, 2)}
+    middle = max(reached, key=lambda steps: reached[steps])
+    reached.update({steps: certainty_at(steps) for steps in (middle - 1, middle + 1)})
+    best = max(reached, key=lambda steps: reached[steps])
+    if reached[best] <= reached[0] + LEAST_GAIN:
+        best = 0
     if best:
         log.info(
             "To the general model the particles look %.0f Å wide rather than %.0f Å: it works at "
@@ -84,7 +81,7 @@ def suited_scale(
 def certainty(scores: Sequence[np.ndarray]) -> float:
     """Mean probability of the peaks that are particles, as the model itself sees it.
 
-    A peak that is a particle with probability p counts with the weight p. NaN where the
+    A peak that is a particle with probability p counts with the weight p. 0 where the
     probabilities add up to fewer than 20 particles.
 
     Args:
@@ -92,7 +89,7 @@ def certainty(scores: Sequence[np.ndarray]) -> float:
     """
     chance = expit(np.concatenate([*scores, np.empty(0)]))
     particles = float(chance.sum())
-    return float((chance**2).sum()) / particles if particles >= LEAST_PARTICLES else math.nan
+    return float((chance**2).sum()) / particles if particles >= LEAST_PARTICLES else 0.0
 
 
 def peak_scores(
