@@ -175,7 +175,7 @@ def long_arguments(data, output):
         *("--diameter", DIAMETER, "--particles-per-micrograph", 9, "--output", output),
         *("--network", LONG.network, "--autoencoder", LONG.autoencoder, "--seed", LONG.seed),
         *("--training-radius", LONG.training_radius, "--epochs", LONG.epochs),
-        *("--steps", LONG.steps, "--self-training", 2, "--device", "cpu", "--threads", 1),
+        *("--steps", LONG.steps, "--device", "cpu", "--threads", 1),
     ]
 
 

@@ -160,7 +160,6 @@ def read_settings(
         diameter=diameter,
         particles_per_micrograph=_particles(options, images),
         held_out=0.0 if has_test else None,
-        self_training=0,  # callers count epochs
         training=training,
     )
     return settings, start

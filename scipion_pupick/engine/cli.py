@@ -279,12 +279,6 @@ def _add_advanced_training(group: Any) -> None:
         metavar="SHARE",
         help="of the labels, to choose the best epoch by; default: 0.2 of 500 or more",
     )
-    group.add_argument(
-        "--self-training",
-        type=int,
-        metavar="N",
-        help="rounds on sure peaks; default: 2 for up to 50 labels, but not from scratch",
-    )
 
 
 def _train(options: argparse.Namespace) -> int:
@@ -295,7 +289,6 @@ def _train(options: argparse.Namespace) -> int:
         particles_per_micrograph=options.particles_per_micrograph,
         normalisation=options.normalisation,
         held_out=options.held_out,
-        self_training=options.self_training,
         training=training,
     )
     micrographs = _find(options)

@@ -4,32 +4,38 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Callable, Optional, Sequence
+from typing import Callable, Optional, Sequence, Tuple
 
 import numpy as np
 import torch
 from scipy.optimize import brentq, minimize
 from scipy.special import expit
+from torch import Tensor
+from torch.nn import functional
 
 from .calibration import Calibration
 from .evaluation import assign, average_precision
-from .networks import Network
-from .regions import label_map
-from .sampling import TrainingImage
+from .networks import STRIDE, Network
+from .regions import MASKED, POSITIVE, label_map
+from .sampling import TrainingImage, sample_tiles
 from .scoring import Scorer, make_scorer
 from .settings import TrainingSettings
 from .simulated_images import SimulatedImage
-from .supervised import MASKED_DIAMETERS, SupervisedLoss
 from .training import (
     TOLERANCE,
     Progress,
+    StepLoss,
+    TrainedModel,
     Trainer,
+    features_of,
     fresh_network,
     pick_image,
 )
 from .variation import CONTRAST, vary_tiles
 
 TILE = 176
+POSITIVE_WEIGHT = 4.0
+MASKED_DIAMETERS = 0.34
 FIRST_ODDS = 0.05
 
 
@@ -49,10 +55,7 @@ def pretrain(
     for the images.
     """
     network = fresh_network(settings, FIRST_ODDS)
-    labelled = [_training_image(image, settings.training_radius) for image in images]
-    loss = SupervisedLoss(
-        labelled, network.field, TILE, settings.tiles, CONTRAST, vary_tiles, device
-    )
+    loss = _SupervisedLoss(images, network.field, settings, device)
 
     def judge(average: Network) -> float:
         scorer = make_scorer(average, device)
@@ -121,6 +124,48 @@ def _shift(odds: np.ndarray, hits: int) -> Optional[float]:
     if not 0 < hits < len(odds):
         return None
     return float(brentq(lambda shift: expit(odds + shift).sum() - hits, -30, 30))
+
+
+class _SupervisedLoss:
+    """The logistic loss of all scores of tiles of simulated micrographs."""
+
+    def __init__(
+        self,
+        images: Sequence[SimulatedImage],
+        field: int,
+        settings: TrainingSettings,
+        device: torch.device,
+    ) -> None:
+        self.images = [_training_image(image, settings.training_radius) for image in images]
+        count = (TILE - field) // STRIDE + 1
+        self.positions = np.arange(count) * STRIDE + (field - 1) / 2
+        self.settings, self.device = settings, device
+
+    def positive_share(self) -> float:
+        """Share of positive pixels among those that are not left out."""
+        positive = sum(int((image.labels == POSITIVE).sum()) for image in self.images)
+        return positive / sum(int((image.labels != MASKED).sum()) for image in self.images)
+
+    def __call__(self, model: TrainedModel, random: np.random.Generator) -> StepLoss:
+        """Draw tiles and evaluate the loss on them."""
+        tiles, labels = sample_tiles(
+            self.images, TILE, self.positions, self.settings.tiles, CONTRAST, random
+        )
+        tiles = vary_tiles(tiles, random)
+        tiles = tiles.to(self.device, memory_format=torch.channels_last)
+        features = features_of(model.network, tiles)
+        scores = model.network.classifier(features.float())[:, 0]
+        positive, negative = _losses(scores, labels.to(self.device))
+        used = int((labels != MASKED).sum())
+        parts = (positive.item() / used, negative.item() / used, 0.0)
+        return StepLoss((positive + negative) / used, parts, used)
+
+
+def _losses(scores: Tensor, labels: Tensor) -> Tuple[Tensor, Tensor]:
+    """Sums of the logistic losses of positive scores, weighted, and of negative ones."""
+    positive, used = labels == POSITIVE, labels != MASKED
+    of_positive = functional.softplus(-scores[positive]).sum()
+    return POSITIVE_WEIGHT * of_positive, functional.softplus(scores[used & ~positive]).sum()
 
 
 def _training_image(image: SimulatedImage, training_radius: float) -> TrainingImage:

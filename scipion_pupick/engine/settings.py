@@ -58,8 +58,7 @@ class TrainingSettings:
             labels where training starts from random weights, else 0.
         diameter_px: particle diameter, px of the working image.
         training_radius: pixels this near to a label are positive, px of the working image.
-        epochs: most epochs; the learning rate falls to zero over these. Rounds of self-training
-            take half of them.
+        epochs: most epochs; the learning rate falls to zero over these.
         steps: batches an epoch.
         mosaics: mosaics of labelled patches in a batch.
         tiles: tiles of unlabelled micrograph in a batch.
@@ -127,8 +126,6 @@ class TrainSettings:
             set and a scale for each) or 'affine'.
         held_out: share of the labels that only choose the best epoch; None for a fifth where that
             is 100 labels or more, since fewer would choose by chance, and none otherwise.
-        self_training: rounds of training on the network's own sure peaks; None for two where there
-            are at most 50 labels and a model to start from, and none otherwise.
         most_micrographs: unlabelled micrographs are left out (at random) beyond this number.
         training: of the network.
     """
@@ -137,7 +134,6 @@ class TrainSettings:
     particles_per_micrograph: Optional[float] = None
     normalisation: str = "micrograph"
     held_out: Optional[float] = None
-    self_training: Optional[int] = None
     most_micrographs: int = 200
     training: TrainingSettings = field(default_factory=TrainingSettings)
 
@@ -145,8 +141,6 @@ class TrainSettings:
         _check_choice("normalisation", self.normalisation, NORMALISATIONS)
         if self.held_out is not None and not 0 <= self.held_out < 1:
             raise UsageError(f"held_out is {self.held_out:g}: give a share from 0 to below 1.")
-        if self.self_training is not None and self.self_training < 0:
-            raise UsageError(f"self_training is {self.self_training}: give 0 rounds or more.")
         _check_particles(self.particles_per_micrograph)
 
 

@@ -8,7 +8,6 @@ import json
 import logging
 import math
 from dataclasses import asdict, astuple, dataclass, fields, replace
-from functools import partial
 from pathlib import Path
 from typing import Any, Callable, Dict, List, Optional, Sequence, Tuple
 
@@ -19,7 +18,6 @@ from ..apparent_diameter import suited_scale
 from ..calibration import (
     ESTIMATED_COUNT_ERROR,
     GIVEN_COUNT_ERROR,
-    Calibration,
     calibrate,
     calibrated,
 )
@@ -32,14 +30,12 @@ from ..files import PathLike, make_folder, write_text
 from ..matching import by_micrograph
 from ..micrograph import Micrograph
 from ..model import Model, load_model, save_model
-from ..networks import Network
 from ..normalise import Mixture
 from ..pick_folder import write_micrographs
 from ..prepare import pixel_method, require_scale
 from ..quality import best_threshold, estimate_quality
 from ..sampling import TrainingImage
 from ..scoring import Scorer, make_scorer
-from ..self_training import MOST_LABELS, ROUNDS, self_train
 from ..settings import GENERAL, LEAST_SCORE, TrainingSettings, TrainSettings
 from ..training import (
     TOLERANCE,
@@ -59,7 +55,6 @@ log = logging.getLogger(__name__)
 
 CHECKPOINT = "checkpoint.safetensors"
 ESTIMATE = "estimate.safetensors"
-SELF_TRAINING = "self_training_{}.safetensors"
 CROWDING = 0.1
 FIRST_EPOCHS = 3
 SURE_SHARE = 0.8
@@ -139,8 +134,7 @@ def train(
 
 def _claim(output: Path, fingerprint: str, overwrite: bool) -> None:
     """Forget another training in the folder if that is wanted, and refuse to mix with it if not."""
-    rounds = sorted(path.name for path in output.glob(SELF_TRAINING.format("*")))
-    for name in (CHECKPOINT, ESTIMATE, *rounds):
+    for name in (CHECKPOINT, ESTIMATE):
         if overwrite:
             (output / name).unlink(missing_ok=True)
         load_progress(output / name, fingerprint)
@@ -296,12 +290,8 @@ class _Run:
             particles,
             describe_device(self.device),
         )
-        training = self.settings.training
-        if self.rounds:
-            training = replace(training, epochs=math.ceil(training.epochs / 2))
-        progress = self._fit(training, particles, self.checkpoint, self._write_log)
-        network = self._self_trained(self._network(progress), particles)
-        model = self._model(network, progress, particles)
+        progress = self._fit(self.settings.training, particles, self.checkpoint, self._write_log)
+        model = self._model(progress, particles)
         save_model(model, self.output / "model.safetensors")
         write_text(self.output / "train.json", json.dumps(model.training, indent=2) + "\n")
         return model
@@ -350,61 +340,22 @@ class _Run:
         write_log(progress.history, self.output / "training.tsv")
         log_epoch(progress)
 
-    def _network(self, progress: Progress) -> Network:
-        """Network of the best epoch, averaged with the one that training started from."""
-        network = network_of(progress, self.settings.training)
-        if self.start is None:
-            return network
-        return blend(network, self.start.network, self.data.labels)
-
-    @property
-    def rounds(self) -> int:
-        """Rounds of self-training."""
-        if self.settings.self_training is not None:
-            return self.settings.self_training
-        return ROUNDS if self.start is not None and self.data.labels <= MOST_LABELS else 0
-
-    def _self_trained(self, network: Network, particles: float) -> Network:
-        """Train on the network's own sure peaks, round by round, or go on with it."""
-        calibrate_scores = partial(self._calibrate, particles, len(self.data.images))
-        settings = self.settings.training
-        training = replace(
-            settings,
-            epochs=math.ceil(settings.epochs / 2 / max(self.rounds, 1)),
-            learning_rate=settings.learning_rate / 2,
-        )
-        for number in range(1, self.rounds + 1):
-            checkpoint = self.output / SELF_TRAINING.format(number)
-
-            def save(progress: Progress, checkpoint: Path = checkpoint) -> None:
-                save_progress(progress, self.fingerprint, checkpoint)
-                log_epoch(progress)
-
-            log.info("Self-training, round %d of %d.", number, self.rounds)
-            network = self_train(
-                network,
-                self.data.images,
-                calibrate_scores,
-                training,
-                self.device,
-                load_progress(checkpoint, self.fingerprint),
-                save,
-            )
-        return network
-
-    def _calibrate(self, particles: float, images: int, scores: np.ndarray) -> Calibration:
-        given = self.settings.particles_per_micrograph is not None
-        error = GIVEN_COUNT_ERROR if given else ESTIMATED_COUNT_ERROR
-        return calibrate(scores, particles * images, error)
-
-    def _model(self, network: Network, progress: Progress, particles: float) -> Model:
+    def _model(self, progress: Progress, particles: float) -> Model:
         settings, training = self.settings, self.settings.training
+        network = network_of(progress, training)
+        if self.start is not None:
+            network = blend(network, self.start.network, self.data.labels)
         images = [*self.data.images, *self.data.held_out]
         scorer = make_scorer(network, self.device)
         scores = [inner_peaks(scorer, i.image, training.diameter_px).score for i in images]
         if not sum(map(len, scores)):
             raise PupickError("The trained network finds no peak at all: check the micrographs.")
-        calibration = self._calibrate(particles, len(images), np.concatenate(scores))
+        given = settings.particles_per_micrograph is not None
+        calibration = calibrate(
+            np.concatenate(scores),
+            particles * len(images),
+            GIVEN_COUNT_ERROR if given else ESTIMATED_COUNT_ERROR,
+        )
         log_odds = [calibration.log_odds(each) for each in scores]
         return Model(
             network=calibrated(network, calibration),
@@ -425,7 +376,6 @@ class _Run:
                 "score_uncertainty": round(calibration.error, 3),
                 "best_epoch": progress.best_epoch,
                 "epochs": len(progress.history),
-                "self_training": self.rounds,
                 "held_out_average_precision": (
                     None if math.isnan(progress.best_ap) else progress.best_ap
                 ),
