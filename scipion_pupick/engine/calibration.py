@@ -25,7 +25,7 @@ from .networks import Network
 from .settings import LEAST_SCORE
 
 # standard error of the logarithm of the number of particles, as users know it and as estimated
-GIVEN_COUNT_ERROR = 0.3
+GIVEN_COUNT_ERROR = 0.2
 ESTIMATED_COUNT_ERROR = 0.6
 
 # what scores are usually like: centre and spread, over data sets, of the mean of the other peaks,
@@ -36,8 +36,8 @@ SPREAD = np.array([0.7, 0.15, 2.5, 1.0])
 GENERAL_CENTRE = np.array([-4.8, 0.54, -0.5, -1.9])
 GENERAL_SPREAD = np.array([0.6, 0.13, 2.0, 1.0])
 # the same of the line, its slope's logarithm and its offset, after training on the micrographs
-LINE = np.array([math.log(1.1), 0.5])
-LINE_SPREAD = np.array([0.25, 0.7])
+LINE = np.array([math.log(1.1), 1.5])
+LINE_SPREAD = np.array([0.25, 1.2])
 # true distributions are not quite normal: all peaks together say as much as so many of them would
 INFORMATION = 30.0
 INFORMATION_UNTRAINED = 200.0
@@ -88,11 +88,11 @@ def calibrate(
     def misfit(parameters: np.ndarray) -> float:
         value = -weight * _log_likelihood(shown, parameters)
         value += np.square((parameters - centre) / spread).sum() / 2
+        slope, offset = _line(parameters)
         if particles is not None and len(kept):
-            count = len(kept) * expit(parameters[3]) / max(particles, 1.0)
+            count = len(kept) * expit(slope * shown + offset).mean() / max(particles, 1.0)
             value += (math.log(count) / count_error) ** 2 / 2
         if trained:
-            slope, offset = _line(parameters)
             line = np.array([math.log(slope), offset])
             value += np.square((line - LINE) / LINE_SPREAD).sum() / 2
         return float(value)
