@@ -147,7 +147,7 @@ PARAMETERS: Tuple[Parameter, ...] = (
     Parameter("pixel_size", POSITIVE, "of the micrographs, Å/px; default: their STAR file's", _ALL),
     Parameter("start", MODEL, "to start from, or none; default: general", _TRAINING),
     Parameter("negatives", TEXT, "file of coordinates that are no particles", _TRAINING),
-    Parameter("epochs", WHOLE, "most epochs of training", _TRAINING),
+    Parameter("epochs", WHOLE, "epochs of training", _TRAINING),
     Parameter("steps", WHOLE, "batches an epoch", _TRAINING),
     Parameter("learning_rate", POSITIVE, "of training, at its highest", _TRAINING),
     Parameter("held_out", NUMBER, "share of the labels that choose the best epoch", _TRAINING),

@@ -11,6 +11,7 @@ closes and the engine writes the file (see `worker`).
 from __future__ import annotations
 
 import os
+import resource
 import signal
 import subprocess
 import sys
@@ -31,6 +32,9 @@ OUTPUT_NODES = "RELION_OUTPUT_NODES.star"
 
 POLL_SECONDS = 0.5
 GRACE_SECONDS = 1.0
+# with less, libraries fail to load, wait for ever or end with messages of their own; with 1.4 GiB
+# one small micrograph is picked
+LEAST_MEMORY = 2 * 1024**3
 
 # -c puts the current folder, the user's project, first on the path: its files are no modules.
 # The folder that holds this package comes last, for the path may not have it.
@@ -94,6 +98,21 @@ def output_folder(arguments: Sequence[str]) -> Path:
     raise JobError("the job's folder is missing: start it from RELION, or give --o FOLDER")
 
 
+def check_memory() -> None:
+    """Check what the queue or the shell lets a job have (`ulimit -v`, `ulimit -d`).
+
+    Raises:
+        JobError: it is too little to load the engine in.
+    """
+    for limit in (resource.RLIMIT_AS, resource.RLIMIT_DATA):
+        allowed = resource.getrlimit(limit)[0]
+        if allowed != resource.RLIM_INFINITY and allowed < LEAST_MEMORY:
+            raise JobError(
+                f"the job may use {allowed / 1024**3:.1f} GiB of memory: "
+                f"ask for at least {LEAST_MEMORY // 1024**3} GiB"
+            )
+
+
 def _run_in(folder: Path, job: str, arguments: Sequence[str]) -> int:
     outcome = FAILURE
     signals = _Signals()
@@ -101,6 +120,7 @@ def _run_in(folder: Path, job: str, arguments: Sequence[str]) -> int:
         for name in (SUCCESS, FAILURE, ABORTED, OUTPUT_NODES):
             (folder / name).unlink(missing_ok=True)
         parse_arguments(job, arguments)
+        check_memory()
         outcome = _supervise(folder, job, arguments, signals)
     except (JobError, OSError) as error:
         _complain(job, str(error))

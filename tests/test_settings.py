@@ -33,7 +33,6 @@ def test_the_choices_are_what_there_is():
         ("learning_rate", 0.0),
         ("weight_decay", -1.0),
         ("averaging", 1.0),
-        ("patience", 0),
         ("seed", -1),
     ],
 )

@@ -23,8 +23,11 @@ from scipion_pupick.engine.regions import POSITIVE, label_map
 from scipion_pupick.engine.sampling import TrainingImage
 from scipion_pupick.engine.scoring import make_scorer
 from scipion_pupick.engine.training import (
+    StepLoss,
+    Trainer,
     blend,
     fit,
+    fresh_network,
     held_out_ap,
     network_of,
     one_cycle,
@@ -60,7 +63,7 @@ HELD_OUT = make_images([2])
 @pytest.fixture(scope="module")
 def trained():
     """What the quick settings reach, with a copy after each epoch."""
-    settings = replace(QUICK, epochs=8, patience=2)
+    settings = replace(QUICK, epochs=8)
     reached = []
     progress = fit(
         IMAGES,
@@ -181,12 +184,39 @@ def test_the_held_out_ap_allows_for_particles_without_a_label(trained):
     assert held_out_ap(scorer, some, PARTICLES, WIDTH) > 0.7
 
 
-def test_training_ends_when_nothing_gets_better(trained):
+def test_the_best_epoch_is_one_of_the_second_half(trained):
     settings, progress, _ = trained
     held_out = [epoch.held_out_ap for epoch in progress.history]
-    assert len(held_out) < settings.epochs
-    assert len(held_out) == progress.best_epoch + settings.patience
-    assert progress.best_epoch == 1 + int(np.argmax(held_out))
+    assert len(held_out) == settings.epochs
+    assert progress.best_epoch == 5 + int(np.argmax(held_out[4:]))
+    assert progress.best_ap == max(held_out[4:])
+
+
+@pytest.mark.parametrize(
+    ("held_out", "before", "best"),
+    [
+        ([0.9, 0.1, 0.5, 0.4], math.nan, 3),
+        ([0.9, 0.1, 0.5, 0.5], 0.3, 3),
+        ([0.1, 0.2, 0.3, 0.4], math.nan, 4),
+        ([0.9, 0.1, 0.5, 0.4], 0.6, 0),
+        ([0.9, 0.1, 0.4, 0.5, 0.3], math.nan, 4),
+    ],
+)
+def test_a_lucky_epoch_at_a_high_learning_rate_is_not_chosen(held_out, before, best):
+    settings = replace(HASTY, epochs=len(held_out), steps=1)
+    scores = iter(held_out)
+    trainer = Trainer(
+        fresh_network(settings, 0.1),
+        lambda model, random: StepLoss(
+            sum(value.square().sum() for value in model.parameters()), (0.0, 0.0, 0.0), 1
+        ),
+        lambda network: next(scores),
+        0.1,
+        settings,
+        CPU,
+    )
+    trainer.best_ap = before
+    assert trainer.run(None, lambda progress: None).best_epoch == best
 
 
 def test_the_best_epoch_is_kept(trained):
@@ -203,7 +233,7 @@ def test_the_best_epoch_is_kept(trained):
 @pytest.mark.parametrize("labels", [0, 9])
 def test_with_few_labels_held_out_the_last_epoch_is_taken(labels):
     held_out = make_images([2], labels=labels) if labels else []
-    progress = fit(IMAGES, held_out, PARTICLES, replace(HASTY, patience=1), CPU)
+    progress = fit(IMAGES, held_out, PARTICLES, HASTY, CPU)
     assert [math.isnan(epoch.held_out_ap) for epoch in progress.history] == [True] * HASTY.epochs
     assert progress.best_epoch == HASTY.epochs
     assert_same_state(progress.best, progress.average)

@@ -259,7 +259,7 @@ def _add_advanced_training(group: Any) -> None:
             "of the autoencoder; default: 10 / labels, up to 250 from scratch",
         ),
         ("training_radius", float, "PX", "positive round a pick, px where the diameter is 24 px"),
-        ("epochs", int, "N", "most epochs"),
+        ("epochs", int, "N", "epochs"),
         ("steps", int, "N", "batches an epoch"),
         ("learning_rate", float, "RATE", "at its highest"),
         ("seed", int, "N", "of every random choice"),

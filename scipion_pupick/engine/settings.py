@@ -58,7 +58,7 @@ class TrainingSettings:
             labels where training starts from random weights, else 0.
         diameter_px: particle diameter, px of the working image.
         training_radius: pixels this near to a label are positive, px of the working image.
-        epochs: most epochs; the learning rate falls to zero over these.
+        epochs: how many; the learning rate falls to zero over these.
         steps: batches an epoch.
         mosaics: mosaics of labelled patches in a batch.
         tiles: tiles of unlabelled micrograph in a batch.
@@ -66,7 +66,6 @@ class TrainingSettings:
         learning_rate: at its highest.
         weight_decay: of AdamW.
         averaging: decay of the exponential moving average of the weights.
-        patience: epochs without a better held-out average precision before training stops.
         seed: of every random choice.
         augmentation: random changes of patches and tiles.
     """
@@ -85,7 +84,6 @@ class TrainingSettings:
     learning_rate: float = 2e-3
     weight_decay: float = 1e-2
     averaging: float = 0.99
-    patience: int = 6
     seed: int = 0
     augmentation: Augmentation = Augmentation()
 
@@ -101,7 +99,6 @@ class TrainingSettings:
             "tiles",
             "unlabeled_scores",
             "learning_rate",
-            "patience",
         ):
             if not getattr(self, name) > 0:
                 raise UsageError(f"{name} is {getattr(self, name)}: it must be positive.")
@@ -145,7 +142,7 @@ class TrainSettings:
 
 
 PRETRAINING = TrainingSettings(
-    objective="pn", autoencoder=0.0, epochs=30, steps=100, tiles=12, averaging=0.998, patience=30
+    objective="pn", autoencoder=0.0, epochs=30, steps=100, tiles=12, averaging=0.998
 )
 
 

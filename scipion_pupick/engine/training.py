@@ -90,9 +90,10 @@ def fit(
     progress: Optional[Progress] = None,
     after_epoch: Callable[[Progress], None] = lambda progress: None,
 ) -> Progress:
-    """Train until the last epoch, or until the held-out score has stopped rising.
+    """Train and choose the epoch of the second half with the best held-out score.
 
-    Where a trained network to start from has the best held-out score, it is what comes out.
+    Earlier epochs do not count: at a high learning rate scores jump, and the luckiest jump is not
+    the best network. Where a trained network to start from has the best score, it comes out.
 
     Every random choice follows from the seed and the epoch's number, so training that continues
     from any epoch's progress ends with the same weights as training that was never stopped.
@@ -226,12 +227,11 @@ class Trainer:
         return self.progress()
 
     def finished(self) -> bool:
-        """Whether all epochs are done, or the last ones brought nothing."""
-        done = len(self.history)
-        return done >= self.settings.epochs or done - self.best_epoch >= self.settings.patience
+        """Whether all epochs are done."""
+        return len(self.history) >= self.settings.epochs
 
     def run_epoch(self) -> None:
-        """Train for one epoch, score the held-out labels and keep the best average."""
+        """Train for one epoch, score the held-out labels and keep the best average; see `fit`."""
         number = len(self.history) + 1
         random = np.random.default_rng([self.settings.seed, number])
         self.model.train()
@@ -240,7 +240,8 @@ class Trainer:
         loss, labelled, penalty, error = np.mean([step[:4] for step in steps], axis=0).tolist()
         regions = sum(step[4] for step in steps)
         self.history.append(Epoch(number, loss, labelled, penalty, error, self.pi, regions, ap))
-        if math.isnan(ap) or math.isnan(self.best_ap) or ap > self.best_ap:
+        late = number > self.settings.epochs / 2
+        if math.isnan(ap) or (late and not ap <= self.best_ap):
             self.best_epoch, self.best_ap = number, ap
             self.best = copy.deepcopy(self.average)
 
