@@ -87,7 +87,7 @@ def simulate_set(folder, seeds, **options):
 
 def simulate_faint(folder):
     """Write m11, m12 and m13, in which particles are so faint that scores spread widely."""
-    for seed, contrast in ((11, -1.0), (12, -1.2), (13, -1.4)):
+    for seed, contrast in ((11, -1.3), (12, -1.5), (13, -1.7)):
         simulate(folder / f"m{seed}.mrc", seed, contrast=contrast)
 
 
@@ -113,8 +113,9 @@ def shared_model(tmp_path_factory):
 def _train_model(folder):
     particles = simulate_set(folder / "train", range(4))
     write_picks(as_picks(particles), folder / "picks.star")
+    training = replace(QUICK, epochs=6)
     settings = TrainSettings(
-        DIAMETER, particles_per_micrograph=PARTICLES, held_out=0.2, training=QUICK
+        DIAMETER, particles_per_micrograph=PARTICLES, held_out=0.2, training=training
     )
     micrographs = find_micrographs([str(folder / "train")])
     train(micrographs, as_picks(particles), folder, settings, device="cpu", threads=1)
