@@ -25,6 +25,7 @@ from scipion_pupick.constants import (
     BY_SCORE,
     THRESHOLD_VALUE,
 )
+from scipion_pupick.engine import load_model
 
 pytestmark = WARNINGS_OF_SCIPION
 
@@ -114,7 +115,9 @@ def test_outputs_are_read_back_in_another_process(runs):
     ids = runs["train"].getObjId(), runs["pick"].getObjId()
     found = in_new_process(REOPEN, "example", *ids)
     assert found["diameter"] == 180
-    assert found["pixel_size"] == pytest.approx(7.5)
+    model = load_model(runs["project"].path / runs["train"].outputModel.getPath())
+    assert found["pixel_size"] == pytest.approx(180 / model.scale.diameter_px)
+    assert 5.5 < found["pixel_size"] < 10
     # one and a half diameters, even
     assert found["box"] == found["box_output"] == 38
     assert found["size"] == runs["pick"].outputCoordinates.getSize() > 1000
