@@ -48,6 +48,19 @@ def _paint_disc(labels: np.ndarray, x: float, y: float, radius: float, label: in
     window[(columns - x) ** 2 + (rows - y) ** 2 <= radius**2] = label
 
 
+def expected_unlabeled(particles_per_micrograph: float, label_counts: Sequence[int]) -> float:
+    """Expected number of particles without a label in all micrographs.
+
+    It is never less than 5 % of the expected particles, since hand labels are hardly ever complete.
+
+    Args:
+        particles_per_micrograph: expected, labelled ones included.
+        label_counts: labelled particles in each micrograph.
+    """
+    expected = particles_per_micrograph * len(label_counts)
+    return max(expected - sum(label_counts), LEAST_UNLABELED_SHARE * expected)
+
+
 def positive_fraction(
     particles_per_micrograph: float,
     shapes: Sequence[Shape],
@@ -68,8 +81,7 @@ def positive_fraction(
         particle_radius: px of the working image.
 
     Returns:
-        π in (0, 1): never less than what 5 % of the expected particles would make, since hand
-        labels are hardly ever complete.
+        π in (0, 1).
 
     Raises:
         UsageError: the number of particles is not positive, or they would not fit.
@@ -79,8 +91,7 @@ def positive_fraction(
             f"{particles_per_micrograph:g} particles per micrograph were given: give about how "
             "many a micrograph holds (--particles-per-micrograph)."
         )
-    expected = particles_per_micrograph * len(shapes)
-    unlabeled = max(expected - sum(label_counts), LEAST_UNLABELED_SHARE * expected)
+    unlabeled = expected_unlabeled(particles_per_micrograph, label_counts)
     area = sum(h * w for h, w in shapes)
     unlabeled_area = max(area - sum(label_counts) * math.pi * particle_radius**2, 0.1 * area)
     fraction = unlabeled * math.pi * training_radius**2 / unlabeled_area

@@ -20,7 +20,7 @@ from .evaluation import assign, estimated_average_precision
 from .networks import RECONSTRUCTED, STRIDE, Decoder, Network, make_network
 from .objectives import OBJECTIVES, autoencoder_weight, reconstruction_error
 from .peaks import Peaks, find_peaks
-from .regions import positive_fraction
+from .regions import expected_unlabeled, positive_fraction
 from .sampling import Geometry, TrainingImage, sample_batch
 from .scoring import Scorer, make_scorer, to_channels_last
 from .settings import SEPARATION, TrainingSettings
@@ -481,6 +481,21 @@ def with_prior(
     with torch.no_grad():
         shifted.classifier.bias += shift
     return shifted
+
+
+def prior_shift(images: Sequence[TrainingImage], particles: float) -> float:
+    """Log-odds to add to scores, so that they hold for labelled particles too.
+
+    Training tells particles from regions that hold the unlabelled ones only. Where most are
+    labelled, few are left there, and the network takes particles to be as rare everywhere; the odds
+    rise by as much as all particles are more than these (Saerens et al., Neural Computation 2002).
+
+    Args:
+        images: trained on.
+        particles: expected in an image, labelled or not.
+    """
+    unlabeled = expected_unlabeled(particles, [len(image.positive) for image in images])
+    return math.log(particles * len(images) / unlabeled)
 
 
 def blend(network: Network, start: Network, labels: int) -> Network:

@@ -18,6 +18,7 @@ from ..apparent_diameter import suited_scale
 from ..calibration import (
     ESTIMATED_COUNT_ERROR,
     GIVEN_COUNT_ERROR,
+    Calibration,
     calibrate,
     calibrated,
 )
@@ -47,6 +48,7 @@ from ..training import (
     label_scores,
     network_of,
     pick_image,
+    prior_shift,
 )
 from ..training_data import hold_out, read_data
 from .report import LABELS, try_report
@@ -345,6 +347,8 @@ class _Run:
         network = network_of(progress, training)
         if self.start is not None:
             network = blend(network, self.start.network, self.data.labels)
+        shift = prior_shift(self.data.images, particles)
+        network = calibrated(network, Calibration(1.0, shift, 0.0))
         images = [*self.data.images, *self.data.held_out]
         scorer = make_scorer(network, self.device)
         scores = [inner_peaks(scorer, i.image, training.diameter_px).score for i in images]
