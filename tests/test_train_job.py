@@ -393,6 +393,18 @@ def test_picks_of_other_micrographs_are_refused(data, tmp_path):
         hasty(data, tmp_path, picks=picks)
 
 
+def test_particles_are_counted_right_where_all_of_them_are_labelled(tmp_path):
+    particles = simulate_set(tmp_path / "faint", range(6), contrast=-0.5)
+    micrographs = find_micrographs([str(tmp_path / "faint")])
+    settings = TrainSettings(DIAMETER, PARTICLES, training=replace(QUICK, epochs=6))
+    train(micrographs, as_picks(particles), tmp_path, settings, device="cpu", threads=1)
+    every = PickSettings(threshold=-8)
+    model = tmp_path / "model.safetensors"
+    found = pick(micrographs, model, tmp_path / "picks", every, device="cpu", threads=1)
+    probability = 1 / (1 + np.exp(-np.concatenate([c.score for c in found.picks.values()])))
+    assert probability.sum() == pytest.approx(6 * PARTICLES, rel=0.2)
+
+
 @pytest.mark.parametrize(
     ("change", "text"),
     [
