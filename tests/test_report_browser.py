@@ -205,7 +205,7 @@ def test_overlays_gallery_and_plots_follow_the_threshold(page):
     set_threshold(page, -8.0)
     low = page.execute_script(PICTURES)
     plots = [by_id(page, name).get_attribute("innerHTML") for name in ("neighbours", "plane")]
-    set_threshold(page, -0.25)
+    set_threshold(page, 2.5)
     high = page.execute_script(PICTURES)
     changed = {name for name in low if low[name] != high[name]}
     assert {"canvas", "row-1", "row-2", "row-3"} <= changed
