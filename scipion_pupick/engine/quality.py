@@ -7,11 +7,13 @@ from dataclasses import dataclass, fields
 from typing import Optional, Sequence, Tuple
 
 import numpy as np
+from numpy.typing import ArrayLike
 from scipy.special import expit
 
 POINTS = 256
 STANDARD_ERRORS = 1.96
 LEAST_PARTICLES = 1e-12
+ESTIMATES = ("precision", "precision_low", "precision_high", "recall", "recall_low", "recall_high")
 
 
 @dataclass(frozen=True)
@@ -49,7 +51,7 @@ class Quality:
 def estimate_quality(
     scores: Sequence[np.ndarray],
     uncertainty: float = 0.0,
-    thresholds: Optional[Sequence[float]] = None,
+    thresholds: Optional[ArrayLike] = None,
 ) -> Quality:
     """Estimate precision and recall at each threshold from the scores of all peaks.
 

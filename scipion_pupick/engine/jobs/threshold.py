@@ -16,13 +16,11 @@ from ..coordinates import Picks
 from ..errors import UsageError
 from ..files import PathLike, make_folder, write_text
 from ..pick_folder import PickRun, read_run, write_coordinates, write_picks, write_summary
-from ..quality import Quality, estimate_quality
+from ..quality import ESTIMATES, Quality, estimate_quality
 from ..settings import LEAST_SCORE
 from ..thresholds import threshold_of_count, threshold_of_precision
 
 log = logging.getLogger(__name__)
-
-ESTIMATES = ("precision", "precision_low", "precision_high", "recall", "recall_low", "recall_high")
 
 
 @dataclass(frozen=True)

@@ -34,26 +34,13 @@ function drawing(name, attributes = {}, ...children) {
   return made;
 }
 
-// value of a rising table's column, on straight lines between its rows
-function interpolate(xs, ys, x) {
-  let low = 0, high = xs.length - 1;
-  if (x <= xs[low]) return ys[low];
-  if (x >= xs[high]) return ys[high];
-  while (high - low > 1) {
-    const middle = (low + high) >> 1;
-    if (xs[middle] <= x) low = middle; else high = middle;
-  }
-  const share = (x - xs[low]) / (xs[high] - xs[low] || 1);
-  return ys[low] + share * (ys[high] - ys[low]);
-}
-
 function levelOf(value) {
   let best = 0;
   tables.grid.forEach((t, i) => { if (Math.abs(t - value) < Math.abs(tables.grid[best] - value)) best = i; });
   return best;
 }
 
-const estimated = (name, value) => interpolate(tables.quality.threshold, tables.quality[name], value);
+const estimated = (name, level) => tables.quality[name][level];
 
 // ---- counts of each micrograph at the threshold
 
@@ -471,9 +458,9 @@ function scoreRange() {
 
 function plotHistogram(range) {
   const bins = 90, width = (range[1] - range[0]) / bins;
-  const at = (v) => tables.counts[Math.min(levelUp(v), tables.counts.length - 1)];
   const edges = Array.from({ length: bins + 1 }, (_, i) => range[0] + i * width);
-  const above = edges.map(at), particles = edges.map((v, i) => above[i] * estimated("precision", v));
+  const levels = edges.map((v) => Math.min(levelUp(v), tables.grid.length - 1));
+  const above = levels.map((level) => tables.counts[level]), particles = levels.map((level) => tables.counts[level] * estimated("precision", level));
   const bars = edges.slice(0, -1).map((v, i) => [v, above[i] - above[i + 1], clamp(particles[i] - particles[i + 1], 0, above[i] - above[i + 1])]);
   const plot = frame(byId("histogram"), { x: range, y: [0, Math.max(1, ...bars.map((b) => b[1])) * 1.05], xName: "score (log-odds)", yName: "peaks", yText: short });
   for (const [i, colour] of [[1, "var(--bar)"], [2, "var(--accent)"]]) {
@@ -497,9 +484,9 @@ function levelUp(value) {
 
 function plotCurves(range) {
   const plot = frame(byId("curves"), { x: range, y: [0, 1], xName: "threshold (log-odds)", yName: "share", yText: percent });
-  const q = tables.quality, rows = q.threshold.map((t, i) => i).filter((i) => q.threshold[i] >= range[0] && q.threshold[i] <= range[1]);
+  const rows = tables.grid.map((t, i) => i).filter((i) => tables.counts[i] && tables.grid[i] >= range[0] && tables.grid[i] <= range[1]);
   for (const [name, colour, band, dash] of [["precision", "var(--accent)", "var(--band)", ""], ["recall", "var(--second)", "var(--band-second)", "7 4"]]) {
-    const line = (column) => rows.map((i) => [plot.mapX(q.threshold[i]), plot.mapY(q[column][i])]);
+    const line = (column) => rows.map((i) => [plot.mapX(tables.grid[i]), plot.mapY(estimated(column, i))]);
     if (!rows.length) continue;
     plot.at.append(drawing("path", { d: path([...line(`${name}_low`), ...line(`${name}_high`).reverse()]), fill: band }),
       drawing("path", { d: path(line(name)), fill: "none", stroke: colour, "stroke-width": 2.2, "stroke-dasharray": dash }));
@@ -646,8 +633,7 @@ function setLevel(level) {
 }
 
 function interval(name) {
-  if (!tables.quality.threshold.length) return ["–", ""];
-  const at = (column) => estimated(column, threshold());
+  const at = (column) => estimated(column, state.level);
   const low = percent(at(`${name}_low`)), high = percent(at(`${name}_high`));
   return [percent(at(name)), low === high ? "" : ` ${low.replace(" %", "")}–${high}`];
 }
@@ -672,15 +658,15 @@ function update() {
 }
 
 function levelOfPrecision(wanted) {
-  const q = tables.quality;
-  let first = q.precision.length;
-  while (first > 0 && q.precision[first - 1] >= wanted) first--;
-  return first < q.precision.length ? levelUp(q.threshold[first]) : null;
+  const picked = tables.counts.filter((count) => count > 0).length;
+  let first = picked;
+  while (first > 0 && estimated("precision", first - 1) >= wanted) first--;
+  return first < picked ? first : null;
 }
 
 function makeJumps() {
   const jumps = [["as picked", tables.own]];
-  if (tables.best !== null) jumps.push(["best estimated F1", levelUp(tables.best)]);
+  if (tables.best !== null) jumps.push(["best estimated F1", tables.best]);
   for (const share of [0.8, 0.9, 0.95]) jumps.push([`precision ${percent(share)}`, levelOfPrecision(share)]);
   byId("jumps").replaceChildren(...jumps.filter((j) => j[1] !== null).map(([text, level]) =>
     element("button", { type: "button", textContent: text, onclick: () => setLevel(level) })));

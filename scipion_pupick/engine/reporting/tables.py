@@ -4,15 +4,15 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, fields
-from typing import Any, Dict, Iterable, List
+from dataclasses import dataclass
+from typing import Any, Dict, Iterable, List, Optional
 
 import numpy as np
 
 from ..distributions import plane_cells
 from ..kept import KeptPeaks
 from ..pick_folder import PickRun
-from ..quality import Quality, best_threshold, estimate_quality
+from ..quality import ESTIMATES, Quality, best_threshold, estimate_quality
 from ..settings import LEAST_SCORE
 from .packing import pack
 
@@ -60,7 +60,7 @@ class ScoreTables:
         plane_levels: indices of some thresholds.
         plane: picks at these in cells of the image plane, (levels, cells, cells).
         in_plane: micrographs that these are from.
-        quality: estimate.
+        quality: estimate at each threshold (k,).
     """
 
     names: List[str]
@@ -79,13 +79,15 @@ class ScoreTables:
         """Picks (n,) of each micrograph at the run's threshold."""
         return self.per_micrograph[:, np.searchsorted(self.levels, self.own)]
 
+    def _best(self) -> Optional[int]:
+        """Index of the threshold of the highest estimated F1; None where there is no peak."""
+        if not self.counts.any():
+            return None
+        return int(np.searchsorted(self.grid, best_threshold(self.quality)))
+
     def as_json(self) -> Dict[str, Any]:
         """Give the tables for the report's script."""
-        table = {
-            name: np.round(getattr(self.quality, name).astype(float), 5).tolist()
-            for name in (column.name for column in fields(self.quality))
-        }
-        best = best_threshold(self.quality) if len(self.quality.threshold) else None
+        quality = {name: np.round(getattr(self.quality, name), 4).tolist() for name in ESTIMATES}
         return {
             "grid": self.grid.tolist(),
             "own": self.own,
@@ -96,8 +98,8 @@ class ScoreTables:
             "plane": pack(self.plane, "uint32"),
             "cells": CELLS,
             "inPlane": self.in_plane,
-            "quality": table,
-            "best": best,
+            "quality": quality,
+            "best": self._best(),
         }
 
 
@@ -123,7 +125,7 @@ def tabulate(run: PickRun) -> ScoreTables:
         plane_levels=plane_levels,
         plane=_plane(in_plane, grid[plane_levels]),
         in_plane=len(in_plane),
-        quality=estimate_quality(_some(scores, MOST_ESTIMATED), run.score_uncertainty),
+        quality=estimate_quality(_some(scores, MOST_ESTIMATED), run.score_uncertainty, grid),
     )
 
 
