@@ -39,7 +39,7 @@ def job(tmp_path_factory):
     write_tables(proc, "train", {path: particles[path] for path in paths[:4]})
     write_tables(proc, "test", {path: particles[path] for path in paths[4:]})
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(train, "STEPS", QUICK_STEPS)
+        patch.setattr(train, "all_steps", lambda *_: QUICK_STEPS)
         arguments = (
             f"train -n {PARTICLES} -r 3 -d -1 -o {folder}/model_training.txt --num-threads=1 "
             f"--num-workers=1 --train-images={proc}/image_list_train.txt "
@@ -359,11 +359,11 @@ def test_names_of_models(epochs, names):
     assert [path.name for path in model_paths("p", epochs)] == names
 
 
-def settings_of(*arguments, image=None):
+def settings_of(*arguments, image=None, labels=1000):
     required = ["--train-images=a", "--train-targets=b", "--save-prefix=c"]
     options = make_parser().parse_args(["train", *required, *arguments])
     images = [Micrograph(image or Path("a.mrc"), "a", 1.0)]
-    return read_settings(options, images, has_test=False)
+    return read_settings(options, images, labels, has_test=False)
 
 
 @pytest.mark.parametrize(
@@ -380,7 +380,7 @@ def test_training_options():
         *("-m", "resnet16", "--learning-rate", "0.0002"),
     )
     training = settings.training
-    assert (settings.particles_per_micrograph, start) == (150.0, Path("general"))
+    assert (settings.particles_per_micrograph, start) == (150.0, None)
     assert (training.objective, training.slack, training.network) == ("nnpu", 3.0, "resnet16")
     assert training.epochs == 7
     assert 600 <= 7 * training.steps < 607
@@ -396,6 +396,17 @@ def test_defaults_of_training():
     )
     assert (settings.training.objective, settings.training.slack) == ("nnpu", None)
     assert settings.training.network == "resnet8"
+
+
+def test_few_labels_adjust_the_general_model_in_half_as_many_steps():
+    def steps(*arguments, labels):
+        training = settings_of("--num-epochs", "10", *arguments, labels=labels)[0].training
+        return training.epochs * training.steps
+
+    assert steps(labels=20) == 300
+    assert steps(labels=1000) == 600
+    assert steps("--no-pretrained", labels=20) == 600
+    assert steps("-m", "resnet16", labels=20) == 600
 
 
 def test_pi_becomes_a_number_of_particles(job):
@@ -444,7 +455,7 @@ def train_again(job, prefix, *more, name="train"):
     folder, particles = job
     write_tables(prefix.parent, name, dict([*particles.items()][:2]))
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(train, "STEPS", 2)
+        patch.setattr(train, "all_steps", lambda *_: 2)
         return main(
             [
                 "train",
@@ -471,7 +482,7 @@ def test_without_a_prefix_only_the_curve_is_written(job, tmp_path, capsys, monke
     write_tables(tmp_path, "few", dict([*job[1].items()][:2]))
     before = sorted(tmp_path.iterdir())
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(train, "STEPS", 2)
+        patch.setattr(train, "all_steps", lambda *_: 2)
         tables = ["--train-images=image_list_few.txt", "--train-targets=coordinates_few.txt"]
         assert main(["train", *tables, "-n", "20", "--num-epochs", "1", "-m", "conv31"]) == 0
     assert capsys.readouterr().out.startswith("epoch\titer\tsplit\t")
@@ -502,7 +513,7 @@ def test_held_out_picks_give_rows_of_the_curve(job, tmp_path, capsys, monkeypatc
         f"--save-prefix={tmp_path}/m",
     ]
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(train, "STEPS", 4)
+        patch.setattr(train, "all_steps", lambda *_: 4)
         assert main(arguments) == 0
     header, *lines = [line.split("\t") for line in capsys.readouterr().out.splitlines()]
     rows = [dict(zip(header, line)) for line in lines]
@@ -553,7 +564,7 @@ def test_a_bad_image_to_train_on_is_reported(job, tmp_path, caplog):
         f"--output={tmp_path}/curve.txt",
     ]
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(train, "STEPS", 2)
+        patch.setattr(train, "all_steps", lambda *_: 2)
         assert main(arguments) == 1
     assert "blank.mrc" in caplog.text
     assert (tmp_path / "m_epoch1.sav").exists()

@@ -37,6 +37,7 @@ from scipion_pupick.engine import (
 )
 from scipion_pupick.engine.cli import main
 from scipion_pupick.engine.errors import UsageError
+from scipion_pupick.engine.history import read_history
 from scipion_pupick.engine.jobs.train import count_particles
 from scipion_pupick.engine.sampling import TrainingImage
 from scipion_pupick.engine.training import Epoch
@@ -313,6 +314,18 @@ def test_training_starts_from_a_model(data, trained, tmp_path):
             np.testing.assert_allclose(value, old, atol=1e-4)
     with pytest.raises(UsageError, match="--overwrite"):
         hasty(data, tmp_path, gentle)
+
+
+def test_few_labels_adjust_a_trained_network_in_half_as_many_steps(data, trained, tmp_path):
+    settings = replace(HASTY_JOB, training=replace(HASTY, epochs=1, steps=None))
+    hasty(data, tmp_path / "scratch", settings, start=None)
+    hasty(data, tmp_path / "adjusted", settings, start=trained / "model.safetensors")
+    regions = [
+        read_history(tmp_path / name / "training.tsv")["regions"]
+        for name in ("scratch", "adjusted")
+    ]
+    # how many of a tile are unlabelled regions is chance
+    assert regions[0] == pytest.approx(2 * regions[1], rel=0.2)
 
 
 def test_the_number_of_particles_is_estimated(trained, tmp_path):

@@ -27,6 +27,7 @@ from scipion_pupick.engine.model import load_model
 from scipion_pupick.engine.model_file import read_model_file
 from scipion_pupick.engine.networks import Network, make_network
 from scipion_pupick.engine.settings import GENERAL, TrainingSettings, TrainSettings
+from scipion_pupick.engine.training import usual_steps
 
 from .arguments import OBJECTIVES
 from .device import device_of_number
@@ -36,8 +37,6 @@ from .images import read_image_list
 log = logging.getLogger(__name__)
 
 RADII_PER_DIAMETER = 8
-# as many steps as pupick's own training has, in as many epochs as the caller wants to see
-STEPS = TrainingSettings.epochs * TrainingSettings.steps
 LEAST_SCORE = -6.0
 TOLERANCE = 0.4
 
@@ -92,7 +91,8 @@ def _train(options: argparse.Namespace, folder: Path) -> int:
     test = None
     if options.test_images and options.test_targets:
         test = _read_set(options.test_images, options.test_targets)
-    settings, start = read_settings(options, images, has_test=test is not None)
+    labels = sum(map(len, picks.values()))
+    settings, start = read_settings(options, images, labels, has_test=test is not None)
     device = device_of_number(options.device, options.num_threads)
     model = engine.train(
         images,
@@ -111,7 +111,7 @@ def _train(options: argparse.Namespace, folder: Path) -> int:
         "With scores from %.2f on, images hold as many picks as particles are expected.",
         model.threshold,
     )
-    rows = _training_rows(folder / "training.tsv", settings.training.steps)
+    rows = _training_rows(folder / "training.tsv", model.training["settings"]["steps"])
     if test is not None:
         model_path = folder / "model.safetensors"
         rows += _test_rows(*test, model_path, settings.diameter, rows[-1], options)
@@ -128,10 +128,11 @@ def _read_set(images: str, targets: str) -> Tuple[List[Micrograph], Picks]:
 
 
 def read_settings(
-    options: argparse.Namespace, images: List[Micrograph], has_test: bool
+    options: argparse.Namespace, images: List[Micrograph], labels: int, has_test: bool
 ) -> Tuple[TrainSettings, Optional[Path]]:
     """Turn Topaz's options into settings, and the model to start from.
 
+    There are as many steps as in pupick's own training, in as many epochs as the caller wants.
     Nothing is held out to choose the best epoch by where the caller has already put some of the
     picks aside for a test.
 
@@ -147,14 +148,14 @@ def read_settings(
     elif not diameter > 0:
         raise UsageError(f"--diameter {diameter:g}: give a positive number of pixels.")
     network, start = _network(options.model)
-    if start is None and options.pretrained:
+    if start is None and options.pretrained and network == TrainingSettings.network:
         start = Path(GENERAL)
     training = TrainingSettings(
         network=network,
         objective=OBJECTIVES[options.method],
         slack=None if options.slack < 0 else options.slack,
         epochs=options.num_epochs,
-        steps=math.ceil(STEPS / options.num_epochs),
+        steps=math.ceil(all_steps(labels, start is not None) / options.num_epochs),
     )
     settings = TrainSettings(
         diameter=diameter,
@@ -163,6 +164,11 @@ def read_settings(
         training=training,
     )
     return settings, start
+
+
+def all_steps(labels: int, trained_before: bool) -> int:
+    """Batches of pupick's own training, in all epochs together."""
+    return TrainingSettings.epochs * usual_steps(labels, trained_before)
 
 
 def _network(name: str) -> Tuple[str, Optional[Path]]:

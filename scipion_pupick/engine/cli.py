@@ -260,7 +260,12 @@ def _add_advanced_training(group: Any) -> None:
         ),
         ("training_radius", float, "PX", "positive round a pick, px where the diameter is 24 px"),
         ("epochs", int, "N", "epochs"),
-        ("steps", int, "N", "batches an epoch"),
+        (
+            "steps",
+            int,
+            "N",
+            "batches an epoch; default: 50, or 25 for few labels and a trained start",
+        ),
         ("learning_rate", float, "RATE", "at its highest"),
         ("seed", int, "N", "of every random choice"),
     ):

@@ -59,7 +59,8 @@ class TrainingSettings:
         diameter_px: particle diameter, px of the working image.
         training_radius: pixels this near to a label are positive, px of the working image.
         epochs: how many; the learning rate falls to zero over these.
-        steps: batches an epoch.
+        steps: batches an epoch; None for 50, or 25 where fewer than 250 labels adjust a trained
+            network.
         mosaics: mosaics of labelled patches in a batch.
         tiles: tiles of unlabelled micrograph in a batch.
         unlabeled_scores: scores drawn from the tiles for one step of the objective.
@@ -77,7 +78,7 @@ class TrainingSettings:
     diameter_px: float = WORKING_DIAMETER_PX
     training_radius: float = WORKING_DIAMETER_PX / 8
     epochs: int = 12
-    steps: int = 50
+    steps: Optional[int] = None
     mosaics: int = 8
     tiles: int = 8
     unlabeled_scores: int = 1024
@@ -94,7 +95,6 @@ class TrainingSettings:
             "diameter_px",
             "training_radius",
             "epochs",
-            "steps",
             "mosaics",
             "tiles",
             "unlabeled_scores",
@@ -102,6 +102,8 @@ class TrainingSettings:
         ):
             if not getattr(self, name) > 0:
                 raise UsageError(f"{name} is {getattr(self, name)}: it must be positive.")
+        if self.steps is not None and not self.steps > 0:
+            raise UsageError(f"steps is {self.steps}: it must be positive.")
         for name in ("slack", "autoencoder", "weight_decay"):
             value = getattr(self, name)
             if value is not None and not value >= 0:

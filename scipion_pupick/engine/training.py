@@ -30,6 +30,8 @@ State = Dict[str, Tensor]
 LEAST_HELD_OUT = 10
 TOLERANCE = 0.4
 BLENDED_LABELS = 20.0
+STEPS = 50
+FEW_LABELS, STEPS_OF_FEW = 250, 25
 
 
 @dataclass(frozen=True)
@@ -214,6 +216,7 @@ class Trainer:
         )
         self.loss, self.judge = loss, judge
         self.pi, self.settings, self.device = pi, settings, device
+        self.steps = settings.steps or STEPS
 
     def run(
         self, progress: Optional[Progress], after_epoch: Callable[[Progress], None]
@@ -235,7 +238,7 @@ class Trainer:
         number = len(self.history) + 1
         random = np.random.default_rng([self.settings.seed, number])
         self.model.train()
-        steps = [self._step(number, i, random) for i in range(self.settings.steps)]
+        steps = [self._step(number, i, random) for i in range(self.steps)]
         ap = self._judge_average()
         loss, labelled, penalty, error = np.mean([step[:4] for step in steps], axis=0).tolist()
         regions = sum(step[4] for step in steps)
@@ -249,11 +252,9 @@ class Trainer:
         self, epoch: int, step: int, random: np.random.Generator
     ) -> Tuple[float, float, float, float, int]:
         settings = self.settings
-        done = (epoch - 1) * settings.steps + step
+        done = (epoch - 1) * self.steps + step
         for group in self.optimizer.param_groups:
-            group["lr"] = settings.learning_rate * one_cycle(
-                done / (settings.epochs * settings.steps)
-            )
+            group["lr"] = settings.learning_rate * one_cycle(done / (settings.epochs * self.steps))
         loss = self.loss(self.model, random)
         if not torch.isfinite(loss.total):
             raise PupickError(
@@ -421,6 +422,14 @@ def label_scores(peaks: Peaks, xy: np.ndarray, tolerance: float) -> np.ndarray:
     assigned = assign(peaks.xy, xy, tolerance, peaks.score)
     scores[assigned[assigned >= 0]] = peaks.score[assigned >= 0]
     return scores
+
+
+def usual_steps(labels: int, trained_before: bool) -> int:
+    """Batches an epoch: half as many where few labels adjust a trained network.
+
+    With 10 and 100 labels, twice as many found no more particles (docs/engine.md).
+    """
+    return STEPS_OF_FEW if trained_before and labels < FEW_LABELS else STEPS
 
 
 def _gamma(

@@ -126,7 +126,7 @@ class PUPickProtTrain(EngineProtocol):
             default=DEFAULTS.epochs,
             validators=[params.Positive],
             label="Epochs",
-            help=f"The learning rate falls to zero over these. One has {DEFAULTS.steps} batches.",
+            help="The learning rate falls to zero over these.",
         )
         self._defineExpert(form)
 

@@ -49,6 +49,7 @@ from ..training import (
     network_of,
     pick_image,
     prior_shift,
+    usual_steps,
 )
 from ..training_data import hold_out, read_data
 from .report import LABELS, try_report
@@ -280,6 +281,13 @@ class _Run:
         """Checkpoint of the short training that the number of particles is estimated with."""
         return self.output / ESTIMATE
 
+    @property
+    def training(self) -> TrainingSettings:
+        """How to train, with the batches of an epoch."""
+        training = self.settings.training
+        steps = training.steps or usual_steps(self.data.labels, self.start is not None)
+        return replace(training, steps=steps)
+
     def finish(self) -> Model:
         """Train, or go on with it, and write the model."""
         particles = self.settings.particles_per_micrograph or self._estimate_particles()
@@ -292,7 +300,7 @@ class _Run:
             particles,
             describe_device(self.device),
         )
-        progress = self._fit(self.settings.training, particles, self.checkpoint, self._write_log)
+        progress = self._fit(self.training, particles, self.checkpoint, self._write_log)
         model = self._model(progress, particles)
         save_model(model, self.output / "model.safetensors")
         write_text(self.output / "train.json", json.dumps(model.training, indent=2) + "\n")
@@ -343,7 +351,7 @@ class _Run:
         log_epoch(progress)
 
     def _model(self, progress: Progress, particles: float) -> Model:
-        settings, training = self.settings, self.settings.training
+        settings, training = self.settings, self.training
         network = network_of(progress, training)
         if self.start is not None:
             network = blend(network, self.start.network, self.data.labels)
