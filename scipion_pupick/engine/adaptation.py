@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Fitting the general model to the micrographs that it picks in, without any label.
 
-The scale is chosen at which it is most certain. Its scores are log-odds on simulated micrographs;
-on real ones of another contrast they are all too high or too low, which leaves the order of peaks
-as it is but not the threshold, so they are calibrated.
+Particles may be dark or bright, and the scale is chosen at which it is most certain. Its scores
+are log-odds on simulated micrographs; on real ones of another contrast they are all too high or too
+low, which leaves the order of peaks as it is but not the threshold, so they are calibrated.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from typing import Dict, Optional, Sequence
 import numpy as np
 import torch
 
+from .apparent_contrast import suited_contrast
 from .apparent_diameter import peak_scores, spread, suited_scale
 from .calibration import calibrate, calibrated
 from .downsample import ModelScale, WorkingScale
@@ -65,6 +66,7 @@ def adapted_model(
     if not _is_there(path, request):
         chosen = spread(micrographs, MOST_MICROGRAPHS)
         log.info("Fitting the general model to %d micrographs.", len(chosen))
+        general = suited_contrast(general, scale, chosen, device)
         scorer = make_scorer(general.network, device)
         suited = suited_scale(general, scorer, scale, chosen)
         scores = peak_scores(general, scorer, suited, chosen)

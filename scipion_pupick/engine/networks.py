@@ -8,6 +8,7 @@ micrograph agree.
 
 from __future__ import annotations
 
+import copy
 import math
 from typing import Callable, Mapping, Tuple
 
@@ -146,6 +147,17 @@ def make_network(name: str) -> Network:
     if name not in NETWORKS:
         raise UsageError(f"There is no network {name!r}: choose one of {', '.join(NETWORKS)}.")
     return NETWORKS[name]()
+
+
+def inverted(network: Network) -> Network:
+    """Copy a network so that it scores an image as the network itself scores its negative.
+
+    The first weights are those of a convolution without a bias.
+    """
+    network = copy.deepcopy(network)
+    with torch.no_grad():
+        next(network.features.parameters()).neg_()
+    return network
 
 
 class Decoder(nn.Module):

@@ -14,6 +14,7 @@ from typing import Any, Callable, Dict, List, Optional, Sequence, Tuple
 import numpy as np
 import torch
 
+from ..apparent_contrast import suited_contrast
 from ..apparent_diameter import suited_scale
 from ..calibration import (
     ESTIMATED_COUNT_ERROR,
@@ -122,6 +123,7 @@ def train(
     require_scale(used, scale)
     if first is not None and first.scale.diameter is None:
         shown = [m for m in used if m.name in labelled]
+        first = suited_contrast(first, scale, shown, chosen)
         scale = suited_scale(first, make_scorer(first.network, chosen), scale, shown)
         settings = _at_scale(settings, scale)
     make_folder(output)

@@ -1,0 +1,89 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Micrographs whose particles are bright, as in negative stain."""
+
+import logging
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from scipion_pupick.engine import (
+    PickSettings,
+    TrainingSettings,
+    TrainSettings,
+    find_micrographs,
+    load_model,
+    pick,
+    read_picks,
+    train,
+)
+from scipion_pupick.engine.apparent_contrast import suited_contrast
+from scipion_pupick.engine.downsample import WorkingScale
+from scipion_pupick.engine.micrograph import read_image, write_image
+from scipion_pupick.engine.networks import NETWORKS, inverted, make_network
+
+EXAMPLE = Path(__file__).parent.parent / "examples" / "empiar10017"
+DIAMETER = 180.0
+CPU = torch.device("cpu")
+
+
+@pytest.fixture(scope="module")
+def positives():
+    return find_micrographs([str(EXAMPLE / "micrographs")])[:2]
+
+
+@pytest.fixture(scope="module")
+def negatives(positives, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("negatives")
+    for micrograph in positives:
+        write_image(folder / micrograph.path.name, -read_image(micrograph.path), 7.08)
+    return find_micrographs([str(folder)])
+
+
+@pytest.mark.parametrize("name", NETWORKS)
+def test_an_inverted_network_scores_negatives(name):
+    torch.manual_seed(1)
+    network = make_network(name)
+    images = torch.randn(2, 1, network.field + 8, network.field + 8)
+    network(images)  # batch norms that are not the identity
+    network.eval()
+    assert torch.allclose(inverted(network)(-images), network(images), atol=1e-5)
+    assert not torch.allclose(network(-images), network(images), atol=1e-2)
+
+
+def test_picks_of_negatives_are_those_of_the_micrographs(positives, negatives, tmp_path, caplog):
+    caplog.set_level(logging.INFO)
+    settings = PickSettings(diameter=DIAMETER)
+
+    def picks(micrographs, name):
+        found = pick(micrographs, "general", tmp_path / name, settings, device="cpu", threads=1)
+        return [coordinates for _, coordinates in sorted(found.picks.items())]
+
+    expected = picks(positives, "positives")
+    assert "bright" not in caplog.text
+    assert sum(map(len, expected)) > 100
+    for found, wanted in zip(picks(negatives, "negatives"), expected):
+        np.testing.assert_allclose(found.x, wanted.x, atol=0.1)
+        np.testing.assert_allclose(found.y, wanted.y, atol=0.1)
+        np.testing.assert_allclose(found.score, wanted.score, atol=0.01)
+    assert "brighter than what is round them" in caplog.text
+
+
+def test_training_starts_from_the_inverted_model(negatives, tmp_path):
+    one_step = replace(TrainingSettings(), epochs=1, steps=1, learning_rate=1e-9)
+    settings = TrainSettings(DIAMETER, particles_per_micrograph=600, training=one_step)
+    picks = read_picks([EXAMPLE / "picks_100.star"])
+    model = train(negatives, picks, tmp_path, settings, device="cpu", threads=1)
+    of_general = load_model("general").network.state_dict()["features.0.weight"]
+    found = model.network.state_dict()["features.0.weight"]
+    np.testing.assert_allclose(found, -of_general, atol=1e-6)
+
+
+def test_noise_is_taken_for_a_background_of_dark_particles(tmp_path):
+    noise = np.random.default_rng(2).standard_normal((256, 256)).astype(np.float32)
+    write_image(tmp_path / "noise.mrc", noise, 5.0)
+    general = load_model("general")
+    found = suited_contrast(general, WorkingScale(120.0), find_micrographs([str(tmp_path)]), CPU)
+    assert found is general
