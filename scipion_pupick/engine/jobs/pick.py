@@ -40,7 +40,7 @@ from ..pick_folder import (
 )
 from ..prepare import WorkingImage, prepare, require_scale
 from ..progress import track
-from ..quality import estimate_quality
+from ..quality import ESTIMATES, estimate_quality
 from ..scoring import Scorer, make_scorer
 from ..settings import LEAST_SCORE, SEPARATION, PickSettings
 from ..stream import prepared_ahead
@@ -307,9 +307,8 @@ class _Job:
             "true_picks": float(quality.true_picks[0]),
             "false_picks": float(quality.picks[0] - quality.true_picks[0]),
         }
-        for name in ("precision", "recall"):
-            for column in (name, f"{name}_low", f"{name}_high"):
-                estimate[column] = float(getattr(quality, column)[0])
+        for name in ESTIMATES:
+            estimate[name] = float(getattr(quality, name)[0])
         return {name: round(value, 3) for name, value in estimate.items()}
 
     def picks_of(self, micrograph: Micrograph, threshold: Optional[float] = None) -> Coordinates:
