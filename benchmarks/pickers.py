@@ -59,6 +59,7 @@ def run_pupick(
     labels: Optional[Picks],
     seed: int,
     diameter_factor: float = 1.0,
+    counted: bool = True,
 ) -> Row:
     """Train on the labels, or take the general model without any, and pick.
 
@@ -68,17 +69,20 @@ def run_pupick(
         labels: to train on; None for the general model.
         seed: of the training.
         diameter_factor: by which the diameter given is wrong.
+        counted: whether it is known how many particles a micrograph holds.
     """
     link_micrographs(chosen, work)
     pupick = str(Path(sys.executable).with_name("pupick"))
     pixels = ["--pixel-size", f"{chosen.pixel_size:.6g}", "--threads", "1"]
     diameter = ["--diameter", f"{chosen.diameter * diameter_factor:.1f}"]
+    expected: List[str] = []
+    if counted:
+        expected = ["--particles-per-micrograph", str(chosen.particles_per_micrograph)]
     commands: List[List[str]] = []
-    train_cpu, model = 0.0, ["--model", "general", *diameter]
+    train_cpu, model = 0.0, ["--model", "general", *diameter, *expected]
     if labels is not None:
         write_picks(labels, work / "labels.star")
         data = ["--micrographs", "train", "--picks", "labels.star", *pixels, *diameter]
-        expected = ["--particles-per-micrograph", str(chosen.particles_per_micrograph)]
         options = ["--seed", str(seed), "--output", "model"]
         commands.append([pupick, "train", *data, *expected, *options])
         train_cpu = run(Step("pupick train", commands[-1], output="model"), work).cpu_s

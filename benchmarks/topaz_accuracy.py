@@ -27,6 +27,8 @@ KINDS = (RANDOM, CLEAREST, FEW_MICROGRAPHS)
 PACKAGED = ("resnet8_u32", "resnet16_u64")
 TRAINED = "resnet8"
 NO_LABELS = "none"
+NUMBER_ONLY = "number only"  # no labels, but how many particles a micrograph holds
+UNLABELED = (NO_LABELS, NUMBER_ONLY)
 
 
 @dataclass(frozen=True)
@@ -36,7 +38,7 @@ class Cell:
     Attributes:
         program: pupick or topaz.
         labels: how many.
-        kind: of labels, see `labels.draw_labels`.
+        kind: of labels, see `labels.draw_labels`, or what is known without any.
         seed: of the choice of labels, and of pupick's training.
         variant: by how much pupick's diameter is wrong; Topaz's packaged model, or its steps.
     """
@@ -83,7 +85,7 @@ def pupick_cells(options: argparse.Namespace) -> Iterator[Cell]:
     for factor in options.diameters.split(","):
         for count in map(int, options.labels.split(",")):
             if count == 0:
-                yield Cell("pupick", 0, NO_LABELS, 0, factor)
+                yield from (Cell("pupick", 0, kind, 0, factor) for kind in UNLABELED)
                 continue
             for kind in options.kinds.split(",") if factor == "1" else [RANDOM]:
                 for seed in range(1, options.seeds + 1):
@@ -94,7 +96,8 @@ def run_cell(cell: Cell, on: PickingSet, folder: Path, options: argparse.Namespa
     """The figures of one cell."""
     labels = draw_labels(on, cell.labels, cell.kind, cell.seed) if cell.labels else None
     if cell.program == "pupick":
-        return run_pupick(on, folder, labels, cell.seed, float(cell.variant))
+        counted = cell.kind != NO_LABELS
+        return run_pupick(on, folder, labels, cell.seed, float(cell.variant), counted)
     command = topaz_command(options.topaz_venv.resolve())
     topaz = Topaz(command, on, options.work / "topaz" / on.name, options.topaz_steps)
     return topaz.run(labels, TRAINED if labels else cell.variant, folder)
@@ -124,7 +127,10 @@ def markdown(rows: Sequence[Row]) -> str:
 
 def commands(rows: Sequence[Row]) -> str:
     """Those of the first run of each kind."""
-    first = {(row["program"], row["labels"] > 0, row["variant"]): row for row in reversed(rows)}
+    first = {
+        (row["program"], row["labels"] > 0, row["kind"] == NUMBER_ONLY, row["variant"]): row
+        for row in reversed(rows)
+    }
     lines = [f"- `{shown(words.split())}`\n" for row in first.values() for words in row["commands"]]
     return "".join(lines)
 
@@ -139,11 +145,11 @@ def set_table(rows: Sequence[Row]) -> str:
     )
     lines = []
     for labels, order, program, variant in groups:
-        kind = (NO_LABELS, *KINDS)[order]
+        kind = list(KINDS_ORDER)[order]
         own = chosen(rows, labels=labels, kind=kind, program=program, variant=variant)
         lines.append(
             [
-                f"{labels} {kind}" if labels else "0",
+                "0" if kind == NO_LABELS else f"{labels} {kind}",
                 program if variant == "1" else f"{program}, {words(program, variant)}",
                 *(summary(own, name) for name in ("ap", "f1", "precision_90", "own_f1")),
                 *(summary(own, name, 0) for name in ("train_cpu", "pick_cpu")),
@@ -153,7 +159,7 @@ def set_table(rows: Sequence[Row]) -> str:
     return table(head, lines) + "\n"
 
 
-KINDS_ORDER = {kind: index for index, kind in enumerate((NO_LABELS, *KINDS))}
+KINDS_ORDER = {kind: index for index, kind in enumerate((*UNLABELED, *KINDS))}
 
 
 def words(program: str, variant: str) -> str:
