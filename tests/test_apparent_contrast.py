@@ -74,6 +74,9 @@ def test_picks_of_negatives_are_those_of_the_micrographs(positives, negatives, t
         assert same.mean() > 0.99
         np.testing.assert_allclose(found.score[nearest[same]], wanted.score[same], atol=0.05)
     assert "brighter than what is round them" in caplog.text
+    for name, said in (("positives", False), ("negatives", True)):
+        report = (tmp_path / name / "report.html").read_text(encoding="utf-8")
+        assert ("the particles look bright" in report) is said
 
 
 def test_training_starts_from_the_inverted_model(negatives, tmp_path):
@@ -84,6 +87,8 @@ def test_training_starts_from_the_inverted_model(negatives, tmp_path):
     of_general = load_model("general").network.state_dict()["features.0.weight"]
     found = model.network.state_dict()["features.0.weight"]
     np.testing.assert_allclose(found, -of_general, atol=1e-6)
+    assert model.training["bright_particles"] is True
+    assert "the particles look bright" in (tmp_path / "report.html").read_text(encoding="utf-8")
 
 
 def test_noise_is_taken_for_a_background_of_dark_particles(tmp_path):

@@ -27,12 +27,15 @@ log = logging.getLogger(__name__)
 MOST_MICROGRAPHS = 2
 # of the certainties; where next to nothing is found, dark particles are the likely ones
 MARGIN = 0.05
+BRIGHT = "bright_particles"
 
 
 def suited_contrast(
     general: Model, scale: WorkingScale, micrographs: Sequence[Micrograph], device: torch.device
 ) -> Model:
     """Give the general model, or one that sees negatives if it is more certain of these.
+
+    The latter says so in its training record, under `BRIGHT`.
 
     Args:
         general: the model.
@@ -41,7 +44,8 @@ def suited_contrast(
         device: to score on.
     """
     chosen = spread(micrographs, MOST_MICROGRAPHS)
-    of_negatives = replace(general, network=inverted(general.network))
+    training = {**general.training, BRIGHT: True}
+    of_negatives = replace(general, network=inverted(general.network), training=training)
     dark, bright = (
         certainty(peak_scores(model, make_scorer(model.network, device), scale, chosen))
         for model in (general, of_negatives)

@@ -114,4 +114,4 @@ def denoise(tiles: Tensor, width: int, noise: float) -> Tensor:
 def _local_mean(tiles: Tensor, width: int) -> Tensor:
     half = width // 2
     padded = functional.pad(tiles, (half, half, half, half), mode="reflect")
-    return functional.avg_pool2d(padded, width, 1)
+    return functional.avg_pool2d(functional.avg_pool2d(padded, (width, 1), 1), (1, width), 1)

@@ -14,7 +14,7 @@ from typing import Any, Callable, Dict, List, Optional, Sequence, Tuple
 import numpy as np
 import torch
 
-from ..apparent_contrast import suited_contrast
+from ..apparent_contrast import BRIGHT, suited_contrast
 from ..apparent_diameter import suited_scale
 from ..calibration import (
     ESTIMATED_COUNT_ERROR,
@@ -382,6 +382,7 @@ class _Run:
                 "labels": self.data.labels,
                 "held_out_labels": sum(len(image.positive) for image in self.data.held_out),
                 "micrographs": len(self.data.images),
+                BRIGHT: self.start is not None and self.start.training.get(BRIGHT, False),
                 "held_out_micrographs": len(self.data.held_out),
                 "failed_micrographs": self.data.failures,
                 "particles_per_micrograph": round(particles, 1),

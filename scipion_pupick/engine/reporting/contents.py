@@ -7,6 +7,7 @@ import shlex
 from pathlib import Path
 from typing import Any, Dict, List, Mapping, Optional, Sequence, Tuple
 
+from ..apparent_contrast import BRIGHT
 from ..coordinates import Coordinates, Picks
 from ..errors import UsageError
 from ..history import read_history
@@ -249,9 +250,12 @@ def _training_lead(training: Mapping[str, Any], labels: Picks) -> str:
 
 def _training_facts(training: Mapping[str, Any]) -> Facts:
     """Say what a model was trained on, as far as it says so itself."""
+    facts: Facts = []
+    if training.get(BRIGHT):
+        facts = [("Contrast", "the particles look bright: the model sees negatives")]
     if "labels" not in training:
-        return []
-    facts = [
+        return facts
+    facts += [
         (
             "Trained on",
             f"{_number(int(training['labels']), 'label')}, {int(training['held_out_labels']):,} "
