@@ -73,15 +73,46 @@ def read_labels(options: Options, micrographs: Sequence[Micrograph]) -> Picks:
     return labels
 
 
-def _common_pixel_size(micrographs: Sequence[Micrograph]) -> float:
+def read_negatives(options: Options, micrographs: Sequence[Micrograph]) -> Optional[Picks]:
+    """Read the places that are no particles; None where none are given.
+
+    Returns:
+        Centres in px of the micrographs, under the names of the files they come from.
+
+    Raises:
+        UsageError: a file cannot be read.
+    """
+    source = options.values.get("negatives")
+    if not source:
+        return None
+    sizes = _pixel_sizes(micrographs)
+    return read_picks(source, pixel_size=sizes[0] if _are_one(sizes) else None)
+
+
+def _common_pixel_size(micrographs: Sequence[Micrograph]) -> Optional[float]:
     """Give the pixel size (Å/px) by which origins of particles, in Å, become px."""
-    sizes = [require_pixel_size(micrograph) for micrograph in micrographs]
-    if max(sizes) - min(sizes) > SAME_PIXEL_SIZE:
+    sizes = _pixel_sizes(micrographs)
+    if sizes and not _are_one(sizes):
         raise UsageError(
             f"the micrographs' pixel sizes go from {min(sizes):g} to {max(sizes):g} Å/px, so the "
             "particles' origins have no clear scale: give coordinates (--in_coords) instead"
         )
-    return sizes[0]
+    return sizes[0] if sizes else None
+
+
+def _pixel_sizes(micrographs: Sequence[Micrograph]) -> List[float]:
+    """Å/px of the micrographs, but for those whose file would have to tell and cannot be read."""
+    sizes = []
+    for micrograph in micrographs:
+        try:
+            sizes.append(require_pixel_size(micrograph))
+        except MicrographError:
+            continue
+    return sizes
+
+
+def _are_one(sizes: Sequence[float]) -> bool:
+    return len(sizes) > 0 and max(sizes) - min(sizes) <= SAME_PIXEL_SIZE
 
 
 def find_start(text: str) -> Optional[Path]:

@@ -26,7 +26,14 @@ from scipion_pupick.engine.pick_folder import kept_path
 from scipion_pupick.engine.settings import GENERAL
 
 from . import forms, versions
-from .inputs import MODEL_FILE, find_model, find_start, read_labels, read_micrographs
+from .inputs import (
+    MODEL_FILE,
+    find_model,
+    find_start,
+    read_labels,
+    read_micrographs,
+    read_negatives,
+)
 from .outputs import coordinate_files, project_path, write_coordinates, write_list, write_nodes
 from .parameters import PICK, TRAIN, Options, parameters_of
 from .report import Report, kept_scores, write_report
@@ -88,13 +95,14 @@ class _Job:
     def train(self) -> Path:
         """Train a model unless the folder holds it, and give its path.
 
-        Micrographs that were added since do not make another training necessary; other labels or
-        parameters do.
+        Micrographs that were added since do not make another training necessary; other labels,
+        negatives or parameters do.
         """
         labels = read_labels(self.options, self.micrographs)
         path, record = self.folder / MODEL_FILE, self.folder / TRAINING_RECORD
         known = json.loads(record.read_text(encoding="utf-8")) if record.is_file() else {}
-        request = self._request(labels)
+        negatives = read_negatives(self.options, self.micrographs)
+        request = self._request(labels, negatives)
         if path.is_file() and known.get("training") == request["training"]:
             log.info("The model has been trained on these particles: it is used as it is.")
             return path
@@ -102,20 +110,19 @@ class _Job:
             path.unlink(missing_ok=True)
         write_text(record, json.dumps(request, indent=2) + "\n")
         values = self.options.values
-        negatives = values.get("negatives")
         engine.train(
             self.micrographs,
             labels,
             self.folder,
             train_settings(values),
-            negatives=engine.read_picks(negatives) if negatives else None,
+            negatives=negatives,
             start=find_start(values.get("start", GENERAL)),
             overwrite=known != request,
             **self.computer,
         )
         return path
 
-    def _request(self, labels: Picks) -> Dict[str, Any]:
+    def _request(self, labels: Picks, negatives: Optional[Picks]) -> Dict[str, Any]:
         """Describe a training, so that it is known again."""
         elsewhere = ("gpu", "relion_version")
         parameters = {
@@ -128,6 +135,7 @@ class _Job:
             "training": {
                 "parameters": parameters,
                 "labels": _digest(labels),
+                "negatives": None if negatives is None else _digest(negatives),
                 "start": None if start is None else _status(start),
             },
             "micrographs": [[m.name, m.pixel_size, *_status(m.path)] for m in self.micrographs],
@@ -242,8 +250,8 @@ def _is_older(file: Path, source: Path) -> bool:
     return not file.is_file() or file.stat().st_mtime_ns < source.stat().st_mtime_ns
 
 
-def _digest(labels: Picks) -> str:
-    parts = [[name, c.x.tolist(), c.y.tolist()] for name, c in sorted(labels.items())]
+def _digest(picks: Picks) -> str:
+    parts = [[name, c.x.tolist(), c.y.tolist()] for name, c in sorted(picks.items())]
     return hashlib.sha256(json.dumps(parts).encode()).hexdigest()
 
 

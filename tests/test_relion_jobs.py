@@ -17,7 +17,7 @@ from relion_files import (
     write_model,
 )
 
-from relion_external.inputs import read_labels
+from relion_external.inputs import read_labels, read_negatives
 from relion_external.jobs import run_job
 from relion_external.parameters import BOTH, PICK, TRAIN, parse_arguments
 from scipion_pupick.engine import find_micrographs, read_picks, show_model
@@ -460,7 +460,23 @@ def test_the_general_model_picks_particles_of_a_diameter(job):
     assert read_table(job / "Movies/a_autopick.star")[1]
 
 
-def test_negatives_are_read(job, tmp_path):
-    write_coordinates(tmp_path / "bad/Movies/a.star", np.array([[5.0, 5.0]]))
-    train("--in_coords", hand_picks(tmp_path), "--negatives", "bad")
-    assert (job / "model.safetensors").is_file()
+def test_other_negatives_make_another_model(job, tmp_path):
+    def model_with(*places):
+        write_coordinates(tmp_path / "bad/Movies/a.star", np.array(places))
+        train("--in_coords", hand_picks(tmp_path), "--negatives", "bad")
+        return (job / "model.safetensors").read_bytes()
+
+    first = model_with([5.0, 5.0])
+    assert model_with([5.0, 5.0]) == first
+    assert model_with([5.0, 5.0], [200.0, 40.0]) != first
+
+
+def test_negatives_are_moved_by_the_micrographs_pixel_size(job, tmp_path):
+    origins = np.random.default_rng(5).uniform(-30, 30, size=(6, 2))
+    write_particles(tmp_path / "junk.star", origins)
+    arguments = ["--o", "External/job005/", "--in_mics", MICS, "--diameter", "180"]
+    labelled = [*arguments, "--in_coords", hand_picks(tmp_path)]
+    options = parse_arguments(TRAIN, [*labelled, "--negatives", "junk.star"])
+    found = read_negatives(options, find_micrographs([MICS]))[NAMES[0]]
+    expected = disc_centres(0, SHAPE)
+    np.testing.assert_allclose(np.column_stack([found.x, found.y]), expected, atol=1e-4)
