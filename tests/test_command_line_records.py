@@ -8,7 +8,7 @@ import sys
 import pytest
 from simulated import run_pupick, simulate
 
-from scipion_pupick.engine import Coordinates, write_picks
+from scipion_pupick.engine import Coordinates, read_picks, write_picks
 
 
 @pytest.mark.parametrize("command", ["preprocess", "pick"])
@@ -42,6 +42,40 @@ def test_an_evaluation_is_written_as_numbers(tmp_path):
     assert numbers["precision"] == numbers["recall"] == pytest.approx(2 / 3)
     assert numbers["average_precision"] == pytest.approx(2 / 3)
     assert numbers["localisation_error"] == pytest.approx(0.5)
+
+
+REFINED = """
+data_
+
+loop_
+_rlnMicrographName #1
+_rlnCoordinateX #2
+_rlnCoordinateY #3
+_rlnOriginXAngst #4
+_rlnOriginYAngst #5
+_rlnMicrographOriginalPixelSize #6
+a 40 80 20 -30 0.5
+a 90 20 -10 40 0.5
+"""
+
+
+def test_refined_particles_are_moved_by_the_pixel_size_given(tmp_path):
+    (tmp_path / "refined.star").write_text(REFINED)
+    centres = {"a": Coordinates([30, 95], [95, 0], [2.0, 1.0])}  # origins in px of 2 Å
+    write_picks(centres, tmp_path / "picks.star")
+    refined = tmp_path / "refined.star"
+    written = tmp_path / "numbers.json"
+    code, _, error = run_pupick(
+        *("evaluate", "--picks", tmp_path / "picks.star", "--tolerance", 1),
+        *("--reference", refined, "--pixel-size", 2, "--summary", written),
+    )
+    assert code == 0, error
+    assert json.loads(written.read_text())["hits"] == 2
+    output = tmp_path / "converted.star"
+    code, _, error = run_pupick("convert", refined, "--pixel-size", 2, "--output", output)
+    assert code == 0, error
+    converted = read_picks(output)["a"]
+    assert sorted(zip(converted.x.tolist(), converted.y.tolist())) == [(30, 95), (95, 0)]
 
 
 def test_the_engine_runs_as_a_module():

@@ -145,6 +145,16 @@ def _add_normalisation(group: Any) -> None:
     )
 
 
+def _add_pixel_size(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--pixel-size",
+        type=float,
+        metavar="Å/px",
+        help="of the micrographs, Å/px; only for refined particles with origins in Å whose STAR "
+        "file does not tell it",
+    )
+
+
 def _find(options: argparse.Namespace) -> List[engine.Micrograph]:
     return engine.find_micrographs(options.micrographs, options.pixel_size)
 
@@ -297,12 +307,15 @@ def _train(options: argparse.Namespace) -> int:
         training=training,
     )
     micrographs = _find(options)
+    negatives = None
+    if options.negatives:
+        negatives = engine.read_picks(options.negatives, pixel_size=options.pixel_size)
     model = engine.train(
         micrographs,
         engine.read_picks(options.picks, pixel_size=options.pixel_size),
         options.output,
         settings,
-        negatives=engine.read_picks(options.negatives) if options.negatives else None,
+        negatives=negatives,
         start=options.start,
         overwrite=options.overwrite,
         device=options.device,
@@ -391,6 +404,7 @@ def _add_report(commands: Any) -> None:
         metavar="FILE",
         help="known particles to show; default: the labels that the model was trained on",
     )
+    _add_pixel_size(parser)
     parser.add_argument(
         "--output", metavar="FILE", help="HTML file; default: report.html in the folder"
     )
@@ -398,7 +412,9 @@ def _add_report(commands: Any) -> None:
 
 
 def _report(options: argparse.Namespace) -> int:
-    reference = engine.read_picks(options.reference) if options.reference else None
+    reference = None
+    if options.reference:
+        reference = engine.read_picks(options.reference, pixel_size=options.pixel_size)
     path = engine.report(options.folder, options.output, reference, options.device, options.threads)
     print(f"Report written to {path}")
     return SUCCESS
@@ -444,9 +460,9 @@ def _evaluate(options: argparse.Namespace) -> int:
     if options.model and not options.micrographs:
         raise UsageError("Regions are scored in micrographs: give them (--micrographs).")
     micrographs = _find(options) if options.micrographs else None
-    reference = engine.read_picks(options.reference)
+    reference = engine.read_picks(options.reference, pixel_size=options.pixel_size)
     evaluation = engine.evaluate(
-        engine.read_picks(options.picks),
+        engine.read_picks(options.picks, pixel_size=options.pixel_size),
         reference,
         options.tolerance,
         options.border,
@@ -508,6 +524,7 @@ def _add_convert(commands: Any) -> None:
         metavar="FACTOR",
         help="multiply coordinates, as from binned to unbinned micrographs; default: %(default)g",
     )
+    _add_pixel_size(parser)
 
 
 def _convert(options: argparse.Namespace) -> int:
@@ -519,6 +536,7 @@ def _convert(options: argparse.Namespace) -> int:
         options.box_size,
         options.per_micrograph,
         options.scale,
+        options.pixel_size,
     )
     count = sum(len(coordinates) for coordinates in picks.values())
     print(f"{count} picks in {len(picks)} micrographs written to {options.output}")

@@ -18,6 +18,7 @@ def convert(
     box_size: Optional[float] = None,
     per_micrograph: bool = False,
     scale: float = 1.0,
+    pixel_size: Optional[float] = None,
 ) -> Picks:
     """Read picks, scale them if asked, and write them in another format.
 
@@ -30,6 +31,7 @@ def convert(
         per_micrograph: write one file a micrograph.
         scale: what x and y are multiplied by, such as 4 for picks on micrographs binned by 4 that
             are wanted on the unbinned ones, without an offset (see `Coordinates.scaled`).
+        pixel_size: Å/px of the micrographs that the sources are of, see `read_picks`.
 
     Returns:
         The picks as written.
@@ -38,9 +40,8 @@ def convert(
         UsageError: see `read_picks`, `Coordinates.scaled`, `write_picks`, `write_picks_folder`.
         OSError: a file cannot be written.
     """
-    picks = {
-        name: coordinates.scaled(scale) for name, coordinates in read_picks(sources, from_).items()
-    }
+    found = read_picks(sources, from_, pixel_size)
+    picks = {name: coordinates.scaled(scale) for name, coordinates in found.items()}
     if per_micrograph:
         write_picks_folder(picks, output, to or "star", box_size=box_size)
     else:
