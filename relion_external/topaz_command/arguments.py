@@ -55,7 +55,7 @@ def _add_command(commands: Any, name: str, summary: str) -> argparse.ArgumentPar
         type=int,
         default=0,
         metavar="N",
-        help="CPU threads for PyTorch, which up to 4 micrographs are picked without; default: all",
+        help="CPU threads for PyTorch, which small work is picked without; default: all",
     )
     return parser
 

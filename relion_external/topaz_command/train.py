@@ -108,7 +108,7 @@ def _train(options: argparse.Namespace, folder: Path) -> int:
         with atomic_write(path) as temporary:
             shutil.copyfile(folder / "model.safetensors", temporary)
     log.info(
-        "With scores from %.2f on, images hold as many picks as particles are expected.",
+        "With scores from %.2f on, the estimated F1 of the picks is highest.",
         model.threshold,
     )
     rows = _training_rows(folder / "training.tsv", model.training["settings"]["steps"])

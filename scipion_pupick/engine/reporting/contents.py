@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import math
 import shlex
 from pathlib import Path
 from typing import Any, Dict, List, Mapping, Optional, Sequence, Tuple
@@ -139,9 +140,11 @@ def _lead(run: PickRun, tables: ScoreTables) -> str:
     picks = int(tables.own_counts.sum())
     if not tables.names:
         return "No micrograph has been picked."
+    # halves up, as JavaScript rounds the page's other numbers
+    each = math.floor(picks / len(tables.names) + 0.5)
     text = (
         f"{_number(picks, 'particle')} picked in {_number(len(tables.names), 'micrograph')}, "
-        f"{picks / len(tables.names):,.0f} in each on average."
+        f"{each:,} in each on average."
     )
     return text if picks else f"No particle picked in {_number(len(tables.names), 'micrograph')}."
 
