@@ -64,6 +64,19 @@ def test_a_trained_network_is_calibrated_with_a_rough_count(wrong, share, others
     assert quality.recall_low <= recall <= quality.recall_high
 
 
+@pytest.mark.parametrize("wrong", [0.5, 1.0, 2.0])
+@pytest.mark.parametrize("trained", [False, True])
+@pytest.mark.parametrize("gap", [8.0, 12.0, 20.0])
+def test_particles_far_above_all_else_are_calibrated(gap, trained, wrong):
+    random = np.random.default_rng(0)
+    others, particles = random.normal(-6, 0.5, 250), random.normal(gap - 6, 0.5, 250)
+    scores = np.concatenate([others, particles])
+    found = calibrate(scores, 250 * wrong, trained=trained).log_odds(scores)
+    assert (found[:250] < 0).all()
+    assert found[250:].min() > found[:250].max()
+    assert np.isfinite(found).all()
+
+
 def test_a_higher_count_raises_the_log_odds():
     scores, *_ = draw(4000, 0.1, -3.8, 1.0, 1.75)
     few, many = (calibrate(scores, count) for count in (200, 800))

@@ -19,7 +19,7 @@ from typing import Callable, Optional, Tuple
 import numpy as np
 import torch
 from scipy.optimize import minimize
-from scipy.special import expit
+from scipy.special import log_expit, logsumexp
 
 from .networks import Network
 from .settings import LEAST_SCORE
@@ -46,6 +46,8 @@ INFORMATION_UNTRAINED = 200.0
 UNTRAINED_STEEPNESS = 0.65
 MOST_PEAKS = 1500
 STEP = 1e-3
+# the search may not step to where distributions are as wide as no number can say
+MOST_SPREADS = 6.0
 
 
 @dataclass(frozen=True)
@@ -93,15 +95,17 @@ def calibrate(
         value += np.square((parameters - centre) / spread).sum() / 2
         slope, offset = _line(parameters)
         if particles is not None and len(kept):
-            count = len(kept) * expit(slope * shown + offset).mean() / max(particles, 1.0)
-            value += (math.log(count) / count_error) ** 2 / 2
+            per_peak = logsumexp(log_expit(slope * shown + offset)) - math.log(len(shown))
+            excess = per_peak + math.log(len(kept) / max(particles, 1.0))
+            value += (excess / count_error) ** 2 / 2
         if trained:
             line = np.array([math.log(slope), offset])
             value += np.square((line - LINE) / LINE_SPREAD).sum() / 2
         return float(value)
 
     starts = [np.array([*centre[:2], mean, share]) for mean in (-0.5, 3.0) for share in (-3, -1)]
-    fits = [minimize(misfit, start, method="L-BFGS-B") for start in starts]
+    limits = list(zip(centre - MOST_SPREADS * spread, centre + MOST_SPREADS * spread))
+    fits = [minimize(misfit, start, method="L-BFGS-B", bounds=limits) for start in starts]
     best = min(fits, key=lambda fit: fit.fun).x
     slope, offset = _line(best)
     steepness = 1.0 if trained else UNTRAINED_STEEPNESS
