@@ -4,9 +4,11 @@
 import json
 import logging
 import random
+import shutil
 import signal
 import time
 from dataclasses import fields, replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -25,23 +27,27 @@ from simulated import (
 )
 
 from scipion_pupick.engine import (
+    Coordinates,
     PickSettings,
+    TrainingSettings,
     TrainSettings,
     evaluate,
     find_micrographs,
     load_model,
     pick,
+    read_picks,
     show_model,
     train,
     write_picks,
 )
 from scipion_pupick.engine.cli import main
-from scipion_pupick.engine.errors import UsageError
+from scipion_pupick.engine.errors import PupickError, UsageError
 from scipion_pupick.engine.history import read_history
 from scipion_pupick.engine.jobs.train import count_particles
 from scipion_pupick.engine.sampling import TrainingImage
 from scipion_pupick.engine.training import Epoch
 
+EXAMPLE = Path(__file__).parent.parent / "examples" / "empiar10017"
 HASTY_JOB = TrainSettings(DIAMETER, particles_per_micrograph=9, training=HASTY)
 
 
@@ -86,6 +92,7 @@ def test_the_results_are_written(unstopped):
         "train.json",
         "micrographs.tsv",
         "labels.csv",
+        "view.json",
         "report.html",
     }
     summary = json.loads((unstopped / "train.json").read_text())
@@ -260,6 +267,49 @@ def test_overwriting_trains_anew(data, tmp_path, particles):
     one, two = (files(tmp_path / name) for name in ("one", "two"))
     # the report has the folder's name
     assert {**one, "report.html": b""} == {**two, "report.html": b""}
+
+
+def test_overwriting_keeps_the_same_training(data, unstopped, tmp_path):
+    again = shutil.copytree(unstopped, tmp_path / "again")
+    before = modified(again)["checkpoint.safetensors"]
+    hasty(data, again, overwrite=True)
+    assert modified(again)["checkpoint.safetensors"] == before
+
+
+def test_no_model_of_another_training_stays_behind(data, unstopped, tmp_path):
+    again = shutil.copytree(unstopped, tmp_path / "again")
+    folder, picks = data
+    (tmp_path / "broken.mrc").write_bytes(b"no image")
+    micrographs = find_micrographs([str(tmp_path / "broken.mrc")])
+    labels = {"broken": next(iter(picks.values()))}
+    with pytest.raises(PupickError):
+        train(micrographs, labels, again, HASTY_JOB, overwrite=True, device="cpu", threads=1)
+    assert set(files(again)) <= {"view.json", "micrographs.tsv", "labels.csv"}
+
+
+def test_negatives_are_never_left_out(data, tmp_path):
+    folder, picks = data
+    negatives = {"m3": Coordinates.unscored([20.0], [20.0])}
+    few = replace(HASTY_JOB, most_micrographs=1)
+    with_negatives = hasty(data, tmp_path / "with", few, negatives=negatives)
+    assert with_negatives.training["micrographs"] == 4
+    assert hasty(data, tmp_path / "without", few).training["micrographs"] == 3
+
+
+def test_a_training_that_goes_on_elsewhere_keeps_its_scale(tmp_path):
+    """The scale that another processor finds differs in its last digits."""
+    micrographs = find_micrographs([str(EXAMPLE / "micrographs")])[:1]
+    labels = read_picks([EXAMPLE / "picks_100.star"])
+    training = replace(TrainingSettings(), epochs=1, steps=1)
+    settings = TrainSettings(180.0, particles_per_micrograph=600, training=training)
+    output = tmp_path / "out"
+    options = {"device": "cpu", "threads": 1}
+    first = train(micrographs, labels, output, settings, **options)
+    view = json.loads((output / "view.json").read_text())
+    assert view["diameter_px"] == first.scale.diameter_px
+    (output / "view.json").write_text(json.dumps({**view, "diameter_px": 24.5}))
+    (output / "model.safetensors").unlink()
+    assert train(micrographs, labels, output, settings, **options).scale.diameter_px == 24.5
 
 
 def test_micrographs_without_picks_are_learned_from(data, unstopped, tmp_path):

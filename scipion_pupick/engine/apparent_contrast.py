@@ -35,8 +35,6 @@ def suited_contrast(
 ) -> Model:
     """Give the general model, or one that sees negatives if it is more certain of these.
 
-    The latter says so in its training record, under `BRIGHT`.
-
     Args:
         general: the model.
         scale: that of the diameter which the user gave.
@@ -44,8 +42,7 @@ def suited_contrast(
         device: to score on.
     """
     chosen = spread(micrographs, MOST_MICROGRAPHS)
-    training = {**general.training, BRIGHT: True}
-    of_negatives = replace(general, network=inverted(general.network), training=training)
+    of_negatives = seeing_negatives(general)
     dark, bright = (
         certainty(peak_scores(model, make_scorer(model.network, device), scale, chosen))
         for model in (general, of_negatives)
@@ -54,3 +51,9 @@ def suited_contrast(
         return general
     log.info("Particles look brighter than what is round them: the general model is inverted.")
     return of_negatives
+
+
+def seeing_negatives(model: Model) -> Model:
+    """Copy a model so that it sees negatives, and says so in its training record (`BRIGHT`)."""
+    training = {**model.training, BRIGHT: True}
+    return replace(model, network=inverted(model.network), training=training)

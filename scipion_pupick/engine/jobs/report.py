@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import json
 import logging
 from pathlib import Path
 from typing import Any, Dict, List, Optional, Tuple
@@ -28,6 +29,7 @@ log = logging.getLogger(__name__)
 REPORT = "report.html"
 LABELS = "labels.csv"
 MODEL = "model.safetensors"
+VIEW = "view.json"
 
 
 def report(
@@ -128,5 +130,8 @@ def _of_training(folder: Path, reference: Optional[Picks]) -> Page:
         model = load_model(folder / MODEL)
         training, scale = model.training, model.scale.of(None)
     else:
+        if (folder / VIEW).is_file():
+            view = json.loads((folder / VIEW).read_text(encoding="utf-8"))
+            scale = WorkingScale(view["diameter"], view["diameter_px"])
         notices = ["This training has not ended. Call the same command again to continue."]
     return train_page(folder, training, micrographs, labels, View(scale), notices)

@@ -9,12 +9,12 @@ import logging
 import math
 from dataclasses import asdict, astuple, dataclass, fields, replace
 from pathlib import Path
-from typing import Any, Callable, Dict, List, Optional, Sequence, Tuple
+from typing import Any, Callable, Dict, List, Optional, Sequence, Set, Tuple
 
 import numpy as np
 import torch
 
-from ..apparent_contrast import BRIGHT, suited_contrast
+from ..apparent_contrast import BRIGHT, seeing_negatives, suited_contrast
 from ..apparent_diameter import suited_scale
 from ..calibration import (
     ESTIMATED_COUNT_ERROR,
@@ -36,6 +36,7 @@ from ..normalise import Mixture
 from ..pick_folder import write_micrographs
 from ..prepare import pixel_method, require_scale
 from ..quality import best_threshold, estimate_quality
+from ..reporting.contents import HISTORY
 from ..sampling import TrainingImage
 from ..scoring import Scorer, make_scorer
 from ..settings import GENERAL, LEAST_SCORE, TrainingSettings, TrainSettings
@@ -53,11 +54,12 @@ from ..training import (
     usual_steps,
 )
 from ..training_data import hold_out, read_data
-from .report import LABELS, try_report
+from .report import LABELS, MODEL, REPORT, VIEW, try_report
 
 log = logging.getLogger(__name__)
 
 CHECKPOINT = "checkpoint.safetensors"
+RECORD = "train.json"
 ESTIMATE = "estimate.safetensors"
 CROWDING = 0.1
 FIRST_EPOCHS = 3
@@ -79,8 +81,8 @@ def train(
     """Train a model, and write it with its log.
 
     In the output folder come to lie `model.safetensors`, `training.tsv` (a row for each epoch,
-    written while it runs), `train.json`, `report.html`, what that shows (`micrographs.tsv` and
-    `labels.csv`) and `checkpoint.safetensors`. Called again with the same
+    written while it runs), `train.json`, `report.html`, what that shows (`micrographs.tsv`,
+    `labels.csv` and `view.json`) and `checkpoint.safetensors`. Called again with the same
     arguments, a training that was stopped continues, and one that is finished is not repeated.
 
     Args:
@@ -118,19 +120,17 @@ def train(
             start,
             first.network_name,
         )
-    used = _choose(micrographs, labelled, settings)
+    used = _choose(micrographs, {*labelled, *excluded}, settings)
     scale = WorkingScale(settings.diameter, settings.training.diameter_px)
     require_scale(used, scale)
-    if first is not None and first.scale.diameter is None:
-        shown = [m for m in used if m.name in labelled]
-        first = suited_contrast(first, scale, shown, chosen)
-        scale = suited_scale(first, make_scorer(first.network, chosen), scale, shown)
-        settings = _at_scale(settings, scale)
     make_folder(output)
     fingerprint = _fingerprint(used, labelled, excluded, settings, first)
     _claim(Path(output), fingerprint, overwrite)
+    shown = [m for m in used if m.name in labelled]
+    first, scale = _suited(first, scale, shown, fingerprint, Path(output), chosen)
+    settings = _at_scale(settings, scale)
     data = _read(used, labelled, excluded, settings)
-    write_micrographs([m for m in used if m.name in labelled], Path(output))
+    write_micrographs(shown, Path(output))
     write_picks(labelled, Path(output) / LABELS)
     model = _Run(Path(output), settings, data, fingerprint, chosen, first).finish()
     try_report(output, chosen)
@@ -139,10 +139,46 @@ def train(
 
 def _claim(output: Path, fingerprint: str, overwrite: bool) -> None:
     """Forget another training in the folder if that is wanted, and refuse to mix with it if not."""
-    for name in (CHECKPOINT, ESTIMATE):
-        if overwrite:
+    try:
+        for name in (CHECKPOINT, ESTIMATE):
+            load_progress(output / name, fingerprint)
+    except UsageError:
+        if not overwrite:
+            raise
+        for name in (CHECKPOINT, ESTIMATE, MODEL, RECORD, HISTORY, REPORT):
             (output / name).unlink(missing_ok=True)
-        load_progress(output / name, fingerprint)
+
+
+def _suited(
+    first: Optional[Model],
+    scale: WorkingScale,
+    labelled: Sequence[Micrograph],
+    fingerprint: str,
+    output: Path,
+    device: torch.device,
+) -> Tuple[Optional[Model], WorkingScale]:
+    """Fit contrast and scale to the general model, or take over what the same training has found.
+
+    Found again on another processor, the scale would differ by a little, and the training would
+    not be the same any more.
+    """
+    path = output / VIEW
+    if path.is_file():
+        known = json.loads(path.read_text(encoding="utf-8"))
+        if known["fingerprint"] == fingerprint:
+            if first is not None and known[BRIGHT] and not _sees_negatives(first):
+                first = seeing_negatives(first)
+            return first, WorkingScale(known["diameter"], known["diameter_px"])
+    if first is not None and first.scale.diameter is None:
+        first = suited_contrast(first, scale, labelled, device)
+        scale = suited_scale(first, make_scorer(first.network, device), scale, labelled)
+    found = {**asdict(scale), BRIGHT: _sees_negatives(first), "fingerprint": fingerprint}
+    write_text(path, json.dumps(found, indent=2) + "\n")
+    return first, scale
+
+
+def _sees_negatives(first: Optional[Model]) -> bool:
+    return first is not None and bool(first.training.get(BRIGHT))
 
 
 def _not_empty(picks: Picks) -> Picks:
@@ -159,16 +195,16 @@ def _no_label_text(picks: Picks, micrographs: Sequence[Micrograph]) -> str:
 
 
 def _choose(
-    micrographs: Sequence[Micrograph], labelled: Picks, settings: TrainSettings
+    micrographs: Sequence[Micrograph], labelled: Set[str], settings: TrainSettings
 ) -> List[Micrograph]:
-    """All labelled micrographs, and unlabelled ones up to the most that are used."""
+    """All micrographs with labels or negatives, and others up to the most that are used."""
     others = [m for m in micrographs if m.name not in labelled]
     room = max(0, settings.most_micrographs - len(labelled))
     if len(others) > room:
         log.info("%d of %d unlabelled micrographs are used.", room, len(others))
         random = np.random.default_rng([settings.training.seed, 0])
         others = [others[i] for i in sorted(random.permutation(len(others))[:room])]
-    chosen = {m.name for m in others} | set(labelled)
+    chosen = {m.name for m in others} | labelled
     return [m for m in micrographs if m.name in chosen]
 
 
@@ -304,8 +340,8 @@ class _Run:
         )
         progress = self._fit(self.training, particles, self.checkpoint, self._write_log)
         model = self._model(progress, particles)
-        save_model(model, self.output / "model.safetensors")
-        write_text(self.output / "train.json", json.dumps(model.training, indent=2) + "\n")
+        save_model(model, self.output / MODEL)
+        write_text(self.output / RECORD, json.dumps(model.training, indent=2) + "\n")
         return model
 
     def _fit(
@@ -349,7 +385,7 @@ class _Run:
         return max(number, most_labels, 1.0)
 
     def _write_log(self, progress: Progress) -> None:
-        write_log(progress.history, self.output / "training.tsv")
+        write_log(progress.history, self.output / HISTORY)
         log_epoch(progress)
 
     def _model(self, progress: Progress, particles: float) -> Model:
@@ -382,7 +418,7 @@ class _Run:
                 "labels": self.data.labels,
                 "held_out_labels": sum(len(image.positive) for image in self.data.held_out),
                 "micrographs": len(self.data.images),
-                BRIGHT: self.start is not None and self.start.training.get(BRIGHT, False),
+                BRIGHT: _sees_negatives(self.start),
                 "held_out_micrographs": len(self.data.held_out),
                 "failed_micrographs": self.data.failures,
                 "particles_per_micrograph": round(particles, 1),
