@@ -10,7 +10,14 @@ import numpy as np
 import pytest
 from simulated import HASTY, run_pupick
 
-from scipion_pupick.engine import find_micrographs, load_model, read_picks, train
+from scipion_pupick.engine import (
+    PickSettings,
+    find_micrographs,
+    load_model,
+    pick,
+    read_picks,
+    train,
+)
 from scipion_pupick.engine.evaluation import evaluate_picks
 from scipion_pupick.engine.matching import by_micrograph
 from scipion_pupick.engine.model_file import model_path
@@ -114,3 +121,24 @@ def test_another_network_starts_from_random_weights(micrographs, tmp_path, caplo
     summary = json.loads((tmp_path / "train.json").read_text())
     assert summary["settings"]["network"] == HASTY.network
     assert ("starts from random weights" in caplog.text) == (start == "general")
+
+
+def found_in(micrographs, folder):
+    settings = PickSettings(diameter=DIAMETER)
+    result = pick(micrographs, "general", folder, settings, device="cpu", threads=1)
+    return {Path(n).stem: (c.x.tolist(), c.y.tolist()) for n, c in result.picks.items()}
+
+
+def test_it_is_fitted_as_soon_as_a_micrograph_can_be_used(micrographs, tmp_path):
+    (tmp_path / "damaged.mrc").write_bytes(b"no image")
+    damaged = find_micrographs([str(tmp_path / "damaged.mrc")])
+    assert found_in(damaged, tmp_path / "later") == {}
+    chosen = micrographs[:1]
+    assert found_in(chosen, tmp_path / "later") == found_in(chosen, tmp_path / "fresh")
+
+
+def test_it_is_fitted_anew_for_another_pixel_size(micrographs, tmp_path):
+    chosen = micrographs[:1]
+    wrong = [replace(chosen[0], pixel_size=4.2)]
+    assert found_in(wrong, tmp_path / "again") != found_in(chosen, tmp_path / "fresh")
+    assert found_in(chosen, tmp_path / "again") == found_in(chosen, tmp_path / "fresh")

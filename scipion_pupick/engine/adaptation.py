@@ -48,7 +48,8 @@ def adapted_model(
     """Write a general model with scores and threshold for micrographs; keep one that is there.
 
     At most twelve micrographs, spread evenly over those given, are scored for it. A run that goes
-    on with more micrographs keeps the model, so that all its scores mean the same.
+    on with more micrographs keeps the model, so that all its scores mean the same. One of another
+    request, of other pixel sizes or of micrographs that could not be used is made anew.
 
     Args:
         general: the model.
@@ -63,25 +64,34 @@ def adapted_model(
     """
     path = folder / ADAPTED
     request = {"general": general.digest, "diameter": scale.diameter, "particles": particles}
-    if not _is_there(path, request):
+    if not _is_there(path, request, micrographs):
         chosen = spread(micrographs, MOST_MICROGRAPHS)
         log.info("Fitting the general model to %d micrographs.", len(chosen))
         general = suited_contrast(general, scale, chosen, device)
         scorer = make_scorer(general.network, device)
         suited = suited_scale(general, scorer, scale, chosen)
         scores = peak_scores(general, scorer, suited, chosen)
-        save_model(_fit(general, suited, scores, particles, request), path)
+        pixel_sizes = {micrograph.name: micrograph.pixel_size for micrograph in chosen}
+        record = {"adapted": request, "pixel_sizes": pixel_sizes}
+        save_model(_fit(general, suited, scores, particles, record), path)
     return path
 
 
-def _is_there(path: Path, request: Dict[str, object]) -> bool:
+def _is_there(path: Path, request: Dict[str, object], micrographs: Sequence[Micrograph]) -> bool:
+    """Whether the file holds a model for the request, from micrographs that could be used."""
     if not path.exists():
         return False
     try:
-        return load_model(path).training.get("adapted") == json.loads(json.dumps(request))
+        training = load_model(path).training
     except UsageError as error:
         log.warning("%s is made anew: %s", path, error)
         return False
+    sizes = training.get("pixel_sizes", {})
+    return (
+        training.get("adapted") == json.loads(json.dumps(request))
+        and training["micrographs"] > 0
+        and all(sizes.get(m.name, m.pixel_size) == m.pixel_size for m in micrographs)
+    )
 
 
 def _fit(
@@ -89,7 +99,7 @@ def _fit(
     scale: WorkingScale,
     scores: Sequence[np.ndarray],
     particles: Optional[float],
-    request: Dict[str, object],
+    record: Dict[str, object],
 ) -> Model:
     every = np.concatenate([*scores, np.empty(0)])
     expected = None if particles is None else particles * len(scores)
@@ -101,7 +111,7 @@ def _fit(
         threshold = max(LEAST_SCORE, best_threshold(quality))
     training = {
         **general.training,
-        "adapted": request,
+        **record,
         "micrographs": len(scores),
         "particles_per_micrograph": particles,
         "score_uncertainty": round(error, 3),
