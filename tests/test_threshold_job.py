@@ -182,3 +182,15 @@ def test_the_command_loads_neither_pytorch_nor_pandas(picked, tmp_path):
         [sys.executable, "-c", command, *arguments], capture_output=True, text=True, check=True
     )
     assert done.stdout.splitlines()[-1] == "[]"
+
+
+def test_in_its_own_folder_the_estimate_is_that_of_the_new_picks(picked, tmp_path):
+    run = shutil.copytree(picked[2], tmp_path / "run")
+    result = threshold(run, run, 2.0)
+    summary = json.loads((run / "pick.json").read_text())
+    found = np.concatenate([c.score for c in result.picks.values()])
+    assert summary["picks"] == len(found)
+    estimate = summary["estimate"]
+    assert estimate["true_picks"] == pytest.approx(expit(found).sum(), abs=1e-3)
+    assert estimate["true_picks"] + estimate["false_picks"] == pytest.approx(len(found), abs=2e-3)
+    assert estimate["precision"] == pytest.approx(expit(found).mean(), abs=1e-3)

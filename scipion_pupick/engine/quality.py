@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, fields
-from typing import Optional, Sequence, Tuple
+from typing import Dict, Optional, Sequence, Tuple
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -46,6 +46,12 @@ class Quality:
         """Give the row of the lowest threshold in the table that is not below `threshold`."""
         row = min(np.searchsorted(self.threshold, threshold), len(self.threshold) - 1)
         return Quality(*(getattr(self, column.name)[row] for column in fields(self)))
+
+    def summary(self) -> Dict[str, float]:
+        """Give a single row as numbers, with the expected false picks."""
+        numbers = {"true_picks": self.true_picks, "false_picks": self.picks - self.true_picks}
+        numbers.update((name, getattr(self, name)) for name in ESTIMATES)
+        return {name: round(float(value), 3) for name, value in numbers.items()}
 
 
 def estimate_quality(

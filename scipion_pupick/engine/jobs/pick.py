@@ -40,7 +40,7 @@ from ..pick_folder import (
 )
 from ..prepare import WorkingImage, prepare, require_scale
 from ..progress import track
-from ..quality import ESTIMATES, estimate_quality
+from ..quality import estimate_quality
 from ..scoring import Scorer, make_scorer
 from ..settings import LEAST_SCORE, SEPARATION, PickSettings
 from ..stream import prepared_ahead
@@ -50,7 +50,9 @@ log = logging.getLogger(__name__)
 
 GPU_BATCH = 8
 
-Prepared = Tuple[Micrograph, Union[WorkingImage, MicrographError]]
+# a micrograph and the digest of all that its scores depend on
+File = Tuple[Micrograph, str]
+Prepared = Tuple[File, Union[WorkingImage, MicrographError]]
 
 
 @dataclass(frozen=True)
@@ -261,28 +263,30 @@ class _Job:
     def score(self, micrographs: Sequence[Micrograph], device: torch.device) -> Dict[str, str]:
         """Score micrographs, keep their peaks and write their picks; give what failed, and why."""
         scorer = make_scorer(self.model.network, device)
-        images = prepared_ahead(self._prepare, micrographs)
+        # digests are of the files before they are read: one that is replaced later is read again
+        files = ((micrograph, self.fingerprint(micrograph)) for micrograph in micrographs)
+        images = prepared_ahead(self._prepare, files)
         size = 1 if device.type == "cpu" else GPU_BATCH
         failures: Dict[str, str] = {}
         for batch in _batches(track(images, len(micrographs), "micrographs"), size):
-            for micrograph, image in batch:
+            for (micrograph, _), image in batch:
                 if isinstance(image, MicrographError):
                     log.warning("%s", image)
                     failures[micrograph.name] = str(image)
                     coordinates_path(micrograph.name, self.output).unlink(missing_ok=True)
-            good = [image for _, image in batch if isinstance(image, WorkingImage)]
+            good = [(i, digest) for (_, digest), i in batch if isinstance(i, WorkingImage)]
             if good:
                 self._keep(good, scorer)
-            for working in good:
+            for working, _ in good:
                 self.write_coordinates(working.micrograph)
         return failures
 
-    def _prepare(self, micrograph: Micrograph) -> WorkingImage:
-        return prepare(micrograph, self.scale, self.model.normalisation, self.model.mixture)
+    def _prepare(self, file: File) -> WorkingImage:
+        return prepare(file[0], self.scale, self.model.normalisation, self.model.mixture)
 
-    def _keep(self, images: Sequence[WorkingImage], scorer: Scorer) -> None:
-        maps = scorer(np.stack([working.image for working in images]))
-        for working, score_map in zip(images, maps):
+    def _keep(self, images: Sequence[Tuple[WorkingImage, str]], scorer: Scorer) -> None:
+        maps = scorer(np.stack([working.image for working, _ in images]))
+        for (working, fingerprint), score_map in zip(images, maps):
             radius = self.separation / self.scale.pixel_size / STRIDE
             peaks = find_peaks(score_map, radius, LEAST_SCORE)
             xy = to_original(peaks.xy * STRIDE, working.shape, working.image.shape)
@@ -291,7 +295,7 @@ class _Job:
                     Coordinates(xy[:, 0], xy[:, 1], peaks.score),
                     working.shape,
                     working.pixel_size,
-                    self.fingerprint(working.micrograph),
+                    fingerprint,
                 ),
                 self.kept_path(working.micrograph),
             )
@@ -302,14 +306,7 @@ class _Job:
         if uncertainty is None:
             return {}
         scores = [self.picks_of(micrograph, LEAST_SCORE).score for micrograph in micrographs]
-        quality = estimate_quality(scores, uncertainty, [self.threshold])
-        estimate = {
-            "true_picks": float(quality.true_picks[0]),
-            "false_picks": float(quality.picks[0] - quality.true_picks[0]),
-        }
-        for name in ESTIMATES:
-            estimate[name] = float(getattr(quality, name)[0])
-        return {name: round(value, 3) for name, value in estimate.items()}
+        return estimate_quality(scores, uncertainty, [self.threshold]).at(self.threshold).summary()
 
     def picks_of(self, micrograph: Micrograph, threshold: Optional[float] = None) -> Coordinates:
         """Give the picks of a scored micrograph at a threshold; None for that of the job."""

@@ -130,7 +130,11 @@ def _write(result: ThresholdResult, run: PickRun, output: Path) -> None:
     write_picks(result.picks, output)
     found = {"threshold": result.threshold, "picks": result.count}
     if output.resolve() == run.folder.resolve():
-        write_summary({**run.summary, **found}, output)
+        summary = {**run.summary, **found}
+        if result.quality is not None and "estimate" in run.summary:
+            summary["estimate"] = result.quality.summary()
+        write_summary(summary, output)
+        log.info("A report in %s keeps the threshold from before, until `pupick report`.", output)
     estimate = {} if result.quality is None else asdict(result.quality)
     estimated = {name: float(estimate[name]) for name in ESTIMATES if name in estimate}
     record = {"run": str(run.folder), "micrographs": len(result.picks), **found, **estimated}
