@@ -30,7 +30,7 @@ from scipion_pupick.engine import (
 )
 from scipion_pupick.engine.errors import UsageError
 from scipion_pupick.engine.kept import KeptPeaks, save_peaks
-from scipion_pupick.engine.micrograph import Micrograph
+from scipion_pupick.engine.micrograph import Micrograph, write_image
 from scipion_pupick.engine.pick_folder import (
     kept_path,
     read_run,
@@ -321,6 +321,30 @@ def test_a_training_has_its_own_report(tmp_path):
     (tmp_path / "run" / "model.safetensors").unlink()
     report(tmp_path / "run", device="cpu", threads=1)
     assert "This training has not ended" in words_of(path)
+    assert "cannot be read" not in words_of(path)
+    assert [m["name"] for m in data_of(path)["shown"]] == [m["name"] for m in data["shown"]]
+    assert all(m["reference"]["data"] and "image" in m for m in data_of(path)["shown"])
+
+
+def test_labels_are_those_of_their_own_folder(tmp_path):
+    """Of two days' micrographs with the same names, labels of the first are not the second's."""
+    names = [f"{day}/m{i:02d}.mrc" for day in ("day1", "day2") for i in range(12)]
+    random = np.random.default_rng(0)
+    micrographs = [Micrograph(tmp_path / name, name) for name in names]
+    for micrograph in micrographs:
+        xy = random.uniform(20, 200, (2, 30))
+        kept = KeptPeaks(Coordinates(*xy, random.normal(0, 2, 30)), (256, 256), 2.0, "")
+        save_peaks(kept, kept_path(micrograph.name, tmp_path))
+        write_image(tmp_path / micrograph.name, random.normal(size=(256, 256)), 2.0)
+    write_micrographs(micrographs, tmp_path)
+    write_summary({"threshold": 0.5, "diameter": 40, "edge": 0, "seconds": 1}, tmp_path)
+    reference = {f"day1/m{i:02d}": Coordinates.unscored([50.0], [60.0]) for i in range(12)}
+    shown = data_of(report(tmp_path, None, reference, "cpu", 1))["shown"]
+    days = {m["name"].split("/")[0] for m in shown}
+    assert days == {"day1", "day2"}
+    assert len(shown) < len(names)
+    for m in shown:
+        assert bool(m["reference"]["data"]) is m["name"].startswith("day1"), m["name"]
 
 
 def test_a_report_that_fails_is_no_failure_of_the_picks(tmp_path_factory, tmp_path, caplog):

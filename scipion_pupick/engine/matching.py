@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import logging
-from typing import Sequence
+from typing import Mapping, Sequence
 
 from .coordinates import Coordinates, Picks
 from .coordinates.table import join_coordinates
@@ -36,6 +36,16 @@ def by_micrograph(picks: Picks, micrographs: Sequence[Micrograph], what: str) ->
             len(unknown),
             unknown[0],
         )
+    return under_their_names(picks, matched)
+
+
+def under_their_names(picks: Picks, matched: Mapping[str, Micrograph]) -> Picks:
+    """Key picks by the names of micrographs; several that match one micrograph add to each other.
+
+    Args:
+        picks: under the names of some file.
+        matched: micrographs by these names, see `micrograph.match_names`.
+    """
     found: Picks = {}
     for name, micrograph in matched.items():
         known = found.get(micrograph.name, Coordinates.empty())

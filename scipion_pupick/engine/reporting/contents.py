@@ -12,6 +12,7 @@ from ..apparent_contrast import BRIGHT
 from ..coordinates import Coordinates, Picks
 from ..errors import UsageError
 from ..history import read_history
+from ..matching import under_their_names
 from ..micrograph import Micrograph, match_names
 from ..pick_folder import PickRun
 from .page import Page
@@ -37,7 +38,7 @@ def pick_page(
     """
     tables = tabulate(run)
     shown = _shown(run, tables)
-    known, unmatched = _by_name(reference, shown, reference_is)
+    known, unmatched = _by_name(reference, run.micrographs, reference_is)
     peaks = {m.name: kept for m in shown if (kept := run.peaks_of(m)) is not None}
     pictures = draw(shown, peaks, known, view, tables.grid)
     training = run.summary.get("training", {})
@@ -123,7 +124,7 @@ def _by_name(
         matched = match_names(picks, micrographs)
     except UsageError as error:
         return {}, [f"Not shown: {what}. {error}."]
-    return {micrograph.name: picks[name] for name, micrograph in matched.items()}, []
+    return under_their_names(picks, matched), []
 
 
 def _history(folder: Path, training: Mapping[str, Any]) -> Optional[Dict[str, Any]]:
