@@ -159,11 +159,12 @@ class PUPickProtPick(EngineProtocol, ProtParticlePickingAuto):
         return []
 
     def _insertFinalSteps(self, micSteps: List[int]) -> None:
-        # the arguments are those that, when changed, need another output but no other scores
+        # the arguments are those that, when changed, need another output
         self._insertFunctionStep(
             self.createOutputStep,
             *self._cut(),
             self._box(),
+            *self.scoring,
             prerequisites=micSteps,
             wait=True,
             needsGPU=self.usesGpu(),
@@ -172,11 +173,15 @@ class PUPickProtPick(EngineProtocol, ProtParticlePickingAuto):
     def _forgetOthers(self) -> None:
         """Score all micrographs again if the scores that are kept come from another model."""
         record = Path(self._getExtraPath(PICKING, PICKING_RECORD))
-        threshold, edge = self._cut()
-        asked = {"arguments": self._getPickArgs(), "threshold": threshold, "edge": edge}
-        if record.exists() and json.loads(record.read_text())["arguments"] != asked["arguments"]:
+        # a model that was trained anew has the path of the old one
+        self.scoring: List[str] = [self.getModel().digest(), *self._getPickArgs()]
+        if record.exists() and json.loads(record.read_text()).get("scoring") != self.scoring:
             for folder in ("DONE", "failed"):
                 shutil.rmtree(self._getExtraPath(folder), ignore_errors=True)
+            # its threshold is that of another model or diameter
+            Path(self._getExtraPath(PICKING, ADAPTED)).unlink(missing_ok=True)
+        threshold, edge = self._cut()
+        asked = {"scoring": self.scoring, "threshold": threshold, "edge": edge}
         write_text(record, json.dumps(asked))
 
     def _getPickArgs(self) -> List[str]:
@@ -187,10 +192,12 @@ class PUPickProtPick(EngineProtocol, ProtParticlePickingAuto):
         particles = ["--particles-per-micrograph", str(number)] if number else []
         return ["--model", self._modelPath(), *diameter, *particles]
 
-    def _pickMicrograph(self, micrograph: Micrograph, *arguments: str) -> None:
-        self._pickMicrographList([micrograph], *arguments)
+    def _pickMicrograph(self, micrograph: Micrograph, digest: str, *arguments: str) -> None:
+        self._pickMicrographList([micrograph], digest, *arguments)
 
-    def _pickMicrographList(self, micrographs: Sequence[Micrograph], *arguments: str) -> None:
+    def _pickMicrographList(
+        self, micrographs: Sequence[Micrograph], digest: str, *arguments: str
+    ) -> None:
         if not micrographs:
             return
         batch = f"batch_{micrographs[0].getObjId():06d}"
@@ -223,7 +230,7 @@ class PUPickProtPick(EngineProtocol, ProtParticlePickingAuto):
         else:
             write_text(note, reason)
 
-    def createOutputStep(self, *cut: float) -> None:
+    def createOutputStep(self, *arguments: object) -> None:
         """Close the run: it failed if not one micrograph could be used.
 
         From the scores that are kept, the engine writes the list of all picks and the report.
@@ -252,7 +259,7 @@ class PUPickProtPick(EngineProtocol, ProtParticlePickingAuto):
             lambda m: m.getObjId(),
             self._insertPickMicrographStep,
             self._insertPickMicrographListStep,
-            *self._getPickArgs(),
+            *self.scoring,
         )
 
     def _insertPickMicrographStep(
@@ -290,13 +297,10 @@ class PUPickProtPick(EngineProtocol, ProtParticlePickingAuto):
     def _forgetOutput(self) -> None:
         """Fill the output anew from the kept scores when a run is continued.
 
-        So the threshold of the form holds for all of it, and a run that was killed while it wrote
-        its output has no pick twice.
+        So the threshold and the model of the form hold for all of it, and a run that was killed
+        while it wrote its output has no pick twice.
         """
-        done = Path(self._getAllDone())
-        if not done.exists():
-            return
-        done.write_text("")
+        Path(self._getAllDone()).unlink(missing_ok=True)
         output = getattr(self, "outputCoordinates", None)
         if output is not None:
             output.enableAppend()

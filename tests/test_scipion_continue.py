@@ -1,0 +1,92 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Continue in Scipion after something else has changed than the threshold."""
+
+import os
+
+import pytest
+from scipion_project import (
+    WARNINGS_OF_SCIPION,
+    Project,
+    PUPickProtImportCoordinates,
+    PUPickProtPick,
+    PUPickProtTrain,
+    read_set,
+)
+from simulated import PIXEL_SIZE, as_picks, simulate_set
+
+from scipion_pupick import engine
+from scipion_pupick.constants import START_SCRATCH, THRESHOLD_VALUE
+from scipion_pupick.engine import PickSettings, write_picks
+
+pytestmark = WARNINGS_OF_SCIPION
+
+LEAST = -4.0
+
+
+@pytest.fixture(scope="module")
+def runs(tmp_path_factory):
+    """A model trained on three micrographs, in a hurry."""
+    folder = tmp_path_factory.mktemp("continued")
+    particles = simulate_set(folder, range(70, 73))
+    project = Project("continued")
+    micrographs = project.micrographs(folder / "*.mrc", PIXEL_SIZE)
+    source = {"inputMicrographs": (micrographs, "outputMicrographs")}
+    picks = []
+    for most in (10, 7):
+        path = folder / f"first_{most}.star"
+        write_picks(as_picks(particles, most), path)
+        run = project.run(PUPickProtImportCoordinates, filesPath=str(path), boxSize=36, **source)
+        picks.append(run)
+    train = project.run(
+        PUPickProtTrain,
+        inputCoordinates=(picks[0], "outputCoordinates"),
+        diameter=96.0,
+        particlesPerMicrograph=25,
+        startFrom=START_SCRATCH,
+        network=0,
+        epochs=1,
+        autoencoder=0.0,
+        moreArguments="--steps 5 --held-out 0",
+        numberOfThreads=1,
+        **source,
+    )
+    return {"project": project, "source": source, "folder": folder, "picks": picks, "train": train}
+
+
+def expected(model, folder, output, **settings):
+    """What the command line picks: (micrograph's name, x, y)."""
+    micrographs = engine.find_micrographs([str(folder)], PIXEL_SIZE)
+    found = engine.pick(micrographs, model, output, PickSettings(**settings), "cpu", 1)
+    return sorted(
+        (os.path.basename(name), round(x), round(y))
+        for name, picks in found.picks.items()
+        for x, y in zip(picks.x.tolist(), picks.y.tolist())
+    )
+
+
+def picked(run):
+    _, rows = read_set(run.outputCoordinates.getFileName())
+    return sorted((row["_micName"], row["_x"], row["_y"]) for row in rows)
+
+
+def test_a_model_that_was_trained_anew_picks_all_anew(runs, tmp_path):
+    project, folder, train = runs["project"], runs["folder"], runs["train"]
+    pick = project.run(
+        PUPickProtPick,
+        inputModel=(train, "outputModel"),
+        thresholdFrom=THRESHOLD_VALUE,
+        threshold=LEAST,
+        **runs["source"],
+    )
+    path = train.outputModel.getPath()
+    before = expected(path, folder, tmp_path / "before", threshold=LEAST)
+    assert picked(pick) == before
+    project.resume(train, seed=5)
+    assert train.outputModel.getPath() == path
+    after = expected(path, folder, tmp_path / "after", threshold=LEAST)
+    assert after != before
+    project.resume(pick)
+    assert picked(pick) == after
+    # the report, too, is of the new picks
+    listed = engine.read_picks(pick.getPath("extra", "pupick", "picks.star"))
+    assert sum(map(len, listed.values())) == len(after)
