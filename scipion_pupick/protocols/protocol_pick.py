@@ -79,7 +79,8 @@ class PUPickProtPick(EngineProtocol, ProtParticlePickingAuto):
             help="_trained in this project_: by *scipion_pupick - train*, or imported.\n"
             "_general model_: comes with pupick; give the diameter of the particle.\n"
             "_file_: a model (.safetensors) that pupick has written elsewhere; without a "
-            "diameter below, its own is taken.",
+            "diameter below, its own is taken. One for any diameter, such as _pupick pretrain_ "
+            "writes, is a general model, too.",
         )
         form.addParam(
             "inputModel",
@@ -104,11 +105,12 @@ class PUPickProtPick(EngineProtocol, ProtParticlePickingAuto):
             params.IntParam,
             default=0,
             allowsPointers=True,
-            condition=f"modelFrom=={MODEL_GENERAL}",
+            condition=f"modelFrom!={MODEL_TRAINED}",
             validators=[params.GE(0, error="cannot be negative: 0 means that it is not known.")],
             label="Particles per micrograph",
-            help="About how many a micrograph holds on average. The general model's threshold is "
-            "fitted to the micrographs, and this helps.\n0: not known.",
+            help="About how many a micrograph holds on average. The threshold of the general "
+            "model, or of a file with a model for any diameter, is fitted to the micrographs, and "
+            "this helps. A trained model does not need it.\n0: not known.",
         )
 
     def _definePicking(self, form: Any) -> None:
@@ -188,7 +190,7 @@ class PUPickProtPick(EngineProtocol, ProtParticlePickingAuto):
         """Give the arguments of the engine that scores depend on."""
         given = self._givenDiameter()
         diameter = [] if given is None else ["--diameter", f"{given:g}"]
-        number = self.particlesPerMicrograph.get() if self.modelFrom == MODEL_GENERAL else 0
+        number = self.particlesPerMicrograph.get() if self._isFitted() else 0
         particles = ["--particles-per-micrograph", str(number)] if number else []
         return ["--model", self._modelPath(), *diameter, *particles]
 
@@ -278,7 +280,7 @@ class PUPickProtPick(EngineProtocol, ProtParticlePickingAuto):
             prerequisites=prerequisites,
             needsGPU=self.usesGpu(),
         )
-        if self.modelFrom == MODEL_GENERAL and not self.initialIds:
+        if self._isFitted() and not self.initialIds:
             # the first batch fits the model to the micrographs, for all others
             self.initialIds: List[int] = [step]
         return int(step)
@@ -339,6 +341,10 @@ class PUPickProtPick(EngineProtocol, ProtParticlePickingAuto):
         """
         return PUPickModel.from_file(self._modelPath())
 
+    def _isFitted(self) -> bool:
+        """Whether the engine fits the model to the micrographs: it is for any diameter."""
+        return self.getModel().getDiameter() is None
+
     def _givenDiameter(self) -> Optional[float]:
         if self.modelFrom == MODEL_TRAINED:
             return None
@@ -357,7 +363,7 @@ class PUPickProtPick(EngineProtocol, ProtParticlePickingAuto):
         if self.thresholdFrom == THRESHOLD_VALUE:
             return float(self.threshold.get())
         fitted = Path(self._getExtraPath(PICKING, ADAPTED))
-        if self.modelFrom == MODEL_GENERAL and fitted.exists():
+        if fitted.exists() and self._isFitted():
             return PUPickModel.from_file(str(fitted)).getThreshold()
         return self.getModel().getThreshold()
 
