@@ -2,6 +2,7 @@
 """Continue in Scipion after something else has changed than the threshold."""
 
 import os
+from pathlib import Path
 
 import pytest
 from scipion_project import (
@@ -10,6 +11,7 @@ from scipion_project import (
     PUPickProtImportCoordinates,
     PUPickProtPick,
     PUPickProtTrain,
+    point,
     read_set,
 )
 from simulated import PIXEL_SIZE, as_picks, simulate_set
@@ -90,3 +92,26 @@ def test_a_model_that_was_trained_anew_picks_all_anew(runs, tmp_path):
     # the report, too, is of the new picks
     listed = engine.read_picks(pick.getPath("extra", "pupick", "picks.star"))
     assert sum(map(len, listed.values())) == len(after)
+
+
+def labels_of(train):
+    return engine.show_model(train.outputModel.getPath())["training"]["labels"]
+
+
+def test_a_training_on_other_picks_starts_anew(runs):
+    project, train = runs["project"], runs["train"]
+    first, second = runs["picks"]
+    assert labels_of(train) == 30
+    point(train.inputCoordinates, second, "outputCoordinates")
+    project.resume(train)
+    assert labels_of(train) == 21
+    # places without a particle are input, too
+    before = engine.load_model(train.outputModel.getPath()).digest
+    point(train.negativeCoordinates, first, "outputCoordinates")
+    project.resume(train)
+    assert engine.load_model(train.outputModel.getPath()).digest != before
+    # to train again as picks come in is no reason to forget what was trained
+    model = Path(train.outputModel.getPath())
+    written = model.stat().st_mtime_ns
+    project.resume(train, keepTraining=True)
+    assert model.stat().st_mtime_ns == written
