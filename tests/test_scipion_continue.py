@@ -115,3 +115,16 @@ def test_a_training_on_other_picks_starts_anew(runs):
     written = model.stat().st_mtime_ns
     project.resume(train, keepTraining=True)
     assert model.stat().st_mtime_ns == written
+
+
+def test_another_least_distance_picks_all_anew(runs, tmp_path):
+    project, folder, train = runs["project"], runs["folder"], runs["train"]
+    threshold = {"thresholdFrom": THRESHOLD_VALUE, "threshold": LEAST}
+    source = {"inputModel": (train, "outputModel"), **runs["source"]}
+    pick = project.run(PUPickProtPick, separation=60.0, **threshold, **source)
+    path = train.outputModel.getPath()
+    far = expected(path, folder, tmp_path / "far", threshold=LEAST, separation=60.0)
+    near = expected(path, folder, tmp_path / "near", threshold=LEAST)
+    assert picked(pick) == far != near
+    project.resume(pick, separation=-1.0)
+    assert picked(pick) == near

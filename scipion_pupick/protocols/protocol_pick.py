@@ -33,7 +33,7 @@ from ..convert import (
 )
 from ..engine.errors import PupickError, UsageError
 from ..engine.files import write_text
-from ..engine.settings import LEAST_SCORE
+from ..engine.settings import LEAST_SCORE, SEPARATION
 from ..objects import PUPickModel
 from .protocol_base import (
     CITATION,
@@ -46,6 +46,7 @@ from .protocol_base import (
 # the engine's file of the general model, fitted to the micrographs of a run
 ADAPTED = "adapted.safetensors"
 HALF_DIAMETER = -1.0
+DEFAULT_SEPARATION = -1.0
 AUTOMATIC_BOX = -1
 
 
@@ -145,6 +146,16 @@ class PUPickProtPick(EngineProtocol, ProtParticlePickingAuto):
             "0 keeps all.",
         )
         form.addParam(
+            "separation",
+            params.FloatParam,
+            default=DEFAULT_SEPARATION,
+            expertLevel=params.LEVEL_ADVANCED,
+            label="Least distance of picks (Å)",
+            help="Of two picks that are nearer to each other, the one with the higher score is "
+            f"kept. -1: {SEPARATION:g} diameters. After a change, *Continue* scores all "
+            "micrographs again.",
+        )
+        form.addParam(
             "boxSize",
             params.IntParam,
             default=AUTOMATIC_BOX,
@@ -192,7 +203,9 @@ class PUPickProtPick(EngineProtocol, ProtParticlePickingAuto):
         diameter = [] if given is None else ["--diameter", f"{given:g}"]
         number = self.particlesPerMicrograph.get() if self._isFitted() else 0
         particles = ["--particles-per-micrograph", str(number)] if number else []
-        return ["--model", self._modelPath(), *diameter, *particles]
+        least = self.separation.get()
+        separation = [] if least < 0 else ["--separation", f"{least:g}"]
+        return ["--model", self._modelPath(), *diameter, *particles, *separation]
 
     def _pickMicrograph(self, micrograph: Micrograph, digest: str, *arguments: str) -> None:
         self._pickMicrographList([micrograph], digest, *arguments)
