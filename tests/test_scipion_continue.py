@@ -2,6 +2,8 @@
 """Continue in Scipion after something else has changed than the threshold."""
 
 import os
+import shutil
+import sys
 from pathlib import Path
 
 import pytest
@@ -17,7 +19,7 @@ from scipion_project import (
 from simulated import PIXEL_SIZE, as_picks, simulate_set
 
 from scipion_pupick import engine
-from scipion_pupick.constants import START_SCRATCH, THRESHOLD_VALUE
+from scipion_pupick.constants import MODEL_GENERAL, START_SCRATCH, THRESHOLD_VALUE
 from scipion_pupick.engine import PickSettings, write_picks
 
 pytestmark = WARNINGS_OF_SCIPION
@@ -128,3 +130,86 @@ def test_another_least_distance_picks_all_anew(runs, tmp_path):
     assert picked(pick) == far != near
     project.resume(pick, separation=-1.0)
     assert picked(pick) == near
+
+
+def broken(folder, name):
+    """Damage a micrograph of a folder, and give what it was."""
+    path = folder / name
+    whole = path.read_bytes()
+    path.write_bytes(b"no image at all" * 200)
+    return whole
+
+
+def import_copies(runs, tmp_path):
+    folder = tmp_path / "copies"
+    shutil.copytree(runs["folder"], folder)
+    run = runs["project"].micrographs(folder / "*.mrc", PIXEL_SIZE)
+    return folder, {"inputMicrographs": (run, "outputMicrographs")}
+
+
+@pytest.mark.parametrize("batch", [1, 16])
+def test_micrographs_that_failed_are_tried_again(runs, tmp_path, batch):
+    project, train = runs["project"], runs["train"]
+    folder, source = import_copies(runs, tmp_path)
+    whole = broken(folder, "m71.mrc")
+    pick = project.run(
+        PUPickProtPick,
+        inputModel=(train, "outputModel"),
+        thresholdFrom=THRESHOLD_VALUE,
+        threshold=LEAST,
+        streamingBatchSize=batch,
+        **source,
+    )
+    kept = Path(pick.getPath("extra", "pupick", "scores"))
+    written = {path: path.stat().st_mtime_ns for path in kept.rglob("*.safetensors")}
+    assert len(written) == 2
+    assert "m71.mrc" not in {row[0] for row in picked(pick)}
+    # still broken
+    project.resume(pick)
+    assert "1 of 3 micrographs could not be used" in "\n".join(pick._summary())
+    (folder / "m71.mrc").write_bytes(whole)
+    project.resume(pick)
+    model = train.outputModel.getPath()
+    assert picked(pick) == expected(model, folder, tmp_path / "whole", threshold=LEAST)
+    assert "could not be used" not in "\n".join(pick._summary())
+    listed = engine.read_picks(pick.getPath("extra", "pupick", "picks.star"))
+    assert sum(map(len, listed.values())) == pick.outputCoordinates.getSize()
+    assert written.items() <= {p: p.stat().st_mtime_ns for p in kept.rglob("*.safetensors")}.items()
+    # and nothing is done once more
+    steps = Path(pick.getLogPaths()[0]).read_text().count("STARTED")
+    project.resume(pick)
+    assert Path(pick.getLogPaths()[0]).read_text().count("STARTED") == steps
+
+
+def test_a_run_in_which_all_failed_is_rescued(runs, tmp_path):
+    project = runs["project"]
+    folder, source = import_copies(runs, tmp_path)
+    whole = {path.name: broken(folder, path.name) for path in folder.glob("*.mrc")}
+    pick = project.make(PUPickProtPick, modelFrom=MODEL_GENERAL, diameter=96.0, **source)
+    project.project.launchProtocol(pick, wait=True)
+    assert "None of the 3 micrographs could be used" in pick.getErrorMessage()
+    for name, content in whole.items():
+        (folder / name).write_bytes(content)
+    project.resume(pick)
+    assert picked(pick) == expected("general", folder, tmp_path / "whole", diameter=96.0)
+
+
+def test_a_micrograph_that_comes_back_at_the_end_is_in_the_output(runs, tmp_path, monkeypatch):
+    project, train = runs["project"], runs["train"]
+    folder, source = import_copies(runs, tmp_path)
+    whole = tmp_path / "whole.mrc"
+    whole.write_bytes(broken(folder, "m71.mrc"))
+    # the last call of the engine, on all micrographs, finds it mended
+    mending = tmp_path / "python"
+    mending.write_text(
+        f'#!/bin/bash\ncase "$*" in *batches/all.star*) cp {whole} {folder}/m71.mrc ;; esac\n'
+        f'exec {sys.executable} "$@"\n'
+    )
+    mending.chmod(0o755)
+    monkeypatch.setenv("PUPICK_PYTHON", str(mending))
+    pick = project.run(PUPickProtPick, inputModel=(train, "outputModel"), **source)
+    found = picked(pick)
+    assert found == expected(train.outputModel.getPath(), folder, tmp_path / "whole")
+    assert pick.outputCoordinates.getSize() == len(found)
+    assert pick.outputCoordinates.isStreamClosed()
+    assert "could not be used" not in "\n".join(pick._summary())

@@ -45,6 +45,8 @@ from .protocol_base import (
 
 # the engine's file of the general model, fitted to the micrographs of a run
 ADAPTED = "adapted.safetensors"
+# name of the engine's run on all micrographs, after those on batches
+ALL = "all"
 HALF_DIAMETER = -1.0
 DEFAULT_SEPARATION = -1.0
 AUTOMATIC_BOX = -1
@@ -169,6 +171,7 @@ class PUPickProtPick(EngineProtocol, ProtParticlePickingAuto):
     # --------------------------- steps -----------------------------------------------------------
     def _insertInitialSteps(self) -> List[int]:
         self._forgetOthers()
+        self._forgetFailures()
         return []
 
     def _insertFinalSteps(self, micSteps: List[int]) -> None:
@@ -197,6 +200,19 @@ class PUPickProtPick(EngineProtocol, ProtParticlePickingAuto):
         asked = {"scoring": self.scoring, "threshold": threshold, "edge": edge}
         write_text(record, json.dumps(asked))
 
+    def _forgetFailures(self) -> None:
+        """Have micrographs that failed picked again: what was in the way may be mended."""
+        failed = self._failures()
+        for name in failed:
+            Path(self._getExtraPath("failed", f"{name}.txt")).unlink()
+            # a step of which a result is missing is done again
+            Path(self._getExtraPath("DONE", f"{name}.TXT")).unlink(missing_ok=True)
+        if failed:
+            self._listFile(ALL).unlink(missing_ok=True)
+        if failed and not any(Path(self._getExtraPath("DONE")).glob("mic_*.TXT")):
+            # there was no micrograph that it could have been fitted to
+            Path(self._getExtraPath(PICKING, ADAPTED)).unlink(missing_ok=True)
+
     def _getPickArgs(self) -> List[str]:
         """Give the arguments of the engine that scores depend on."""
         given = self._givenDiameter()
@@ -224,7 +240,7 @@ class PUPickProtPick(EngineProtocol, ProtParticlePickingAuto):
         self, name: str, micrographs: Sequence[Micrograph], *arguments: str
     ) -> Dict[str, str]:
         """Have the engine pick in micrographs; give the reason by path for those that failed."""
-        listed = Path(self._getExtraPath("batches", f"{name}.star"))
+        listed = self._listFile(name)
         write_micrographs(micrographs, self.getInputMicrographs().getSamplingRate(), listed)
         return self.runOnMicrographs(
             "pick",
@@ -238,6 +254,9 @@ class PUPickProtPick(EngineProtocol, ProtParticlePickingAuto):
             onGpu=True,
         )
 
+    def _listFile(self, name: str) -> Path:
+        return Path(self._getExtraPath("batches", f"{name}.star"))
+
     def _noteFailure(self, micrograph: Micrograph, reason: Optional[str]) -> None:
         note = Path(self._getExtraPath("failed", f"mic_{micrograph.getObjId():06d}.txt"))
         if reason is None:
@@ -245,23 +264,38 @@ class PUPickProtPick(EngineProtocol, ProtParticlePickingAuto):
         else:
             write_text(note, reason)
 
-    def createOutputStep(self, *arguments: object) -> None:
+    def createOutputStep(self, *arguments: object) -> List[str]:
         """Close the run: it failed if not one micrograph could be used.
 
-        From the scores that are kept, the engine writes the list of all picks and the report.
+        From the scores that are kept, the engine writes the list of all picks and the report. It
+        tries micrographs that failed once more.
+
+        Returns:
+            The file without which *Continue* does this step again.
 
         Raises:
             PupickError: all failed; the text says why the first did.
         """
+        self._requireOne()
+        threshold, edge = self._cut()
+        micrographs = read_micrographs(self.getInputMicrographs())
+        chosen = [f"--threshold={threshold!r}", f"--edge={edge!r}"]
+        if not micrographs:
+            return []
+        before = self._failures().keys()
+        failures = self._runPick(ALL, micrographs, *self._getPickArgs(), *chosen)
+        for micrograph in micrographs:
+            self._noteFailure(micrograph, failures.get(micrograph.getFileName()))
+        if self._failures().keys() != before:
+            self._fillOutput(micrographs)
+        self._requireOne()
+        return [str(self._listFile(ALL))]
+
+    def _requireOne(self) -> None:
         failures = self._failures()
         if failures and len(failures) == len(self.micDict):
             first = next(iter(failures.values()))
             raise PupickError(f"None of the {len(failures)} micrographs could be used: {first}")
-        threshold, edge = self._cut()
-        micrographs = read_micrographs(self.getInputMicrographs())
-        chosen = [f"--threshold={threshold!r}", f"--edge={edge!r}"]
-        if micrographs:
-            self._runPick("all", micrographs, *self._getPickArgs(), *chosen)
 
     # --------------------------- streaming, by id and not by name --------------------------------
     # Scipion's own versions of these lose a micrograph where two have the same name.
@@ -281,6 +315,11 @@ class PUPickProtPick(EngineProtocol, ProtParticlePickingAuto):
         self, micrograph: Micrograph, prerequisites: List[int], *arguments: str
     ) -> int:
         return self._insertPickMicrographListStep([micrograph], prerequisites, *arguments)
+
+    def pickMicrographListStep(self, ids: Sequence[int], *arguments: str) -> List[str]:
+        """Pick in a batch; give the marks without which *Continue* does this step again."""
+        super().pickMicrographListStep(ids, *arguments)
+        return [self._getMicDone(self.micDict[each]) for each in ids]
 
     def _insertPickMicrographListStep(
         self, micrographs: Sequence[Micrograph], prerequisites: List[int], *arguments: str
@@ -320,6 +359,15 @@ class PUPickProtPick(EngineProtocol, ProtParticlePickingAuto):
         if output is not None:
             output.enableAppend()
             output.clear()
+
+    def _fillOutput(self, micrographs: Sequence[Micrograph]) -> None:
+        """Fill the closed output anew with the picks of all micrographs."""
+        output = self.outputCoordinates
+        output.enableAppend()
+        output.clear()
+        self.readCoordsFromMics(self.getCoordsDir(), micrographs, output)
+        output.setObjComment(self.getSummary(output))
+        self._updateOutputSet("outputCoordinates", output, SetOfCoordinates.STREAM_CLOSED)
 
     def _createSetOfCoordinates(self, micrographs: Any, suffix: str = "") -> SetOfCoordinates:
         output = super()._createSetOfCoordinates(micrographs, suffix)
