@@ -3,13 +3,14 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 from typing import List, Optional
 
 import pyworkflow.object as pwobj
 from pwem.objects import EMObject
 
-from .engine.model_file import show_model
+from .engine.model_file import model_path, show_model
 
 
 class PUPickModel(EMObject):
@@ -63,6 +64,10 @@ class PUPickModel(EMObject):
     def getFiles(self) -> List[str]:
         """Give the files that have to travel with the object."""
         return [self.getPath()] if os.path.exists(self.getPath()) else []
+
+    def digest(self) -> str:
+        """Give a digest of the file: a training that starts anew writes to the same path."""
+        return hashlib.sha256(model_path(self.getPath()).read_bytes()).hexdigest()[:16]
 
     def getDiameter(self) -> Optional[float]:
         """Give the diameter of the particle, Å; None for a model for particles of any."""

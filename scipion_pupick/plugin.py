@@ -59,7 +59,8 @@ class Plugin(pwem.Plugin):
         """Describe a plain virtual environment for the engine, apart from Scipion's."""
         # an installation from a package index has no source beside it
         here = (SOURCE / "setup.py").exists()
-        package = str(SOURCE) if here else f"scipion-em-pupick=={__version__}"
+        # with what reads TIFF
+        package = f"{SOURCE}[tiff]" if here else f"scipion-em-pupick[tiff]=={__version__}"
         install = (
             f"{shlex.quote(sys.executable)} -m venv env && "
             f"env/bin/pip install {shlex.quote(package)} && touch installed"

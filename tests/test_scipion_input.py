@@ -2,6 +2,7 @@
 """Bad and odd input in Scipion: a message in the form, or a failure that is counted."""
 
 import shutil
+from pathlib import Path
 
 import mrcfile
 import numpy as np
@@ -22,7 +23,8 @@ from scipion_project import (
 from simulated import PIXEL_SIZE, as_picks, shared_model, simulate, simulate_set, write_mrc
 
 from scipion_pupick.constants import MODEL_FILE, START_SCRATCH, THRESHOLD_VALUE
-from scipion_pupick.engine import write_picks
+from scipion_pupick.engine import read_picks, show_model, write_picks
+from scipion_pupick.engine.model_file import model_path
 
 pytestmark = WARNINGS_OF_SCIPION
 
@@ -100,6 +102,31 @@ def test_two_folders_sizes_tiff_and_a_stub_in_one_set(runs, data, model):
             distances = np.linalg.norm(truth[:, None] - np.array(places)[None], axis=-1)
             assert np.mean(distances.min(axis=1) < 6) > 0.8
     assert "1 of 5 micrographs could not be used" in "\n".join(run._summary())
+
+
+def test_a_general_model_in_a_file_is_fitted_once_and_gives_its_own_threshold(runs, tmp_path):
+    project, particles = runs["project"], 25
+    general = shutil.copy(model_path("general"), tmp_path / "mine.safetensors")
+    run = project.run(
+        PUPickProtPick,
+        modelFrom=MODEL_FILE,
+        modelFile=str(general),
+        diameter=96.0,
+        particlesPerMicrograph=particles,
+        numberOfThreads=3,
+        binThreads=1,
+        streamingBatchSize=1,
+        **other_set(runs, tmp_path, PIXEL_SIZE, count=3),
+    )
+    log = "".join(Path(path).read_text() for path in run.getLogPaths()[:2])
+    assert log.count("Fitting the general model") == 1
+    fitted = show_model(run.getPath("extra", "pupick", "adapted.safetensors"))
+    assert fitted["training"]["particles_per_micrograph"] == particles
+    assert run.getThreshold() == fitted["threshold"] != show_model(general)["threshold"]
+    _, rows = read_set(run.outputCoordinates.getFileName())
+    listed = read_picks(run.getPath("extra", "pupick", "picks.star"))
+    assert len(rows) == sum(map(len, listed.values())) > 50
+    assert min(row["_pupickScore"] for row in rows) >= fitted["threshold"]
 
 
 def test_imported_picks_belong_to_the_folder_that_the_file_names(runs, data):

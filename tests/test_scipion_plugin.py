@@ -4,6 +4,7 @@
 import os
 import subprocess
 import sys
+from importlib.metadata import metadata
 from pathlib import Path
 
 import pytest
@@ -93,6 +94,21 @@ def test_the_plugin_manager_takes_the_plugin_and_not_the_relion_package():
     assert status == 0, text
     assert "folder scipion_pupick\n" in text
     assert "pupickenv" in text
+
+
+def test_the_engines_own_environment_reads_tiff():
+    code = (
+        "from scipion.install.funcs import Environment\n"
+        "import scipion_pupick\n"
+        "env = Environment()\n"
+        "scipion_pupick.Plugin.defineBinaries(env)\n"
+        "for command in env.getTarget('pupickenv').getCommands(): print(command)"
+    )
+    status, text = python("-W", "ignore", "-c", code)
+    assert status == 0, text
+    folder = Path(scipion_pupick.__file__).parents[1]
+    assert f"env/bin/pip install '{folder}[tiff]'" in text
+    assert "tiff" in metadata("scipion-em-pupick").get_all("Provides-Extra")
 
 
 def test_an_interpreter_that_is_none_is_reported():

@@ -55,8 +55,13 @@ def common(folder):
 
 @needs_relion
 def test_the_template_for_training_is_wired(micrographs):
-    protocols = load_template(Project("wired"), "pupick_train", common(micrographs))
+    values = {**common(micrographs), "gpus": 1, "threads": 3}
+    protocols = load_template(Project("wired"), "pupick_train", values)
     _, first, train, second, extract = protocols
+    for protocol in (first, train, second):
+        assert not protocol.useGpu
+        assert protocol.gpuList == "1"
+        assert protocol.engineThreads() == 3
     assert first.modelFrom == MODEL_GENERAL
     assert first.diameter == train.diameter == 96
     assert second.modelFrom == MODEL_TRAINED

@@ -33,7 +33,7 @@ from ..convert import (
 )
 from ..engine.errors import PupickError, UsageError
 from ..engine.files import write_text
-from ..engine.settings import LEAST_SCORE
+from ..engine.settings import LEAST_SCORE, SEPARATION
 from ..objects import PUPickModel
 from .protocol_base import (
     CITATION,
@@ -45,7 +45,10 @@ from .protocol_base import (
 
 # the engine's file of the general model, fitted to the micrographs of a run
 ADAPTED = "adapted.safetensors"
+# name of the engine's run on all micrographs, after those on batches
+ALL = "all"
 HALF_DIAMETER = -1.0
+DEFAULT_SEPARATION = -1.0
 AUTOMATIC_BOX = -1
 
 
@@ -79,7 +82,8 @@ class PUPickProtPick(EngineProtocol, ProtParticlePickingAuto):
             help="_trained in this project_: by *scipion_pupick - train*, or imported.\n"
             "_general model_: comes with pupick; give the diameter of the particle.\n"
             "_file_: a model (.safetensors) that pupick has written elsewhere; without a "
-            "diameter below, its own is taken.",
+            "diameter below, its own is taken. One for any diameter, such as _pupick pretrain_ "
+            "writes, is a general model, too.",
         )
         form.addParam(
             "inputModel",
@@ -104,11 +108,12 @@ class PUPickProtPick(EngineProtocol, ProtParticlePickingAuto):
             params.IntParam,
             default=0,
             allowsPointers=True,
-            condition=f"modelFrom=={MODEL_GENERAL}",
+            condition=f"modelFrom!={MODEL_TRAINED}",
             validators=[params.GE(0, error="cannot be negative: 0 means that it is not known.")],
             label="Particles per micrograph",
-            help="About how many a micrograph holds on average. The general model's threshold is "
-            "fitted to the micrographs, and this helps.\n0: not known.",
+            help="About how many a micrograph holds on average. The threshold of the general "
+            "model, or of a file with a model for any diameter, is fitted to the micrographs, and "
+            "this helps. A trained model does not need it.\n0: not known.",
         )
 
     def _definePicking(self, form: Any) -> None:
@@ -143,6 +148,16 @@ class PUPickProtPick(EngineProtocol, ProtParticlePickingAuto):
             "0 keeps all.",
         )
         form.addParam(
+            "separation",
+            params.FloatParam,
+            default=DEFAULT_SEPARATION,
+            expertLevel=params.LEVEL_ADVANCED,
+            label="Least distance of picks (Å)",
+            help="Of two picks that are nearer to each other, the one with the higher score is "
+            f"kept. -1: {SEPARATION:g} diameters. After a change, *Continue* scores all "
+            "micrographs again.",
+        )
+        form.addParam(
             "boxSize",
             params.IntParam,
             default=AUTOMATIC_BOX,
@@ -156,14 +171,16 @@ class PUPickProtPick(EngineProtocol, ProtParticlePickingAuto):
     # --------------------------- steps -----------------------------------------------------------
     def _insertInitialSteps(self) -> List[int]:
         self._forgetOthers()
+        self._forgetFailures()
         return []
 
     def _insertFinalSteps(self, micSteps: List[int]) -> None:
-        # the arguments are those that, when changed, need another output but no other scores
+        # the arguments are those that, when changed, need another output
         self._insertFunctionStep(
             self.createOutputStep,
             *self._cut(),
             self._box(),
+            *self.scoring,
             prerequisites=micSteps,
             wait=True,
             needsGPU=self.usesGpu(),
@@ -172,25 +189,46 @@ class PUPickProtPick(EngineProtocol, ProtParticlePickingAuto):
     def _forgetOthers(self) -> None:
         """Score all micrographs again if the scores that are kept come from another model."""
         record = Path(self._getExtraPath(PICKING, PICKING_RECORD))
-        threshold, edge = self._cut()
-        asked = {"arguments": self._getPickArgs(), "threshold": threshold, "edge": edge}
-        if record.exists() and json.loads(record.read_text())["arguments"] != asked["arguments"]:
+        # a model that was trained anew has the path of the old one
+        self.scoring: List[str] = [self.getModel().digest(), *self._getPickArgs()]
+        if record.exists() and json.loads(record.read_text()).get("scoring") != self.scoring:
             for folder in ("DONE", "failed"):
                 shutil.rmtree(self._getExtraPath(folder), ignore_errors=True)
+            # its threshold is that of another model or diameter
+            Path(self._getExtraPath(PICKING, ADAPTED)).unlink(missing_ok=True)
+        threshold, edge = self._cut()
+        asked = {"scoring": self.scoring, "threshold": threshold, "edge": edge}
         write_text(record, json.dumps(asked))
+
+    def _forgetFailures(self) -> None:
+        """Have micrographs that failed picked again: what was in the way may be mended."""
+        failed = self._failures()
+        for name in failed:
+            Path(self._getExtraPath("failed", f"{name}.txt")).unlink()
+            # a step of which a result is missing is done again
+            Path(self._getExtraPath("DONE", f"{name}.TXT")).unlink(missing_ok=True)
+        if failed:
+            self._listFile(ALL).unlink(missing_ok=True)
+        if failed and not any(Path(self._getExtraPath("DONE")).glob("mic_*.TXT")):
+            # there was no micrograph that it could have been fitted to
+            Path(self._getExtraPath(PICKING, ADAPTED)).unlink(missing_ok=True)
 
     def _getPickArgs(self) -> List[str]:
         """Give the arguments of the engine that scores depend on."""
         given = self._givenDiameter()
         diameter = [] if given is None else ["--diameter", f"{given:g}"]
-        number = self.particlesPerMicrograph.get() if self.modelFrom == MODEL_GENERAL else 0
+        number = self.particlesPerMicrograph.get() if self._isFitted() else 0
         particles = ["--particles-per-micrograph", str(number)] if number else []
-        return ["--model", self._modelPath(), *diameter, *particles]
+        least = self.separation.get()
+        separation = [] if least < 0 else ["--separation", f"{least:g}"]
+        return ["--model", self._modelPath(), *diameter, *particles, *separation]
 
-    def _pickMicrograph(self, micrograph: Micrograph, *arguments: str) -> None:
-        self._pickMicrographList([micrograph], *arguments)
+    def _pickMicrograph(self, micrograph: Micrograph, digest: str, *arguments: str) -> None:
+        self._pickMicrographList([micrograph], digest, *arguments)
 
-    def _pickMicrographList(self, micrographs: Sequence[Micrograph], *arguments: str) -> None:
+    def _pickMicrographList(
+        self, micrographs: Sequence[Micrograph], digest: str, *arguments: str
+    ) -> None:
         if not micrographs:
             return
         batch = f"batch_{micrographs[0].getObjId():06d}"
@@ -202,7 +240,7 @@ class PUPickProtPick(EngineProtocol, ProtParticlePickingAuto):
         self, name: str, micrographs: Sequence[Micrograph], *arguments: str
     ) -> Dict[str, str]:
         """Have the engine pick in micrographs; give the reason by path for those that failed."""
-        listed = Path(self._getExtraPath("batches", f"{name}.star"))
+        listed = self._listFile(name)
         write_micrographs(micrographs, self.getInputMicrographs().getSamplingRate(), listed)
         return self.runOnMicrographs(
             "pick",
@@ -216,6 +254,9 @@ class PUPickProtPick(EngineProtocol, ProtParticlePickingAuto):
             onGpu=True,
         )
 
+    def _listFile(self, name: str) -> Path:
+        return Path(self._getExtraPath("batches", f"{name}.star"))
+
     def _noteFailure(self, micrograph: Micrograph, reason: Optional[str]) -> None:
         note = Path(self._getExtraPath("failed", f"mic_{micrograph.getObjId():06d}.txt"))
         if reason is None:
@@ -223,23 +264,38 @@ class PUPickProtPick(EngineProtocol, ProtParticlePickingAuto):
         else:
             write_text(note, reason)
 
-    def createOutputStep(self, *cut: float) -> None:
+    def createOutputStep(self, *arguments: object) -> List[str]:
         """Close the run: it failed if not one micrograph could be used.
 
-        From the scores that are kept, the engine writes the list of all picks and the report.
+        From the scores that are kept, the engine writes the list of all picks and the report. It
+        tries micrographs that failed once more.
+
+        Returns:
+            The file without which *Continue* does this step again.
 
         Raises:
             PupickError: all failed; the text says why the first did.
         """
+        self._requireOne()
+        threshold, edge = self._cut()
+        micrographs = read_micrographs(self.getInputMicrographs())
+        chosen = [f"--threshold={threshold!r}", f"--edge={edge!r}"]
+        if not micrographs:
+            return []
+        before = self._failures().keys()
+        failures = self._runPick(ALL, micrographs, *self._getPickArgs(), *chosen)
+        for micrograph in micrographs:
+            self._noteFailure(micrograph, failures.get(micrograph.getFileName()))
+        if self._failures().keys() != before:
+            self._fillOutput(micrographs)
+        self._requireOne()
+        return [str(self._listFile(ALL))]
+
+    def _requireOne(self) -> None:
         failures = self._failures()
         if failures and len(failures) == len(self.micDict):
             first = next(iter(failures.values()))
             raise PupickError(f"None of the {len(failures)} micrographs could be used: {first}")
-        threshold, edge = self._cut()
-        micrographs = read_micrographs(self.getInputMicrographs())
-        chosen = [f"--threshold={threshold!r}", f"--edge={edge!r}"]
-        if micrographs:
-            self._runPick("all", micrographs, *self._getPickArgs(), *chosen)
 
     # --------------------------- streaming, by id and not by name --------------------------------
     # Scipion's own versions of these lose a micrograph where two have the same name.
@@ -252,13 +308,18 @@ class PUPickProtPick(EngineProtocol, ProtParticlePickingAuto):
             lambda m: m.getObjId(),
             self._insertPickMicrographStep,
             self._insertPickMicrographListStep,
-            *self._getPickArgs(),
+            *self.scoring,
         )
 
     def _insertPickMicrographStep(
         self, micrograph: Micrograph, prerequisites: List[int], *arguments: str
     ) -> int:
         return self._insertPickMicrographListStep([micrograph], prerequisites, *arguments)
+
+    def pickMicrographListStep(self, ids: Sequence[int], *arguments: str) -> List[str]:
+        """Pick in a batch; give the marks without which *Continue* does this step again."""
+        super().pickMicrographListStep(ids, *arguments)
+        return [self._getMicDone(self.micDict[each]) for each in ids]
 
     def _insertPickMicrographListStep(
         self, micrographs: Sequence[Micrograph], prerequisites: List[int], *arguments: str
@@ -271,7 +332,7 @@ class PUPickProtPick(EngineProtocol, ProtParticlePickingAuto):
             prerequisites=prerequisites,
             needsGPU=self.usesGpu(),
         )
-        if self.modelFrom == MODEL_GENERAL and not self.initialIds:
+        if self._isFitted() and not self.initialIds:
             # the first batch fits the model to the micrographs, for all others
             self.initialIds: List[int] = [step]
         return int(step)
@@ -290,17 +351,23 @@ class PUPickProtPick(EngineProtocol, ProtParticlePickingAuto):
     def _forgetOutput(self) -> None:
         """Fill the output anew from the kept scores when a run is continued.
 
-        So the threshold of the form holds for all of it, and a run that was killed while it wrote
-        its output has no pick twice.
+        So the threshold and the model of the form hold for all of it, and a run that was killed
+        while it wrote its output has no pick twice.
         """
-        done = Path(self._getAllDone())
-        if not done.exists():
-            return
-        done.write_text("")
+        Path(self._getAllDone()).unlink(missing_ok=True)
         output = getattr(self, "outputCoordinates", None)
         if output is not None:
             output.enableAppend()
             output.clear()
+
+    def _fillOutput(self, micrographs: Sequence[Micrograph]) -> None:
+        """Fill the closed output anew with the picks of all micrographs."""
+        output = self.outputCoordinates
+        output.enableAppend()
+        output.clear()
+        self.readCoordsFromMics(self.getCoordsDir(), micrographs, output)
+        output.setObjComment(self.getSummary(output))
+        self._updateOutputSet("outputCoordinates", output, SetOfCoordinates.STREAM_CLOSED)
 
     def _createSetOfCoordinates(self, micrographs: Any, suffix: str = "") -> SetOfCoordinates:
         output = super()._createSetOfCoordinates(micrographs, suffix)
@@ -335,6 +402,10 @@ class PUPickProtPick(EngineProtocol, ProtParticlePickingAuto):
         """
         return PUPickModel.from_file(self._modelPath())
 
+    def _isFitted(self) -> bool:
+        """Whether the engine fits the model to the micrographs: it is for any diameter."""
+        return self.getModel().getDiameter() is None
+
     def _givenDiameter(self) -> Optional[float]:
         if self.modelFrom == MODEL_TRAINED:
             return None
@@ -353,7 +424,7 @@ class PUPickProtPick(EngineProtocol, ProtParticlePickingAuto):
         if self.thresholdFrom == THRESHOLD_VALUE:
             return float(self.threshold.get())
         fitted = Path(self._getExtraPath(PICKING, ADAPTED))
-        if self.modelFrom == MODEL_GENERAL and fitted.exists():
+        if fitted.exists() and self._isFitted():
             return PUPickModel.from_file(str(fitted)).getThreshold()
         return self.getModel().getThreshold()
 

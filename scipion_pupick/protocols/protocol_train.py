@@ -224,17 +224,26 @@ class PUPickProtTrain(EngineProtocol):
 
     # --------------------------- steps -----------------------------------------------------------
     def _insertAllSteps(self) -> None:
-        self._insertFunctionStep(self.trainStep, self._arguments())
+        # with another keepTraining the step goes on from what was trained, and does not start anew
+        self._insertFunctionStep(
+            self.trainStep, self._arguments(), self._input(), self.keepTraining.get()
+        )
 
-    def trainStep(self, arguments: List[str]) -> None:
-        """Train as soon as there is enough, and again while the form asks for it."""
-        self._forgetOthers(arguments)
+    def trainStep(self, arguments: List[str], used: Dict[str, Any], keep: bool) -> None:
+        """Train as soon as there is enough, and again if all new picks are to be learned from.
+
+        Args:
+            arguments: of the engine.
+            used: what else, when changed, gives another model.
+            keep: train again as picks come in.
+        """
+        self._forgetOthers({"arguments": arguments, **used})
         trained = 0
         number = 1
         while True:
             folder = Path(self._getExtraPath(f"round_{number:03d}"))
             if not (folder / PICKS).exists():
-                picks = self._waitForPicks(trained)
+                picks = self._waitForPicks(trained, keep)
                 if picks is None:
                     break
                 self._writeInput(folder, picks)
@@ -244,17 +253,17 @@ class PUPickProtTrain(EngineProtocol):
             trained = count(read_picks(folder / PICKS))
             number += 1
 
-    def _forgetOthers(self, arguments: List[str]) -> None:
-        """Start anew if what an earlier run has left was made with other parameters."""
+    def _forgetOthers(self, asked: Dict[str, Any]) -> None:
+        """Start anew if what an earlier run has left was made with other parameters or input."""
         record = Path(self._getExtraPath("arguments.json"))
-        if record.exists() and json.loads(record.read_text()) != arguments:
+        if record.exists() and json.loads(record.read_text()) != asked:
             for folder in self._rounds():
                 shutil.rmtree(folder)
-        write_text(record, json.dumps(arguments))
+        write_text(record, json.dumps(asked))
 
-    def _waitForPicks(self, trained: int) -> Optional[Picks]:
+    def _waitForPicks(self, trained: int, keep: bool) -> Optional[Picks]:
         """Give the picks when they are enough for a training; None if there will be none."""
-        if trained and not self.keepTraining:
+        if trained and not keep:
             return None
         while True:
             coordinates, micrographs = self.inputCoordinates.get(), self.inputMicrographs.get()
@@ -329,6 +338,23 @@ class PUPickProtTrain(EngineProtocol):
         arguments += ["--objective", OBJECTIVES[self.objective.get()]]
         arguments += ["--epochs", str(self.epochs.get()), "--seed", str(self.seed.get())]
         return arguments + shlex.split(self.moreArguments.get() or "")
+
+    def _input(self) -> Dict[str, Any]:
+        """Give what the model depends on beside the engine's arguments: sets by their ids."""
+        pointers = {
+            "micrographs": self.inputMicrographs,
+            "picks": self.inputCoordinates,
+            "negatives": self.negativeCoordinates,
+        }
+        ids = {n: p.getUniqueId() if p.hasValue() else None for n, p in pointers.items()}
+        # a previous model that was trained anew has the path of the old one
+        previous = self.startFrom == START_PREVIOUS
+        return {
+            **ids,
+            "start": self.previousModel.get().digest() if previous else None,
+            "minMicrographs": self.minMicrographs.get(),
+            "minPicks": self.minPicks.get(),
+        }
 
     def _start(self) -> List[str]:
         if self.startFrom == START_PREVIOUS:

@@ -1,0 +1,215 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Continue in Scipion after something else has changed than the threshold."""
+
+import os
+import shutil
+import sys
+from pathlib import Path
+
+import pytest
+from scipion_project import (
+    WARNINGS_OF_SCIPION,
+    Project,
+    PUPickProtImportCoordinates,
+    PUPickProtPick,
+    PUPickProtTrain,
+    point,
+    read_set,
+)
+from simulated import PIXEL_SIZE, as_picks, simulate_set
+
+from scipion_pupick import engine
+from scipion_pupick.constants import MODEL_GENERAL, START_SCRATCH, THRESHOLD_VALUE
+from scipion_pupick.engine import PickSettings, write_picks
+
+pytestmark = WARNINGS_OF_SCIPION
+
+LEAST = -4.0
+
+
+@pytest.fixture(scope="module")
+def runs(tmp_path_factory):
+    """A model trained on three micrographs, in a hurry."""
+    folder = tmp_path_factory.mktemp("continued")
+    particles = simulate_set(folder, range(70, 73))
+    project = Project("continued")
+    micrographs = project.micrographs(folder / "*.mrc", PIXEL_SIZE)
+    source = {"inputMicrographs": (micrographs, "outputMicrographs")}
+    picks = []
+    for most in (10, 7):
+        path = folder / f"first_{most}.star"
+        write_picks(as_picks(particles, most), path)
+        run = project.run(PUPickProtImportCoordinates, filesPath=str(path), boxSize=36, **source)
+        picks.append(run)
+    train = project.run(
+        PUPickProtTrain,
+        inputCoordinates=(picks[0], "outputCoordinates"),
+        diameter=96.0,
+        particlesPerMicrograph=25,
+        startFrom=START_SCRATCH,
+        network=0,
+        epochs=1,
+        autoencoder=0.0,
+        moreArguments="--steps 5 --held-out 0",
+        numberOfThreads=1,
+        **source,
+    )
+    return {"project": project, "source": source, "folder": folder, "picks": picks, "train": train}
+
+
+def expected(model, folder, output, **settings):
+    """What the command line picks: (micrograph's name, x, y)."""
+    micrographs = engine.find_micrographs([str(folder)], PIXEL_SIZE)
+    found = engine.pick(micrographs, model, output, PickSettings(**settings), "cpu", 1)
+    return sorted(
+        (os.path.basename(name), round(x), round(y))
+        for name, picks in found.picks.items()
+        for x, y in zip(picks.x.tolist(), picks.y.tolist())
+    )
+
+
+def picked(run):
+    _, rows = read_set(run.outputCoordinates.getFileName())
+    return sorted((row["_micName"], row["_x"], row["_y"]) for row in rows)
+
+
+def test_a_model_that_was_trained_anew_picks_all_anew(runs, tmp_path):
+    project, folder, train = runs["project"], runs["folder"], runs["train"]
+    pick = project.run(
+        PUPickProtPick,
+        inputModel=(train, "outputModel"),
+        thresholdFrom=THRESHOLD_VALUE,
+        threshold=LEAST,
+        **runs["source"],
+    )
+    path = train.outputModel.getPath()
+    before = expected(path, folder, tmp_path / "before", threshold=LEAST)
+    assert picked(pick) == before
+    project.resume(train, seed=5)
+    assert train.outputModel.getPath() == path
+    after = expected(path, folder, tmp_path / "after", threshold=LEAST)
+    assert after != before
+    project.resume(pick)
+    assert picked(pick) == after
+    # the report, too, is of the new picks
+    listed = engine.read_picks(pick.getPath("extra", "pupick", "picks.star"))
+    assert sum(map(len, listed.values())) == len(after)
+
+
+def labels_of(train):
+    return engine.show_model(train.outputModel.getPath())["training"]["labels"]
+
+
+def test_a_training_on_other_picks_starts_anew(runs):
+    project, train = runs["project"], runs["train"]
+    first, second = runs["picks"]
+    assert labels_of(train) == 30
+    point(train.inputCoordinates, second, "outputCoordinates")
+    project.resume(train)
+    assert labels_of(train) == 21
+    # places without a particle are input, too
+    before = engine.load_model(train.outputModel.getPath()).digest
+    point(train.negativeCoordinates, first, "outputCoordinates")
+    project.resume(train)
+    assert engine.load_model(train.outputModel.getPath()).digest != before
+    # to train again as picks come in is no reason to forget what was trained
+    model = Path(train.outputModel.getPath())
+    written = model.stat().st_mtime_ns
+    project.resume(train, keepTraining=True)
+    assert model.stat().st_mtime_ns == written
+
+
+def test_another_least_distance_picks_all_anew(runs, tmp_path):
+    project, folder, train = runs["project"], runs["folder"], runs["train"]
+    threshold = {"thresholdFrom": THRESHOLD_VALUE, "threshold": LEAST}
+    source = {"inputModel": (train, "outputModel"), **runs["source"]}
+    pick = project.run(PUPickProtPick, separation=60.0, **threshold, **source)
+    path = train.outputModel.getPath()
+    far = expected(path, folder, tmp_path / "far", threshold=LEAST, separation=60.0)
+    near = expected(path, folder, tmp_path / "near", threshold=LEAST)
+    assert picked(pick) == far != near
+    project.resume(pick, separation=-1.0)
+    assert picked(pick) == near
+
+
+def broken(folder, name):
+    """Damage a micrograph of a folder, and give what it was."""
+    path = folder / name
+    whole = path.read_bytes()
+    path.write_bytes(b"no image at all" * 200)
+    return whole
+
+
+def import_copies(runs, tmp_path):
+    folder = tmp_path / "copies"
+    shutil.copytree(runs["folder"], folder)
+    run = runs["project"].micrographs(folder / "*.mrc", PIXEL_SIZE)
+    return folder, {"inputMicrographs": (run, "outputMicrographs")}
+
+
+@pytest.mark.parametrize("batch", [1, 16])
+def test_micrographs_that_failed_are_tried_again(runs, tmp_path, batch):
+    project, train = runs["project"], runs["train"]
+    folder, source = import_copies(runs, tmp_path)
+    whole = broken(folder, "m71.mrc")
+    pick = project.run(
+        PUPickProtPick,
+        inputModel=(train, "outputModel"),
+        thresholdFrom=THRESHOLD_VALUE,
+        threshold=LEAST,
+        streamingBatchSize=batch,
+        **source,
+    )
+    kept = Path(pick.getPath("extra", "pupick", "scores"))
+    written = {path: path.stat().st_mtime_ns for path in kept.rglob("*.safetensors")}
+    assert len(written) == 2
+    assert "m71.mrc" not in {row[0] for row in picked(pick)}
+    # still broken
+    project.resume(pick)
+    assert "1 of 3 micrographs could not be used" in "\n".join(pick._summary())
+    (folder / "m71.mrc").write_bytes(whole)
+    project.resume(pick)
+    model = train.outputModel.getPath()
+    assert picked(pick) == expected(model, folder, tmp_path / "whole", threshold=LEAST)
+    assert "could not be used" not in "\n".join(pick._summary())
+    listed = engine.read_picks(pick.getPath("extra", "pupick", "picks.star"))
+    assert sum(map(len, listed.values())) == pick.outputCoordinates.getSize()
+    assert written.items() <= {p: p.stat().st_mtime_ns for p in kept.rglob("*.safetensors")}.items()
+    # and nothing is done once more
+    steps = Path(pick.getLogPaths()[0]).read_text().count("STARTED")
+    project.resume(pick)
+    assert Path(pick.getLogPaths()[0]).read_text().count("STARTED") == steps
+
+
+def test_a_run_in_which_all_failed_is_rescued(runs, tmp_path):
+    project = runs["project"]
+    folder, source = import_copies(runs, tmp_path)
+    whole = {path.name: broken(folder, path.name) for path in folder.glob("*.mrc")}
+    pick = project.make(PUPickProtPick, modelFrom=MODEL_GENERAL, diameter=96.0, **source)
+    project.project.launchProtocol(pick, wait=True)
+    assert "None of the 3 micrographs could be used" in pick.getErrorMessage()
+    for name, content in whole.items():
+        (folder / name).write_bytes(content)
+    project.resume(pick)
+    assert picked(pick) == expected("general", folder, tmp_path / "whole", diameter=96.0)
+
+
+def test_a_micrograph_that_comes_back_at_the_end_is_in_the_output(runs, tmp_path, monkeypatch):
+    project, train = runs["project"], runs["train"]
+    folder, source = import_copies(runs, tmp_path)
+    whole = tmp_path / "whole.mrc"
+    whole.write_bytes(broken(folder, "m71.mrc"))
+    # the last call of the engine, on all micrographs, finds it mended
+    mending = tmp_path / "python"
+    mending.write_text(
+        f'#!/bin/bash\ncase "$*" in *batches/all.star*) cp {whole} {folder}/m71.mrc ;; esac\n'
+        f'exec {sys.executable} "$@"\n'
+    )
+    mending.chmod(0o755)
+    monkeypatch.setenv("PUPICK_PYTHON", str(mending))
+    pick = project.run(PUPickProtPick, inputModel=(train, "outputModel"), **source)
+    found = picked(pick)
+    assert found == expected(train.outputModel.getPath(), folder, tmp_path / "whole")
+    assert pick.outputCoordinates.getSize() == len(found)
+    assert pick.outputCoordinates.isStreamClosed()
+    assert "could not be used" not in "\n".join(pick._summary())
