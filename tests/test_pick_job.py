@@ -497,3 +497,24 @@ def test_a_gpu_whose_memory_is_full(own, model, tmp_path, monkeypatch):
     monkeypatch.setattr(pick_job, "make_scorer", lambda network, device: score)
     with pytest.raises(PupickError, match="GPU has too little free memory"):
         run(own, model, tmp_path / "out")
+
+
+def test_a_micrograph_replaced_while_it_is_scored_is_scored_again(
+    model, unseen, own, tmp_path, monkeypatch
+):
+    micrographs = find_micrographs([str(own / "m30.mrc")])
+    find_peaks = pick_job.find_peaks
+
+    def replacing(*arguments, **options):
+        shutil.copy2(unseen[0] / "m31.mrc", own / "m30.mrc")
+        return find_peaks(*arguments, **options)
+
+    monkeypatch.setattr(pick_job, "find_peaks", replacing)
+    pick(micrographs, model, tmp_path / "run", EVERYTHING, device="cpu", threads=1)
+    monkeypatch.undo()
+    again = pick(micrographs, model, tmp_path / "run", EVERYTHING, device="cpu", threads=1)
+    assert again.reused == 0
+    fresh = pick(micrographs, model, tmp_path / "fresh", EVERYTHING, device="cpu", threads=1)
+    assert again.picks.keys() == fresh.picks.keys()
+    for name, coordinates in again.picks.items():
+        np.testing.assert_array_equal(coordinates.score, fresh.picks[name].score)
