@@ -29,6 +29,7 @@ from scipion_pupick.engine.training import (
     fit,
     fresh_network,
     held_out_ap,
+    independent_labels,
     network_of,
     one_cycle,
     pick_image,
@@ -319,6 +320,10 @@ def test_few_labels_leave_the_network_near_its_start(labels):
         if old.is_floating_point():
             torch.testing.assert_close(blended[name], share * before[name] + (1 - share) * old)
     assert_same_state(network.state_dict(), before)
+
+
+def test_of_one_micrograph_at_most_twenty_labels_count():
+    assert independent_labels([44, 0, 20, 3]) == 43
 
 
 def test_an_objective_that_diverges_is_reported():

@@ -46,6 +46,7 @@ from ..training import (
     Progress,
     blend,
     fit,
+    independent_labels,
     inner_peaks,
     label_scores,
     network_of,
@@ -392,7 +393,8 @@ class _Run:
         settings, training = self.settings, self.training
         network = network_of(progress, training)
         if self.start is not None:
-            network = blend(network, self.start.network, self.data.labels)
+            labels = independent_labels([len(image.positive) for image in self.data.images])
+            network = blend(network, self.start.network, labels)
         shift = prior_shift(self.data.images, particles)
         network = calibrated(network, Calibration(1.0, shift, 0.0))
         images = [*self.data.images, *self.data.held_out]
