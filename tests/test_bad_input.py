@@ -448,7 +448,7 @@ def test_a_full_disk_while_training_leaves_nothing_half_written(tmp_path):
     assert "File too large" in last
     assert str(out / "checkpoint.safetensors") in last
     assert "Traceback" not in error
-    assert {path.name for path in out.iterdir()} == {"labels.csv", "micrographs.tsv"}
+    assert {path.name for path in out.iterdir()} == {"view.json", "labels.csv", "micrographs.tsv"}
     assert call(*arguments) == 0
 
 
