@@ -18,6 +18,10 @@ from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
+from simulated import PIXEL_SIZE
+
+from scipion_pupick import engine
+from scipion_pupick.engine import PickSettings
 
 if find_spec("pwem") is None:
     pytest.skip("needs Scipion: pip install '.[scipion]'", allow_module_level=True)
@@ -207,3 +211,20 @@ def in_new_process(code, *arguments):
     )
     assert done.returncode == 0, done.stderr
     return json.loads(done.stdout.splitlines()[-1])
+
+
+def expected(model, sources, folder, **settings):
+    """What the command line picks: (micrograph's name, x, y)."""
+    micrographs = engine.find_micrographs([str(source) for source in sources], PIXEL_SIZE)
+    found = engine.pick(micrographs, model, folder, PickSettings(**settings), "cpu", 1)
+    return sorted(
+        (os.path.basename(name), round(x), round(y))
+        for name, picks in found.picks.items()
+        for x, y in zip(picks.x.tolist(), picks.y.tolist())
+    )
+
+
+def picked(run):
+    """What is in the output of a picking, in the same form, and the set's properties."""
+    properties, rows = read_set(run.outputCoordinates.getFileName())
+    return sorted((row["_micName"], row["_x"], row["_y"]) for row in rows), properties

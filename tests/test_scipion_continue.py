@@ -1,7 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Continue in Scipion after something else has changed than the threshold."""
 
-import os
 import shutil
 import sys
 from pathlib import Path
@@ -13,14 +12,15 @@ from scipion_project import (
     PUPickProtImportCoordinates,
     PUPickProtPick,
     PUPickProtTrain,
+    expected,
+    picked,
     point,
-    read_set,
 )
 from simulated import PIXEL_SIZE, as_picks, simulate_set
 
 from scipion_pupick import engine
 from scipion_pupick.constants import MODEL_GENERAL, START_SCRATCH, THRESHOLD_VALUE
-from scipion_pupick.engine import PickSettings, write_picks
+from scipion_pupick.engine import write_picks
 
 pytestmark = WARNINGS_OF_SCIPION
 
@@ -57,22 +57,6 @@ def runs(tmp_path_factory):
     return {"project": project, "source": source, "folder": folder, "picks": picks, "train": train}
 
 
-def expected(model, folder, output, **settings):
-    """What the command line picks: (micrograph's name, x, y)."""
-    micrographs = engine.find_micrographs([str(folder)], PIXEL_SIZE)
-    found = engine.pick(micrographs, model, output, PickSettings(**settings), "cpu", 1)
-    return sorted(
-        (os.path.basename(name), round(x), round(y))
-        for name, picks in found.picks.items()
-        for x, y in zip(picks.x.tolist(), picks.y.tolist())
-    )
-
-
-def picked(run):
-    _, rows = read_set(run.outputCoordinates.getFileName())
-    return sorted((row["_micName"], row["_x"], row["_y"]) for row in rows)
-
-
 def test_a_model_that_was_trained_anew_picks_all_anew(runs, tmp_path):
     project, folder, train = runs["project"], runs["folder"], runs["train"]
     pick = project.run(
@@ -83,14 +67,14 @@ def test_a_model_that_was_trained_anew_picks_all_anew(runs, tmp_path):
         **runs["source"],
     )
     path = train.outputModel.getPath()
-    before = expected(path, folder, tmp_path / "before", threshold=LEAST)
-    assert picked(pick) == before
+    before = expected(path, [folder], tmp_path / "before", threshold=LEAST)
+    assert picked(pick)[0] == before
     project.resume(train, seed=5)
     assert train.outputModel.getPath() == path
-    after = expected(path, folder, tmp_path / "after", threshold=LEAST)
+    after = expected(path, [folder], tmp_path / "after", threshold=LEAST)
     assert after != before
     project.resume(pick)
-    assert picked(pick) == after
+    assert picked(pick)[0] == after
     # the report, too, is of the new picks
     listed = engine.read_picks(pick.getPath("extra", "pupick", "picks.star"))
     assert sum(map(len, listed.values())) == len(after)
@@ -125,11 +109,11 @@ def test_another_least_distance_picks_all_anew(runs, tmp_path):
     source = {"inputModel": (train, "outputModel"), **runs["source"]}
     pick = project.run(PUPickProtPick, separation=60.0, **threshold, **source)
     path = train.outputModel.getPath()
-    far = expected(path, folder, tmp_path / "far", threshold=LEAST, separation=60.0)
-    near = expected(path, folder, tmp_path / "near", threshold=LEAST)
-    assert picked(pick) == far != near
+    far = expected(path, [folder], tmp_path / "far", threshold=LEAST, separation=60.0)
+    near = expected(path, [folder], tmp_path / "near", threshold=LEAST)
+    assert picked(pick)[0] == far != near
     project.resume(pick, separation=-1.0)
-    assert picked(pick) == near
+    assert picked(pick)[0] == near
 
 
 def broken(folder, name):
@@ -163,14 +147,14 @@ def test_micrographs_that_failed_are_tried_again(runs, tmp_path, batch):
     kept = Path(pick.getPath("extra", "pupick", "scores"))
     written = {path: path.stat().st_mtime_ns for path in kept.rglob("*.safetensors")}
     assert len(written) == 2
-    assert "m71.mrc" not in {row[0] for row in picked(pick)}
+    assert "m71.mrc" not in {row[0] for row in picked(pick)[0]}
     # still broken
     project.resume(pick)
     assert "1 of 3 micrographs could not be used" in "\n".join(pick._summary())
     (folder / "m71.mrc").write_bytes(whole)
     project.resume(pick)
     model = train.outputModel.getPath()
-    assert picked(pick) == expected(model, folder, tmp_path / "whole", threshold=LEAST)
+    assert picked(pick)[0] == expected(model, [folder], tmp_path / "whole", threshold=LEAST)
     assert "could not be used" not in "\n".join(pick._summary())
     listed = engine.read_picks(pick.getPath("extra", "pupick", "picks.star"))
     assert sum(map(len, listed.values())) == pick.outputCoordinates.getSize()
@@ -194,7 +178,7 @@ def test_a_run_in_which_all_failed_is_rescued(runs, tmp_path):
         (folder / name).write_bytes(content)
     project.resume(pick)
     settings = {"threshold": 0.0, "diameter": 96.0}
-    assert picked(pick) == expected("general", folder, tmp_path / "whole", **settings)
+    assert picked(pick)[0] == expected("general", [folder], tmp_path / "whole", **settings)
 
 
 def test_a_micrograph_that_comes_back_at_the_end_is_in_the_output(runs, tmp_path, monkeypatch):
@@ -211,8 +195,8 @@ def test_a_micrograph_that_comes_back_at_the_end_is_in_the_output(runs, tmp_path
     mending.chmod(0o755)
     monkeypatch.setenv("PUPICK_PYTHON", str(mending))
     pick = project.run(PUPickProtPick, inputModel=(train, "outputModel"), **source)
-    found = picked(pick)
-    assert found == expected(train.outputModel.getPath(), folder, tmp_path / "whole")
+    found = picked(pick)[0]
+    assert found == expected(train.outputModel.getPath(), [folder], tmp_path / "whole")
     assert pick.outputCoordinates.getSize() == len(found)
     assert pick.outputCoordinates.isStreamClosed()
     assert "could not be used" not in "\n".join(pick._summary())

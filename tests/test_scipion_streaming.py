@@ -14,8 +14,10 @@ from scipion_project import (
     PUPickProtImportModel,
     PUPickProtPick,
     PUPickProtTrain,
+    expected,
     import_of,
     log_of,
+    picked,
     read_set,
     wait_for,
 )
@@ -23,7 +25,6 @@ from simulated import PIXEL_SIZE, shared_model, simulate_set
 
 from scipion_pupick import engine
 from scipion_pupick.constants import START_SCRATCH, THRESHOLD_VALUE
-from scipion_pupick.engine import PickSettings
 from scipion_pupick.viewers.form import report_of
 
 psutil = pytest.importorskip("psutil")
@@ -51,28 +52,6 @@ def project(request):
 
 def import_model(project, model):
     return project.run(PUPickProtImportModel, modelFile=str(model)), "outputModel"
-
-
-def expected(model, paths, folder, threshold):
-    """What the command line picks: (micrograph's name, x, y)."""
-    found = engine.pick(
-        engine.find_micrographs([str(path) for path in paths], PIXEL_SIZE),
-        model,
-        folder,
-        PickSettings(threshold=threshold),
-        device="cpu",
-        threads=1,
-    )
-    return sorted(
-        (os.path.basename(name), round(x), round(y))
-        for name, picks in found.picks.items()
-        for x, y in zip(picks.x.tolist(), picks.y.tolist())
-    )
-
-
-def picked(run):
-    properties, rows = read_set(run.outputCoordinates.getFileName())
-    return sorted((row["_micName"], row["_x"], row["_y"]) for row in rows), properties
 
 
 def assert_report_is_of_the_output(pick):
@@ -149,7 +128,7 @@ def test_files_that_arrive_one_by_one_and_a_kill(project, data, tmp_path):
     project.project._updateProtocol(live)
     project.resume(pick)
     found, properties = picked(pick)
-    assert found == expected(model, paths, tmp_path / "cli", -4.0)
+    assert found == expected(model, paths, tmp_path / "cli", threshold=-4.0)
     assert properties["_streamState"] == "2"
     assert properties["_boxSize"] == "36"
     summary = "\n".join(pick._summary())
@@ -158,7 +137,7 @@ def test_files_that_arrive_one_by_one_and_a_kill(project, data, tmp_path):
     assert_report_is_of_the_output(pick)
     # with another threshold too
     project.resume(pick, threshold=1.0)
-    assert picked(pick)[0] == expected(model, paths, tmp_path / "cli", 1.0)
+    assert picked(pick)[0] == expected(model, paths, tmp_path / "cli", threshold=1.0)
     assert_report_is_of_the_output(pick)
 
 

@@ -150,8 +150,8 @@ def _add_pixel_size(parser: argparse.ArgumentParser) -> None:
         "--pixel-size",
         type=float,
         metavar="Å/px",
-        help="of the micrographs, Å/px; only for refined particles with origins in Å whose STAR "
-        "file does not tell it",
+        help="of the micrographs, Å/px, by which refined origins in Å become px; default: from the "
+        "particles' STAR file",
     )
 
 
