@@ -29,8 +29,7 @@ State = Dict[str, Tensor]
 
 LEAST_HELD_OUT = 10
 TOLERANCE = 0.4
-BLENDED_LABELS = 20.0
-LABELS_OF_ONE = 20
+START_WEIGHT = 6.0
 STEPS = 50
 FEW_LABELS, STEPS_OF_FEW = 250, 25
 
@@ -508,30 +507,19 @@ def prior_shift(images: Sequence[TrainingImage], particles: float) -> float:
     return math.log(particles * len(images) / unlabeled)
 
 
-def independent_labels(counts: Sequence[int]) -> int:
-    """Count labels, of each micrograph at most 20.
-
-    Those of one micrograph share its defocus, ice and noise, so more of them teach the network
-    that micrograph.
-
-    Args:
-        counts: labels in each micrograph.
-    """
-    return sum(min(count, LABELS_OF_ONE) for count in counts)
-
-
 def blend(network: Network, start: Network, labels: int) -> Network:
-    """Average a network with the one that its training started from, with weights N : 20.
+    """Average a network with the one that its training started from, with weights √N : 6.
 
     With few labels N, training finds weights that suit these labels too well; part of the way back
-    lie weights that suit all particles better (Wortsman et al., CVPR 2022).
+    lie weights that suit all particles better (Wortsman et al., CVPR 2022). More labels help less
+    than their number says: they share micrographs, and the taste of who picked them.
 
     Args:
         network: trained.
         start: that its training started from.
-        labels: number N, see `independent_labels`.
+        labels: number N that the network was trained on.
     """
-    share = labels / (labels + BLENDED_LABELS)
+    share = math.sqrt(labels) / (math.sqrt(labels) + START_WEIGHT)
     blended = copy.deepcopy(network)
     for value, old in zip(blended.state_dict().values(), start.state_dict().values()):
         if value.is_floating_point():

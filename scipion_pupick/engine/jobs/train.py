@@ -46,7 +46,6 @@ from ..training import (
     Progress,
     blend,
     fit,
-    independent_labels,
     inner_peaks,
     label_scores,
     network_of,
@@ -393,8 +392,7 @@ class _Run:
         settings, training = self.settings, self.training
         network = network_of(progress, training)
         if self.start is not None:
-            labels = independent_labels([len(image.positive) for image in self.data.images])
-            network = blend(network, self.start.network, labels)
+            network = blend(network, self.start.network, self.data.labels)
         shift = prior_shift(self.data.images, particles)
         network = calibrated(network, Calibration(1.0, shift, 0.0))
         images = [*self.data.images, *self.data.held_out]
