@@ -1,11 +1,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Tables and numbers that reports show: epochs, neighbours and the image plane."""
-
-import numpy as np
-from scipy.spatial.distance import cdist
+"""Tables and numbers that reports show: epochs and the image plane."""
 
 from scipion_pupick.engine.coordinates import Coordinates
-from scipion_pupick.engine.distributions import neighbour_distances, plane_density
+from scipion_pupick.engine.distributions import plane_cells
 from scipion_pupick.engine.history import read_history
 
 
@@ -18,20 +15,6 @@ def test_a_history_is_read_by_columns(tmp_path):
     assert read_history(table) == {}
 
 
-def test_neighbours_are_the_nearest_others():
-    xy = np.random.default_rng(0).uniform(0, 100, (50, 2))
-    distances = cdist(xy, xy)
-    np.fill_diagonal(distances, np.inf)
-    found = neighbour_distances(Coordinates.unscored(*xy.T))
-    np.testing.assert_allclose(found, distances.min(axis=1))
-
-
-def test_a_lonely_pick_has_no_neighbour():
-    assert len(neighbour_distances(Coordinates.unscored([1.0], [1.0]))) == 0
-
-
-def test_micrographs_of_different_sizes_are_laid_over_each_other():
-    corner = Coordinates.unscored([0.0], [0.0])
-    far_corner = Coordinates.unscored([99.0, 99.0], [49.0, 0.0])
-    density = plane_density([corner, far_corner], [(300, 200), (50, 100)], (2, 2))
-    assert density.tolist() == [[1, 1], [0, 1]]
+def test_cells_are_counted_row_by_row_from_the_top():
+    picks = Coordinates.unscored([0.0, 199.0, 0.0, 250.0], [0.0, 0.0, 299.0, -5.0])
+    assert plane_cells(picks, (300, 200), (2, 2)).tolist() == [0, 1, 2, 1]

@@ -123,6 +123,14 @@ def test_values_that_are_not_finite_are_counted(dtype):
         downsample(image, (60, 10))
 
 
+@pytest.mark.filterwarnings("error")
+def test_values_beyond_single_precision_are_counted_too():
+    image = np.zeros((30, 20))
+    image[3, 4] = 1e300
+    with pytest.raises(MicrographError, match="1 of 600 pixels .* too large for single precision"):
+        downsample(image, (15, 10))
+
+
 def gaussians(shape, centres, sigma):
     """Sum of Gaussians, as the product of one along y and one along x."""
     y, x = np.arange(shape[0]), np.arange(shape[1])

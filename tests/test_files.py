@@ -154,8 +154,9 @@ def test_a_file_in_place_of_a_folder_is_an_error(tmp_path):
         write_text(tmp_path / "file" / "picks.star", "text")
 
 
-def test_a_name_as_long_as_the_system_allows(tmp_path):
-    name = "m" * 250 + ".star"
+@pytest.mark.parametrize("stem", ["m" * 250, "粒" * 83])
+def test_a_name_as_long_as_the_system_allows(stem, tmp_path):
+    name = f"{stem}.star"
     write_text(tmp_path / name, "text")
     assert contents(tmp_path) == {name: b"text"}
 

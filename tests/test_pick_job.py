@@ -207,6 +207,25 @@ def test_another_model_scores_all_anew(unseen, model, tmp_path):
     assert run(unseen[0], tmp_path / "other.safetensors", tmp_path).reused == 0
 
 
+def test_an_aborted_run_leaves_no_picks_of_another_model(unseen, model, tmp_path, monkeypatch):
+    run(unseen[0], model, tmp_path / "out")
+    other = load_model(model)
+    with torch.no_grad():
+        other.network.classifier.bias += 0.5
+    save_model(other, tmp_path / "other.safetensors")
+
+    def abort(*arguments):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched:
+        patched.setattr("scipion_pupick.engine.jobs.pick.track", abort)
+        with pytest.raises(KeyboardInterrupt):
+            run(unseen[0], tmp_path / "other.safetensors", tmp_path / "out")
+    assert not list((tmp_path / "out").rglob("*.star"))
+    result = run(unseen[0], tmp_path / "other.safetensors", tmp_path / "out")
+    assert_same_picks(result.picks, read_picks(tmp_path / "out" / "picks.star"))
+
+
 def test_the_same_model_elsewhere_uses_the_scores_again(unseen, model, tmp_path):
     run(unseen[0], model, tmp_path / "out")
     shutil.copy(model, tmp_path / "copy.safetensors")
@@ -246,6 +265,7 @@ def test_no_picks_at_all_are_a_success(unseen, model, tmp_path):
     result = run(unseen[0], model, tmp_path, NOTHING)
     assert [len(found) for found in result.picks.values()] == [0, 0, 0]
     assert "0 particles in 3 micrographs" in result.summary()
+    assert "are right" not in result.summary()
     assert sum(len(found) for found in read_picks(tmp_path / "picks.star").values()) == 0
     alone = read_picks(tmp_path / "micrographs")
     assert [len(found) for found in alone.values()] == [0, 0, 0]

@@ -16,9 +16,7 @@ from scipion_pupick.engine.plots import (
     draw_precision_recall,
     make_figure,
     plot_counts,
-    plot_neighbours,
     plot_picks,
-    plot_plane,
     plot_quality,
     plot_scores,
     plot_training,
@@ -119,19 +117,10 @@ def test_true_and_estimated_curves_share_axes(axes, evaluation):
     assert labels(axes) == ["picks (AP 1.000, F1 1.000)", "estimated", "threshold 0.00"]
 
 
-def test_counts_and_neighbours(axes):
+def test_counts_have_a_line_at_their_median(axes):
     plot_counts(axes, np.array([5, 7, 0]))
     assert axes.lines[0].get_ydata().tolist() == [5, 7, 0]
     assert labels(axes) == ["median 5"]
-    other = make_figure((5, 4)).add_subplot()
-    plot_neighbours(other, np.array([90.0, 200.0, 210.0]), 180.0)
-    assert other.patches[0].get_data().values.sum() == 3
-    assert labels(other) == ["diameter 180 Å"]
-
-
-def test_the_plane_has_its_first_row_at_the_top(axes):
-    plot_plane(axes, np.array([[3.0, 0.0], [0.0, 1.0]]))
-    assert axes.images[0].get_extent() == [0, 100, 100, 0]
 
 
 def test_nothing_to_plot_is_said(axes):
@@ -140,7 +129,6 @@ def test_nothing_to_plot_is_said(axes):
             (plot_training, ({},), "no training"),
             (plot_scores, (np.empty(0), 0.0), "no peak"),
             (plot_counts, (np.empty(0),), "no micrograph"),
-            (plot_neighbours, (np.empty(0), 100.0), "no two picks"),
             (plot_quality, (estimate_quality([]), 0.0), "no peak"),
         ]
     ):

@@ -34,6 +34,9 @@ def test_the_choices_are_what_there_is():
         ("weight_decay", -1.0),
         ("averaging", 1.0),
         ("seed", -1),
+        ("learning_rate", float("inf")),
+        ("weight_decay", float("inf")),
+        ("slack", 1.0),
     ],
 )
 def test_training_settings_that_make_no_sense(name, value):
@@ -49,6 +52,7 @@ def test_training_settings_that_make_no_sense(name, value):
         ("held_out", -0.1),
         ("particles_per_micrograph", 0.0),
         ("particles_per_micrograph", float("nan")),
+        ("particles_per_micrograph", float("inf")),
     ],
 )
 def test_settings_of_a_training_that_make_no_sense(name, value):
@@ -62,7 +66,9 @@ def test_settings_of_a_training_that_make_no_sense(name, value):
         ("threshold", -8.5),
         ("threshold", float("nan")),
         ("threshold", float("-inf")),
+        ("threshold", float("inf")),
         ("edge", -1.0),
+        ("edge", float("inf")),
         ("separation", float("nan")),
     ],
 )

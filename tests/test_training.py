@@ -9,6 +9,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+from safetensors.torch import save_file
 from simulated import DIAMETER, HASTY, PIXEL_SIZE, QUICK, draw, place, simulate, write_mrc
 
 from scipion_pupick.engine.checkpoint import load_progress, save_progress
@@ -363,6 +364,13 @@ def test_a_checkpoint_of_another_training_is_refused(tmp_path):
     save_progress(fit(IMAGES, [], PARTICLES, replace(HASTY, epochs=1), CPU), "one", path)
     with pytest.raises(UsageError, match="--overwrite"):
         load_progress(path, "another")
+
+
+def test_a_checkpoint_without_its_fingerprint_is_damaged(tmp_path):
+    path = tmp_path / "checkpoint.safetensors"
+    save_file({}, path, {"progress": '{"x": 1}'})
+    with pytest.raises(UsageError, match=r"checkpoint.safetensors is damaged.*fingerprint"):
+        load_progress(path, "one")
 
 
 @pytest.mark.parametrize("keep", [0, 100, -100])

@@ -53,9 +53,12 @@ def load_progress(path: PathLike, fingerprint: str) -> Optional[Progress]:
         with safe_open(path, framework="pt") as file:
             summary = json.loads(file.metadata()["progress"])
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+            same = summary["fingerprint"] == fingerprint
+            history = tuple(Epoch(**row) for row in summary["history"])
+            best_epoch, best_ap = summary["best_epoch"], summary["best_ap"]
     except (SafetensorError, KeyError, TypeError, json.JSONDecodeError) as error:
         raise UsageError(f"{path} is damaged ({error}): delete it to train anew.") from error
-    if summary["fingerprint"] != fingerprint:
+    if not same:
         raise UsageError(
             f"{Path(path).parent} holds a training with other micrographs, picks or settings: "
             "give another --output, or --overwrite to train anew there."
@@ -68,10 +71,4 @@ def load_progress(path: PathLike, fingerprint: str) -> Optional[Progress]:
         }
         for state in STATES
     }
-    history = tuple(Epoch(**row) for row in summary["history"])
-    return Progress(
-        **states,
-        history=history,
-        best_epoch=summary["best_epoch"],
-        best_ap=summary["best_ap"],
-    )
+    return Progress(**states, history=history, best_epoch=best_epoch, best_ap=best_ap)

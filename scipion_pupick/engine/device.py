@@ -100,7 +100,9 @@ def memory_errors_explained() -> Iterator[None]:
 def fast_dtype(device: torch.device) -> torch.dtype:
     """Give bfloat16 where the hardware multiplies it quickly, else float32."""
     if device.type == "cuda":
-        quick = torch.cuda.is_bf16_supported()
+        # torch.cuda.is_bf16_supported says yes to cards that only emulate it
+        capable = torch.cuda.get_device_capability(device) >= (8, 0)
+        quick = capable or torch.version.hip is not None
     else:
         quick = bool({"amx_bf16", "avx512_bf16"} & _cpu_flags())
     return torch.bfloat16 if quick else torch.float32

@@ -164,18 +164,23 @@ def _kept(size: int, working_size: int) -> int:
     return (min(size, working_size) + 1) // 2
 
 
+def _single(values: np.ndarray) -> np.ndarray:
+    with np.errstate(over="ignore"):
+        return np.asarray(values, dtype=np.float32)
+
+
 def _column_spectra(image: np.ndarray, working_width: int, threads: Optional[int]) -> np.ndarray:
     """Row transforms of the image, kept columns only: (ny, working_width // 2 + 1) complex64."""
     height, width = image.shape
     kept = _kept(width, working_width)
     spectrum = np.zeros((height, working_width // 2 + 1), np.complex64)
     for start in range(0, height, ROWS_PER_BLOCK):
-        block = np.asarray(image[start : start + ROWS_PER_BLOCK], dtype=np.float32)
+        block = _single(image[start : start + ROWS_PER_BLOCK])
         if not np.isfinite(block).all():
-            count = int(np.count_nonzero(~np.isfinite(image)))
+            count = int(np.count_nonzero(~np.isfinite(_single(image))))
             raise MicrographError(
-                f"{count} of {image.size} pixels are NaN or infinite: "
-                "repair or leave out this micrograph"
+                f"{count} of {image.size} pixels are NaN or infinite, or too large for single "
+                "precision: repair or leave out this micrograph"
             )
         spectrum[start : start + ROWS_PER_BLOCK, :kept] = fft.rfft(block, axis=1, workers=threads)[
             :, :kept

@@ -276,36 +276,5 @@ def plot_counts(axes: Axes, counts: np.ndarray) -> None:
     axes.legend(frameon=False)
 
 
-def plot_neighbours(axes: Axes, distances: np.ndarray, diameter: float) -> None:
-    """Plot a histogram of the distances between nearest neighbours.
-
-    Args:
-        axes: to draw on.
-        distances: (n,) Å.
-        diameter: of the particle, Å, marked by a line.
-    """
-    axes.set(title="Nearest neighbours", xlabel="distance (Å)", ylabel="particles")
-    if len(distances) == 0:
-        _say(axes, "no two picks")
-        return
-    most = max(float(np.percentile(distances, 99)), 2 * diameter)
-    counts, edges = np.histogram(distances, 60, (0, most))
-    axes.stairs(counts, edges, fill=True, color=COLOURS[0])
-    axes.axvline(diameter, color=COLOURS[1], linestyle="--", label=f"diameter {diameter:g} Å")
-    axes.legend(frameon=False)
-
-
-def plot_plane(axes: Axes, density: np.ndarray) -> None:
-    """Show how many picks lie where in the image plane, over all micrographs.
-
-    Args:
-        axes: to draw on.
-        density: counts of `distributions.plane_density`.
-    """
-    axes.set(title="Picks over the image plane", xlabel="x (% of width)", ylabel="y (% of height)")
-    shown = axes.imshow(density, cmap="viridis", vmin=0, extent=(0, 100, 100, 0), aspect="auto")
-    axes.figure.colorbar(shown, ax=axes, label="picks")
-
-
 def _say(axes: Axes, text: str) -> None:
     axes.text(0.5, 0.5, text, ha="center", va="center", transform=axes.transAxes, color="0.4")

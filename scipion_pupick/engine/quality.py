@@ -112,7 +112,7 @@ def best_threshold(quality: Quality) -> float:
     """Threshold of the highest estimated F1.
 
     Raises:
-        ValueError: there is no peak.
+        IndexError: there is no peak.
     """
     particles = quality.true_picks[0]
     f1 = 2 * quality.true_picks / (quality.picks + particles)

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field
 from typing import Optional, Tuple
 
@@ -14,6 +15,7 @@ SEPARATION = 0.4  # of the diameter: particles overlap in projection, and diamet
 GENERAL = "general"
 NETWORKS = ("conv3", "resnet8", "resnet16")
 OBJECTIVES = ("pn", "upu", "nnpu", "ge-kl", "ge-binomial")
+WITH_SLACK = ("ge-kl", "ge-binomial")
 NORMALISATIONS = ("micrograph", "joint", "affine")
 MOST_SEEDS = 2**63
 
@@ -24,7 +26,7 @@ def _check_choice(what: str, chosen: str, choices: Tuple[str, ...]) -> None:
 
 
 def _check_particles(number: Optional[float]) -> None:
-    if number is not None and not number > 0:
+    if number is not None and not 0 < number < math.inf:
         raise UsageError(
             f"{number:g} particles per micrograph were given: give a positive number, or none "
             "to have it estimated (--particles-per-micrograph)."
@@ -100,14 +102,21 @@ class TrainingSettings:
             "unlabeled_scores",
             "learning_rate",
         ):
-            if not getattr(self, name) > 0:
-                raise UsageError(f"{name} is {getattr(self, name)}: it must be positive.")
+            if not 0 < getattr(self, name) < math.inf:
+                raise UsageError(
+                    f"{name} is {getattr(self, name)}: it must be positive and finite."
+                )
         if self.steps is not None and not self.steps > 0:
             raise UsageError(f"steps is {self.steps}: it must be positive.")
         for name in ("slack", "autoencoder", "weight_decay"):
             value = getattr(self, name)
-            if value is not None and not value >= 0:
-                raise UsageError(f"{name} is {value}: it must not be negative.")
+            if value is not None and not 0 <= value < math.inf:
+                raise UsageError(f"{name} is {value}: it must be finite and not negative.")
+        if self.slack is not None and self.objective not in WITH_SLACK:
+            raise UsageError(
+                f"The objective {self.objective!r} has no slack, but {self.slack} was given: leave "
+                f"it out, or choose one of {', '.join(WITH_SLACK)}."
+            )
         if not 0 <= self.averaging < 1:
             raise UsageError(f"averaging is {self.averaging}: give a decay from 0 to below 1.")
         if not 0 <= self.seed < MOST_SEEDS:
@@ -190,10 +199,10 @@ class PickSettings:
     def __post_init__(self) -> None:
         for name in ("edge", "separation"):
             value = getattr(self, name)
-            if value is not None and not value >= 0:
-                raise UsageError(f"{name} is {value:g} Å: it must not be negative.")
+            if value is not None and not 0 <= value < math.inf:
+                raise UsageError(f"{name} is {value:g} Å: it must be finite and not negative.")
         _check_particles(self.particles_per_micrograph)
-        if self.threshold is not None and not self.threshold >= LEAST_SCORE:
+        if self.threshold is not None and not LEAST_SCORE <= self.threshold < math.inf:
             raise UsageError(
                 f"The threshold is {self.threshold:g}: give {LEAST_SCORE:g} or more, since lower "
                 "scores are not kept (--threshold)."

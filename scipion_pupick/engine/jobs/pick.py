@@ -30,6 +30,7 @@ from ..networks import STRIDE
 from ..peaks import find_peaks
 from ..pick_folder import (
     FAILED,
+    PICKS,
     coordinates_path,
     kept_path,
     write_coordinates,
@@ -83,7 +84,7 @@ class PickResult:
             f"{count} particles in {len(self.picks)} micrographs "
             f"(log-odds {self.threshold:.2f} or more) in {self.seconds:.1f} s"
         )
-        if self.estimate:
+        if self.estimate and count:
             text += (
                 f"; about {100 * self.estimate['precision']:.0f} % of them are right "
                 f"({100 * self.estimate['precision_low']:.0f} to "
@@ -228,12 +229,16 @@ class _Job:
         pending: Sequence[Micrograph],
         facts: Dict[str, Any],
     ) -> None:
-        """Write what is known of the run, and remove what is not of this run."""
+        """Write what is known of the run, and remove what pending micrographs have from others."""
         write_micrographs(micrographs, self.output)
         write_failures({}, self.output / FAILED)
         write_summary(self._summary(facts), self.output)
         for micrograph in pending:
             self.kept_path(micrograph).unlink(missing_ok=True)
+            coordinates = coordinates_path(micrograph.name, self.output)
+            if coordinates.exists():
+                coordinates.unlink()
+                (self.output / PICKS).unlink(missing_ok=True)
 
     def _summary(self, facts: Dict[str, Any]) -> Dict[str, Any]:
         settings = {

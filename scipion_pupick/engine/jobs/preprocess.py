@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Dict, List, Optional, Sequence
 
 from ..coordinates.names import files_of_micrographs
+from ..device import usable_cores
 from ..downsample import WORKING_DIAMETER_PX, WorkingScale
 from ..errors import MicrographError, UsageError
 from ..files import PathLike, make_folder
@@ -70,7 +71,7 @@ def preprocess(
     method = pixel_method(normalisation)
     if threads < 0:
         raise UsageError(f"{threads} threads were asked for: give 1 or more, or 0 for all cores.")
-    workers = threads or -1
+    workers = threads or usable_cores()
     make_folder(output)
     paths = files_of_micrographs([m.name for m in micrographs], Path(output), ".mrc")
     mixture = _shared_mixture(micrographs, scale, workers) if normalisation == "joint" else None

@@ -6,7 +6,6 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
-import os
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import asdict
 from functools import partial
@@ -19,7 +18,7 @@ import torch
 
 from ..calibration import calibrated
 from ..checkpoint import load_progress, save_progress
-from ..device import choose_device, set_threads
+from ..device import choose_device, set_threads, usable_cores
 from ..downsample import ModelScale
 from ..evaluation import precision_recall
 from ..files import PathLike, make_folder
@@ -86,7 +85,7 @@ def _simulate(folder: Path, seed: int, number: int, threads: int) -> List[List[S
     """Simulate the images of so many particles, or read those that are there."""
     paths = [folder / f"seed{seed}_{index:05d}.safetensors" for index in range(number)]
     missing = [index for index, path in enumerate(paths) if not path.exists()]
-    workers = threads or os.cpu_count() or 1
+    workers = threads or usable_cores()
     with ProcessPoolExecutor(workers, get_context("spawn"), set_threads, (1,)) as pool:
         made = pool.map(partial(_simulate_one, paths, seed), missing, chunksize=4)
         for _ in track(made, len(missing), "particles simulated"):

@@ -53,8 +53,8 @@ def pick_page(
     }
     return Page(
         title=f"Picks of {run.folder}",
-        lead=_lead(run, tables),
-        facts=_pick_facts(run, tables),
+        lead=_lead(tables),
+        facts=_pick_facts(run),
         notices=[*notices, *unmatched, *_notices(run, tables, pictures)],
         failures=list(run.failures.items()),
         data=data,
@@ -93,7 +93,7 @@ def train_page(
     }
     return Page(
         title=f"Training of {folder}",
-        lead=_training_lead(training, labels),
+        lead=_training_lead(training),
         facts=_training_facts(training),
         notices=[*notices, *_unseen(pictures)],
         failures=failures,
@@ -137,7 +137,7 @@ def _history(folder: Path, training: Mapping[str, Any]) -> Optional[Dict[str, An
     return {"best": best, **{name: values.tolist() for name, values in history.items()}}
 
 
-def _lead(run: PickRun, tables: ScoreTables) -> str:
+def _lead(tables: ScoreTables) -> str:
     picks = int(tables.own_counts.sum())
     if not tables.names:
         return "No micrograph has been picked."
@@ -195,7 +195,7 @@ def _unseen(pictures: Pictures) -> List[str]:
     return [f"{number} chosen to be shown here cannot be read any more: {reason}"]
 
 
-def _pick_facts(run: PickRun, tables: ScoreTables) -> Facts:
+def _pick_facts(run: PickRun) -> Facts:
     summary = run.summary
     facts = [
         ("Micrographs", f"{len(run.micrographs):,}, of which {len(run.failures):,} failed"),
@@ -240,7 +240,7 @@ def _versions(summary: Mapping[str, Any]) -> Facts:
     return [("Versions", text)] if text else []
 
 
-def _training_lead(training: Mapping[str, Any], labels: Picks) -> str:
+def _training_lead(training: Mapping[str, Any]) -> str:
     if not training:
         return "This training has not ended."
     held_out = int(training["held_out_labels"])
