@@ -100,15 +100,13 @@ class _Job:
         """
         labels = read_labels(self.options, self.micrographs)
         path, record = self.folder / MODEL_FILE, self.folder / TRAINING_RECORD
-        known = json.loads(record.read_text(encoding="utf-8")) if record.is_file() else {}
+        known = json.loads(record.read_text(encoding="utf-8")) if record.is_file() else None
         negatives = read_negatives(self.options, self.micrographs)
         request = self._request(labels, negatives)
-        if path.is_file() and known.get("training") == request["training"]:
+        if path.is_file() and known == request:
             log.info("The model has been trained on these particles: it is used as it is.")
             return path
-        if known != request:
-            path.unlink(missing_ok=True)
-        write_text(record, json.dumps(request, indent=2) + "\n")
+        record.unlink(missing_ok=True)
         values = self.options.values
         engine.train(
             self.micrographs,
@@ -117,9 +115,10 @@ class _Job:
             train_settings(values),
             negatives=negatives,
             start=find_start(values.get("start", GENERAL)),
-            overwrite=known != request,
+            overwrite=True,
             **self.computer,
         )
+        write_text(record, json.dumps(request, indent=2) + "\n")
         return path
 
     def _request(self, labels: Picks, negatives: Optional[Picks]) -> Dict[str, Any]:
@@ -132,13 +131,10 @@ class _Job:
         }
         start = find_start(self.options.values.get("start", GENERAL))
         return {
-            "training": {
-                "parameters": parameters,
-                "labels": _digest(labels),
-                "negatives": None if negatives is None else _digest(negatives),
-                "start": None if start is None else _status(start),
-            },
-            "micrographs": [[m.name, m.pixel_size, *_status(m.path)] for m in self.micrographs],
+            "parameters": parameters,
+            "labels": _digest(labels),
+            "negatives": None if negatives is None else _digest(negatives),
+            "start": None if start is None else _status(start),
         }
 
     def finish_training(self, model: Path) -> None:

@@ -118,6 +118,14 @@ def test_picks_of_other_micrographs_are_refused_but_none_are_not(picked):
     assert evaluate({}, reference, 5.0).curve.average_precision == 0
 
 
+def test_regions_are_not_scored_with_a_model_for_any_diameter(tmp_path):
+    simulate(tmp_path / "m.mrc", 0)
+    micrographs = find_micrographs([str(tmp_path)])
+    centre = {micrographs[0].name: Coordinates.unscored([128.0], [128.0])}
+    with pytest.raises(UsageError, match=r"any diameter.*adapted\.safetensors"):
+        evaluate_regions("general", centre, micrographs)
+
+
 def test_a_border_leaves_out_regions(tmp_path_factory):
     folder = shared_model(tmp_path_factory)
     micrographs = find_micrographs([str(folder / "train")])[:1]

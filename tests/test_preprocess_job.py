@@ -120,6 +120,15 @@ def test_micrographs_that_would_share_a_file_are_refused(tmp_path):
         run(tmp_path / "in", tmp_path / "out")
 
 
+def test_no_micrograph_is_overwritten(tmp_path, monkeypatch):
+    simulate(tmp_path / "mics" / "m.mrc", 0)
+    before = (tmp_path / "mics" / "m.mrc").read_bytes()
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(UsageError, match=r"mics/m\.mrc would overwrite"):
+        preprocess(find_micrographs(["mics"]), DIAMETER, ".", threads=1)
+    assert (tmp_path / "mics" / "m.mrc").read_bytes() == before
+
+
 def test_no_micrographs_are_refused(tmp_path):
     with pytest.raises(UsageError, match="no micrograph"):
         preprocess([], DIAMETER, tmp_path)

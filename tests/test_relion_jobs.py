@@ -1,11 +1,10 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Jobs from RELION's files to RELION's files, also when they are continued."""
 
-import json
-
 import mrcfile
 import numpy as np
 import pytest
+import torch
 from relion_files import (
     OPTICS,
     disc_centres,
@@ -20,8 +19,17 @@ from relion_files import (
 from relion_external.inputs import read_labels, read_negatives
 from relion_external.jobs import run_job
 from relion_external.parameters import BOTH, PICK, TRAIN, parse_arguments
-from scipion_pupick.engine import find_micrographs, read_picks, show_model
+from scipion_pupick.engine import (
+    Coordinates,
+    find_micrographs,
+    load_model,
+    read_picks,
+    show_model,
+    write_picks,
+)
+from scipion_pupick.engine.checkpoint import save_progress
 from scipion_pupick.engine.errors import PupickError, UsageError
+from scipion_pupick.engine.model import save_model
 
 NAMES = ["MotionCorr/job002/Movies/a.mrc", "MotionCorr/job002/Movies/b.mrc"]
 MICS = "CtfFind/job003/micrographs_ctf.star"
@@ -418,22 +426,43 @@ def test_other_labels_or_parameters_train_again(job, tmp_path, change):
     assert (job / "model.safetensors").read_bytes() != before
 
 
-def test_a_training_that_was_stopped_does_not_pass_off_the_model_before_it(job, tmp_path):
+def test_a_training_that_fails_does_not_pass_off_the_model_before_it(job, tmp_path):
     coordinates = hand_picks(tmp_path)
     train("--in_coords", coordinates)
-    with pytest.raises(UsageError):
-        train("--in_coords", coordinates, "--network", "unheard-of")
+    with pytest.raises(PupickError, match="[Ll]earning rate"):
+        train("--in_coords", coordinates, "--learning_rate", "1e38", "--steps", "4")
     assert not (job / "model.safetensors").exists()
 
 
-def test_a_stopped_training_continues(job, tmp_path):
+def test_a_training_that_is_refused_leaves_the_model_and_may_be_mended(job, tmp_path):
+    train("--in_coords", hand_picks(tmp_path))
+    before = (job / "model.safetensors").read_bytes()
+    more = tmp_path / "more.star"
+    write_picks({NAMES[1]: Coordinates.unscored(*disc_centres(1, SHAPE).T)}, more)
+    for wrong in (["--network", "unheard-of"], ["--gpu", "77"]):
+        with pytest.raises(UsageError):
+            train("--in_coords", "more.star", *wrong)
+        assert (job / "model.safetensors").read_bytes() == before
+    train("--in_coords", "more.star")
+    assert (job / "model.safetensors").read_bytes() != before
+
+
+def test_a_stopped_training_continues(job, tmp_path, caplog, monkeypatch):
     coordinates = hand_picks(tmp_path)
-    train("--in_coords", coordinates)
-    log = (job / "training.tsv").read_text()
-    (job / "model.safetensors").unlink()
-    train("--in_coords", coordinates)
+
+    def save_and_stop(*arguments):
+        save_progress(*arguments)
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched:
+        patched.setattr("scipion_pupick.engine.jobs.train.save_progress", save_and_stop)
+        with pytest.raises(KeyboardInterrupt):
+            train("--in_coords", coordinates, "--epochs", "2")
+    caplog.set_level("INFO")
+    train("--in_coords", coordinates, "--epochs", "2")
     assert (job / "model.safetensors").is_file()
-    assert (job / "training.tsv").read_text() == log
+    assert "epoch 2:" in caplog.text
+    assert "epoch 1:" not in caplog.text
 
 
 def test_a_stopped_training_on_micrographs_that_changed_starts_anew(job, tmp_path):
@@ -446,9 +475,21 @@ def test_a_stopped_training_on_micrographs_that_changed_starts_anew(job, tmp_pat
 
 
 def test_a_training_starts_from_another_jobs_model(job, tmp_path):
-    train("--in_coords", hand_picks(tmp_path), "--start", "External/job004")
-    record = json.loads((job / "training_job.json").read_text())
-    assert record["training"]["parameters"]["start"] == "External/job004"
+    def model_from(start):
+        train("--in_coords", hand_picks(tmp_path), "--start", start)
+        return (job / "model.safetensors").read_bytes()
+
+    first = model_from("External/job004")
+    assert model_from("none") != first
+    assert model_from("External/job004") == first
+    # that job was continued with other labels, say
+    path = tmp_path / "External/job004/model.safetensors"
+    other = load_model(path)
+    with torch.no_grad():
+        for weights in other.network.parameters():
+            weights += 0.01
+    save_model(other, path)
+    assert model_from("External/job004") != first
     with pytest.raises(UsageError, match="External/job003: there is no such model"):
         train("--in_coords", hand_picks(tmp_path), "--start", "External/job003")
 

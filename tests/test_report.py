@@ -274,6 +274,20 @@ def test_a_run_without_picks(tmp_path_factory, tmp_path):
     assert data_of(tmp_path / "report.html")["tables"]["counts"][0] > 0
 
 
+def test_a_report_is_the_same_from_any_folder(tmp_path, tmp_path_factory, monkeypatch):
+    model = shared_model(tmp_path_factory) / "model.safetensors"
+    simulate_faint(tmp_path / "mics")
+    shutil.copy(model, tmp_path / "own.safetensors")
+    monkeypatch.chdir(tmp_path)
+    pick(find_micrographs(["mics"]), "own.safetensors", "run", FAINT, device="cpu", threads=1)
+    whole = data_of(tmp_path / "run" / "report.html")
+    assert all("image" in m and "map" in m for m in whole["shown"])
+    monkeypatch.chdir("run")
+    again = data_of(report(".", device="cpu", threads=1))
+    assert again["shown"] == whole["shown"]
+    assert again["chosen"] == f"{tmp_path / 'run'}-chosen"
+
+
 def test_micrographs_that_are_gone_leave_their_picks(run):
     whole = data_of(report(run, device="cpu", threads=1))
     (run / "micrographs.tsv").write_text(

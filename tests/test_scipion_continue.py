@@ -9,12 +9,16 @@ import pytest
 from scipion_project import (
     WARNINGS_OF_SCIPION,
     Project,
+    PUPickProtEvaluate,
     PUPickProtImportCoordinates,
     PUPickProtPick,
+    PUPickProtPreprocess,
+    PUPickProtThreshold,
     PUPickProtTrain,
     expected,
     picked,
     point,
+    read_set,
 )
 from simulated import PIXEL_SIZE, as_picks, simulate_set
 
@@ -200,3 +204,87 @@ def test_a_micrograph_that_comes_back_at_the_end_is_in_the_output(runs, tmp_path
     assert pick.outputCoordinates.getSize() == len(found)
     assert pick.outputCoordinates.isStreamClosed()
     assert "could not be used" not in "\n".join(pick._summary())
+
+
+@pytest.fixture(scope="module")
+def others(runs, tmp_path_factory):
+    """Other micrographs with the ids of the first, a reference, and the picks of both."""
+    project, folder = runs["project"], tmp_path_factory.mktemp("others")
+    particles = simulate_set(folder, range(80, 82))
+    micrographs = project.micrographs(folder / "*.mrc", PIXEL_SIZE)
+    source = {"inputMicrographs": (micrographs, "outputMicrographs")}
+    path = folder / "reference.star"
+    write_picks(as_picks(particles, 20), path)
+    reference = project.run(PUPickProtImportCoordinates, filesPath=str(path), boxSize=36, **source)
+    picks = [pick_on(runs, each) for each in (runs["source"], source)]
+    return {"folder": folder, "source": micrographs, "reference": reference, "picks": picks}
+
+
+def pick_on(runs, source):
+    return runs["project"].run(
+        PUPickProtPick,
+        inputModel=(runs["train"], "outputModel"),
+        thresholdFrom=THRESHOLD_VALUE,
+        threshold=LEAST,
+        **source,
+    )
+
+
+NAMES = {"m80.mrc", "m81.mrc"}
+
+
+def names_in(items):
+    return {row["_micName"] for row in read_set(items.getFileName())[1]}
+
+
+def test_other_micrographs_are_picked(runs, others, tmp_path):
+    pick = pick_on(runs, runs["source"])
+    point(pick.inputMicrographs, others["source"], "outputMicrographs")
+    runs["project"].resume(pick)
+    model = runs["train"].outputModel.getPath()
+    assert picked(pick)[0] == expected(model, [others["folder"]], tmp_path, threshold=LEAST)
+    assert {m.getMicName() for m in pick.outputCoordinates.getMicrographs()} == NAMES
+
+
+def test_other_coordinates_are_chosen_from(runs, others):
+    first, second = others["picks"]
+    choose = runs["project"].run(
+        PUPickProtThreshold, inputCoordinates=(first, "outputCoordinates"), threshold=LEAST
+    )
+    assert not names_in(choose.outputCoordinates) & NAMES
+    point(choose.inputCoordinates, second, "outputCoordinates")
+    runs["project"].resume(choose)
+    assert names_in(choose.outputCoordinates) == NAMES
+
+
+def test_other_coordinates_are_compared(runs, others):
+    first, second = others["picks"]
+    compare = runs["project"].run(
+        PUPickProtEvaluate,
+        inputCoordinates=(first, "outputCoordinates"),
+        referenceCoordinates=(runs["picks"][0], "outputCoordinates"),
+    )
+    assert compare.getResult()["reference"] == 30
+    # 0.4 diameters, which are the box divided by 1.5
+    assert compare.getResult()["tolerance"] == pytest.approx(9.6)
+    point(compare.inputCoordinates, second, "outputCoordinates")
+    point(compare.referenceCoordinates, others["reference"], "outputCoordinates")
+    runs["project"].resume(compare)
+    assert compare.getResult()["reference"] == 40
+    assert compare.getResult()["picks"] == second.outputCoordinates.getSize()
+
+
+def test_other_micrographs_are_prepared_and_imported_to(runs, others):
+    project = runs["project"]
+    prepare = project.run(PUPickProtPreprocess, diameter=96.0, **runs["source"])
+    path = others["folder"] / "reference.star"
+    read = project.run(
+        PUPickProtImportCoordinates, filesPath=str(path), boxSize=36, **runs["source"]
+    )
+    for run in (prepare, read):
+        point(run.inputMicrographs, others["source"], "outputMicrographs")
+    project.resume(prepare)
+    assert {m.getMicName() for m in prepare.outputMicrographs} == NAMES
+    assert all(Path(project.path, m.getFileName()).exists() for m in prepare.outputMicrographs)
+    project.resume(read)
+    assert names_in(read.outputCoordinates) == NAMES

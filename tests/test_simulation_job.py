@@ -9,7 +9,7 @@ import pytest
 from simulated import run_pupick
 
 from scipion_pupick.engine.coordinates import read_picks
-from scipion_pupick.engine.errors import UsageError
+from scipion_pupick.engine.errors import PupickError, UsageError
 from scipion_pupick.engine.jobs.simulate import simulate
 from scipion_pupick.engine.micrograph import find_micrographs, match_names, read_pixel_size
 from scipion_pupick.engine.simulation import (
@@ -150,12 +150,19 @@ def test_micrographs_without_particles_stay_in_the_result(tmp_path):
         ({"shape": (0, 100)}, "100 x 0 px"),
         ({"pixel_size": -1.0}, "pixel size is -1"),
         ({"diameter": float("nan")}, "diameter is nan"),
+        ({"seed": -1}, "seed is -1"),
+        ({"fixed": {"defocus": float("inf")}}, "defocus is inf"),
     ],
 )
 def test_arguments_that_make_no_sense_are_refused(tmp_path, change, reason):
     with pytest.raises(UsageError, match=reason):
         simulate(tmp_path / "out", **change)
     assert not (tmp_path / "out").exists()
+
+
+def test_a_particle_too_large_for_the_memory_is_told(tmp_path):
+    with pytest.raises(PupickError, match="too little free memory"):
+        simulate(tmp_path, count=1, shape=SHAPE, pixel_size=1e-4, diameter=100.0)
 
 
 def test_single_settings_can_be_fixed_for_all_micrographs(tmp_path):
@@ -171,7 +178,7 @@ def test_single_settings_can_be_fixed_for_all_micrographs(tmp_path):
         assert used["ice"]["thickness"] == 333.0
 
 
-@pytest.mark.parametrize("wrong", ["dosis=40", "dose=0", "ice=3"])
+@pytest.mark.parametrize("wrong", ["dosis=40", "dose=0", "ice=3", "snr=abc"])
 def test_settings_that_make_no_sense_are_refused(tmp_path, wrong):
     code, _, error = run_pupick("simulate", "--output", tmp_path / "out", "--set", wrong)
     assert code == 2

@@ -81,6 +81,17 @@ def test_the_number_per_micrograph_holds_on_average(picked, tmp_path):
     assert everything.count == len(ranked)
 
 
+@pytest.mark.parametrize("kind", ["picked", "chosen"])
+def test_the_picks_of_a_folder_count_once(picked, tmp_path, kind):
+    folder = picked[2]
+    if kind == "chosen":
+        folder = tmp_path / "chosen"
+        threshold(picked[2], folder, -2.0)
+    found, listed = read_picks(folder), read_picks(folder / "picks.star")
+    assert found.keys() == listed.keys()
+    assert sum(map(len, found.values())) == sum(map(len, listed.values())) > 0
+
+
 def test_the_estimate_is_recorded_beside_the_picks(picked, tmp_path):
     threshold(picked[2], tmp_path / "chosen", 0.0)
     record = json.loads((tmp_path / "chosen" / "threshold.json").read_text())

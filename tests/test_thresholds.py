@@ -35,5 +35,6 @@ def test_what_cannot_be_reached_or_makes_no_sense_is_refused():
             threshold_of_precision(quality, precision)
     with pytest.raises(UsageError, match="must be positive"):
         threshold_of_count(SCORES, 0)
+    assert threshold_of_count(SCORES, 1e-3) == np.concatenate(SCORES).max()
     with pytest.raises(UsageError, match="no peak"):
         threshold_of_count([np.empty(0)], 3)

@@ -278,13 +278,33 @@ def test_overwriting_keeps_the_same_training(data, unstopped, tmp_path):
 
 def test_no_model_of_another_training_stays_behind(data, unstopped, tmp_path):
     again = shutil.copytree(unstopped, tmp_path / "again")
-    folder, picks = data
-    (tmp_path / "broken.mrc").write_bytes(b"no image")
-    micrographs = find_micrographs([str(tmp_path / "broken.mrc")])
-    labels = {"broken": next(iter(picks.values()))}
-    with pytest.raises(PupickError):
-        train(micrographs, labels, again, HASTY_JOB, overwrite=True, device="cpu", threads=1)
+    diverging = replace(HASTY_JOB.training, learning_rate=1e38, steps=4)
+    with pytest.raises(PupickError, match="[Ll]earning rate"):
+        hasty(data, again, replace(HASTY_JOB, training=diverging), overwrite=True)
     assert set(files(again)) <= {"view.json", "micrographs.tsv", "labels.csv"}
+
+
+@pytest.mark.parametrize("wrong", ["number", "device", "micrographs"])
+def test_a_training_that_cannot_start_leaves_the_one_before(data, unstopped, tmp_path, wrong):
+    again = shutil.copytree(unstopped, tmp_path / "again")
+    before = files(again)
+    if wrong == "number":
+        crowded = replace(HASTY_JOB, particles_per_micrograph=1e5)
+        with pytest.raises(UsageError, match="do not fit"):
+            hasty(data, again, crowded, overwrite=True)
+    elif wrong == "device":
+        with pytest.raises(UsageError, match="cuda:77"):
+            hasty(data, again, replace(HASTY_JOB, diameter=70.0), overwrite=True, device="cuda:77")
+    else:
+        (tmp_path / "broken.mrc").write_bytes(b"no image")
+        micrographs = find_micrographs([str(tmp_path / "broken.mrc")])
+        labels = {"broken": next(iter(data[1].values()))}
+        with pytest.raises(PupickError):
+            train(micrographs, labels, again, HASTY_JOB, overwrite=True, device="cpu", threads=1)
+    after = files(again)
+    assert {name: after[name] for name in before if name != "view.json"} == {
+        name: before[name] for name in before if name != "view.json"
+    }
 
 
 def test_negatives_are_never_left_out(data, tmp_path):

@@ -460,6 +460,19 @@ def test_labels_lie_on_the_particles_whatever_the_pixel_size(micrographs):
     )
 
 
+def test_particles_that_are_given_twice_count_once(micrographs, caplog):
+    found, labelled = micrographs
+    extracted = {
+        name: Coordinates.unscored(np.append(c.x, c.x + 0.1 * side), np.append(c.y, c.y))
+        for (name, c), side in zip(labelled.items(), (24.0, 48.0))
+    }
+    images, _, _ = read(found, extracted)
+    assert [len(image.positive) for image in images] == [6, 6]
+    assert "6 of 12 picks are of particles that are picked already" in caplog.text
+    apart = {"a": Coordinates.unscored([60.0, 60.0 + 0.3 * 24], [60.0, 60.0])}
+    assert len(read(found, apart)[0][0].positive) == 2
+
+
 def test_excluded_places_are_read_like_labels(micrographs):
     found, labelled = micrographs
     images, _, _ = read(found, {"a": labelled["a"]}, {"b": labelled["b"]})

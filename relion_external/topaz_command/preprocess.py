@@ -8,15 +8,14 @@ import json
 import logging
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Dict, List
+from typing import Dict
 
 import numpy as np
 
 from scipion_pupick.engine.downsample import downsample
 from scipion_pupick.engine.errors import MicrographError, UsageError
-from scipion_pupick.engine.files import make_folder, write_text
+from scipion_pupick.engine.files import make_folder, refuse_overwriting, write_text
 from scipion_pupick.engine.micrograph import (
-    Micrograph,
     find_micrographs,
     read_image,
     read_pixel_size,
@@ -49,7 +48,8 @@ def run(options: argparse.Namespace) -> int:
         name: [folder / f"{stem}.{ending}" for ending in options.format]
         for name, stem in stems(images).items()
     }
-    _refuse_overwriting(images, [path for several in paths.values() for path in several])
+    written = [path for several in paths.values() for path in several]
+    refuse_overwriting([image.path for image in images], written)
     check_formats(options.format)
     make_folder(folder)
     failures = 0
@@ -111,10 +111,3 @@ def _grey_values(image: np.ndarray, options: argparse.Namespace) -> Dict[str, fl
     mixture, _ = fit_mixture([histogram(image)])
     mean, deviation = mixture.dominant
     return {"mu": mean, "std": deviation, "pi": max(mixture.rho, 1 - mixture.rho)}
-
-
-def _refuse_overwriting(images: List[Micrograph], paths: List[Path]) -> None:
-    sources = {image.path.resolve() for image in images}
-    for path in paths:
-        if path.resolve() in sources:
-            raise UsageError(f"{path} would overwrite an image: give another folder (-o).")

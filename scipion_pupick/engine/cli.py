@@ -470,9 +470,7 @@ def _evaluate(options: argparse.Namespace) -> int:
         options.table,
         options.plot,
     )
-    print(_describe(evaluation))
-    if options.summary:
-        write_text(options.summary, json.dumps(evaluation.summary(), indent=2) + "\n")
+    regions = ""
     if options.model and micrographs:
         value = engine.evaluate_regions(
             options.model,
@@ -482,7 +480,10 @@ def _evaluate(options: argparse.Namespace) -> int:
             device=options.device,
             threads=options.threads,
         )
-        print(f"average precision over regions {value:.3f}")
+        regions = f"\naverage precision over regions {value:.3f}"
+    print(_describe(evaluation) + regions)
+    if options.summary:
+        write_text(options.summary, json.dumps(evaluation.summary(), indent=2) + "\n")
     return SUCCESS
 
 
@@ -604,7 +605,10 @@ def _add_simulate(commands: Any) -> None:
 
 def _assignment(text: str) -> Tuple[str, float]:
     name, _, value = text.partition("=")
-    return name, float(value)
+    try:
+        return name, float(value)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a name, = and a number") from None
 
 
 def _simulate(options: argparse.Namespace) -> int:

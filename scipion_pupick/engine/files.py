@@ -7,7 +7,7 @@ import os
 import uuid
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Iterator, Union
+from typing import Iterable, Iterator, Union
 
 from .errors import UsageError
 
@@ -36,6 +36,18 @@ def atomic_write(path: PathLike) -> Iterator[Path]:
         raise
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def refuse_overwriting(inputs: Iterable[Path], outputs: Iterable[Path]) -> None:
+    """Check that no file to be written is one that is read.
+
+    Raises:
+        UsageError: one is.
+    """
+    sources = {path.resolve() for path in inputs}
+    for path in outputs:
+        if path.resolve() in sources:
+            raise UsageError(f"{path} would overwrite an input image: give another folder.")
 
 
 def make_folder(path: PathLike) -> None:

@@ -22,7 +22,6 @@ from .errors import PupickError, UsageError
 from .files import PathLike, write_text
 from .kept import SUFFIX, KeptPeaks, load_peaks
 from .micrograph import Micrograph
-from .model_file import model_path
 
 SUMMARY = "pick.json"
 MICROGRAPHS = "micrographs.tsv"
@@ -42,7 +41,7 @@ def coordinates_path(name: str, folder: Path) -> Path:
 
 def write_micrographs(micrographs: Sequence[Micrograph], folder: Path) -> None:
     """Write the list of the micrographs to pick in, with their files and pixel sizes (Å/px)."""
-    rows = [[m.name, str(m.path), m.pixel_size or ""] for m in micrographs]
+    rows = [[m.name, str(m.path.absolute()), m.pixel_size or ""] for m in micrographs]
     _write_table(folder / MICROGRAPHS, ["micrograph", "file", "pixel_size"], rows)
 
 
@@ -111,7 +110,7 @@ class PickRun:
     @property
     def model(self) -> Path:
         """File of the model."""
-        return model_path(self.summary.get("model", ""))
+        return Path(self.summary.get("model", ""))
 
     @property
     def is_calibrated(self) -> bool:

@@ -116,7 +116,7 @@ def fit(
     Raises:
         PupickError: the objective stopped being finite.
     """
-    pi = _pi(images, particles, settings)
+    pi = assumed_pi(images, particles, settings)
     if start is None:
         network = fresh_network(settings, pi)
     else:
@@ -443,7 +443,14 @@ def _gamma(
     return autoencoder_weight(sum(len(image.positive) for image in images))
 
 
-def _pi(images: Sequence[TrainingImage], particles: float, settings: TrainingSettings) -> float:
+def assumed_pi(
+    images: Sequence[TrainingImage], particles: float, settings: TrainingSettings
+) -> float:
+    """Fraction of positive regions among the unlabelled, for so many particles in an image.
+
+    Raises:
+        UsageError: so many do not fit.
+    """
     return positive_fraction(
         particles,
         [(image.image.shape[0], image.image.shape[1]) for image in images],

@@ -8,6 +8,7 @@ from contextlib import suppress
 from typing import Dict, List, Optional, Sequence, Tuple
 
 import numpy as np
+from scipy.spatial import cKDTree
 
 from .coordinates import Coordinates, Picks
 from .downsample import WorkingScale, to_working
@@ -25,6 +26,7 @@ log = logging.getLogger(__name__)
 
 USUAL_SHARE = 0.2
 LEAST_USUAL = 100
+SAME_PARTICLE = 0.4  # particle radii between picks by hand and the particles extracted from them
 
 
 def read_data(
@@ -39,7 +41,8 @@ def read_data(
 
     Args:
         micrographs: to read.
-        labelled: particles by micrograph name, px of the micrographs.
+        labelled: particles by micrograph name, px of the micrographs; those that are given twice,
+            by hand and as extracted particles, say, count once.
         excluded: places that are no particle, in the same form.
         scale: working scale.
         normalisation: in `settings.NORMALISATIONS`.
@@ -130,11 +133,26 @@ def _label(
     particle_radius: float,
 ) -> TrainingImage:
     name = working.micrograph.name
-    positive = _working_xy(labelled.get(name), working, "picks")
+    given = _working_xy(labelled.get(name), working, "picks")
+    positive = _distinct(given, SAME_PARTICLE * particle_radius, name)
     negative = _working_xy(excluded.get(name), working, "negatives")
     shape = (working.image.shape[0], working.image.shape[1])
     labels = label_map(shape, positive, training_radius, particle_radius)
     return TrainingImage(working.image, labels, positive, negative)
+
+
+def _distinct(xy: np.ndarray, least: float, name: str) -> np.ndarray:
+    """Leave out points (n, 2) that are nearer than `least` to one before them."""
+    pairs = cKDTree(xy).query_pairs(least, output_type="ndarray") if len(xy) else xy[:0]
+    doubles = np.unique(pairs[:, 1]).astype(int)
+    if len(doubles):
+        log.warning(
+            "%s: %d of %d picks are of particles that are picked already, and do not count.",
+            name,
+            len(doubles),
+            len(xy),
+        )
+    return np.delete(xy, doubles, axis=0)
 
 
 def _working_xy(coordinates: Optional[Coordinates], working: WorkingImage, what: str) -> np.ndarray:

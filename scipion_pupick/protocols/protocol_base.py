@@ -150,6 +150,11 @@ class EngineProtocol(EMProtocol):
         return []
 
 
+def input_ids(*pointers: Any) -> List[Optional[str]]:
+    """Give the ids of what the form points to, so that a step is done again for other input."""
+    return [pointer.getUniqueId() if pointer.hasValue() else None for pointer in pointers]
+
+
 def empty_errors(*sets: Any) -> List[str]:
     """Say which of the input sets hold nothing, and never will."""
     return [

@@ -13,16 +13,17 @@ from pyworkflow.object import Float
 from ..constants import BOX_PER_DIAMETER
 from ..convert import read_coordinates, score_of, write_micrographs
 from ..engine import write_picks
+from ..engine.training import TOLERANCE
 from .protocol_base import (
     CITATION,
     EngineProtocol,
     coordinates_errors,
     empty_errors,
+    input_ids,
     open_errors,
 )
 
 AUTOMATIC = -1.0
-TOLERANCE_PER_DIAMETER = 0.4
 TABLE, RESULT = "precision_recall.tsv", "evaluation.json"
 
 
@@ -76,9 +77,10 @@ class PUPickProtEvaluate(EngineProtocol):
 
     # --------------------------- steps -----------------------------------------------------------
     def _insertAllSteps(self) -> None:
-        self._insertFunctionStep(self.evaluateStep, self._tolerance(), self.border.get())
+        compared = input_ids(self.inputCoordinates, self.referenceCoordinates)
+        self._insertFunctionStep(self.evaluateStep, compared, self._tolerance(), self.border.get())
 
-    def evaluateStep(self, tolerance: float, border: float) -> None:
+    def evaluateStep(self, compared: List[str], tolerance: float, border: float) -> None:
         """Match and count, and give the result as numbers that other protocols can take."""
         micrographs = [m.clone() for m in self.referenceCoordinates.get().getMicrographs()]
         reference = read_coordinates(self.referenceCoordinates.get(), micrographs)
@@ -108,7 +110,7 @@ class PUPickProtEvaluate(EngineProtocol):
         if self.tolerance.get() >= 0:
             return float(self.tolerance.get())
         box = self.referenceCoordinates.get().getBoxSize() or 0
-        return TOLERANCE_PER_DIAMETER * box / BOX_PER_DIAMETER
+        return TOLERANCE * box / BOX_PER_DIAMETER
 
     # --------------------------- results ---------------------------------------------------------
     def getTable(self) -> Path:

@@ -16,7 +16,7 @@ from ..engine.coordinates import FORMATS
 from ..engine.errors import MicrographError, UsageError
 from ..engine.matching import by_micrograph
 from ..engine.micrograph import image_shape
-from .protocol_base import empty_errors, open_errors
+from .protocol_base import empty_errors, input_ids, open_errors
 
 AUTOMATIC_FORMAT = 0
 CHOICES = ("automatic", *FORMATS)
@@ -80,9 +80,10 @@ class PUPickProtImportCoordinates(ProtImport):
     # --------------------------- steps -----------------------------------------------------------
     def _insertAllSteps(self) -> None:
         asked = (self.filesPath, self.format, self.scale, self.boxSize)
-        self._insertFunctionStep(self.importStep, *(value.get() for value in asked))
+        source = input_ids(self.inputMicrographs)
+        self._insertFunctionStep(self.importStep, source, *(value.get() for value in asked))
 
-    def importStep(self, *asked: object) -> None:
+    def importStep(self, source: List[str], *asked: object) -> None:
         """Read the picks and tie them to the micrographs."""
         micrographs = [m.clone() for m in self.inputMicrographs.get()]
         picks = self._matched(self._read())

@@ -41,6 +41,7 @@ from .protocol_base import (
     diameter_errors,
     empty_errors,
     failure_lines,
+    input_ids,
 )
 
 # the engine's file of the general model, fitted to the micrographs of a run
@@ -187,10 +188,11 @@ class PUPickProtPick(EngineProtocol, ProtParticlePickingAuto):
         )
 
     def _forgetOthers(self) -> None:
-        """Score all micrographs again if the scores that are kept come from another model."""
+        """Score all micrographs again if they, or the model, are others than before."""
         record = Path(self._getExtraPath(PICKING, PICKING_RECORD))
         # a model that was trained anew has the path of the old one
-        self.scoring: List[str] = [self.getModel().digest(), *self._getPickArgs()]
+        digest, source = self.getModel().digest(), input_ids(self.inputMicrographs)
+        self.scoring: List[Any] = [source, digest, *self._getPickArgs()]
         if record.exists() and json.loads(record.read_text()).get("scoring") != self.scoring:
             for folder in ("DONE", "failed"):
                 shutil.rmtree(self._getExtraPath(folder), ignore_errors=True)
@@ -223,11 +225,13 @@ class PUPickProtPick(EngineProtocol, ProtParticlePickingAuto):
         separation = [] if least < 0 else ["--separation", f"{least:g}"]
         return ["--model", self._modelPath(), *diameter, *particles, *separation]
 
-    def _pickMicrograph(self, micrograph: Micrograph, digest: str, *arguments: str) -> None:
-        self._pickMicrographList([micrograph], digest, *arguments)
+    def _pickMicrograph(
+        self, micrograph: Micrograph, source: List[str], digest: str, *arguments: str
+    ) -> None:
+        self._pickMicrographList([micrograph], source, digest, *arguments)
 
     def _pickMicrographList(
-        self, micrographs: Sequence[Micrograph], digest: str, *arguments: str
+        self, micrographs: Sequence[Micrograph], source: List[str], digest: str, *arguments: str
     ) -> None:
         if not micrographs:
             return
@@ -312,17 +316,17 @@ class PUPickProtPick(EngineProtocol, ProtParticlePickingAuto):
         )
 
     def _insertPickMicrographStep(
-        self, micrograph: Micrograph, prerequisites: List[int], *arguments: str
+        self, micrograph: Micrograph, prerequisites: List[int], *arguments: Any
     ) -> int:
         return self._insertPickMicrographListStep([micrograph], prerequisites, *arguments)
 
-    def pickMicrographListStep(self, ids: Sequence[int], *arguments: str) -> List[str]:
+    def pickMicrographListStep(self, ids: Sequence[int], *arguments: Any) -> List[str]:
         """Pick in a batch; give the marks without which *Continue* does this step again."""
         super().pickMicrographListStep(ids, *arguments)
         return [self._getMicDone(self.micDict[each]) for each in ids]
 
     def _insertPickMicrographListStep(
-        self, micrographs: Sequence[Micrograph], prerequisites: List[int], *arguments: str
+        self, micrographs: Sequence[Micrograph], prerequisites: List[int], *arguments: Any
     ) -> int:
         ids = [micrograph.getObjId() for micrograph in micrographs]
         step = self._insertFunctionStep(
@@ -351,14 +355,17 @@ class PUPickProtPick(EngineProtocol, ProtParticlePickingAuto):
     def _forgetOutput(self) -> None:
         """Fill the output anew from the kept scores when a run is continued.
 
-        So the threshold and the model of the form hold for all of it, and a run that was killed
-        while it wrote its output has no pick twice.
+        So the threshold, model and micrographs of the form hold for all of it, and a run that was
+        killed while it wrote its output has no pick twice.
         """
         Path(self._getAllDone()).unlink(missing_ok=True)
         output = getattr(self, "outputCoordinates", None)
         if output is not None:
             output.enableAppend()
             output.clear()
+            # with its id, setMicrographs would store the output's pointer in place of the form's
+            given = self.getInputMicrographsPointer()
+            output.getMicrographs(asPointer=True).copy(given, copyId=False)
 
     def _fillOutput(self, micrographs: Sequence[Micrograph]) -> None:
         """Fill the closed output anew with the picks of all micrographs."""

@@ -21,6 +21,7 @@ from .protocol_base import (
     diameter_errors,
     empty_errors,
     failure_lines,
+    input_ids,
     open_errors,
 )
 
@@ -69,8 +70,9 @@ class PUPickProtPreprocess(EngineProtocol):
 
     # --------------------------- steps -----------------------------------------------------------
     def _insertAllSteps(self) -> None:
-        self._insertFunctionStep(self.preprocessStep, self._arguments(), needsGPU=False)
-        self._insertFunctionStep(self.createOutputStep, needsGPU=False)
+        source = input_ids(self.inputMicrographs)
+        self._insertFunctionStep(self.preprocessStep, source, self._arguments(), needsGPU=False)
+        self._insertFunctionStep(self.createOutputStep, source, needsGPU=False)
 
     def _arguments(self) -> List[str]:
         normalisation = NORMALISATIONS[self.normalisation.get()]
@@ -79,7 +81,7 @@ class PUPickProtPreprocess(EngineProtocol):
             *("--normalisation", normalisation),
         ]
 
-    def preprocessStep(self, arguments: List[str]) -> None:
+    def preprocessStep(self, source: List[str], arguments: List[str]) -> None:
         """Write the images.
 
         Raises:
@@ -99,14 +101,14 @@ class PUPickProtPreprocess(EngineProtocol):
             first = next(iter(failures.values()))
             raise PupickError(f"None of the {len(failures)} micrographs could be used: {first}")
 
-    def createOutputStep(self) -> None:
+    def createOutputStep(self, source: List[str]) -> None:
         """Gather the images in a set."""
-        source = self.inputMicrographs.get()
+        micrographs = self.inputMicrographs.get()
         failures = read_failures(Path(self._getExtraPath(FAILURES)))
         output = self._createSetOfMicrographs()
-        output.copyInfo(source)
+        output.copyInfo(micrographs)
         output.setSamplingRate(self._diameter() / self.diameterPx.get())
-        for micrograph in source:
+        for micrograph in micrographs:
             if micrograph.getFileName() not in failures:
                 output.append(self._image(micrograph, output.getSamplingRate()))
         self._defineOutputs(outputMicrographs=output)

@@ -17,7 +17,7 @@ from ..engine.errors import UsageError
 from ..engine.quality import estimate_quality
 from ..engine.settings import LEAST_SCORE
 from ..engine.thresholds import threshold_of_count, threshold_of_precision
-from .protocol_base import CITATION, empty_errors, open_errors
+from .protocol_base import CITATION, empty_errors, input_ids, open_errors
 
 
 class PUPickProtThreshold(ProtParticlePicking):
@@ -85,19 +85,20 @@ class PUPickProtThreshold(ProtParticlePicking):
     # --------------------------- steps -----------------------------------------------------------
     def _insertAllSteps(self) -> None:
         asked = (self.mode, self.threshold, self.particlesPerMicrograph, self.precision)
-        self._insertFunctionStep(self.chooseStep, *(value.get() for value in asked))
+        ranked = input_ids(self.inputCoordinates)
+        self._insertFunctionStep(self.chooseStep, ranked, *(value.get() for value in asked))
 
-    def chooseStep(self, *asked: float) -> None:
+    def chooseStep(self, ranked: List[str], *asked: float) -> None:
         """Write the coordinates that are chosen."""
         coordinates = self.inputCoordinates.get()
-        ranked = ranked_picks(coordinates)
-        chosen = self._choose(ranked)
+        peaks = ranked_picks(coordinates)
+        chosen = self._choose(peaks)
         output = self._createSetOfCoordinates(coordinates.getMicrographs(asPointer=True))
         output.setBoxSize(coordinates.getBoxSize())
         for micrograph in coordinates.getMicrographs():
             picks = chosen.get(micrograph.getObjId(), Coordinates.empty())
             append_picks(picks, micrograph, output)
-        output.setObjComment(self._comment(ranked, chosen))
+        output.setObjComment(self._comment(peaks, chosen))
         self._defineOutputs(outputCoordinates=output)
         self._defineTransformRelation(self.inputCoordinates, output)
 

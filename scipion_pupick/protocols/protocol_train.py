@@ -33,6 +33,7 @@ from .protocol_base import (
     coordinates_errors,
     diameter_errors,
     empty_errors,
+    input_ids,
 )
 
 DEFAULTS = TrainingSettings()
@@ -341,16 +342,11 @@ class PUPickProtTrain(EngineProtocol):
 
     def _input(self) -> Dict[str, Any]:
         """Give what the model depends on beside the engine's arguments: sets by their ids."""
-        pointers = {
-            "micrographs": self.inputMicrographs,
-            "picks": self.inputCoordinates,
-            "negatives": self.negativeCoordinates,
-        }
-        ids = {n: p.getUniqueId() if p.hasValue() else None for n, p in pointers.items()}
+        sets = (self.inputMicrographs, self.inputCoordinates, self.negativeCoordinates)
         # a previous model that was trained anew has the path of the old one
         previous = self.startFrom == START_PREVIOUS
         return {
-            **ids,
+            "sets": input_ids(*sets),
             "start": self.previousModel.get().digest() if previous else None,
             "minMicrographs": self.minMicrographs.get(),
             "minPicks": self.minPicks.get(),

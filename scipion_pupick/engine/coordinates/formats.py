@@ -36,6 +36,8 @@ _ONE_MICROGRAPH: Mapping[str, Callable[[Coordinates, Optional[float]], str]] = {
 }
 
 # files of RELION's jobs that stand beside the files of coordinates but hold none themselves
+# what `pupick pick` and `pupick threshold` leave in their folders
+_OWN_PICKS, _OWN_RECORDS = "picks.star", ("pick.json", "threshold.json")
 _JOB_FILES = (
     "autopick.star",
     "manualpick.star",
@@ -186,6 +188,9 @@ def _files_with(path: Path, suffix: str) -> List[Path]:
 
 
 def _files_in_folder(folder: Path, format: str) -> List[Path]:
+    if format in ("auto", "star") and any((folder / name).is_file() for name in _OWN_RECORDS):
+        # beside it lie the same picks once more, in a file for each micrograph
+        return [folder / _OWN_PICKS]
     extensions = {e for name in FORMATS if format in ("auto", name) for e in EXTENSIONS[name]}
     files = [
         path

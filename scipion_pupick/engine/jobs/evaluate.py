@@ -101,6 +101,11 @@ def evaluate_regions(
         PupickError: the memory does not suffice.
     """
     loaded = load_model(model)
+    if loaded.scale.diameter is None:
+        raise UsageError(
+            f"{model} is for any diameter: give a trained model, or the one that picking has "
+            "fitted to the micrographs (adapted.safetensors in its folder)."
+        )
     set_threads(threads)
     scorer = make_scorer(loaded.network, choose_device(device))
     scores, positive = [], []

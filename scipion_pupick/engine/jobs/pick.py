@@ -26,6 +26,7 @@ from ..files import PathLike, make_folder
 from ..kept import SUFFIX, VERSION, KeptPeaks, load_peaks, save_peaks
 from ..micrograph import Micrograph
 from ..model import Model, load_model, versions
+from ..model_file import model_path
 from ..networks import STRIDE
 from ..peaks import find_peaks
 from ..pick_folder import (
@@ -147,7 +148,7 @@ def pick(
     where = describe_device(chosen)
     log.info("Picking %d micrographs on %s; %d are scored.", len(pending), where, len(scored))
     facts = {
-        "model": str(path),
+        "model": str(model_path(path).absolute()),
         "digest": job.digest,
         "device": where,
         "training": job.model.training,

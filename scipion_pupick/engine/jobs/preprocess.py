@@ -12,7 +12,7 @@ from ..coordinates.names import files_of_micrographs
 from ..device import usable_cores
 from ..downsample import WORKING_DIAMETER_PX, WorkingScale
 from ..errors import MicrographError, UsageError
-from ..files import PathLike, make_folder
+from ..files import PathLike, make_folder, refuse_overwriting
 from ..micrograph import Micrograph, write_image
 from ..normalise import Mixture, fit_mixture, histogram
 from ..prepare import (
@@ -62,7 +62,8 @@ def preprocess(
         The files, and the micrographs that could not be used.
 
     Raises:
-        UsageError: the diameter or the normalisation makes no sense, or no micrograph was given.
+        UsageError: the diameter or the normalisation makes no sense, or no micrograph was given, or
+            one would be overwritten.
         OSError: a file cannot be written.
     """
     if not micrographs:
@@ -72,8 +73,9 @@ def preprocess(
     if threads < 0:
         raise UsageError(f"{threads} threads were asked for: give 1 or more, or 0 for all cores.")
     workers = threads or usable_cores()
-    make_folder(output)
     paths = files_of_micrographs([m.name for m in micrographs], Path(output), ".mrc")
+    refuse_overwriting([m.path for m in micrographs], paths.values())
+    make_folder(output)
     mixture = _shared_mixture(micrographs, scale, workers) if normalisation == "joint" else None
     written: List[Path] = []
     failures: Dict[str, str] = {}

@@ -12,11 +12,13 @@ from typing import Any, Dict, List, Mapping, Optional, Sequence, Tuple
 import numpy as np
 
 from ..coordinates import Coordinates, Picks, write_picks
+from ..device import memory_errors_explained
 from ..downsample import WORKING_DIAMETER_PX
 from ..errors import UsageError
 from ..files import PathLike, write_text
 from ..micrograph import write_image
 from ..progress import track
+from ..settings import MOST_SEEDS
 from ..simulation import (
     Density,
     SimulationSettings,
@@ -53,6 +55,7 @@ class SimulationResult:
     particles: Picks
 
 
+@memory_errors_explained()
 def simulate(
     output: PathLike,
     maps: Sequence[PathLike] = (),
@@ -86,9 +89,10 @@ def simulate(
     Raises:
         UsageError: an argument makes no sense, a map cannot be read, or the folder holds another
             simulation.
+        PupickError: the memory does not suffice.
         OSError: a file cannot be written.
     """
-    _check(count, shape, pixel_size, diameter)
+    _check(count, shape, pixel_size, diameter, seed)
     folder = Path(output)
     densities = [read_map(path) for path in maps]
     request: Dict[str, Any] = {
@@ -118,7 +122,11 @@ def simulate(
 
 
 def _check(
-    count: int, shape: Tuple[int, int], pixel_size: Optional[float], diameter: Optional[float]
+    count: int,
+    shape: Tuple[int, int],
+    pixel_size: Optional[float],
+    diameter: Optional[float],
+    seed: int,
 ) -> None:
     if count < 1 or min(shape) < 1:
         raise UsageError(
@@ -128,6 +136,8 @@ def _check(
     for what, value in (("pixel size", pixel_size), ("diameter", diameter)):
         if value is not None and not (math.isfinite(value) and value > 0):
             raise UsageError(f"The {what} is {value:g} Å: it must be a positive number.")
+    if not 0 <= seed < MOST_SEEDS:
+        raise UsageError(f"The seed is {seed}: give a number from 0 to {MOST_SEEDS - 1}.")
 
 
 def _claim(folder: Path, request: Dict[str, Any], overwrite: bool) -> None:

@@ -44,6 +44,7 @@ from ..training import (
     TOLERANCE,
     Epoch,
     Progress,
+    assumed_pi,
     blend,
     fit,
     inner_peaks,
@@ -125,11 +126,15 @@ def train(
     require_scale(used, scale)
     make_folder(output)
     fingerprint = _fingerprint(used, labelled, excluded, settings, first)
-    _claim(Path(output), fingerprint, overwrite)
+    replaced = _claim(Path(output), fingerprint, overwrite)
     shown = [m for m in used if m.name in labelled]
     first, scale = _suited(first, scale, shown, fingerprint, Path(output), chosen)
     settings = _at_scale(settings, scale)
     data = _read(used, labelled, excluded, settings)
+    if settings.particles_per_micrograph is not None:
+        assumed_pi(data.images, settings.particles_per_micrograph, settings.training)
+    if replaced:
+        _forget(Path(output))
     write_micrographs(shown, Path(output))
     write_picks(labelled, Path(output) / LABELS)
     model = _Run(Path(output), settings, data, fingerprint, chosen, first).finish()
@@ -137,16 +142,21 @@ def train(
     return model
 
 
-def _claim(output: Path, fingerprint: str, overwrite: bool) -> None:
-    """Forget another training in the folder if that is wanted, and refuse to mix with it if not."""
+def _claim(output: Path, fingerprint: str, overwrite: bool) -> bool:
+    """Whether the folder holds another training; it is refused unless that may be replaced."""
     try:
         for name in (CHECKPOINT, ESTIMATE):
             load_progress(output / name, fingerprint)
     except UsageError:
         if not overwrite:
             raise
-        for name in (CHECKPOINT, ESTIMATE, MODEL, RECORD, HISTORY, REPORT):
-            (output / name).unlink(missing_ok=True)
+        return True
+    return False
+
+
+def _forget(output: Path) -> None:
+    for name in (CHECKPOINT, ESTIMATE, MODEL, RECORD, HISTORY, REPORT):
+        (output / name).unlink(missing_ok=True)
 
 
 def _suited(

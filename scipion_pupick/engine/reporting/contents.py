@@ -46,8 +46,8 @@ def pick_page(
         **_common(pictures, view, run.diameter),
         "tables": tables.as_json(),
         "names": tables.names,
-        "run": shlex.quote(str(run.folder)),
-        "chosen": shlex.quote(f"{run.folder}-chosen"),
+        "run": shlex.quote(str(run.folder.absolute())),
+        "chosen": shlex.quote(f"{run.folder.absolute()}-chosen"),
         "referenceIs": reference_is,
         "training": _history(run.model.parent, training),
     }
@@ -199,7 +199,7 @@ def _pick_facts(run: PickRun) -> Facts:
     summary = run.summary
     facts = [
         ("Micrographs", f"{len(run.micrographs):,}, of which {len(run.failures):,} failed"),
-        ("Model", _model(summary)),
+        ("Model", _model(run)),
         ("Particle", f"{run.diameter:g} Å wide; picks at least {_angstrom(summary)} apart"),
         ("Threshold", f"{run.threshold:.2f} (log-odds that a peak is a particle)"),
     ]
@@ -208,8 +208,8 @@ def _pick_facts(run: PickRun) -> Facts:
     return [*facts, *_training_facts(summary.get("training", {})), *_versions(summary)]
 
 
-def _model(summary: Mapping[str, Any]) -> str:
-    path = str(summary.get("model", "not known"))
+def _model(run: PickRun) -> str:
+    path, summary = str(run.model), run.summary
     if not _is_general(summary):
         return path
     simulated = int(summary["training"].get("simulated_particles", 0))

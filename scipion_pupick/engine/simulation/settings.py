@@ -170,6 +170,8 @@ def with_fixed(settings: SimulationSettings, fixed: Mapping[str, float]) -> Simu
     for name, value in fixed.items():
         if name not in fixed_names():
             raise UsageError(f"There is no {name!r} to set: there are {', '.join(fixed_names())}.")
+        if not math.isfinite(value):
+            raise UsageError(f"{name} is {value:g}: it must be finite.")
         group, _, part = name.rpartition(".")
         change: Dict[str, Any] = {name: bool(value) if name == "invert" else value}
         if name == "defocus":
