@@ -277,7 +277,9 @@ def test_other_coordinates_are_compared(runs, others):
 def test_other_micrographs_are_prepared_and_imported_to(runs, others):
     project = runs["project"]
     prepare = project.run(PUPickProtPreprocess, diameter=96.0, **runs["source"])
-    path = others["folder"] / "reference.star"
+    path = others["folder"] / "of_both.star"
+    sources = [runs["folder"] / "first_10.star", others["folder"] / "reference.star"]
+    write_picks(engine.read_picks(sources), path)
     read = project.run(
         PUPickProtImportCoordinates, filesPath=str(path), boxSize=36, **runs["source"]
     )
