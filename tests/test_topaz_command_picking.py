@@ -376,12 +376,12 @@ def test_the_diameter_follows_the_radius(arguments, diameter):
 
 def test_training_options():
     settings, start = settings_of(
-        *("-n", "150", "--method", "PU", "--slack", "3", "--num-epochs", "7"),
+        *("-n", "150", "--method", "GE-KL", "--slack", "3", "--num-epochs", "7"),
         *("-m", "resnet16", "--learning-rate", "0.0002"),
     )
     training = settings.training
     assert (settings.particles_per_micrograph, start) == (150.0, None)
-    assert (training.objective, training.slack, training.network) == ("nnpu", 3.0, "resnet16")
+    assert (training.objective, training.slack, training.network) == ("ge-kl", 3.0, "resnet16")
     assert training.epochs == 7
     assert 600 <= 7 * training.steps < 607
     assert training.learning_rate == 2e-3
