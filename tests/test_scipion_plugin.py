@@ -48,6 +48,14 @@ def test_importing_the_engine_loads_nothing_of_scipion():
     assert python("-c", code)[0] == 0
 
 
+def test_the_plugin_needs_no_pytorch_where_the_engine_has_its_own_environment():
+    imports = "import scipion_pupick.protocols, scipion_pupick.viewers, scipion_pupick.wizards"
+    code, output = python(
+        "-W", "ignore", "-c", f"import sys; sys.modules['torch'] = None; {imports}"
+    )
+    assert code == 0, output
+
+
 def test_all_protocols_and_objects_are_found():
     assert ours(Domain.getProtocols()) == PROTOCOLS
     assert ours(Domain.getObjects()) == {"PUPickModel"}

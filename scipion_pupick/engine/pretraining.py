@@ -19,10 +19,9 @@ from .networks import STRIDE, Network
 from .regions import MASKED, POSITIVE, label_map
 from .sampling import TrainingImage, sample_tiles
 from .scoring import Scorer, make_scorer
-from .settings import TrainingSettings
+from .settings import TOLERANCE, TrainingSettings
 from .simulated_images import SimulatedImage
 from .training import (
-    TOLERANCE,
     Progress,
     StepLoss,
     TrainedModel,

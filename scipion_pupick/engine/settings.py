@@ -12,6 +12,7 @@ from .errors import UsageError
 
 LEAST_SCORE = -8.0
 SEPARATION = 0.4  # of the diameter: particles overlap in projection, and diameters are guesses
+TOLERANCE = 0.4  # of the diameter: so near to a particle, a pick is right
 GENERAL = "general"
 NETWORKS = ("conv3", "resnet8", "resnet16")
 OBJECTIVES = ("pn", "upu", "nnpu", "ge-kl", "ge-binomial")

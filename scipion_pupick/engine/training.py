@@ -23,12 +23,11 @@ from .peaks import Peaks, find_peaks
 from .regions import expected_unlabeled, positive_fraction
 from .sampling import Geometry, TrainingImage, sample_batch
 from .scoring import Scorer, make_scorer, to_channels_last
-from .settings import SEPARATION, TrainingSettings
+from .settings import SEPARATION, TOLERANCE, TrainingSettings
 
 State = Dict[str, Tensor]
 
 LEAST_HELD_OUT = 10
-TOLERANCE = 0.4
 START_WEIGHT = 6.0
 STEPS = 50
 FEW_LABELS, STEPS_OF_FEW = 250, 25

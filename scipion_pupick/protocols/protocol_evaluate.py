@@ -13,7 +13,7 @@ from pyworkflow.object import Float
 from ..constants import BOX_PER_DIAMETER
 from ..convert import read_coordinates, score_of, write_micrographs
 from ..engine import write_picks
-from ..engine.training import TOLERANCE
+from ..engine.settings import TOLERANCE
 from .protocol_base import (
     CITATION,
     EngineProtocol,

@@ -39,9 +39,8 @@ from ..quality import best_threshold, estimate_quality
 from ..reporting.contents import HISTORY
 from ..sampling import TrainingImage
 from ..scoring import Scorer, make_scorer
-from ..settings import GENERAL, LEAST_SCORE, TrainingSettings, TrainSettings
+from ..settings import GENERAL, LEAST_SCORE, TOLERANCE, TrainingSettings, TrainSettings
 from ..training import (
-    TOLERANCE,
     Epoch,
     Progress,
     assumed_pi,
