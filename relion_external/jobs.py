@@ -20,9 +20,9 @@ from scipion_pupick.engine import (
     TrainSettings,
 )
 from scipion_pupick.engine.errors import PupickError
-from scipion_pupick.engine.files import write_text
 from scipion_pupick.engine.matching import by_micrograph
 from scipion_pupick.engine.pick_folder import kept_path
+from scipion_pupick.engine.records import read_record, write_record
 from scipion_pupick.engine.settings import GENERAL
 
 from . import forms, versions
@@ -100,7 +100,7 @@ class _Job:
         """
         labels = read_labels(self.options, self.micrographs)
         path, record = self.folder / MODEL_FILE, self.folder / TRAINING_RECORD
-        known = json.loads(record.read_text(encoding="utf-8")) if record.is_file() else None
+        known = read_record(record) if record.is_file() else None
         negatives = read_negatives(self.options, self.micrographs)
         request = self._request(labels, negatives)
         if path.is_file() and known == request:
@@ -118,7 +118,7 @@ class _Job:
             overwrite=True,
             **self.computer,
         )
-        write_text(record, json.dumps(request, indent=2) + "\n")
+        write_record(record, request)
         return path
 
     def _request(self, labels: Picks, negatives: Optional[Picks]) -> Dict[str, Any]:
@@ -180,13 +180,13 @@ class _Job:
         """
         record = self.folder / PICKING_RECORD
         request = {"threshold": result.threshold, "edge": settings.edge, "version": self.version}
-        known = json.loads(record.read_text(encoding="utf-8")) if record.is_file() else {}
+        known = read_record(record) if record.is_file() else {}
         record.unlink(missing_ok=True)
         for name, coordinates in result.picks.items():
             kept = kept_path(name, self.folder / ENGINE_FOLDER)
             if known != request or _is_older(files[name], kept):
                 write_coordinates(coordinates, files[name], self.version)
-        write_text(record, json.dumps(request) + "\n")
+        write_record(record, request)
 
     def _finish_picking(self, model: Path, result: PickResult, files: Mapping[str, Path]) -> None:
         """Write what RELION and people look at after picking."""

@@ -7,7 +7,6 @@ micrographs of one base name stay apart.
 
 from __future__ import annotations
 
-import json
 import os
 from pathlib import Path
 from typing import Dict, Iterable, List, Optional, Tuple
@@ -34,6 +33,7 @@ from .engine.coordinates.star import Columns, star_text
 from .engine.errors import UsageError
 from .engine.files import PathLike, write_text
 from .engine.kept import SUFFIX, KeptPeaks, load_peaks
+from .engine.records import read_record
 
 # folder of a picking run in which the engine keeps all peaks
 PICKING = "pupick"
@@ -188,7 +188,7 @@ def ranked_picks(coordinates: SetOfCoordinates) -> Dict[int, Coordinates]:
     micrographs = [micrograph.clone() for micrograph in coordinates.getMicrographs()]
     folder = picking_folder(coordinates)
     if folder is not None:
-        edge = float(json.loads((folder / PICKING_RECORD).read_text(encoding="utf-8"))["edge"])
+        edge = float(read_record(folder / PICKING_RECORD)["edge"])
         kept = {m.getObjId(): kept_peaks(folder, m) for m in micrographs}
         found = {i: k.above(-np.inf, edge / k.pixel_size) for i, k in kept.items() if k is not None}
     else:

@@ -96,6 +96,15 @@ def test_another_count_adds_or_removes_micrographs(first):
     assert len(read_picks(fewer.truth)) == 2
 
 
+def test_a_simulation_that_failed_at_once_may_be_corrected(tmp_path):
+    # the coverage that this seed draws is too much for such a distance
+    request = {"count": 1, "shape": SHAPE, "seed": 8}
+    with pytest.raises(UsageError, match="coverage"):
+        simulate(tmp_path, fixed={"crowding.separation": 1.7}, **request)
+    corrected = simulate(tmp_path, fixed={"crowding.separation": 1.0}, **request)
+    assert corrected.files == list(tmp_path.rglob("*.mrc"))
+
+
 def test_another_simulation_is_only_overwritten_when_allowed(first):
     folder, _ = first
     before = contents(folder)

@@ -19,8 +19,8 @@ import scipion_pupick
 from scipion_pupick import engine
 
 from .errors import PupickError, UsageError
-from .files import write_text
 from .pick_folder import write_failures
+from .records import write_record
 from .settings import (
     GENERAL,
     NETWORKS,
@@ -483,7 +483,7 @@ def _evaluate(options: argparse.Namespace) -> int:
         regions = f"\naverage precision over regions {value:.3f}"
     print(_describe(evaluation) + regions)
     if options.summary:
-        write_text(options.summary, json.dumps(evaluation.summary(), indent=2) + "\n")
+        write_record(options.summary, evaluation.summary())
     return SUCCESS
 
 

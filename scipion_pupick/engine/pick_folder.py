@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import csv
 import io
-import json
 import math
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -22,6 +21,7 @@ from .errors import PupickError, UsageError
 from .files import PathLike, write_text
 from .kept import SUFFIX, KeptPeaks, load_peaks
 from .micrograph import Micrograph
+from .records import read_record, write_record
 
 SUMMARY = "pick.json"
 MICROGRAPHS = "micrographs.tsv"
@@ -57,7 +57,7 @@ def read_failures(path: Path) -> Dict[str, str]:
 
 def write_summary(summary: Mapping[str, Any], folder: Path) -> None:
     """Write the settings of a run, and what it has found."""
-    write_text(folder / SUMMARY, json.dumps(summary, indent=2) + "\n")
+    write_record(folder / SUMMARY, summary)
 
 
 def write_coordinates(picks: Coordinates, name: str, folder: Path) -> None:
@@ -169,12 +169,12 @@ def read_micrographs(path: Path) -> Tuple[Micrograph, ...]:
 
 
 def _read_summary(path: Path) -> Dict[str, Any]:
+    summary = read_record(path)
     try:
-        summary = json.loads(path.read_text(encoding="utf-8"))
         {name: float(summary[name]) for name in ("threshold", "diameter", "edge")}
     except (ValueError, KeyError, TypeError) as error:
         raise PupickError(f"{path} is damaged ({error!r}): pick again.") from error
-    return dict(summary)
+    return summary
 
 
 def _read_table(path: Path) -> List[Dict[str, str]]:

@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any, Dict, List
 
@@ -13,6 +12,7 @@ from pyworkflow.object import Float
 from ..constants import BOX_PER_DIAMETER
 from ..convert import read_coordinates, score_of, write_micrographs
 from ..engine import write_picks
+from ..engine.records import read_record
 from ..engine.settings import TOLERANCE
 from .protocol_base import (
     CITATION,
@@ -119,7 +119,7 @@ class PUPickProtEvaluate(EngineProtocol):
 
     def getResult(self) -> Dict[str, Any]:
         """Give the numbers of the comparison by their names."""
-        return dict(json.loads(Path(self._getExtraPath(RESULT)).read_text(encoding="utf-8")))
+        return read_record(self._getExtraPath(RESULT))
 
     # --------------------------- texts -----------------------------------------------------------
     def _validate(self) -> List[str]:

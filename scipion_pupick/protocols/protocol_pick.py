@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import json
 import shutil
 from pathlib import Path
 from typing import Any, Dict, List, Optional, Sequence, Tuple
@@ -33,6 +32,7 @@ from ..convert import (
 )
 from ..engine.errors import PupickError, UsageError
 from ..engine.files import write_text
+from ..engine.records import read_record, write_record
 from ..engine.settings import LEAST_SCORE, SEPARATION
 from ..objects import PUPickModel
 from .protocol_base import (
@@ -193,14 +193,14 @@ class PUPickProtPick(EngineProtocol, ProtParticlePickingAuto):
         # a model that was trained anew has the path of the old one
         digest, source = self.getModel().digest(), input_ids(self.inputMicrographs)
         self.scoring: List[Any] = [source, digest, *self._getPickArgs()]
-        if record.exists() and json.loads(record.read_text()).get("scoring") != self.scoring:
+        if record.exists() and read_record(record).get("scoring") != self.scoring:
             for folder in ("DONE", "failed"):
                 shutil.rmtree(self._getExtraPath(folder), ignore_errors=True)
             # its threshold is that of another model or diameter
             Path(self._getExtraPath(PICKING, ADAPTED)).unlink(missing_ok=True)
         threshold, edge = self._cut()
         asked = {"scoring": self.scoring, "threshold": threshold, "edge": edge}
-        write_text(record, json.dumps(asked))
+        write_record(record, asked)
 
     def _forgetFailures(self) -> None:
         """Have micrographs that failed picked again: what was in the way may be mended."""

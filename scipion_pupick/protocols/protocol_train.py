@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import json
 import shlex
 import shutil
 import time
@@ -24,7 +23,7 @@ from ..convert import (
 )
 from ..engine import Picks, read_picks, write_picks
 from ..engine.errors import PupickError
-from ..engine.files import write_text
+from ..engine.records import read_record, write_record
 from ..engine.settings import NETWORKS, OBJECTIVES, TrainingSettings
 from ..objects import PUPickModel
 from .protocol_base import (
@@ -257,10 +256,10 @@ class PUPickProtTrain(EngineProtocol):
     def _forgetOthers(self, asked: Dict[str, Any]) -> None:
         """Start anew if what an earlier run has left was made with other parameters or input."""
         record = Path(self._getExtraPath("arguments.json"))
-        if record.exists() and json.loads(record.read_text()) != asked:
+        if record.exists() and read_record(record) != asked:
             for folder in self._rounds():
                 shutil.rmtree(folder)
-        write_text(record, json.dumps(asked))
+        write_record(record, asked)
 
     def _waitForPicks(self, trained: int, keep: bool) -> Optional[Picks]:
         """Give the picks when they are enough for a training; None if there will be none."""
@@ -370,7 +369,7 @@ class PUPickProtTrain(EngineProtocol):
 
     def _training(self) -> Dict[str, Any]:
         folder = Path(self.outputModel.getPath()).parent
-        return dict(json.loads((folder / "train.json").read_text(encoding="utf-8")))
+        return read_record(folder / "train.json")
 
     # --------------------------- texts -----------------------------------------------------------
     def _validate(self) -> List[str]:

@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import json
 import logging
 from pathlib import Path
 from typing import Any, Dict, List, Optional, Tuple
@@ -19,6 +18,7 @@ from ..micrograph import Micrograph
 from ..model import Model, load_model
 from ..networks import STRIDE
 from ..pick_folder import MICROGRAPHS, SUMMARY, PickRun, read_micrographs, read_run
+from ..records import read_record
 from ..reporting.contents import HISTORY, pick_page, train_page
 from ..reporting.page import Page, render
 from ..reporting.pictures import View
@@ -131,7 +131,7 @@ def _of_training(folder: Path, reference: Optional[Picks]) -> Page:
         training, scale = model.training, model.scale.of(None)
     else:
         if (folder / VIEW).is_file():
-            view = json.loads((folder / VIEW).read_text(encoding="utf-8"))
+            view = read_record(folder / VIEW)
             scale = WorkingScale(view["diameter"], view["diameter_px"])
         notices = ["This training has not ended. Call the same command again to continue."]
     return train_page(folder, training, micrographs, labels, View(scale), notices)

@@ -145,7 +145,7 @@ def _claim(folder: Path, request: Dict[str, Any], overwrite: bool) -> None:
     note = folder / REQUEST
     text = json.dumps(request, indent=2) + "\n"
     if note.is_file() and note.read_text(encoding="utf-8") != text:
-        if not overwrite:
+        if not overwrite and any((folder / FOLDER).glob("simulated_*")):
             raise UsageError(
                 f"{folder} holds another simulation ({REQUEST} says which): give another folder, "
                 "or allow to overwrite it (--overwrite)."

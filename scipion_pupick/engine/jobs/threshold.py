@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import json
 import logging
 import math
 from dataclasses import asdict, dataclass
@@ -14,9 +13,10 @@ import numpy as np
 
 from ..coordinates import Picks
 from ..errors import UsageError
-from ..files import PathLike, make_folder, write_text
+from ..files import PathLike, make_folder
 from ..pick_folder import PickRun, read_run, write_coordinates, write_picks, write_summary
 from ..quality import ESTIMATES, Quality, estimate_quality
+from ..records import write_record
 from ..settings import LEAST_SCORE
 from ..thresholds import threshold_of_count, threshold_of_precision
 
@@ -138,4 +138,4 @@ def _write(result: ThresholdResult, run: PickRun, output: Path) -> None:
     estimate = {} if result.quality is None else asdict(result.quality)
     estimated = {name: float(estimate[name]) for name in ESTIMATES if name in estimate}
     record = {"run": str(run.folder), "micrographs": len(result.picks), **found, **estimated}
-    write_text(output / "threshold.json", json.dumps(record, indent=2) + "\n")
+    write_record(output / "threshold.json", record)

@@ -36,6 +36,7 @@ from ..normalise import Mixture
 from ..pick_folder import write_micrographs
 from ..prepare import pixel_method, require_scale
 from ..quality import best_threshold, estimate_quality
+from ..records import read_record, write_record
 from ..reporting.contents import HISTORY
 from ..sampling import TrainingImage
 from ..scoring import Scorer, make_scorer
@@ -173,7 +174,7 @@ def _suited(
     """
     path = output / VIEW
     if path.is_file():
-        known = json.loads(path.read_text(encoding="utf-8"))
+        known = read_record(path)
         if known["fingerprint"] == fingerprint:
             if first is not None and known[BRIGHT] and not _sees_negatives(first):
                 first = seeing_negatives(first)
@@ -182,7 +183,7 @@ def _suited(
         first = suited_contrast(first, scale, labelled, device)
         scale = suited_scale(first, make_scorer(first.network, device), scale, labelled)
     found = {**asdict(scale), BRIGHT: _sees_negatives(first), "fingerprint": fingerprint}
-    write_text(path, json.dumps(found, indent=2) + "\n")
+    write_record(path, found)
     return first, scale
 
 
@@ -350,7 +351,7 @@ class _Run:
         progress = self._fit(self.training, particles, self.checkpoint, self._write_log)
         model = self._model(progress, particles)
         save_model(model, self.output / MODEL)
-        write_text(self.output / RECORD, json.dumps(model.training, indent=2) + "\n")
+        write_record(self.output / RECORD, model.training)
         return model
 
     def _fit(
