@@ -198,7 +198,7 @@ class _Job:
                 picks=result.picks,
                 diameter=diameter,
                 history=model.parent / HISTORY,
-                scores=kept_scores(list(files), self.folder / ENGINE_FOLDER),
+                scores=kept_scores(self.folder / ENGINE_FOLDER),
                 threshold=result.threshold,
             )
         )

@@ -14,9 +14,8 @@ from scipion_pupick.engine import Coordinates, Micrograph, Picks
 from scipion_pupick.engine.errors import MicrographError
 from scipion_pupick.engine.files import atomic_write
 from scipion_pupick.engine.history import read_history
-from scipion_pupick.engine.kept import load_peaks
 from scipion_pupick.engine.micrograph import read_image, require_pixel_size
-from scipion_pupick.engine.pick_folder import kept_path
+from scipion_pupick.engine.pick_folder import read_run
 from scipion_pupick.engine.plots import (
     make_figure,
     plot_counts,
@@ -58,15 +57,15 @@ class Report:
     threshold: float = 0.0
 
 
-def kept_scores(names: Sequence[str], folder: Path) -> List[np.ndarray]:
-    """Give the scores (n,) of all peaks of each of some micrographs, picked or not.
+def kept_scores(folder: Path) -> List[np.ndarray]:
+    """Give the scores (n,) of all peaks of each micrograph, picked or not, but at the edges.
 
     Args:
-        names: of the micrographs; of very many, some are taken.
-        folder: that the engine has written to.
+        folder: that the engine has picked into; of very many micrographs, some are taken.
     """
-    step = max(1, -(-len(names) // MOST_MICROGRAPHS))
-    kept = [load_peaks(kept_path(name, folder)) for name in names[::step]]
+    run = read_run(folder)
+    step = max(1, -(-len(run.micrographs) // MOST_MICROGRAPHS))
+    kept = [run.peaks_of(micrograph) for micrograph in run.micrographs[::step]]
     return [peaks.coordinates.score for peaks in kept if peaks is not None]
 
 

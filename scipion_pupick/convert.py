@@ -8,12 +8,13 @@ micrographs of one base name stay apart.
 from __future__ import annotations
 
 import os
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Dict, Iterable, List, Optional, Tuple
+from typing import Dict, Iterable, Iterator, List, Optional, Tuple
 
 import numpy as np
 import pyworkflow.object as pwobj
-from pwem.objects import Coordinate, Micrograph, SetOfCoordinates, SetOfMicrographs
+from pwem.objects import Coordinate, EMSet, Micrograph, SetOfCoordinates, SetOfMicrographs
 from pyworkflow.protocol import Protocol, getProtocolFromDb
 
 from . import engine
@@ -55,24 +56,37 @@ def to_angstrom(value: float, unit: int, pixel_size: float) -> float:
     return 2 * value * pixel_size if unit == RADIUS_PX else value
 
 
+@contextmanager
+def _opened(items: EMSet) -> Iterator[EMSet]:
+    """Open a set afresh, to see what another process has added to it by now."""
+    fresh = type(items)(filename=items.getFileName())
+    # the file of a set to which nothing was ever added has no tables
+    if fresh.hasProperty("self"):
+        fresh.loadAllProperties()
+    try:
+        yield fresh
+    finally:
+        fresh.close()
+
+
+def size_now(items: EMSet) -> int:
+    """Count what a set holds now, which another process may be adding to."""
+    with _opened(items) as fresh:
+        return int(fresh.getSize())
+
+
 def read_micrographs(micrographs: SetOfMicrographs) -> List[Micrograph]:
     """Read the micrographs that a set holds now, which another process may be adding to."""
-    fresh = SetOfMicrographs(filename=micrographs.getFileName())
-    fresh.loadAllProperties()
-    found = [micrograph.clone() for micrograph in fresh]
-    fresh.close()
-    return found
+    with _opened(micrographs) as fresh:
+        return [micrograph.clone() for micrograph in fresh]
 
 
 def is_closed(pointer: pwobj.Pointer) -> bool:
     """Whether nothing is going to be added any more to the set that a form points to."""
     items = pointer.get()
-    fresh = type(items)(filename=items.getFileName())
-    fresh.loadAllProperties()
-    size, closed = fresh.getSize(), bool(fresh.isStreamClosed())
-    fresh.close()
-    if size:
-        return closed
+    with _opened(items) as fresh:
+        if fresh.getSize():
+            return bool(fresh.isStreamClosed())
     # the file of an empty set does not say; what makes it knows
     maker = pointer.getObjValue()
     if not isinstance(maker, Protocol):
@@ -110,15 +124,13 @@ def read_coordinates(coordinates: SetOfCoordinates, micrographs: Iterable[Microg
     Scores are NaN where a coordinate has none.
     """
     names = {key_of(micrograph): micrograph.getFileName() for micrograph in micrographs}
-    fresh = SetOfCoordinates(filename=coordinates.getFileName())
-    fresh.loadAllProperties()
     rows: Dict[str, List[Tuple[float, float, float]]] = {}
-    for coordinate in fresh:
-        name = names.get((int(coordinate.getMicId()), str(coordinate.getMicName())))
-        if name is not None:
-            x, y = coordinate.getPosition()
-            rows.setdefault(name, []).append((x, y, score_of(coordinate)))
-    fresh.close()
+    with _opened(coordinates) as fresh:
+        for coordinate in fresh:
+            name = names.get((int(coordinate.getMicId()), str(coordinate.getMicName())))
+            if name is not None:
+                x, y = coordinate.getPosition()
+                rows.setdefault(name, []).append((x, y, score_of(coordinate)))
     return {name: Coordinates(*np.array(values).T) for name, values in rows.items()}
 
 
@@ -176,18 +188,25 @@ def picking_folder(coordinates: SetOfCoordinates) -> Optional[Path]:
     return folder if folder.is_dir() else None
 
 
+def has_scores(coordinates: SetOfCoordinates) -> bool:
+    """Whether coordinates have scores of pupick, or could have had if there were any."""
+    first = coordinates.getFirstItem()
+    return hasattr(first, SCORE) if first is not None else picking_folder(coordinates) is not None
+
+
 def ranked_picks(coordinates: SetOfCoordinates) -> Dict[int, Coordinates]:
     """Give all that is known to be ranked by score, by the id of its micrograph.
 
     Of a set that a picking run of pupick wrote these are all peaks that the run has kept, also
-    those below its threshold; of any other set the coordinates that it holds.
+    those below its threshold; of any other set the coordinates that it holds. Coordinates that
+    were changed by hand lie beside those of their run, but have no scores.
 
     Raises:
         UsageError: the coordinates have no scores.
     """
     micrographs = [micrograph.clone() for micrograph in coordinates.getMicrographs()]
     folder = picking_folder(coordinates)
-    if folder is not None:
+    if folder is not None and has_scores(coordinates):
         edge = float(read_record(folder / PICKING_RECORD)["edge"])
         kept = {m.getObjId(): kept_peaks(folder, m) for m in micrographs}
         found = {i: k.above(-np.inf, edge / k.pixel_size) for i, k in kept.items() if k is not None}

@@ -105,6 +105,12 @@ class TestFilesFoldersAndPatterns:
             "m/a.mrc",
         ]
 
+    def test_each_name_in_a_star_file_is_a_micrograph(self, project):
+        touch("m/a.mrc", "m/b.mrc")
+        Path("link.mrc").symlink_to("m/a.mrc")
+        Path("all.star").write_text("data_\n\nloop_\n_rlnMicrographName\nlink.mrc\nm/a.mrc\n")
+        assert names("all.star", "m") == ["link.mrc", "m/a.mrc", "m/b.mrc"]
+
     def test_equal_file_names_in_two_folders_stay_apart(self, project):
         touch("x/a.mrc", "y/a.mrc")
         assert names("x", "y") == ["x/a.mrc", "y/a.mrc"]

@@ -2,6 +2,7 @@
 """The report of a job: what is on its pages."""
 
 import re
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -9,8 +10,9 @@ from relion_files import write_micrograph
 
 from relion_external import report as module
 from relion_external.report import Report, kept_scores, write_report
-from scipion_pupick.engine import Coordinates, find_micrographs
+from scipion_pupick.engine import Coordinates, Micrograph, find_micrographs
 from scipion_pupick.engine.kept import KeptPeaks, save_peaks
+from scipion_pupick.engine.pick_folder import write_micrographs, write_summary
 
 HISTORY = "epoch\tloss\theld_out_ap\n1\t2.5\tnan\n2\t1.5\tnan\n"
 
@@ -90,9 +92,28 @@ def test_micrographs_are_shown_from_the_fullest_to_the_emptiest(tmp_path, microg
     assert [title.split(": ")[1] for title in titles] == [f"{n} particles" for n in (7, 5, 3)]
 
 
-def test_kept_scores_are_those_of_all_peaks(tmp_path):
-    for name, score in (("a", [2.0, -7.0]), ("b", [1.0])):
+@pytest.fixture
+def run(tmp_path):
+    """Peaks of three micrographs, the first of each 20 px from two edges; a fourth failed."""
+    scores = {"a": [2.0, -7.0], "b": [1.0], "c": [3.0, 4.0, 5.0]}
+    for name, score in scores.items():
         kept = KeptPeaks(peaks(score), (192, 256), 7.08, "")
         save_peaks(kept, tmp_path / f"scores/Movies/{name}.peaks.safetensors")
-    names = ["Movies/a.mrc", "Movies/b.mrc", "Movies/never_picked.mrc"]
-    assert [scores.tolist() for scores in kept_scores(names, tmp_path)] == [[2.0, -7.0], [1.0]]
+    names = [f"Movies/{name}.mrc" for name in (*scores, "never_picked")]
+    write_micrographs([Micrograph(Path(name), name, 7.08) for name in names], tmp_path)
+    write_summary({"threshold": 0.0, "diameter": 180.0, "edge": 7.08 * 20}, tmp_path)
+    return tmp_path
+
+
+def test_kept_scores_are_those_of_all_peaks(run):
+    assert [scores.tolist() for scores in kept_scores(run)] == [[2, -7], [1], [3, 4, 5]]
+
+
+def test_kept_scores_leave_out_the_edges(run):
+    write_summary({"threshold": 0.0, "diameter": 180.0, "edge": 7.08 * 30}, run)
+    assert [scores.tolist() for scores in kept_scores(run)] == [[-7], [], [4, 5]]
+
+
+def test_of_very_many_micrographs_some_scores_are_taken(run, monkeypatch):
+    monkeypatch.setattr(module, "MOST_MICROGRAPHS", 2)
+    assert [scores.tolist() for scores in kept_scores(run)] == [[2, -7], [3, 4, 5]]

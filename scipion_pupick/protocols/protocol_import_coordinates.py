@@ -99,9 +99,11 @@ class PUPickProtImportCoordinates(ProtImport):
     def _read(self) -> Picks:
         chosen = self.format.get()
         format = "auto" if chosen == AUTOMATIC_FORMAT else CHOICES[chosen]
-        pixel_size = self.inputMicrographs.get().getSamplingRate()
+        scale = self.scale.get()
+        # px of the micrographs that the picks were made on
+        pixel_size = scale * self.inputMicrographs.get().getSamplingRate()
         picks = read_picks(self.filesPath.get(), format, pixel_size)
-        return {name: found.scaled(self.scale.get()) for name, found in picks.items()}
+        return {name: found.scaled(scale) for name, found in picks.items()}
 
     def _matched(self, picks: Picks) -> Picks:
         micrographs = engine_micrographs(self.inputMicrographs.get())

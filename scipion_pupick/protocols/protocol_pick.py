@@ -366,6 +366,8 @@ class PUPickProtPick(EngineProtocol, ProtParticlePickingAuto):
             # with its id, setMicrographs would store the output's pointer in place of the form's
             given = self.getInputMicrographsPointer()
             output.getMicrographs(asPointer=True).copy(given, copyId=False)
+            self.mapper.deleteRelations(self)
+            self._defineSourceRelation(given, output)
 
     def _fillOutput(self, micrographs: Sequence[Micrograph]) -> None:
         """Fill the closed output anew with the picks of all micrographs."""

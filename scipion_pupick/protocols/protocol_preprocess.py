@@ -71,8 +71,8 @@ class PUPickProtPreprocess(EngineProtocol):
     # --------------------------- steps -----------------------------------------------------------
     def _insertAllSteps(self) -> None:
         source = input_ids(self.inputMicrographs)
-        self._insertFunctionStep(self.preprocessStep, source, self._arguments(), needsGPU=False)
-        self._insertFunctionStep(self.createOutputStep, source, needsGPU=False)
+        for step in (self.preprocessStep, self.createOutputStep):
+            self._insertFunctionStep(step, source, self._arguments(), needsGPU=False)
 
     def _arguments(self) -> List[str]:
         normalisation = NORMALISATIONS[self.normalisation.get()]
@@ -101,7 +101,7 @@ class PUPickProtPreprocess(EngineProtocol):
             first = next(iter(failures.values()))
             raise PupickError(f"None of the {len(failures)} micrographs could be used: {first}")
 
-    def createOutputStep(self, source: List[str]) -> None:
+    def createOutputStep(self, source: List[str], arguments: List[str]) -> None:
         """Gather the images in a set."""
         micrographs = self.inputMicrographs.get()
         failures = read_failures(Path(self._getExtraPath(FAILURES)))

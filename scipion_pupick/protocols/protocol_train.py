@@ -19,6 +19,7 @@ from ..convert import (
     is_closed,
     read_coordinates,
     read_micrographs,
+    size_now,
     write_micrographs,
 )
 from ..engine import Picks, read_picks, write_picks
@@ -267,10 +268,11 @@ class PUPickProtTrain(EngineProtocol):
             return None
         while True:
             coordinates, micrographs = self.inputCoordinates.get(), self.inputMicrographs.get()
-            complete = is_closed(self.inputCoordinates) and is_closed(self.inputMicrographs)
+            closed, all_micrographs = map(is_closed, (self.inputCoordinates, self.inputMicrographs))
             picks = read_coordinates(coordinates, read_micrographs(micrographs))
             number = count(picks)
-            if complete:
+            # micrographs that are still to come have no picks
+            if closed and (all_micrographs or number == size_now(coordinates)):
                 return self._last(picks, number, trained)
             wanted = max(self.minPicks.get(), 2 * trained)
             if number >= wanted and len(picks) >= self.minMicrographs.get():
@@ -312,15 +314,17 @@ class PUPickProtTrain(EngineProtocol):
 
     def _defineModel(self, path: str) -> None:
         model = PUPickModel.from_file(path)
+        pixel_size = self.inputMicrographs.get().getSamplingRate()
+        box = box_size(float(model.getDiameter() or 0.0), pixel_size)
         if hasattr(self, "outputModel"):
             self.outputModel.copy(model, copyId=False)
-            self._store(self.outputModel)
-            return
-        pixel_size = self.inputMicrographs.get().getSamplingRate()
-        box = Integer(box_size(float(model.getDiameter() or 0.0), pixel_size))
-        self._defineOutputs(outputModel=model, boxSize=box)
-        self._defineSourceRelation(self.inputMicrographs, model)
-        self._defineSourceRelation(self.inputCoordinates, model)
+            self.boxSize.set(box)
+        else:
+            self._defineOutputs(outputModel=model, boxSize=Integer(box))
+        # a run that is continued may have had other input before
+        self.mapper.deleteRelations(self)
+        self._defineSourceRelation(self.inputMicrographs, self.outputModel)
+        self._defineSourceRelation(self.inputCoordinates, self.outputModel)
         # this step may go on for hours: others can start with the model now
         self._store()
 

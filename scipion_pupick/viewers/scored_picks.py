@@ -13,6 +13,7 @@ from pwem.objects import SetOfCoordinates, SetOfMicrographs
 from ..constants import BOX_PER_DIAMETER, SCORE
 from ..convert import (
     append_picks,
+    has_scores,
     picking_folder,
     ranked_picks,
     read_coordinates,
@@ -77,12 +78,6 @@ def shown_micrographs(micrographs: SetOfMicrographs) -> List[Micrograph]:
     pixel_size = micrographs.getSamplingRate()
     names = [micrograph.getFileName() for micrograph in micrographs]
     return [Micrograph(Path(name), name, pixel_size) for name in names]
-
-
-def has_scores(coordinates: SetOfCoordinates) -> bool:
-    """Whether coordinates have scores of pupick, or could have had if there were any."""
-    first = coordinates.getFirstItem()
-    return hasattr(first, SCORE) if first is not None else picking_folder(coordinates) is not None
 
 
 def _threshold(coordinates: SetOfCoordinates, picks: Picks) -> float:

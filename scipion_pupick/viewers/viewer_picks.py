@@ -10,12 +10,13 @@ import pyworkflow.protocol.params as params
 from pwem.objects import SetOfCoordinates
 from pyworkflow.viewer import View
 
+from ..convert import has_scores
 from ..engine import Picks
 from ..engine.errors import PupickError, UsageError
 from ..protocols import PUPickProtImportCoordinates, PUPickProtPick, PUPickProtThreshold
 from .form import ResultsViewer
 from .picks_figure import PicksFigure
-from .scored_picks import ScoredPicks, has_scores, read_scored_picks, save_output
+from .scored_picks import ScoredPicks, read_scored_picks, save_output
 from .threshold_figure import ThresholdFigure
 from .windows import Action, FigureWindow, add_buttons, split_off_buttons
 

@@ -8,7 +8,7 @@ import os
 import re
 from dataclasses import replace
 from pathlib import Path
-from typing import Dict, Iterable, List, Optional, Sequence
+from typing import Dict, Iterable, List, Optional, Sequence, Set
 
 from ..errors import UsageError
 from .mrc import check_pixel_size
@@ -22,6 +22,9 @@ def find_micrographs(
     sources: Sequence[str], pixel_size: Optional[float] = None
 ) -> List[Micrograph]:
     """List the micrographs in `sources`, in that order, each file once.
+
+    Only a STAR file may have several names for one file, each of which is a micrograph to RELION
+    and Scipion.
 
     No image is opened, so ten thousand take a second, and one that cannot be read is reported only
     when it is.
@@ -43,13 +46,17 @@ def find_micrographs(
     """
     if pixel_size is not None:
         check_pixel_size(pixel_size)
-    found: Dict[str, Micrograph] = {}
+    found: List[Micrograph] = []
+    files: Set[str] = set()
     for source in sources:
-        for micrograph in _expand(str(source)):
-            found.setdefault(os.path.realpath(micrograph.path), micrograph)
+        listed = {
+            micrograph: os.path.realpath(micrograph.path) for micrograph in _expand(str(source))
+        }
+        found += [micrograph for micrograph, file in listed.items() if file not in files]
+        files.update(listed.values())
     if not found:
         raise UsageError("no micrographs given: name files, folders, patterns or a STAR file")
-    micrographs = _name_apart(found.values())
+    micrographs = _name_apart(found)
     if pixel_size is not None:
         return [replace(micrograph, pixel_size=pixel_size) for micrograph in micrographs]
     return micrographs
@@ -76,13 +83,16 @@ def _list_folder(folder: str) -> List[str]:
 
 
 def _from_paths(paths: Iterable[str], complaint: str) -> List[Micrograph]:
-    micrographs = [_micrograph(path) for path in paths if _READABLE.search(path)]
-    if not micrographs:
+    files: Dict[str, str] = {}
+    for path in paths:
+        if _READABLE.search(path):
+            files.setdefault(os.path.realpath(path), path)
+    if not files:
         raise UsageError(
             f"{complaint} (.mrc, .mrcs, .mrc.gz, .mrc.bz2, .tif or .tiff); for files in folders "
             "below, give a pattern such as 'folder/**/*.mrc'"
         )
-    return micrographs
+    return [_micrograph(path) for path in files.values()]
 
 
 def _micrograph(path: str) -> Micrograph:
