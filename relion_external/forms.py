@@ -51,7 +51,7 @@ def setup(arguments: Sequence[str]) -> None:
     version = version or project_version(project)
     options = external_options(project, job)
     path = project / EXTERNAL_FORM
-    path.write_text(form_text("external", options, version), encoding="utf-8")
+    _write(path, form_text("external", options, version))
     sys.stdout.write(f"{path} is written: open RELION's External tab (again) in this project.\n")
 
 
@@ -107,7 +107,18 @@ def write_manualpick_form(project: Path, diameter: float, version: str) -> None:
         "lowpass": "20",
         "sigma_contrast": "3",
     }
-    path.write_text(form_text("manualpick", options, version), encoding="utf-8")
+    _write(path, form_text("manualpick", options, version))
+
+
+def _write(path: Path, text: str) -> None:
+    """Write a form whole or not at all; the supervisor does this without the engine."""
+    temporary = path.with_name(f"{path.name}.{os.getpid()}")
+    try:
+        temporary.write_text(text, encoding="utf-8")
+        os.replace(temporary, path)
+    finally:
+        if temporary.exists():
+            temporary.unlink()
 
 
 def form_text(job_type: str, options: Mapping[str, str], version: str) -> str:

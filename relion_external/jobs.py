@@ -181,7 +181,8 @@ class _Job:
         record = self.folder / PICKING_RECORD
         request = {"threshold": result.threshold, "edge": settings.edge, "version": self.version}
         known = read_record(record) if record.is_file() else {}
-        record.unlink(missing_ok=True)
+        if known != request:
+            record.unlink(missing_ok=True)
         for name, coordinates in result.picks.items():
             kept = kept_path(name, self.folder / ENGINE_FOLDER)
             if known != request or _is_older(files[name], kept):

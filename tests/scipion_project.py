@@ -51,6 +51,7 @@ atexit.register(shutil.rmtree, HOME, ignore_errors=True)
 with warnings.catch_warnings():
     warnings.simplefilter("ignore")
     from pwem import Domain
+    from pwem.objects import Coordinate
     from pwem.protocols import ProtImportMicrographs
     from pyworkflow.project import Manager
     from pyworkflow.protocol import MODE_RESUME, getProtocolFromDb
@@ -76,6 +77,7 @@ __all__ = [
     "EXAMPLES",
     "HOME",
     "WARNINGS_OF_SCIPION",
+    "Coordinate",
     "Domain",
     "Project",
     "ProtImportMicrographs",

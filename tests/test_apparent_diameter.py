@@ -2,6 +2,7 @@
 """The scale that suits the general model, where the diameter that it was given is wrong."""
 
 import logging
+import math
 from pathlib import Path
 
 import numpy as np
@@ -9,10 +10,11 @@ import pytest
 import torch
 
 from scipion_pupick.engine import find_micrographs, load_model
-from scipion_pupick.engine.apparent_diameter import certainty, spread, suited_scale
+from scipion_pupick.engine.apparent_diameter import STEP, certainty, spread, suited_scale
 from scipion_pupick.engine.downsample import WorkingScale
 from scipion_pupick.engine.micrograph import Micrograph, write_image
 from scipion_pupick.engine.scoring import make_scorer
+from scipion_pupick.engine.training import InnerPeaks
 
 EXAMPLE = Path(__file__).parent.parent / "examples" / "empiar10017"
 DIAMETER = 180.0
@@ -24,17 +26,21 @@ def general():
     return model, make_scorer(model.network, torch.device("cpu"))
 
 
+def certainty_of(*scores):
+    return certainty([InnerPeaks(each, 1.0) for each in scores])
+
+
 def test_certainty_is_the_mean_probability_of_what_may_be_particles():
     surely, hardly, half = np.full(30, 50.0), np.full(1000, -50.0), np.zeros(60)
-    assert certainty([surely, hardly]) == pytest.approx(1)
-    assert certainty([half]) == pytest.approx(0.5)
+    assert certainty_of(surely, hardly) == pytest.approx(1)
+    assert certainty_of(half) == pytest.approx(0.5)
     # 30 sure particles and half of 60 others
-    assert certainty([surely, half]) == pytest.approx((30 + 60 / 4) / (30 + 60 / 2))
+    assert certainty_of(surely, half) == pytest.approx((30 + 60 / 4) / (30 + 60 / 2))
 
 
 @pytest.mark.parametrize("scores", [[], [np.full(19, 50.0)], [np.full(1000, -9.0)]])
 def test_too_few_particles_say_nothing(scores):
-    assert certainty(scores) == 0
+    assert certainty_of(*scores) == 0
 
 
 def test_a_wrong_diameter_leads_to_the_scale_of_the_right_one(general, caplog):
@@ -67,3 +73,19 @@ def test_where_there_is_nothing_the_given_scale_stays(general, tmp_path):
 def test_micrographs_are_spread_evenly():
     assert spread(list(range(9)), 3) == [0, 4, 8]
     assert spread([1, 2], 4) == [1, 2]
+
+
+def test_the_summit_lies_towards_smaller_particles_than_the_model_is_surest_of(monkeypatch):
+    """By LEAN steps: what suited sets that were tuned on."""
+    general = load_model("general")
+    micrographs = find_micrographs([str(EXAMPLE / "micrographs")])
+    asked = WorkingScale(DIAMETER)
+
+    def peaks_at(_, scorer, scale, chosen):
+        steps = math.log(asked.diameter_px / scale.diameter_px, STEP)
+        chance = 0.9 - 0.1 * steps**2
+        return {chosen[0]: InnerPeaks(np.full(100, np.log(chance / (1 - chance))), 1.0)}
+
+    monkeypatch.setattr("scipion_pupick.engine.apparent_diameter.peaks_in", peaks_at)
+    suited = suited_scale(general, None, asked, micrographs)
+    assert suited.diameter_px == pytest.approx(asked.diameter_px / 1.25**0.15)

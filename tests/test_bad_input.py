@@ -475,3 +475,40 @@ def test_a_full_disk_while_preprocessing_leaves_nothing_half_written(good, tmp_p
     assert "Traceback" not in error
     assert [path for path in tmp_path.rglob("*") if path.is_file()] == []
     assert call("preprocess", *arguments) == 0
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        "pick --micrographs {0} --model general --diameter 96 --output {1} --failures {0}",
+        "evaluate --picks {1} --reference {1} --tolerance 5 --table {0}",
+        "evaluate --picks {1} --reference {1} --tolerance 5 --summary {0}",
+        "convert {1} --to csv --output {0}",
+        "report {1} --output {0}",
+    ],
+)
+def test_no_table_is_written_over_a_micrograph(good, tmp_path, arguments, capsys):
+    path = tmp_path / "m.mrc"
+    shutil.copy(good, path)
+    with pytest.raises(SystemExit) as caught:
+        call(*arguments.format(path, tmp_path / "other").split())
+    assert caught.value.code == MISUSED
+    assert "is the name of an image" in capsys.readouterr().err
+    assert path.read_bytes() == good.read_bytes()
+
+
+def test_a_plot_that_cannot_be_drawn_is_refused_before_the_table(good, tmp_path, caplog):
+    (tmp_path / "p.csv").write_text("micrograph,x,y,score\nm.mrc,3,4,1\n")
+    picks = ("evaluate", "--picks", tmp_path / "p.csv", "--reference", tmp_path / "p.csv")
+    table = tmp_path / "table.tsv"
+    plot = ("--tolerance", 5, "--table", table, "--plot", tmp_path / "curve.foo")
+    assert call(*picks, *plot) == MISUSED
+    assert "no plot can have this suffix" in caplog.text
+    assert not table.exists()
+
+
+def test_a_setting_given_twice_is_refused(tmp_path, caplog):
+    twice = ("--set", "defocus=15000", "defocus=20000")
+    assert call("simulate", "--output", tmp_path / "new", *twice) == MISUSED
+    assert "a name twice" in caplog.text
+    assert not (tmp_path / "new").exists()

@@ -143,3 +143,12 @@ def test_no_peak_gives_no_row_and_no_pick():
     assert len(estimate_quality([np.empty(0)]).threshold) == 0
     quality = estimate_quality([np.empty(0)], 0.3, [1.0])
     assert (quality.picks[0], quality.true_picks[0], quality.recall[0]) == (0, 0, 0)
+
+
+@pytest.mark.parametrize("wrong", [0.5, 2.0])
+def test_a_number_that_is_less_certain_counts_less(wrong):
+    scores, true, slope, offset = draw(8000, 0.2, -3.4, 0.7, 1.9)
+    certain, uncertain = (calibrate(scores, wrong * true.sum(), error) for error in (0.2, 0.6))
+    even = -offset / slope
+    assert abs(uncertain.log_odds(even)) < abs(certain.log_odds(even))
+    assert uncertain.error > certain.error

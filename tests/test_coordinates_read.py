@@ -7,7 +7,13 @@ import re
 import numpy as np
 import pytest
 
-from scipion_pupick.engine.coordinates import detect_format, read_picks
+from scipion_pupick.engine.coordinates import (
+    Coordinates,
+    detect_format,
+    read_picks,
+    write_picks,
+    write_picks_folder,
+)
 from scipion_pupick.engine.errors import UsageError
 
 
@@ -596,3 +602,27 @@ def test_list_may_mix_formats_even_if_it_is_given_as_star(tmp_path):
     picks = read_picks(path, "star")
     assert {name: len(c) for name, c in picks.items()} == {"x/a.mrc": 2, "x/b.mrc": 3}
     assert picks["x/b.mrc"].score.tolist() == [3.5, -6, 0]
+
+
+def write_run(folder, record):
+    """As a picking run leaves it: all picks, and those of each micrograph once more."""
+    picks = {
+        f"mics/{name}.mrc": Coordinates(*np.array([[1.0, 2.0], [3.0, 4.0], [5.0, 6.0]]))
+        for name in "ab"
+    }
+    write_picks(picks, folder / "picks.star")
+    write_picks_folder(picks, folder / "micrographs")
+    for name in (record, "failed.tsv", "micrographs.tsv"):
+        (folder / name).write_text("micrograph\treason\n")
+    return picks
+
+
+@pytest.mark.parametrize("record", ["pick.json", "threshold.json"])
+def test_picks_of_a_run_are_read_once(tmp_path, record):
+    run = tmp_path / "project" / "run"
+    picks = write_run(run, record)
+    for source in (run, tmp_path / "project", tmp_path / "project" / "**" / "*.star"):
+        found = read_picks(source)
+        assert {name: len(each) for name, each in found.items()} == dict.fromkeys(picks, 2)
+    # unless they are asked for
+    assert len(read_picks(run / "micrographs" / "**" / "*.star")) == 2

@@ -22,6 +22,7 @@ from scipion_pupick.engine import (
     read_picks,
 )
 from scipion_pupick.engine.errors import UsageError
+from scipion_pupick.engine.micrograph import Micrograph
 from scipion_pupick.engine.prepare import prepare
 
 EXAMPLES = Path(__file__).parent.parent / "examples" / "empiar10017"
@@ -116,6 +117,15 @@ def test_picks_of_other_micrographs_are_refused_but_none_are_not(picked):
     with pytest.raises(UsageError, match="no micrograph in common"):
         evaluate({"elsewhere.mrc": next(iter(picks.values()))}, reference, 5.0)
     assert evaluate({}, reference, 5.0).curve.average_precision == 0
+
+
+def test_picks_in_none_of_the_references_micrographs_are_doubted(picked, caplog):
+    picks, reference, _, _ = picked
+    (name, known), *_ = reference.items()
+    others = {"elsewhere.mrc": next(iter(picks.values()))}
+    micrographs = [Micrograph(Path(each), each) for each in (name, "elsewhere.mrc")]
+    evaluate(others, {name: known}, 5.0, micrographs=micrographs)
+    assert "No pick is of a micrograph that has reference particles" in caplog.text
 
 
 def test_regions_are_not_scored_with_a_model_for_any_diameter(tmp_path):

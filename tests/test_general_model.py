@@ -20,6 +20,7 @@ from scipion_pupick.engine import (
 )
 from scipion_pupick.engine.evaluation import evaluate_picks
 from scipion_pupick.engine.matching import by_micrograph
+from scipion_pupick.engine.micrograph import read_image, write_image
 from scipion_pupick.engine.model_file import model_path
 from scipion_pupick.engine.settings import TrainingSettings, TrainSettings
 
@@ -142,3 +143,27 @@ def test_it_is_fitted_anew_for_another_pixel_size(micrographs, tmp_path):
     wrong = [replace(chosen[0], pixel_size=4.2)]
     assert found_in(wrong, tmp_path / "again") != found_in(chosen, tmp_path / "fresh")
     assert found_in(chosen, tmp_path / "again") == found_in(chosen, tmp_path / "fresh")
+
+
+def test_it_is_fitted_anew_to_micrographs_that_were_replaced(micrographs, tmp_path):
+    folder = tmp_path / "mics"
+    images = [read_image(micrograph.path) for micrograph in micrographs[:2]]
+    for number, image in enumerate(images):
+        write_image(folder / f"{number}.mrc", image, 7.08)
+    chosen = find_micrographs([str(folder)])
+    before = found_in(chosen, tmp_path / "again")
+    adapted = tmp_path / "again" / "adapted.safetensors"
+    written = adapted.stat().st_mtime_ns
+    # more micrographs, or others alone, change nothing
+    write_image(folder / "more.mrc", images[0][:300], 7.08)
+    found_in(find_micrographs([str(folder)]), tmp_path / "again")
+    found_in(find_micrographs([str(folder / "more.mrc")]), tmp_path / "again")
+    assert adapted.stat().st_mtime_ns == written
+    for number, image in enumerate(images):
+        write_image(folder / f"{number}.mrc", -image, 7.08)
+    after = found_in(chosen, tmp_path / "again")
+    assert after == found_in(chosen, tmp_path / "fresh")
+    assert after["0"] == (
+        pytest.approx(before["0"][0], abs=0.1),
+        pytest.approx(before["0"][1], abs=0.1),
+    )

@@ -205,9 +205,10 @@ class TestStarFiles:
         star = write_star("a.star", optics_star(OPTICS + f"g1 1 {value}\n"))
         assert pixel_sizes(star) == {"Micrographs/a.mrc": None}
 
-    def test_a_group_without_optics_has_no_pixel_size(self):
+    def test_a_group_without_optics_is_named(self):
         star = write_star("a.star", optics_star(OPTICS + "g1 1 1.5\n", "Micrographs/a.mrc 7\n"))
-        assert pixel_sizes(star) == {"Micrographs/a.mrc": None}
+        with pytest.raises(UsageError, match=r"a\.star.*optics group 7 is not in data_optics"):
+            find_micrographs([star])
 
     def test_a_pixel_size_that_is_no_number_is_named(self):
         star = write_star("a.star", optics_star(OPTICS + "g1 1 large\n"))

@@ -538,3 +538,44 @@ def test_a_micrograph_replaced_while_it_is_scored_is_scored_again(
     assert again.picks.keys() == fresh.picks.keys()
     for name, coordinates in again.picks.items():
         np.testing.assert_array_equal(coordinates.score, fresh.picks[name].score)
+
+
+@pytest.mark.parametrize("name", ["picks.star", "checkpoint.safetensors"])
+def test_neither_hand_picks_nor_a_training_are_written_over(unseen, model, tmp_path, name):
+    (tmp_path / name).write_bytes(b"mine")
+    with pytest.raises(UsageError, match="another folder"):
+        run(unseen[0], model, tmp_path)
+    assert [path.read_bytes() for path in tmp_path.iterdir()] == [b"mine"]
+
+
+def test_a_run_that_is_stopped_leaves_no_list_of_other_picks(unseen, model, tmp_path, monkeypatch):
+    """With another threshold nothing is scored, and only the end writes the list."""
+    run(unseen[0], model, tmp_path)
+    assert (tmp_path / "picks.star").is_file()
+    monkeypatch.setattr(pick_job, "write_picks", stopped)
+    with pytest.raises(KeyboardInterrupt):
+        run(unseen[0], model, tmp_path, NOTHING)
+    assert not (tmp_path / "picks.star").exists()
+
+
+def stopped(*arguments):
+    raise KeyboardInterrupt
+
+
+def test_micrographs_of_an_earlier_call_are_missed(unseen, model, tmp_path, caplog):
+    first, *others = sorted(unseen[1])
+    run(unseen[0], model, tmp_path)
+    assert "not given now" not in caplog.text
+    run(others, model, tmp_path)
+    assert f"1 micrographs that were picked here before, such as {first}" in caplog.text
+    caplog.clear()
+    run(unseen[0], model, tmp_path)
+    assert "not given now" not in caplog.text
+
+
+def test_a_folder_called_general_is_not_the_model(unseen, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    Path("general").mkdir()
+    settings = PickSettings(diameter=DIAMETER)
+    run(sorted(unseen[1])[:1], "general", "general", settings)
+    assert Path("general/picks.star").is_file()

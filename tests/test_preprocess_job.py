@@ -132,3 +132,12 @@ def test_no_micrograph_is_overwritten(tmp_path, monkeypatch):
 def test_no_micrographs_are_refused(tmp_path):
     with pytest.raises(UsageError, match="no micrograph"):
         preprocess([], DIAMETER, tmp_path)
+
+
+def test_one_that_fails_leaves_nothing_from_before(tmp_path):
+    simulate_set(tmp_path / "in", range(2), particles=5)
+    first = run(tmp_path / "in", tmp_path / "out")
+    assert all(path.exists() for path in first.written)
+    (tmp_path / "in" / "m1.mrc").write_bytes(b"no image")
+    second = run(tmp_path / "in", tmp_path / "out", diameter_px=16.0)
+    assert [path for path in first.written if path.exists()] == second.written

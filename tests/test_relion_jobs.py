@@ -521,3 +521,20 @@ def test_negatives_are_moved_by_the_micrographs_pixel_size(job, tmp_path):
     found = read_negatives(options, find_micrographs([MICS]))[NAMES[0]]
     expected = disc_centres(0, SHAPE)
     np.testing.assert_allclose(np.column_stack([found.x, found.y]), expected, atol=1e-4)
+
+
+def test_continue_that_fails_leaves_picks_that_were_changed_by_hand(job, tmp_path, monkeypatch):
+    pick()
+    file = job / "Movies/a_autopick.star"
+    changed = file.read_text().replace("\n\n", "\n", 1) + "\n"
+    file.write_text(changed)
+    added = "MotionCorr/job002/Movies/c.mrc"
+    write_micrograph(tmp_path / added, 3)
+    write_micrographs_star(tmp_path / MICS, [*NAMES, added])
+    (job / "Movies/c_autopick.star").mkdir()
+    with pytest.raises(OSError, match="c_autopick"):
+        pick()
+    (job / "Movies/c_autopick.star").rmdir()
+    pick()
+    assert file.read_text() == changed
+    assert (job / "Movies/c_autopick.star").is_file()

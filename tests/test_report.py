@@ -37,6 +37,7 @@ from scipion_pupick.engine.pick_folder import (
     write_micrographs,
     write_summary,
 )
+from scipion_pupick.engine.quality import estimate_quality
 from scipion_pupick.engine.reporting import pictures
 from scipion_pupick.engine.reporting.packing import grey_image, pack, png
 from scipion_pupick.engine.reporting.page import Page, render, to_json
@@ -397,3 +398,14 @@ def test_the_command_names_the_file(picked, tmp_path):
     code, _, error = run_pupick("report", tmp_path)
     assert code == 2
     assert "holds neither picks nor a training" in error
+
+
+def test_intervals_hold_the_error_that_scores_share(tmp_path):
+    uncertainty = 0.8
+    _, scores = fake_run(tmp_path, [200, 300], own=0.5)
+    change_summary(tmp_path, training={"score_uncertainty": uncertainty})
+    at = estimate_quality(scores, uncertainty, [0.5]).at(0.5)
+    assert at.precision_high - at.precision_low > 0.1
+    table = tabulate(read_run(tmp_path))
+    for name in ("precision_low", "precision_high", "recall_low", "recall_high"):
+        assert getattr(table.quality, name)[table.own] == pytest.approx(getattr(at, name))

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Continue in Scipion after something else has changed than the threshold."""
 
+import os
 import shutil
 import sys
 from pathlib import Path
@@ -8,6 +9,7 @@ from pathlib import Path
 import pytest
 from scipion_project import (
     WARNINGS_OF_SCIPION,
+    Coordinate,
     Project,
     PUPickProtEvaluate,
     PUPickProtImportCoordinates,
@@ -58,7 +60,8 @@ def runs(tmp_path_factory):
         numberOfThreads=1,
         **source,
     )
-    return {"project": project, "source": source, "folder": folder, "picks": picks, "train": train}
+    made = {"picks": picks, "train": train, "particles": particles}
+    return {"project": project, "source": source, "folder": folder, **made}
 
 
 def test_a_model_that_was_trained_anew_picks_all_anew(runs, tmp_path):
@@ -90,14 +93,20 @@ def labels_of(train):
 
 def test_a_training_on_other_picks_starts_anew(runs):
     project, train = runs["project"], runs["train"]
-    first, second = runs["picks"]
+    second = runs["picks"][1]
     assert labels_of(train) == 30
     point(train.inputCoordinates, second, "outputCoordinates")
     project.resume(train)
     assert labels_of(train) == 21
     # places without a particle are input, too
     before = engine.load_model(train.outputModel.getPath()).digest
-    point(train.negativeCoordinates, first, "outputCoordinates")
+    path = runs["folder"] / "others.star"
+    others = {name: xy[10:20] for name, xy in runs["particles"].items()}
+    write_picks(as_picks(others), path)
+    negatives = project.run(
+        PUPickProtImportCoordinates, filesPath=str(path), boxSize=36, **runs["source"]
+    )
+    point(train.negativeCoordinates, negatives, "outputCoordinates")
     project.resume(train)
     assert engine.load_model(train.outputModel.getPath()).digest != before
     # to train again as picks come in is no reason to forget what was trained
@@ -198,9 +207,12 @@ def test_a_micrograph_that_comes_back_at_the_end_is_in_the_output(runs, tmp_path
     )
     mending.chmod(0o755)
     monkeypatch.setenv("PUPICK_PYTHON", str(mending))
-    pick = project.run(PUPickProtPick, inputModel=(train, "outputModel"), **source)
+    # its own threshold is the score of a peak, which rounding may put on either side of it
+    options = {"thresholdFrom": THRESHOLD_VALUE, "threshold": LEAST}
+    pick = project.run(PUPickProtPick, inputModel=(train, "outputModel"), **options, **source)
     found = picked(pick)[0]
-    assert found == expected(train.outputModel.getPath(), [folder], tmp_path / "whole")
+    model = train.outputModel.getPath()
+    assert found == expected(model, [folder], tmp_path / "whole", threshold=LEAST)
     assert pick.outputCoordinates.getSize() == len(found)
     assert pick.outputCoordinates.isStreamClosed()
     assert "could not be used" not in "\n".join(pick._summary())
@@ -244,6 +256,8 @@ def test_other_micrographs_are_picked(runs, others, tmp_path):
     model = runs["train"].outputModel.getPath()
     assert picked(pick)[0] == expected(model, [others["folder"]], tmp_path, threshold=LEAST)
     assert {m.getMicName() for m in pick.outputCoordinates.getMicrographs()} == NAMES
+    sources = runs["project"].project.getSourceParents(pick.outputCoordinates)
+    assert [each.getObjId() for each in sources] == [others["source"].getObjId()]
 
 
 def test_other_coordinates_are_chosen_from(runs, others):
@@ -290,3 +304,112 @@ def test_other_micrographs_are_prepared_and_imported_to(runs, others):
     assert all(Path(project.path, m.getFileName()).exists() for m in prepare.outputMicrographs)
     project.resume(read)
     assert names_in(read.outputCoordinates) == NAMES
+
+
+def test_another_width_gives_another_pixel_size(runs):
+    project = runs["project"]
+    prepare = project.run(PUPickProtPreprocess, diameter=96.0, **runs["source"])
+    assert prepare.outputMicrographs.getSamplingRate() == 4.0
+    project.resume(prepare, diameterPx=12.0)
+    assert prepare.outputMicrographs.getSamplingRate() == 8.0
+    assert prepare.outputMicrographs.getDim()[:2] == (128, 128)
+
+
+def test_another_diameter_gives_another_box(runs):
+    project = runs["project"]
+    train = train_on(runs, runs["picks"][0])
+    assert train.boxSize.get() == 36
+    project.resume(train, diameter=128.0)
+    stored = project.refreshed(train)
+    assert stored.boxSize.get() == 48
+    assert stored.outputModel.getDiameter() == 128.0
+
+
+def train_on(runs, picks, **changes):
+    parameters = {
+        "inputCoordinates": (picks, "outputCoordinates"),
+        "diameter": 96.0,
+        "particlesPerMicrograph": 25,
+        "startFrom": START_SCRATCH,
+        "network": 0,
+        "epochs": 1,
+        "autoencoder": 0.0,
+        "moreArguments": "--steps 5 --held-out 0",
+        "numberOfThreads": 1,
+        **runs["source"],
+        **changes,
+    }
+    return runs["project"].run(PUPickProtTrain, **parameters)
+
+
+def test_training_does_without_a_micrograph_that_is_broken(runs, tmp_path):
+    folder, source = import_copies(runs, tmp_path)
+    broken(folder, "m72.mrc")
+    picks = runs["project"].run(
+        PUPickProtImportCoordinates,
+        filesPath=str(runs["folder"] / "first_10.star"),
+        boxSize=36,
+        **source,
+    )
+    train = train_on(runs, picks, **source)
+    assert labels_of(train) == 20
+    assert "1 micrographs could not be used" in "\n".join(train._summary())
+
+
+def test_no_pick_at_all_is_compared(runs):
+    nothing = runs["project"].run(
+        PUPickProtPick,
+        inputModel=(runs["train"], "outputModel"),
+        thresholdFrom=THRESHOLD_VALUE,
+        threshold=99.0,
+        **runs["source"],
+    )
+    compare = runs["project"].run(
+        PUPickProtEvaluate,
+        inputCoordinates=(nothing, "outputCoordinates"),
+        referenceCoordinates=(runs["picks"][0], "outputCoordinates"),
+    )
+    assert compare.getResult()["picks"] == 0
+    assert compare.f1.get() == 0
+
+
+def test_picks_that_were_changed_by_hand_are_no_ranking(runs):
+    """Scipion's viewer leaves them beside those of the run, without scores."""
+    project, pick = runs["project"], pick_on(runs, runs["source"])
+    os.chdir(project.path)
+    micrographs = pick.outputCoordinates.getMicrographs()
+    changed = pick._createSetOfCoordinates(micrographs, suffix="1")
+    coordinate = Coordinate(x=50, y=60)
+    coordinate.setMicrograph(micrographs.getFirstItem())
+    changed.append(coordinate)
+    changed.write()
+    pick._defineOutputs(coordinates_1=changed)
+    pick._store()
+    choose = {"inputCoordinates": (pick, "coordinates_1"), "threshold": LEAST}
+    assert "have no scores" in "\n".join(project.errors(PUPickProtThreshold, **choose))
+
+
+def test_origins_in_angstrom_are_scaled_with_the_coordinates(runs, tmp_path):
+    """Picks at 16 Å/px, four times the micrographs' pixel size, moved by 32 Å: 2 px of theirs."""
+    name = next(iter(runs["folder"].glob("*.mrc"))).name
+    columns = ("MicrographName", "CoordinateX", "CoordinateY", "OriginXAngst", "OriginYAngst")
+    head = "\n".join(f"_rln{column}" for column in columns)
+    path = tmp_path / "refined.star"
+    path.write_text(f"data_particles\n\nloop_\n{head}\n{name} 20 30 32 -32\n")
+    read = runs["project"].run(
+        PUPickProtImportCoordinates, filesPath=str(path), boxSize=36, scale=4.0, **runs["source"]
+    )
+    (row,) = read_set(read.outputCoordinates.getFileName())[1]
+    assert (row["_x"], row["_y"]) == (72, 128)
+
+
+def test_each_of_two_names_of_a_file_is_picked(runs, tmp_path):
+    """As in a union of two imports of the same micrographs."""
+    folder = tmp_path / "twice"
+    folder.mkdir()
+    for name in ("a.mrc", "b.mrc"):
+        (folder / name).symlink_to(runs["folder"] / "m70.mrc")
+    imported = runs["project"].micrographs(folder / "*.mrc", PIXEL_SIZE)
+    pick = pick_on(runs, {"inputMicrographs": (imported, "outputMicrographs")})
+    found = [row["_micName"] for row in read_set(pick.outputCoordinates.getFileName())[1]]
+    assert found.count("a.mrc") == found.count("b.mrc") > 0

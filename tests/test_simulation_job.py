@@ -17,6 +17,8 @@ from scipion_pupick.engine.simulation import (
     Crowding,
     SimulationSettings,
     random_phantom,
+    random_settings,
+    with_fixed,
 )
 
 SHAPE = (96, 120)
@@ -97,11 +99,11 @@ def test_another_count_adds_or_removes_micrographs(first):
 
 
 def test_a_simulation_that_failed_at_once_may_be_corrected(tmp_path):
-    # the coverage that this seed draws is too much for such a distance
-    request = {"count": 1, "shape": SHAPE, "seed": 8}
-    with pytest.raises(UsageError, match="coverage"):
-        simulate(tmp_path, fixed={"crowding.separation": 1.7}, **request)
-    corrected = simulate(tmp_path, fixed={"crowding.separation": 1.0}, **request)
+    (tmp_path / "micrographs").write_text("in the way")
+    with pytest.raises(OSError, match="micrographs"):
+        simulate(tmp_path, count=1, shape=SHAPE, settings=SETTINGS)
+    (tmp_path / "micrographs").unlink()
+    corrected = simulate(tmp_path, count=1, shape=SHAPE, seed=3, settings=SETTINGS)
     assert corrected.files == list(tmp_path.rglob("*.mrc"))
 
 
@@ -193,3 +195,23 @@ def test_settings_that_make_no_sense_are_refused(tmp_path, wrong):
     assert code == 2
     assert wrong.split("=")[0] in error
     assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize("name", ["coverage", "separation"])
+def test_what_is_not_fixed_makes_room(name):
+    """Such settings are drawn at random, and the user knows of the fixed one alone."""
+    fixed = {"coverage": 0.7, "separation": 1.7}[name]
+    for seed in range(50):
+        drawn = random_settings(np.random.default_rng(seed))
+        crowding = with_fixed(drawn, {f"crowding.{name}": fixed}).crowding
+        assert getattr(crowding, name) == fixed
+        assert crowding.coverage * crowding.separation**2 <= 0.45 + 1e-9
+
+
+def test_the_order_of_fixed_settings_says_nothing():
+    pairs = {"crowding.coverage": 1.0, "crowding.separation": 0.5}
+    settings = SimulationSettings()
+    backwards = dict(reversed(list(pairs.items())))
+    assert with_fixed(settings, pairs) == with_fixed(settings, backwards)
+    with pytest.raises(UsageError, match="coverage"):
+        with_fixed(settings, {"crowding.coverage": 1.0, "crowding.separation": 0.9})

@@ -205,3 +205,20 @@ def test_in_its_own_folder_the_estimate_is_that_of_the_new_picks(picked, tmp_pat
     assert estimate["true_picks"] == pytest.approx(expit(found).sum(), abs=1e-3)
     assert estimate["true_picks"] + estimate["false_picks"] == pytest.approx(len(found), abs=2e-3)
     assert estimate["precision"] == pytest.approx(expit(found).mean(), abs=1e-3)
+
+
+def test_picks_of_an_earlier_threshold_do_not_stay(picked, tmp_path):
+    micrographs, model, run = picked
+    fewer = tmp_path / "fewer"
+    pick(micrographs[:2], model, fewer, FAINT, device="cpu", threads=1)
+    threshold(run, tmp_path / "chosen", -2.0)
+    threshold(fewer, tmp_path / "chosen", -2.0)
+    threshold(fewer, tmp_path / "fresh", -2.0)
+    assert files(tmp_path / "chosen") == files(tmp_path / "fresh")
+
+
+def test_hand_picks_are_not_written_over(picked, tmp_path):
+    (tmp_path / "picks.star").write_text("data_\n")
+    with pytest.raises(UsageError, match=r"picks\.star was not written by a picking run"):
+        threshold(picked[2], tmp_path, -2.0)
+    assert [path.name for path in tmp_path.iterdir()] == ["picks.star"]

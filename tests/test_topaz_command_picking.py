@@ -653,3 +653,21 @@ def test_a_stopped_training_says_so_and_ends_with_1(job, tmp_path):
     assert "(and 0 labels held out)" in first
     assert "pupick-topaz train: stopped." in rest
     assert not list(tmp_path.glob("*.sav"))
+
+
+@pytest.mark.parametrize("threshold", ["nan", "inf"])
+def test_a_threshold_that_is_no_number_is_refused(job, model, tmp_path, threshold, caplog):
+    image = next(iter(job[1]))
+    table = tmp_path / "picks.txt"
+    assert pick(model, "-t", threshold, "-o", str(table), str(image)) == 2
+    assert "the threshold must be a number" in caplog.text
+    assert not table.exists()
+
+
+def test_no_table_is_written_over_an_image(job, model, capsys):
+    image = next(iter(job[1]))
+    before = image.read_bytes()
+    with pytest.raises(SystemExit):
+        pick(model, "-o", str(image))
+    assert "is the name of an image" in capsys.readouterr().err
+    assert image.read_bytes() == before

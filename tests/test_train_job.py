@@ -40,6 +40,7 @@ from scipion_pupick.engine import (
     train,
     write_picks,
 )
+from scipion_pupick.engine.calibration import calibrate
 from scipion_pupick.engine.cli import main
 from scipion_pupick.engine.errors import PupickError, UsageError
 from scipion_pupick.engine.history import read_history
@@ -48,6 +49,7 @@ from scipion_pupick.engine.sampling import TrainingImage
 from scipion_pupick.engine.training import Epoch
 
 EXAMPLE = Path(__file__).parent.parent / "examples" / "empiar10017"
+CPU = {"device": "cpu", "threads": 1}
 HASTY_JOB = TrainSettings(DIAMETER, particles_per_micrograph=9, training=HASTY)
 
 
@@ -168,7 +170,8 @@ def test_training_that_fails_midway_continues(data, unstopped, tmp_path, monkeyp
         patch.setattr("scipion_pupick.engine.jobs.train.write_text", fails_at_the_second)
         with pytest.raises(OSError, match="No space left"):
             hasty(data, tmp_path)
-    assert set(files(tmp_path)) == {"checkpoint.safetensors", "micrographs.tsv", "labels.csv"}
+    left = {"checkpoint.safetensors", "view.json", "micrographs.tsv", "labels.csv"}
+    assert set(files(tmp_path)) == left
     hasty(data, tmp_path)
     assert files(tmp_path)["model.safetensors"] == files(unstopped)["model.safetensors"]
     assert files(tmp_path)["training.tsv"] == files(unstopped)["training.tsv"]
@@ -302,9 +305,69 @@ def test_a_training_that_cannot_start_leaves_the_one_before(data, unstopped, tmp
         with pytest.raises(PupickError):
             train(micrographs, labels, again, HASTY_JOB, overwrite=True, device="cpu", threads=1)
     after = files(again)
-    assert {name: after[name] for name in before if name != "view.json"} == {
-        name: before[name] for name in before if name != "view.json"
-    }
+    assert {name: after[name] for name in before} == before
+
+
+def test_picks_that_become_negatives_are_another_training(data, unstopped, tmp_path):
+    """Both keep their order among all picks."""
+    again = shutil.copytree(unstopped, tmp_path / "again")
+    folder, picks = data
+    *rest, last = picks
+    labelled, negatives = {name: picks[name] for name in rest}, {last: picks[last]}
+    micrographs = find_micrographs([str(folder)])
+    with pytest.raises(UsageError, match="training with other micrographs, picks"):
+        train(micrographs, labelled, again, HASTY_JOB, negatives=negatives, **CPU)
+
+
+def test_a_place_is_a_particle_or_none(data, tmp_path):
+    folder, picks = data
+    name, own = next(iter(picks.items()))
+    near = Coordinates.unscored(own.x[:2] + 1, own.y[:2])
+    with pytest.raises(UsageError, match=f"{name}.*2 of 2 negatives lie on picked particles"):
+        train(find_micrographs([str(folder)]), picks, tmp_path, HASTY_JOB, {name: near}, **CPU)
+
+
+def test_fewer_particles_than_are_labelled_are_doubted(data, tmp_path, caplog):
+    hasty(data, tmp_path / "few", replace(HASTY_JOB, particles_per_micrograph=5))
+    assert "24 particles are labelled in 4 micrographs, more than 5 in each" in caplog.text
+    caplog.clear()
+    hasty(data, tmp_path / "enough", replace(HASTY_JOB, particles_per_micrograph=6))
+    assert "are labelled" not in caplog.text
+
+
+def test_neither_hand_picks_nor_a_picking_run_are_written_over(data, tmp_path):
+    by_hand, run = tmp_path / "by_hand", tmp_path / "run"
+    for folder, name in ((by_hand, "labels.csv"), (run, "pick.json")):
+        folder.mkdir()
+        (folder / name).write_text("{}")
+        with pytest.raises(UsageError, match="give another folder"):
+            hasty(data, folder)
+        assert files(folder).keys() == {name}
+
+
+def test_the_number_of_particles_is_estimated_by_all_micrographs(tmp_path):
+    """One with many labels says nothing of the others."""
+    folder = tmp_path / "mics"
+    full = simulate_set(folder, range(1), side=288, particles=20)
+    empty = simulate_set(folder, range(1, 5), side=288, particles=2)
+    picks = as_picks({**full, **empty})
+    settings = TrainSettings(DIAMETER, training=replace(QUICK, epochs=3))
+    model = train(find_micrographs([str(folder)]), picks, tmp_path / "run", settings, **CPU)
+    assert model.training["particles_per_micrograph"] < 15
+
+
+def test_the_number_of_particles_holds_for_where_peaks_are_counted(data, tmp_path, monkeypatch):
+    """Peaks near the edges are not calibrated on, so the particles there must not count either."""
+    seen = []
+
+    def watched(scores, particles, *more):
+        seen.append(particles)
+        return calibrate(scores, particles, *more)
+
+    monkeypatch.setattr("scipion_pupick.engine.jobs.train.calibrate", watched)
+    hasty(data, tmp_path)
+    # particles are 24 px wide, and the micrographs 144 px
+    assert seen == [pytest.approx(9 * 4 * (1 - 24 / 144) ** 2, rel=0.01)]
 
 
 def test_negatives_are_never_left_out(data, tmp_path):

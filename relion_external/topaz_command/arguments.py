@@ -7,6 +7,7 @@ import argparse
 from typing import Any, List, Optional, Sequence, Union
 
 import scipion_pupick
+from scipion_pupick.engine.argument_types import text_file
 
 DEFAULT_METHOD = "PU"
 OBJECTIVES = {"PN": "pn", "PU": "nnpu", "GE-KL": "ge-kl", "GE-binomial": "ge-binomial"}
@@ -119,7 +120,9 @@ def _add_train(commands: Any) -> None:
         "default: nowhere",
     )
     parser.add_argument("--describe", action="store_true", help="print the network, and end")
-    parser.add_argument("-o", "--output", metavar="FILE", help="training curve; default: stdout")
+    parser.add_argument(
+        "-o", "--output", metavar="FILE", type=text_file, help="training curve; default: stdout"
+    )
     _add_training(parser)
     _add_device(parser)
     _add_ignored(
@@ -218,7 +221,13 @@ def _add_extract(commands: Any) -> None:
         parser.add_argument(
             short, f"--{name}", type=float, default=default, metavar=unit, help=text + shown
         )
-    parser.add_argument("-o", "--output", metavar="PATH", help="table, or folder; default: stdout")
+    parser.add_argument(
+        "-o",
+        "--output",
+        metavar="PATH",
+        type=text_file,
+        help="table, or folder; default: stdout",
+    )
     parser.add_argument(
         "--per-micrograph",
         action="store_true",

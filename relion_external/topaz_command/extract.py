@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import argparse
 import logging
+import math
 import sys
 from contextlib import suppress
 from pathlib import Path
@@ -50,6 +51,8 @@ def run(options: argparse.Namespace) -> int:
         OSError: a result cannot be written.
     """
     enlargement = _enlargement(options)
+    if not math.isfinite(options.threshold):
+        raise UsageError(f"-t {options.threshold:g}: the threshold must be a number.")
     images = find_micrographs(options.paths or _listed(sys.stdin), PIXEL_SIZE)
     names = stems(images)
     name = model_name(options.model)
@@ -87,7 +90,7 @@ def _listed(lines: Iterator[str]) -> List[str]:
 
 def model_name(name: str) -> str:
     """Give the model that `-m` means: Topaz's general models stand for pupick's own."""
-    return GENERAL if name in PACKAGED_MODELS and not Path(name).exists() else name
+    return GENERAL if name in PACKAGED_MODELS and not Path(name).is_file() else name
 
 
 def choose_diameter(own: Optional[float], given: Optional[float], radius: Optional[float]) -> float:

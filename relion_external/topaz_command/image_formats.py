@@ -3,8 +3,6 @@
 
 from __future__ import annotations
 
-import struct
-import zlib
 from pathlib import Path
 from typing import Sequence
 
@@ -13,6 +11,7 @@ import numpy as np
 from scipion_pupick.engine.errors import UsageError
 from scipion_pupick.engine.files import atomic_write
 from scipion_pupick.engine.micrograph import write_image
+from scipion_pupick.engine.reporting.packing import png
 
 # grey values of normalised images that are black and white in a PNG file
 BLACK, WHITE = -3.0, 3.0
@@ -47,21 +46,8 @@ def write_any(path: Path, pixels: np.ndarray, pixel_size: float) -> None:
     with atomic_write(path) as temporary:
         if path.suffix == ".png":
             grey = np.clip((pixels - BLACK) / (WHITE - BLACK) * 255, 0, 255)
-            temporary.write_bytes(png_bytes(grey.round().astype(np.uint8)))
+            temporary.write_bytes(png(grey.round().astype(np.uint8)))
         else:
             import tifffile
 
             tifffile.imwrite(temporary, pixels)
-
-
-def png_bytes(pixels: np.ndarray) -> bytes:
-    """Give the PNG file of a grey image (ny, nx) of 8 bits (specification: ISO/IEC 15948)."""
-    height, width = pixels.shape
-    rows = np.pad(pixels, ((0, 0), (1, 0)))  # each row begins with the number of its filter, none
-    head = struct.pack(">IIBBBBB", width, height, 8, 0, 0, 0, 0)
-    parts = [(b"IHDR", head), (b"IDAT", zlib.compress(rows.tobytes())), (b"IEND", b"")]
-    return b"\x89PNG\r\n\x1a\n" + b"".join(_chunk(name, data) for name, data in parts)
-
-
-def _chunk(name: bytes, data: bytes) -> bytes:
-    return struct.pack(">I", len(data)) + name + data + struct.pack(">I", zlib.crc32(name + data))

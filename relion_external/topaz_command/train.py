@@ -26,7 +26,7 @@ from scipion_pupick.engine.micrograph import Micrograph, image_shape
 from scipion_pupick.engine.model import load_model
 from scipion_pupick.engine.model_file import read_model_file
 from scipion_pupick.engine.networks import Network, make_network
-from scipion_pupick.engine.settings import GENERAL, TrainingSettings, TrainSettings
+from scipion_pupick.engine.settings import GENERAL, TOLERANCE, TrainingSettings, TrainSettings
 from scipion_pupick.engine.training import usual_steps
 
 from .arguments import OBJECTIVES
@@ -38,7 +38,6 @@ log = logging.getLogger(__name__)
 
 RADII_PER_DIAMETER = 8
 LEAST_SCORE = -6.0
-TOLERANCE = 0.4
 
 NETWORKS = {"resnet8": "resnet8", "resnet16": "resnet16", "conv31": "conv3"}
 OTHER_NETWORKS = ("resnet6", "conv63", "conv127")

@@ -18,15 +18,17 @@ import numpy as np
 import torch
 
 from .apparent_contrast import suited_contrast
-from .apparent_diameter import peak_scores, spread, suited_scale
+from .apparent_diameter import peaks_in, spread, suited_scale
 from .calibration import calibrate, calibrated
 from .downsample import ModelScale, WorkingScale
 from .errors import UsageError
+from .files import file_status
 from .micrograph import Micrograph
 from .model import Model, load_model, save_model
 from .quality import best_threshold, estimate_quality
 from .scoring import make_scorer
 from .settings import LEAST_SCORE
+from .training import InnerPeaks
 
 log = logging.getLogger(__name__)
 
@@ -49,7 +51,7 @@ def adapted_model(
 
     At most twelve micrographs, spread evenly over those given, are scored for it. A run that goes
     on with more micrographs keeps the model, so that all its scores mean the same. One of another
-    request, of other pixel sizes or of micrographs that could not be used is made anew.
+    request, of micrographs that have changed since or of none that could be used is made anew.
 
     Args:
         general: the model.
@@ -70,15 +72,15 @@ def adapted_model(
         general = suited_contrast(general, scale, chosen, device)
         scorer = make_scorer(general.network, device)
         suited = suited_scale(general, scorer, scale, chosen)
-        scores = peak_scores(general, scorer, suited, chosen)
-        pixel_sizes = {micrograph.name: micrograph.pixel_size for micrograph in chosen}
-        record = {"adapted": request, "pixel_sizes": pixel_sizes}
-        save_model(_fit(general, suited, scores, particles, record), path)
+        peaks = peaks_in(general, scorer, suited, chosen)
+        fitted_to = {m.name: [m.pixel_size, *file_status(m.path)] for m in peaks}
+        record = {"adapted": request, "fitted_to": fitted_to}
+        save_model(_fit(general, suited, [*peaks.values()], particles, record), path)
     return path
 
 
 def _is_there(path: Path, request: Dict[str, object], micrographs: Sequence[Micrograph]) -> bool:
-    """Whether the file holds a model for the request, from micrographs that could be used."""
+    """Whether the file holds a model for the request, from micrographs that are still the same."""
     if not path.exists():
         return False
     try:
@@ -86,23 +88,24 @@ def _is_there(path: Path, request: Dict[str, object], micrographs: Sequence[Micr
     except UsageError as error:
         log.warning("%s is made anew: %s", path, error)
         return False
-    sizes = training.get("pixel_sizes", {})
+    fitted_to = training.get("fitted_to", {})
+    files = {m.name: [m.pixel_size, *file_status(m.path)] for m in micrographs if m.path.exists()}
     return (
         training.get("adapted") == json.loads(json.dumps(request))
-        and training["micrographs"] > 0
-        and all(sizes.get(m.name, m.pixel_size) == m.pixel_size for m in micrographs)
+        and bool(fitted_to)
+        and all(files.get(name, file) == file for name, file in fitted_to.items())
     )
 
 
 def _fit(
     general: Model,
     scale: WorkingScale,
-    scores: Sequence[np.ndarray],
+    peaks: Sequence[InnerPeaks],
     particles: Optional[float],
     record: Dict[str, object],
 ) -> Model:
-    every = np.concatenate([*scores, np.empty(0)])
-    expected = None if particles is None else particles * len(scores)
+    every = np.concatenate([each.score for each in peaks] + [np.empty(0)])
+    expected = None if particles is None else particles * sum(each.share for each in peaks)
     line = calibrate(every, expected, trained=False)
     error = max(line.error, LEAST_ERROR)
     threshold = general.threshold
@@ -112,7 +115,7 @@ def _fit(
     training = {
         **general.training,
         **record,
-        "micrographs": len(scores),
+        "micrographs": len(peaks),
         "particles_per_micrograph": particles,
         "score_uncertainty": round(error, 3),
     }

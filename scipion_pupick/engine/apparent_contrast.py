@@ -15,7 +15,7 @@ from typing import Sequence
 
 import torch
 
-from .apparent_diameter import certainty, peak_scores, spread
+from .apparent_diameter import certainty, peaks_in, spread
 from .downsample import WorkingScale
 from .micrograph import Micrograph
 from .model import Model
@@ -44,7 +44,7 @@ def suited_contrast(
     chosen = spread(micrographs, MOST_MICROGRAPHS)
     of_negatives = seeing_negatives(general)
     dark, bright = (
-        certainty(peak_scores(model, make_scorer(model.network, device), scale, chosen))
+        certainty(peaks_in(model, make_scorer(model.network, device), scale, chosen).values())
         for model in (general, of_negatives)
     )
     if bright <= dark + MARGIN:

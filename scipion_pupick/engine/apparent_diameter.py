@@ -9,7 +9,7 @@ on, so the scale is chosen at which it is most certain: no label is needed.
 from __future__ import annotations
 
 import logging
-from typing import Dict, List, Sequence
+from typing import Dict, Iterable, List, Sequence
 
 import numpy as np
 from scipy.special import expit
@@ -20,7 +20,7 @@ from .model import Model
 from .prepare import WorkingImage, prepare
 from .scoring import Scorer
 from .stream import prepared_ahead
-from .training import inner_peaks
+from .training import InnerPeaks, inner_peaks
 
 log = logging.getLogger(__name__)
 
@@ -65,7 +65,7 @@ def suited_scale(
 
     def best_of(*steps: int) -> int:
         for each in set(steps).difference(reached):
-            reached[each] = certainty(peak_scores(general, scorer, at(each), chosen))
+            reached[each] = certainty(peaks_in(general, scorer, at(each), chosen).values())
         return max(reached, key=lambda each: reached[each])
 
     best = best_of(0, -1, 1)
@@ -92,30 +92,30 @@ def _summit(best: int, reached: Dict[int, float]) -> float:
     return best + (right - left) / (2 * curvature) if curvature else best
 
 
-def certainty(scores: Sequence[np.ndarray]) -> float:
+def certainty(peaks: Iterable[InnerPeaks]) -> float:
     """Mean probability of the peaks that are particles, as the model itself sees it.
 
     A peak that is a particle with probability p counts with the weight p. 0 where the
     probabilities add up to fewer than 20 particles.
 
     Args:
-        scores: log-odds (n,) of the peaks of each micrograph.
+        peaks: of each micrograph; their scores are log-odds.
     """
-    chance = expit(np.concatenate([*scores, np.empty(0)]))
+    chance = expit(np.concatenate([each.score for each in peaks] + [np.empty(0)]))
     particles = float(chance.sum())
     return float((chance**2).sum()) / particles if particles >= LEAST_PARTICLES else 0.0
 
 
-def peak_scores(
+def peaks_in(
     general: Model, scorer: Scorer, scale: WorkingScale, micrographs: Sequence[Micrograph]
-) -> List[np.ndarray]:
-    """Scores (n,) of the peaks of each micrograph that can be used."""
+) -> Dict[Micrograph, InnerPeaks]:
+    """Peaks of each micrograph that can be used."""
 
     def prepared(micrograph: Micrograph) -> WorkingImage:
         return prepare(micrograph, scale, general.normalisation, general.mixture)
 
-    return [
-        inner_peaks(scorer, image.image, scale.diameter_px).score
-        for _, image in prepared_ahead(prepared, micrographs)
+    return {
+        micrograph: inner_peaks(scorer, image.image, scale.diameter_px)
+        for micrograph, image in prepared_ahead(prepared, micrographs)
         if isinstance(image, WorkingImage)
-    ]
+    }

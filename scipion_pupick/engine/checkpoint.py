@@ -15,6 +15,7 @@ from .errors import UsageError
 from .files import PathLike, atomic_write
 from .training import Epoch, Progress
 
+CHECKPOINT = "checkpoint.safetensors"
 STATES = ("weights", "average", "best", "optimizer")
 
 

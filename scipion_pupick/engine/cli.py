@@ -13,11 +13,12 @@ import sys
 from dataclasses import fields, replace
 from pathlib import Path
 from types import FrameType
-from typing import TYPE_CHECKING, Any, List, Mapping, NoReturn, Optional, Sequence, Tuple
+from typing import TYPE_CHECKING, Any, Dict, List, Mapping, NoReturn, Optional, Sequence, Tuple
 
 import scipion_pupick
 from scipion_pupick import engine
 
+from .argument_types import text_file
 from .errors import PupickError, UsageError
 from .pick_folder import write_failures
 from .records import write_record
@@ -161,7 +162,10 @@ def _find(options: argparse.Namespace) -> List[engine.Micrograph]:
 
 def _add_failures(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
-        "--failures", metavar="FILE", help="also list the micrographs that failed here (TSV)"
+        "--failures",
+        metavar="FILE",
+        type=text_file,
+        help="also list the micrographs that failed here (TSV)",
     )
 
 
@@ -231,6 +235,7 @@ def _add_train(commands: Any) -> None:
         help="about how many a micrograph holds, picked or not; default: estimated",
     )
     _add_output(parser, "folder for the model, its log and checkpoint; a stopped run continues")
+    _add_failures(parser)
     parser.add_argument(
         "--overwrite", action="store_true", help="forget another training in the same folder"
     )
@@ -322,7 +327,8 @@ def _train(options: argparse.Namespace) -> int:
         threads=options.threads,
     )
     print(f"Model written to {Path(options.output) / 'model.safetensors'}")
-    return _report_failures(model.training["failed_micrographs"], len(micrographs))
+    failures = model.training["failed_micrographs"]
+    return _report_failures(failures, len(micrographs), options.failures)
 
 
 def _add_pick(commands: Any) -> None:
@@ -406,7 +412,10 @@ def _add_report(commands: Any) -> None:
     )
     _add_pixel_size(parser)
     parser.add_argument(
-        "--output", metavar="FILE", help="HTML file; default: report.html in the folder"
+        "--output",
+        metavar="FILE",
+        type=text_file,
+        help="HTML file; default: report.html in the folder",
     )
     _add_computer(parser)
 
@@ -444,8 +453,12 @@ def _add_evaluate(commands: Any) -> None:
         help="leave out what is nearer to the edge, px; needs --micrographs; default: %(default)g",
     )
     _add_micrographs(parser, required=False)
-    parser.add_argument("--table", metavar="FILE", help="write precision and recall by threshold")
-    parser.add_argument("--summary", metavar="FILE", help="write the numbers as JSON")
+    parser.add_argument(
+        "--table", metavar="FILE", type=text_file, help="write precision and recall by threshold"
+    )
+    parser.add_argument(
+        "--summary", metavar="FILE", type=text_file, help="write the numbers as JSON"
+    )
     parser.add_argument("--plot", metavar="FILE", help="draw the curve (.png, .svg, .pdf)")
     parser.add_argument(
         "--model",
@@ -504,7 +517,13 @@ def _describe(evaluation: Evaluation) -> str:
 def _add_convert(commands: Any) -> None:
     parser = _add_command(commands, "convert", "Convert picks between formats.", _convert)
     parser.add_argument("sources", nargs="+", metavar="SOURCE", help="files, patterns or folders")
-    _add_output(parser, "file to write, or folder with --per-micrograph")
+    parser.add_argument(
+        "--output",
+        required=True,
+        metavar="PATH",
+        type=text_file,
+        help="file to write, or folder with --per-micrograph",
+    )
     formats = "star, topaz, box, cbox or csv"
     parser.add_argument("--to", metavar="FORMAT", help=f"{formats}; default: by the file's name")
     parser.add_argument(
@@ -611,6 +630,13 @@ def _assignment(text: str) -> Tuple[str, float]:
         raise argparse.ArgumentTypeError(f"{text!r} is not a name, = and a number") from None
 
 
+def _once(assignments: Sequence[Tuple[str, float]]) -> Dict[str, float]:
+    fixed = dict(assignments)
+    if len(fixed) < len(assignments):
+        raise UsageError("--set gives a name twice: give each once.")
+    return fixed
+
+
 def _simulate(options: argparse.Namespace) -> int:
     result = engine.simulate(
         options.output,
@@ -620,7 +646,7 @@ def _simulate(options: argparse.Namespace) -> int:
         options.pixel_size,
         options.diameter,
         options.seed,
-        fixed=dict(options.set),
+        fixed=_once(options.set),
         overwrite=options.overwrite,
     )
     count = sum(len(coordinates) for coordinates in result.particles.values())

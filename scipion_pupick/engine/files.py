@@ -7,7 +7,7 @@ import os
 import uuid
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Iterable, Iterator, Union
+from typing import Iterable, Iterator, List, Union
 
 from .errors import UsageError
 
@@ -38,6 +38,15 @@ def atomic_write(path: PathLike) -> Iterator[Path]:
         temporary.unlink(missing_ok=True)
 
 
+def file_status(path: Path) -> List[int]:
+    """Size and time of change (ns), to tell a file from another in its place; empty if gone."""
+    try:
+        status = path.stat()
+    except OSError:
+        return []
+    return [status.st_size, status.st_mtime_ns]
+
+
 def refuse_overwriting(inputs: Iterable[Path], outputs: Iterable[Path]) -> None:
     """Check that no file to be written is one that is read.
 
@@ -47,7 +56,7 @@ def refuse_overwriting(inputs: Iterable[Path], outputs: Iterable[Path]) -> None:
     sources = {path.resolve() for path in inputs}
     for path in outputs:
         if path.resolve() in sources:
-            raise UsageError(f"{path} would overwrite an input image: give another folder.")
+            raise UsageError(f"{path} would overwrite what is read from it: give another folder.")
 
 
 def make_folder(path: PathLike) -> None:

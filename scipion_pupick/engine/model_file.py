@@ -58,7 +58,7 @@ class ModelFile:
 
 def model_path(model: PathLike) -> Path:
     """Find the file of a model: a path, or `general` for the model that comes with pupick."""
-    if str(model) == GENERAL and not Path(model).exists():
+    if str(model) == GENERAL and not Path(model).is_file():
         return Path(__file__).parent / "models" / f"{GENERAL}.safetensors"
     return Path(model)
 

@@ -27,6 +27,24 @@ SUMMARY = "pick.json"
 MICROGRAPHS = "micrographs.tsv"
 FAILED = "failed.tsv"
 PICKS = "picks.star"
+COORDINATES = "micrographs"
+
+
+THRESHOLD = "threshold.json"
+
+
+def refuse_other_picks(folder: Path) -> None:
+    """Refuse to write picks where picks lie that are not pupick's own, such as hand picks.
+
+    Raises:
+        UsageError: they do.
+    """
+    own = any((folder / record).is_file() for record in (SUMMARY, THRESHOLD))
+    if (folder / PICKS).is_file() and not own:
+        raise UsageError(
+            f"{folder / PICKS} was not written by a picking run and would be overwritten: give "
+            "another folder (--output)."
+        )
 
 
 def kept_path(name: str, folder: Path) -> Path:
@@ -36,7 +54,7 @@ def kept_path(name: str, folder: Path) -> Path:
 
 def coordinates_path(name: str, folder: Path) -> Path:
     """Give the file of the picks of a micrograph."""
-    return file_of_micrograph(name, folder / "micrographs", ".star")
+    return file_of_micrograph(name, folder / COORDINATES, ".star")
 
 
 def write_micrographs(micrographs: Sequence[Micrograph], folder: Path) -> None:

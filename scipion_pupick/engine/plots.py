@@ -48,6 +48,18 @@ def make_figure(size: Tuple[float, float]) -> Figure:
     return Figure(figsize=size, layout="constrained")
 
 
+def check_figure_file(path: PathLike) -> None:
+    """Refuse a file whose suffix is none of a format that matplotlib writes.
+
+    Raises:
+        PupickError: matplotlib is not installed.
+        UsageError: it is none.
+    """
+    formats = make_figure((1.0, 1.0)).canvas.get_supported_filetypes()
+    if Path(path).suffix[1:].lower() not in formats:
+        raise UsageError(f"{path}: no plot can have this suffix; use one of {', '.join(formats)}.")
+
+
 def save_figure(figure: Figure, path: PathLike, dpi: int = 200) -> None:
     """Write a figure to a file, whose suffix (.png, .svg, .pdf) chooses the format.
 
@@ -55,9 +67,7 @@ def save_figure(figure: Figure, path: PathLike, dpi: int = 200) -> None:
         UsageError: matplotlib does not know the format.
         OSError: the file cannot be written.
     """
-    formats = figure.canvas.get_supported_filetypes()
-    if Path(path).suffix[1:].lower() not in formats:
-        raise UsageError(f"{path}: no plot can have this suffix; use one of {', '.join(formats)}.")
+    check_figure_file(path)
     with atomic_write(path) as temporary:
         figure.savefig(temporary, dpi=dpi)
 

@@ -147,14 +147,28 @@ def pick_image(
     return Peaks(peaks.xy * STRIDE, peaks.score)
 
 
+@dataclass(frozen=True)
+class InnerPeaks:
+    """Peaks of an image that are no nearer to its edges than picking allows by default.
+
+    Attributes:
+        score: (n,) of the peaks.
+        share: of the image in which they may lie.
+    """
+
+    score: np.ndarray
+    share: float
+
+
 def inner_peaks(
     scorer: Callable[[np.ndarray], np.ndarray], image: np.ndarray, diameter_px: float
-) -> Peaks:
-    """As `pick_image`, without the peaks nearer to the edge than picking allows by default."""
+) -> InnerPeaks:
+    """As `pick_image`, without the peaks nearer to the edges than half a diameter."""
     peaks = pick_image(scorer, image, diameter_px)
     last = np.array(image.shape[::-1]) - 1
     inside = ((peaks.xy >= diameter_px / 2) & (peaks.xy <= last - diameter_px / 2)).all(axis=1)
-    return Peaks(peaks.xy[inside], peaks.score[inside])
+    share = float(np.prod(np.maximum(0, 1 - diameter_px / np.maximum(last, 1))))
+    return InnerPeaks(peaks.score[inside], share)
 
 
 class TrainedModel(nn.Module):

@@ -12,7 +12,7 @@ from scipy.spatial import cKDTree
 
 from .coordinates import Coordinates, Picks
 from .downsample import WorkingScale, to_working
-from .errors import MicrographError, PupickError
+from .errors import MicrographError, PupickError, UsageError
 from .micrograph import Micrograph
 from .normalise import Mixture, fit_mixture, histogram
 from .prepare import WorkingImage, normalise_working_image, pixel_method, read_working_image
@@ -53,6 +53,7 @@ def read_data(
         normalisation; and the reason, by micrograph name, of each failure.
 
     Raises:
+        UsageError: a particle is excluded, too.
         PupickError: no labelled particle is left.
     """
     working: List[WorkingImage] = []
@@ -136,6 +137,7 @@ def _label(
     given = _working_xy(labelled.get(name), working, "picks")
     positive = _distinct(given, SAME_PARTICLE * particle_radius, name)
     negative = _working_xy(excluded.get(name), working, "negatives")
+    _refuse_contradictions(positive, negative, SAME_PARTICLE * particle_radius, name)
     shape = (working.image.shape[0], working.image.shape[1])
     labels = label_map(shape, positive, training_radius, particle_radius)
     return TrainingImage(working.image, labels, positive, negative)
@@ -153,6 +155,19 @@ def _distinct(xy: np.ndarray, least: float, name: str) -> np.ndarray:
             len(xy),
         )
     return np.delete(xy, doubles, axis=0)
+
+
+def _refuse_contradictions(
+    positive: np.ndarray, negative: np.ndarray, least: float, name: str
+) -> None:
+    if not len(positive) or not len(negative):
+        return
+    same = int((cKDTree(positive).query(negative)[0] < least).sum())
+    if same:
+        raise UsageError(
+            f"{name}: {same} of {len(negative)} negatives lie on picked particles: remove them "
+            "from the picks or from the negatives."
+        )
 
 
 def _working_xy(coordinates: Optional[Coordinates], working: WorkingImage, what: str) -> np.ndarray:

@@ -22,7 +22,7 @@ from ..convert import (
     size_now,
     write_micrographs,
 )
-from ..engine import Picks, read_picks, write_picks
+from ..engine import Picks, read_picks, show_model, write_picks
 from ..engine.errors import PupickError
 from ..engine.records import read_record, write_record
 from ..engine.settings import NETWORKS, OBJECTIVES, TrainingSettings
@@ -298,8 +298,9 @@ class PUPickProtTrain(EngineProtocol):
     def _train(self, folder: Path, arguments: List[str]) -> None:
         negatives = folder / NEGATIVES
         more = ["--negatives", negatives] if negatives.exists() else []
-        self.runEngine(
+        self.runOnMicrographs(
             "train",
+            folder / "failed.tsv",
             "--micrographs",
             folder / MICROGRAPHS,
             "--picks",
@@ -372,8 +373,7 @@ class PUPickProtTrain(EngineProtocol):
         return logs[-1] if logs else None
 
     def _training(self) -> Dict[str, Any]:
-        folder = Path(self.outputModel.getPath()).parent
-        return read_record(folder / "train.json")
+        return dict(show_model(self.outputModel.getPath())["training"])
 
     # --------------------------- texts -----------------------------------------------------------
     def _validate(self) -> List[str]:

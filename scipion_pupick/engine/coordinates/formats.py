@@ -35,9 +35,9 @@ _ONE_MICROGRAPH: Mapping[str, Callable[[Coordinates, Optional[float]], str]] = {
     "cbox": cbox_text,
 }
 
-# files of RELION's jobs that stand beside the files of coordinates but hold none themselves
 # what `pupick pick` and `pupick threshold` leave in their folders
 _OWN_PICKS, _OWN_RECORDS = "picks.star", ("pick.json", "threshold.json")
+# files of RELION's jobs that stand beside the files of coordinates but hold none themselves
 _JOB_FILES = (
     "autopick.star",
     "manualpick.star",
@@ -172,7 +172,7 @@ def _files(sources: Sources, format: str) -> Iterator[Tuple[Path, Path, Sequence
 
 def _matches(pattern: str) -> List[Path]:
     found = sorted(Path(match) for match in glob.glob(pattern, recursive=True))
-    files = [path for path in found if path.is_file()]
+    files = _without_copies([path for path in found if path.is_file()])
     if not files:
         raise UsageError(f"{pattern}: no such file or folder, and no file matches it as a pattern")
     return files
@@ -187,14 +187,24 @@ def _files_with(path: Path, suffix: str) -> List[Path]:
     return files
 
 
+def _without_copies(files: Sequence[Path]) -> List[Path]:
+    """Leave out what lies with pupick's list of all picks: the same, in a file a micrograph."""
+    lists = {file for file in files if file.name == _OWN_PICKS and _is_own(file.parent)}
+    folders = {file.parent for file in lists}
+    return [file for file in files if file in lists or folders.isdisjoint(file.parents)]
+
+
+def _is_own(folder: Path) -> bool:
+    return any((folder / name).is_file() for name in _OWN_RECORDS)
+
+
 def _files_in_folder(folder: Path, format: str) -> List[Path]:
-    if format in ("auto", "star") and any((folder / name).is_file() for name in _OWN_RECORDS):
-        # beside it lie the same picks once more, in a file for each micrograph
+    if format in ("auto", "star") and _is_own(folder):
         return [folder / _OWN_PICKS]
     extensions = {e for name in FORMATS if format in ("auto", name) for e in EXTENSIONS[name]}
     files = [
         path
-        for path in sorted(folder.rglob("*"))
+        for path in _without_copies(sorted(folder.rglob("*")))
         if path.suffix.lower() in extensions
         and path.name not in _JOB_FILES
         and not path.name.startswith((".", "coords_suffix_"))

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import logging
 from pathlib import Path
 from typing import Optional, Sequence
 
@@ -23,11 +24,13 @@ from ..matching import by_micrograph
 from ..micrograph import Micrograph, image_shape
 from ..model import load_model
 from ..networks import STRIDE
-from ..plots import draw_precision_recall
+from ..plots import check_figure_file, draw_precision_recall
 from ..prepare import prepare
 from ..regions import POSITIVE, label_map
 from ..scoring import make_scorer
 from ..settings import TrainingSettings
+
+log = logging.getLogger(__name__)
 
 
 def evaluate(
@@ -56,12 +59,16 @@ def evaluate(
     """
     if border > 0 and not micrographs:
         raise UsageError("A border needs the size of the micrographs: give them (--micrographs).")
+    if plot is not None:
+        check_figure_file(plot)
     named = micrographs or [Micrograph(Path(name), name) for name in reference]
     particles = by_micrograph(reference, named, "reference particles")
     found = by_micrograph(picks, named, "picks")
     shapes = {m.name: image_shape(m.path) for m in named if m.name in particles and border > 0}
     if picks and particles and not found:
         raise UsageError("The picks and the reference have no micrograph in common.")
+    if found and particles and not found.keys() & particles.keys():
+        log.warning("No pick is of a micrograph that has reference particles.")
     evaluation = evaluate_picks(found, particles, tolerance, border, shapes)
     if table is not None:
         write_table(evaluation, table)

@@ -16,13 +16,14 @@ import numpy as np
 import torch
 
 from ..adaptation import adapted_model
+from ..checkpoint import CHECKPOINT
 from ..coordinates import Coordinates, Picks
 from ..coordinates.names import files_of_micrographs
 from ..coordinates.star import check_star_names
 from ..device import choose_device, describe_device, memory_errors_explained, set_threads
 from ..downsample import Shape, WorkingScale, to_original
 from ..errors import MicrographError, PupickError, UsageError
-from ..files import PathLike, make_folder
+from ..files import PathLike, file_status, make_folder
 from ..kept import SUFFIX, VERSION, KeptPeaks, load_peaks, save_peaks
 from ..micrograph import Micrograph
 from ..model import Model, load_model, versions
@@ -31,9 +32,12 @@ from ..networks import STRIDE
 from ..peaks import find_peaks
 from ..pick_folder import (
     FAILED,
+    MICROGRAPHS,
     PICKS,
     coordinates_path,
     kept_path,
+    read_micrographs,
+    refuse_other_picks,
     write_coordinates,
     write_failures,
     write_micrographs,
@@ -142,6 +146,8 @@ def pick(
     set_threads(threads)
     chosen = choose_device(device)
     path = _claim(micrographs, model, settings, Path(output), chosen)
+    if report:
+        _warn_of_others(micrographs, Path(output))
     job = _Job.plan(load_model(path), settings, Path(output))
     scored = {m for m in micrographs if job.is_done(m)}
     pending = [m for m in micrographs if m not in scored]
@@ -186,11 +192,33 @@ def _claim(
     names = [m.name for m in micrographs]
     check_star_names(names)
     make_folder(output)
+    refuse_other_picks(output)
+    if (output / CHECKPOINT).is_file():
+        raise UsageError(f"{output} holds a training: give another folder for the picks.")
     files_of_micrographs(names, output, SUFFIX)
-    if loaded.scale.diameter is not None:
-        return model
     number = settings.particles_per_micrograph
+    if loaded.scale.diameter is not None:
+        if number is not None:
+            log.warning(
+                "A trained model knows how many particles to expect: %g is ignored.", number
+            )
+        return model
     return adapted_model(loaded, scale, micrographs, number, output, device)
+
+
+def _warn_of_others(micrographs: Sequence[Micrograph], output: Path) -> None:
+    """Say that micrographs of an earlier call, which are not in this one, are left out."""
+    known = {m.name for m in read_micrographs(output / MICROGRAPHS)} - {m.name for m in micrographs}
+    left = [name for name in known if coordinates_path(name, output).is_file()]
+    if left:
+        log.warning(
+            "%d micrographs that were picked here before, such as %s, are not given now: %s and "
+            "the report leave them out. Give all micrographs in each call; only new ones are "
+            "scored.",
+            len(left),
+            min(left),
+            PICKS,
+        )
 
 
 @dataclass(frozen=True)
@@ -234,12 +262,10 @@ class _Job:
         write_micrographs(micrographs, self.output)
         write_failures({}, self.output / FAILED)
         write_summary(self._summary(facts), self.output)
+        (self.output / PICKS).unlink(missing_ok=True)
         for micrograph in pending:
             self.kept_path(micrograph).unlink(missing_ok=True)
-            coordinates = coordinates_path(micrograph.name, self.output)
-            if coordinates.exists():
-                coordinates.unlink()
-                (self.output / PICKS).unlink(missing_ok=True)
+            coordinates_path(micrograph.name, self.output).unlink(missing_ok=True)
 
     def _summary(self, facts: Dict[str, Any]) -> Dict[str, Any]:
         settings = {
@@ -252,13 +278,10 @@ class _Job:
 
     def fingerprint(self, micrograph: Micrograph) -> str:
         """Digest of all that the scores of a micrograph depend on."""
-        try:
-            status = micrograph.path.stat()
-            file = [status.st_size, status.st_mtime_ns]
-        except OSError:
-            file = []
-        scale = asdict(self.scale)
-        parts = [VERSION, self.digest, scale, self.separation, micrograph.pixel_size, file]
+        parts = [
+            *(VERSION, self.digest, asdict(self.scale), self.separation),
+            *(micrograph.pixel_size, file_status(micrograph.path)),
+        ]
         return hashlib.sha256(json.dumps(parts).encode()).hexdigest()
 
     def is_done(self, micrograph: Micrograph) -> bool:

@@ -15,12 +15,7 @@ from ..errors import MicrographError, UsageError
 from ..files import PathLike, make_folder, refuse_overwriting
 from ..micrograph import Micrograph, write_image
 from ..normalise import Mixture, fit_mixture, histogram
-from ..prepare import (
-    WorkingImage,
-    normalise_working_image,
-    pixel_method,
-    read_working_image,
-)
+from ..prepare import WorkingImage, pixel_method, prepare, read_working_image
 from ..progress import track
 from ..stream import prepared_ahead
 
@@ -80,18 +75,17 @@ def preprocess(
     written: List[Path] = []
     failures: Dict[str, str] = {}
 
-    def prepare(micrograph: Micrograph) -> WorkingImage:
-        return normalise_working_image(
-            read_working_image(micrograph, scale, workers), method, mixture
-        )
+    def prepared(micrograph: Micrograph) -> WorkingImage:
+        return prepare(micrograph, scale, method, mixture, workers)
 
-    stream = prepared_ahead(prepare, micrographs)
+    stream = prepared_ahead(prepared, micrographs)
     for micrograph, image in track(stream, len(micrographs), "micrographs"):
+        path = paths[micrograph.name]
         if isinstance(image, MicrographError):
             log.warning("%s", image)
             failures[micrograph.name] = str(image)
+            path.unlink(missing_ok=True)
             continue
-        path = paths[micrograph.name]
         write_image(path, image.image, scale.pixel_size)
         written.append(path)
     return PreprocessResult(written, failures)

@@ -17,7 +17,7 @@ import numpy as np
 import torch
 
 from ..calibration import calibrated
-from ..checkpoint import load_progress, save_progress
+from ..checkpoint import CHECKPOINT, load_progress, save_progress
 from ..device import choose_device, set_threads, usable_cores
 from ..downsample import ModelScale
 from ..evaluation import precision_recall
@@ -29,7 +29,7 @@ from ..scoring import make_scorer
 from ..settings import GENERAL, PretrainSettings
 from ..simulated_images import SimulatedImage, load_images, save_images, simulate_images
 from ..training import Progress, network_of
-from .train import CHECKPOINT, log_epoch, write_log
+from .train import log_epoch, write_log
 
 log = logging.getLogger(__name__)
 

@@ -14,7 +14,19 @@ import numpy as np
 from ..coordinates import Picks
 from ..errors import UsageError
 from ..files import PathLike, make_folder
-from ..pick_folder import PickRun, read_run, write_coordinates, write_picks, write_summary
+from ..pick_folder import (
+    COORDINATES,
+    PICKS,
+    SUMMARY,
+    THRESHOLD,
+    PickRun,
+    coordinates_path,
+    read_run,
+    refuse_other_picks,
+    write_coordinates,
+    write_picks,
+    write_summary,
+)
 from ..quality import ESTIMATES, Quality, estimate_quality
 from ..records import write_record
 from ..settings import LEAST_SCORE
@@ -125,9 +137,11 @@ def _choose(
 
 def _write(result: ThresholdResult, run: PickRun, output: Path) -> None:
     make_folder(output)
+    refuse_other_picks(output)
+    (output / PICKS).unlink(missing_ok=True)
+    _forget_others(result.picks, output)
     for name, coordinates in result.picks.items():
         write_coordinates(coordinates, name, output)
-    write_picks(result.picks, output)
     found = {"threshold": result.threshold, "picks": result.count}
     if output.resolve() == run.folder.resolve():
         summary = {**run.summary, **found}
@@ -138,4 +152,16 @@ def _write(result: ThresholdResult, run: PickRun, output: Path) -> None:
     estimate = {} if result.quality is None else asdict(result.quality)
     estimated = {name: float(estimate[name]) for name in ESTIMATES if name in estimate}
     record = {"run": str(run.folder), "micrographs": len(result.picks), **found, **estimated}
-    write_record(output / "threshold.json", record)
+    write_record(output / THRESHOLD, record)
+    # last, for it stands for the whole
+    write_picks(result.picks, output)
+
+
+def _forget_others(picks: Picks, output: Path) -> None:
+    """Remove the picks that an earlier threshold has left of other micrographs."""
+    if not (output / THRESHOLD).is_file() or (output / SUMMARY).is_file():
+        return
+    kept = {coordinates_path(name, output) for name in picks}
+    for path in (output / COORDINATES).rglob("*.star"):
+        if path not in kept:
+            path.unlink()

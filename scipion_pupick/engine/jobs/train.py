@@ -23,17 +23,17 @@ from ..calibration import (
     calibrate,
     calibrated,
 )
-from ..checkpoint import load_progress, save_progress
+from ..checkpoint import CHECKPOINT, load_progress, save_progress
 from ..coordinates import Picks, write_picks
 from ..device import choose_device, describe_device, memory_errors_explained, set_threads
 from ..downsample import ModelScale, WorkingScale
 from ..errors import PupickError, UsageError
-from ..files import PathLike, make_folder, write_text
+from ..files import PathLike, file_status, make_folder, write_text
 from ..matching import by_micrograph
 from ..micrograph import Micrograph
 from ..model import Model, load_model, save_model
 from ..normalise import Mixture
-from ..pick_folder import write_micrographs
+from ..pick_folder import SUMMARY, write_micrographs
 from ..prepare import pixel_method, require_scale
 from ..quality import best_threshold, estimate_quality
 from ..records import read_record, write_record
@@ -59,7 +59,6 @@ from .report import LABELS, MODEL, REPORT, VIEW, try_report
 
 log = logging.getLogger(__name__)
 
-CHECKPOINT = "checkpoint.safetensors"
 RECORD = "train.json"
 ESTIMATE = "estimate.safetensors"
 CROWDING = 0.1
@@ -132,9 +131,11 @@ def train(
     settings = _at_scale(settings, scale)
     data = _read(used, labelled, excluded, settings)
     if settings.particles_per_micrograph is not None:
-        assumed_pi(data.images, settings.particles_per_micrograph, settings.training)
+        _check_number(data, settings.particles_per_micrograph, settings.training)
     if replaced:
         _forget(Path(output))
+    found = {**asdict(scale), BRIGHT: _sees_negatives(first), "fingerprint": fingerprint}
+    write_record(Path(output) / VIEW, found)
     write_micrographs(shown, Path(output))
     write_picks(labelled, Path(output) / LABELS)
     model = _Run(Path(output), settings, data, fingerprint, chosen, first).finish()
@@ -143,7 +144,18 @@ def train(
 
 
 def _claim(output: Path, fingerprint: str, overwrite: bool) -> bool:
-    """Whether the folder holds another training; it is refused unless that may be replaced."""
+    """Whether the folder holds another training; it is refused unless that may be replaced.
+
+    Raises:
+        UsageError: it is, or the folder holds picks.
+    """
+    if (output / SUMMARY).is_file():
+        raise UsageError(f"{output} holds the picks of a run: give another folder for the model.")
+    if (output / LABELS).is_file() and not (output / VIEW).is_file():
+        raise UsageError(
+            f"{output / LABELS} was not written by a training and would be overwritten: give "
+            "another folder (--output)."
+        )
     try:
         for name in (CHECKPOINT, ESTIMATE):
             load_progress(output / name, fingerprint)
@@ -182,8 +194,6 @@ def _suited(
     if first is not None and first.scale.diameter is None:
         first = suited_contrast(first, scale, labelled, device)
         scale = suited_scale(first, make_scorer(first.network, device), scale, labelled)
-    found = {**asdict(scale), BRIGHT: _sees_negatives(first), "fingerprint": fingerprint}
-    write_record(path, found)
     return first, scale
 
 
@@ -260,6 +270,19 @@ def _continue_from(model: Model, settings: TrainSettings) -> TrainSettings:
     return replace(settings, training=training, normalisation=normalisation)
 
 
+def _check_number(data: TrainingData, particles: float, training: TrainingSettings) -> None:
+    """Refuse more particles than fit in a micrograph, and warn of fewer than are labelled."""
+    assumed_pi(data.images, particles, training)
+    if data.labels > particles * len(data.images):
+        log.warning(
+            "%d particles are labelled in %d micrographs, more than %g in each: is that number "
+            "right? (--particles-per-micrograph)",
+            data.labels,
+            len(data.images),
+            particles,
+        )
+
+
 def _at_scale(settings: TrainSettings, scale: WorkingScale) -> TrainSettings:
     return replace(settings, training=replace(settings.training, diameter_px=scale.diameter_px))
 
@@ -273,17 +296,10 @@ def _fingerprint(
 ) -> str:
     """Digest of all that the trained weights depend on."""
     parts: List[Any] = [asdict(settings), None if start is None else start.digest]
-    parts += [[m.name, m.pixel_size, *_file_status(m.path)] for m in micrographs]
+    parts.append([[m.name, m.pixel_size, *file_status(m.path)] for m in micrographs])
     for picks in (labelled, excluded):
-        parts += [[name, c.x.tolist(), c.y.tolist()] for name, c in picks.items()]
+        parts.append([[name, c.x.tolist(), c.y.tolist()] for name, c in picks.items()])
     return hashlib.sha256(json.dumps(parts).encode()).hexdigest()
-
-
-def _file_status(path: Path) -> List[int]:
-    if not path.exists():
-        return []
-    status = path.stat()
-    return [status.st_size, status.st_mtime_ns]
 
 
 @dataclass(frozen=True)
@@ -392,7 +408,7 @@ class _Run:
         number = count_particles(
             scorer, self.data.held_out or self.data.images, self.data.images, training.diameter_px
         )
-        return max(number, most_labels, 1.0)
+        return max(number, self.data.labels / len(areas), 1.0)
 
     def _write_log(self, progress: Progress) -> None:
         write_log(progress.history, self.output / HISTORY)
@@ -407,16 +423,16 @@ class _Run:
         network = calibrated(network, Calibration(1.0, shift, 0.0))
         images = [*self.data.images, *self.data.held_out]
         scorer = make_scorer(network, self.device)
-        scores = [inner_peaks(scorer, i.image, training.diameter_px).score for i in images]
-        if not sum(map(len, scores)):
+        peaks = [inner_peaks(scorer, each.image, training.diameter_px) for each in images]
+        if not any(len(each.score) for each in peaks):
             raise PupickError("The trained network finds no peak at all: check the micrographs.")
         given = settings.particles_per_micrograph is not None
         calibration = calibrate(
-            np.concatenate(scores),
-            particles * len(images),
+            np.concatenate([each.score for each in peaks]),
+            particles * sum(each.share for each in peaks),
             GIVEN_COUNT_ERROR if given else ESTIMATED_COUNT_ERROR,
         )
-        log_odds = [calibration.log_odds(each) for each in scores]
+        log_odds = [calibration.log_odds(each.score) for each in peaks]
         return Model(
             network=calibrated(network, calibration),
             network_name=training.network,

@@ -59,8 +59,14 @@ def _pixel_sizes(table: StarTable, optics: Optional[StarTable]) -> List[Optional
         if label in table:
             return _positive_numbers(table, label)
         if optics is not None and label in optics and _GROUP in optics and _GROUP in table:
-            groups = dict(zip(optics.frame[_GROUP], _positive_numbers(optics, label)))
-            return [groups.get(group) for group in table.frame[_GROUP]]
+            sizes = dict(zip(optics.frame[_GROUP], _positive_numbers(optics, label)))
+            groups = table.frame[_GROUP].tolist()
+            unknown = next((row for row, group in enumerate(groups) if group not in sizes), None)
+            if unknown is not None:
+                raise UsageError(
+                    f"{table.place(unknown)}: optics group {groups[unknown]} is not in data_optics"
+                )
+            return [sizes[group] for group in groups]
     if _DETECTOR in table and _MAGNIFICATION in table and _IMAGE not in table:
         detector = _positive_numbers(table, _DETECTOR)
         magnification = _positive_numbers(table, _MAGNIFICATION)

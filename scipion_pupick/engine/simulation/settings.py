@@ -162,26 +162,44 @@ def with_fixed(settings: SimulationSettings, fixed: Mapping[str, float]) -> Simu
 
     Args:
         settings: drawn at random, say.
-        fixed: values by the names of `fixed_names`; `defocus` (Å) means no astigmatism.
+        fixed: values by the names of `fixed_names`; `defocus` (Å) means no astigmatism. Of a
+            coverage and a separation for which there is no room together, the one that is not
+            fixed gets smaller.
 
     Raises:
         UsageError: an unknown name, or a value that makes no sense.
     """
+    changes: Dict[str, Any] = {}
+    parts: Dict[str, Dict[str, Any]] = {}
     for name, value in fixed.items():
         if name not in fixed_names():
             raise UsageError(f"There is no {name!r} to set: there are {', '.join(fixed_names())}.")
         if not math.isfinite(value):
             raise UsageError(f"{name} is {value:g}: it must be finite.")
         group, _, part = name.rpartition(".")
-        change: Dict[str, Any] = {name: bool(value) if name == "invert" else value}
-        if name == "defocus":
-            change = {name: Defocus(value, value, 0.0)}
-        elif group:
-            before = getattr(settings, group)
-            kind = type(getattr(before, part))
-            change = {group: replace(before, **{part: kind(value)})}
-        settings = replace(settings, **change)
-    return settings
+        if group:
+            kind = type(getattr(getattr(settings, group), part))
+            parts.setdefault(group, {})[part] = kind(value)
+        elif name == "defocus":
+            changes[name] = Defocus(value, value, 0.0)
+        else:
+            changes[name] = bool(value) if name == "invert" else value
+    for group, values in parts.items():
+        before = getattr(settings, group)
+        if group == "crowding":
+            values = _with_room(values, before)
+        changes[group] = replace(before, **values)
+    return replace(settings, **changes)
+
+
+def _with_room(fixed: Dict[str, float], drawn: Crowding) -> Dict[str, float]:
+    """Have the drawn one of coverage and separation give way to the other, if that is fixed."""
+    coverage, separation = fixed.get("coverage"), fixed.get("separation")
+    if separation is None and coverage is not None and coverage > 0:
+        return {**fixed, "separation": min(drawn.separation, math.sqrt(DENSEST / coverage))}
+    if coverage is None and separation is not None and separation > 0:
+        return {**fixed, "coverage": min(drawn.coverage, DENSEST / separation**2)}
+    return fixed
 
 
 def _random_ice(random: np.random.Generator) -> Ice:
