@@ -89,7 +89,8 @@ def _is_there(path: Path, request: Dict[str, object], micrographs: Sequence[Micr
         log.warning("%s is made anew: %s", path, error)
         return False
     fitted_to = training.get("fitted_to", {})
-    files = {m.name: [m.pixel_size, *file_status(m.path)] for m in micrographs if m.path.exists()}
+    there = (m for m in micrographs if m.name in fitted_to and m.path.exists())
+    files = {m.name: [m.pixel_size, *file_status(m.path)] for m in there}
     return (
         training.get("adapted") == json.loads(json.dumps(request))
         and bool(fitted_to)

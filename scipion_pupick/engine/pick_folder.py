@@ -28,8 +28,6 @@ MICROGRAPHS = "micrographs.tsv"
 FAILED = "failed.tsv"
 PICKS = "picks.star"
 COORDINATES = "micrographs"
-
-
 THRESHOLD = "threshold.json"
 
 
