@@ -366,8 +366,8 @@ def test_the_number_of_particles_holds_for_where_peaks_are_counted(data, tmp_pat
 
     monkeypatch.setattr("scipion_pupick.engine.jobs.train.calibrate", watched)
     hasty(data, tmp_path)
-    # particles are 24 px wide, and the micrographs 144 px
-    assert seen == [pytest.approx(9 * 4 * (1 - 24 / 144) ** 2, rel=0.01)]
+    # particles are 24 px wide, and the micrographs 144 px; 1.1 is PROBABILITY_PER_PARTICLE
+    assert seen == [pytest.approx(1.1 * 9 * 4 * (1 - 24 / 144) ** 2, rel=0.01)]
 
 
 def test_negatives_are_never_left_out(data, tmp_path):

@@ -28,7 +28,7 @@ from .model import Model, load_model, save_model
 from .quality import best_threshold, estimate_quality
 from .scoring import make_scorer
 from .settings import LEAST_SCORE
-from .training import InnerPeaks
+from .training import InnerPeaks, expected_among
 
 log = logging.getLogger(__name__)
 
@@ -106,7 +106,7 @@ def _fit(
     record: Dict[str, object],
 ) -> Model:
     every = np.concatenate([each.score for each in peaks] + [np.empty(0)])
-    expected = None if particles is None else particles * sum(each.share for each in peaks)
+    expected = None if particles is None else expected_among(peaks, particles)
     line = calibrate(every, expected, trained=False)
     error = max(line.error, LEAST_ERROR)
     threshold = general.threshold

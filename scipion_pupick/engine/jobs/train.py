@@ -46,6 +46,7 @@ from ..training import (
     Progress,
     assumed_pi,
     blend,
+    expected_among,
     fit,
     inner_peaks,
     label_scores,
@@ -429,7 +430,7 @@ class _Run:
         given = settings.particles_per_micrograph is not None
         calibration = calibrate(
             np.concatenate([each.score for each in peaks]),
-            particles * sum(each.share for each in peaks),
+            expected_among(peaks, particles),
             GIVEN_COUNT_ERROR if given else ESTIMATED_COUNT_ERROR,
         )
         log_odds = [calibration.log_odds(each.score) for each in peaks]
