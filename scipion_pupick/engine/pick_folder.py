@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any, Dict, Iterator, List, Mapping, Optional, Sequence, Tuple
 
 from .coordinates import Coordinates, Picks
-from .coordinates.names import file_of_micrograph
+from .coordinates.names import PICKS, SUMMARY, file_of_micrograph, holds_own_picks
 from .coordinates.relion import coordinates_text, particles_text
 from .errors import PupickError, UsageError
 from .files import PathLike, write_text
@@ -23,12 +23,9 @@ from .kept import SUFFIX, KeptPeaks, load_peaks
 from .micrograph import Micrograph
 from .records import read_record, write_record
 
-SUMMARY = "pick.json"
 MICROGRAPHS = "micrographs.tsv"
 FAILED = "failed.tsv"
-PICKS = "picks.star"
 COORDINATES = "micrographs"
-THRESHOLD = "threshold.json"
 
 
 def refuse_other_picks(folder: Path) -> None:
@@ -37,8 +34,7 @@ def refuse_other_picks(folder: Path) -> None:
     Raises:
         UsageError: they do.
     """
-    own = any((folder / record).is_file() for record in (SUMMARY, THRESHOLD))
-    if (folder / PICKS).is_file() and not own:
+    if (folder / PICKS).is_file() and not holds_own_picks(folder):
         raise UsageError(
             f"{folder / PICKS} was not written by a picking run and would be overwritten: give "
             "another folder (--output)."

@@ -20,7 +20,8 @@ from ..convert import (
     score_of,
 )
 from ..engine import Coordinates, Micrograph, Picks
-from ..engine.pick_folder import SUMMARY, PickRun, read_run
+from ..engine.coordinates.names import SUMMARY
+from ..engine.pick_folder import PickRun, read_run
 
 OUTPUT = "outputCoordinates"
 # for sets that nobody gave a box

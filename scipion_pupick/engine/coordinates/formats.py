@@ -12,7 +12,7 @@ from typing import Callable, Dict, Iterator, List, Mapping, Optional, Sequence, 
 from ..errors import UsageError
 from ..files import PathLike, write_text
 from .boxes import box_text, cbox_text, read_box, read_cbox
-from .names import PICK_SUFFIXES, files_of_micrographs, micrograph_of_file
+from .names import PICK_SUFFIXES, PICKS, files_of_micrographs, holds_own_picks, micrograph_of_file
 from .parsing import read_text
 from .relion import CoordinateFiles, coordinates_text, particles_text, read_relion
 from .table import Coordinates, Picks, join_coordinates
@@ -35,8 +35,6 @@ _ONE_MICROGRAPH: Mapping[str, Callable[[Coordinates, Optional[float]], str]] = {
     "cbox": cbox_text,
 }
 
-# what `pupick pick` and `pupick threshold` leave in their folders
-_OWN_PICKS, _OWN_RECORDS = "picks.star", ("pick.json", "threshold.json")
 # files of RELION's jobs that stand beside the files of coordinates but hold none themselves
 _JOB_FILES = (
     "autopick.star",
@@ -189,18 +187,14 @@ def _files_with(path: Path, suffix: str) -> List[Path]:
 
 def _without_copies(files: Sequence[Path]) -> List[Path]:
     """Leave out what lies with pupick's list of all picks: the same, in a file a micrograph."""
-    lists = {file for file in files if file.name == _OWN_PICKS and _is_own(file.parent)}
+    lists = {file for file in files if file.name == PICKS and holds_own_picks(file.parent)}
     folders = {file.parent for file in lists}
     return [file for file in files if file in lists or folders.isdisjoint(file.parents)]
 
 
-def _is_own(folder: Path) -> bool:
-    return any((folder / name).is_file() for name in _OWN_RECORDS)
-
-
 def _files_in_folder(folder: Path, format: str) -> List[Path]:
-    if format in ("auto", "star") and _is_own(folder):
-        return [folder / _OWN_PICKS]
+    if format in ("auto", "star") and holds_own_picks(folder):
+        return [folder / PICKS]
     extensions = {e for name in FORMATS if format in ("auto", name) for e in EXTENSIONS[name]}
     files = [
         path

@@ -18,7 +18,7 @@ import torch
 from ..adaptation import adapted_model
 from ..checkpoint import CHECKPOINT
 from ..coordinates import Coordinates, Picks
-from ..coordinates.names import files_of_micrographs
+from ..coordinates.names import PICKS, files_of_micrographs
 from ..coordinates.star import check_star_names
 from ..device import choose_device, describe_device, memory_errors_explained, set_threads
 from ..downsample import Shape, WorkingScale, to_original
@@ -33,7 +33,6 @@ from ..peaks import find_peaks
 from ..pick_folder import (
     FAILED,
     MICROGRAPHS,
-    PICKS,
     coordinates_path,
     kept_path,
     read_micrographs,

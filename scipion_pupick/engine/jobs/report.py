@@ -10,6 +10,7 @@ from typing import Any, Dict, List, Optional, Tuple
 import torch
 
 from ..coordinates import Picks, read_picks
+from ..coordinates.names import SUMMARY
 from ..device import choose_device, set_threads
 from ..downsample import WorkingScale
 from ..errors import PupickError, UsageError
@@ -17,7 +18,7 @@ from ..files import PathLike, write_text
 from ..micrograph import Micrograph
 from ..model import Model, load_model
 from ..networks import STRIDE
-from ..pick_folder import MICROGRAPHS, SUMMARY, PickRun, read_micrographs, read_run
+from ..pick_folder import MICROGRAPHS, PickRun, read_micrographs, read_run
 from ..records import read_record
 from ..reporting.contents import HISTORY, pick_page, train_page
 from ..reporting.page import Page, render

@@ -12,13 +12,11 @@ from typing import Optional, Sequence
 import numpy as np
 
 from ..coordinates import Picks
+from ..coordinates.names import PICKS, SUMMARY, THRESHOLD
 from ..errors import UsageError
 from ..files import PathLike, make_folder
 from ..pick_folder import (
     COORDINATES,
-    PICKS,
-    SUMMARY,
-    THRESHOLD,
     PickRun,
     coordinates_path,
     read_run,

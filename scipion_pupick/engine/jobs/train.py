@@ -25,6 +25,7 @@ from ..calibration import (
 )
 from ..checkpoint import CHECKPOINT, load_progress, save_progress
 from ..coordinates import Picks, write_picks
+from ..coordinates.names import SUMMARY
 from ..device import choose_device, describe_device, memory_errors_explained, set_threads
 from ..downsample import ModelScale, WorkingScale
 from ..errors import PupickError, UsageError
@@ -33,7 +34,7 @@ from ..matching import by_micrograph
 from ..micrograph import Micrograph
 from ..model import Model, load_model, save_model
 from ..normalise import Mixture
-from ..pick_folder import SUMMARY, write_micrographs
+from ..pick_folder import write_micrographs
 from ..prepare import pixel_method, require_scale
 from ..quality import best_threshold, estimate_quality
 from ..records import read_record, write_record
