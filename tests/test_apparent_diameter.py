@@ -10,7 +10,13 @@ import pytest
 import torch
 
 from scipion_pupick.engine import find_micrographs, load_model
-from scipion_pupick.engine.apparent_diameter import STEP, certainty, spread, suited_scale
+from scipion_pupick.engine.apparent_diameter import (
+    DISTRUST,
+    STEP,
+    certainty,
+    spread,
+    suited_scale,
+)
 from scipion_pupick.engine.downsample import WorkingScale
 from scipion_pupick.engine.micrograph import Micrograph, write_image
 from scipion_pupick.engine.scoring import make_scorer
@@ -75,17 +81,25 @@ def test_micrographs_are_spread_evenly():
     assert spread([1, 2], 4) == [1, 2]
 
 
-def test_the_summit_lies_towards_smaller_particles_than_the_model_is_surest_of(monkeypatch):
-    """By LEAN steps: what suited sets that were tuned on."""
+@pytest.mark.parametrize("surest", [0.0, 0.4, -0.4, 1.5])
+def test_the_scale_lies_between_the_surest_and_the_one_given(monkeypatch, surest):
+    """Certainty is a parabola here, and so is what a distance from the given scale leaves of it."""
     general = load_model("general")
     micrographs = find_micrographs([str(EXAMPLE / "micrographs")])
     asked = WorkingScale(DIAMETER)
 
     def peaks_at(_, scorer, scale, chosen):
         steps = math.log(asked.diameter_px / scale.diameter_px, STEP)
-        chance = 0.9 - 0.1 * steps**2
+        chance = 0.9 - 0.1 * (steps - surest) ** 2
         return {chosen[0]: InnerPeaks(np.full(100, np.log(chance / (1 - chance))), 1.0)}
 
     monkeypatch.setattr("scipion_pupick.engine.apparent_diameter.peaks_in", peaks_at)
     suited = suited_scale(general, None, asked, micrographs)
-    assert suited.diameter_px == pytest.approx(asked.diameter_px / 1.25**0.15)
+    candidates = np.linspace(-2, 2, 4001)
+    product = (0.9 - 0.1 * (candidates - surest) ** 2) * (1 - DISTRUST * candidates**2)
+    summit = candidates[product.argmax()]
+    assert abs(summit) <= abs(surest)
+    steps = math.log(asked.diameter_px / suited.diameter_px, STEP)
+    assert steps == pytest.approx(summit, abs=0.02)
+    if surest:
+        assert abs(steps) < abs(surest)

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from scipy.spatial import cKDTree
 from simulated import HASTY, run_pupick
 
 from scipion_pupick.engine import (
@@ -163,7 +164,7 @@ def test_it_is_fitted_anew_to_micrographs_that_were_replaced(micrographs, tmp_pa
         write_image(folder / f"{number}.mrc", -image, 7.08)
     after = found_in(chosen, tmp_path / "again")
     assert after == found_in(chosen, tmp_path / "fresh")
-    assert after["0"] == (
-        pytest.approx(before["0"][0], abs=0.1),
-        pytest.approx(before["0"][1], abs=0.1),
-    )
+    # rounding differs, so that a score may fall to the other side of the threshold
+    old, new = np.transpose(before["0"]), np.transpose(after["0"])
+    assert len(new) == pytest.approx(len(old), rel=0.01)
+    assert (cKDTree(new).query(old)[0] < 0.1).mean() > 0.99
