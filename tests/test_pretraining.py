@@ -55,7 +55,9 @@ def test_images_are_normalised_and_of_many_scales():
 def test_a_network_learns_from_simulated_images(images):
     settings = replace(PRETRAINING, network="conv3", epochs=2, steps=20, tiles=4)
     progress = pretrain(images[2:], images[:2], settings, CPU)
-    assert progress.history[-1].loss < 0.8 * progress.history[0].loss
+    # losses of so short epochs depend on which tiles were drawn
+    first, last = progress.history
+    assert last.held_out_ap > 1.5 * first.held_out_ap
     scorer = make_scorer(network_of(progress, settings), CPU)
     found = [find_in(scorer, image) for image in images[:2]]
     chance = np.mean([f.hits.mean() for f in found])
