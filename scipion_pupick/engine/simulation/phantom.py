@@ -32,9 +32,8 @@ def random_phantom(random: np.random.Generator, diameter: float) -> Density:
 
     Matter is laid out as points: clumps at random places inside a random shape, repeated by a
     random point group, scaled to the diameter, counted in voxels and blurred to a resolution of
-    about a thirtieth of the diameter. Clumps are as wide as helices and small domains are; half of
-    the phantoms have denser domains, too. Power spectra of proteins lie amid those of phantoms up
-    to twelve cycles in a diameter, which is all that the general model sees.
+    about a thirtieth of the diameter. Half of the phantoms have denser domains, too. Power spectra
+    of proteins lie amid those of phantoms, up to nine cycles in a diameter.
 
     Args:
         random: the source of randomness.
