@@ -7,7 +7,7 @@ import json
 import math
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import List, Tuple
+from typing import List
 
 import numpy as np
 from safetensors import safe_open
@@ -20,6 +20,7 @@ from .prepare import MOST_DEVIATIONS
 from .simulation import (
     Bank,
     SimulationSettings,
+    log_uniform,
     make_bank,
     random_phantom,
     random_settings,
@@ -62,7 +63,7 @@ def simulate_images(seed: int, index: int) -> List[SimulatedImage]:
         index: number of the particle.
     """
     random = np.random.default_rng([seed, index])
-    diameter = _log_uniform(random, _DIAMETERS)
+    diameter = log_uniform(random, *_DIAMETERS)
     scale = math.exp(random.normal(0, _SCALE_DEVIATION))
     width = float(np.clip(WORKING_DIAMETER_PX * scale, _LEAST_PX, _MOST_PX))
     bank = make_bank(random_phantom(random, diameter), diameter / width, random, _PROJECTIONS)
@@ -80,17 +81,13 @@ def _random_junk(random: np.random.Generator, diameter: float, pixel_size: float
     """Small lumps, some of denser matter, that look like particles but for their size."""
     small = random_phantom(random, diameter * random.uniform(*_JUNK_DIAMETERS))
     bank = make_bank(small, pixel_size, random, _JUNK_PROJECTIONS)
-    return replace(bank, images=bank.images * np.float32(_log_uniform(random, _JUNK_CONTRAST)))
+    return replace(bank, images=bank.images * np.float32(log_uniform(random, *_JUNK_CONTRAST)))
 
 
 def _with_junk(settings: SimulationSettings, random: np.random.Generator) -> SimulationSettings:
     """Add junk to three of four micrographs."""
-    coverage = _log_uniform(random, _JUNK_COVERAGE) if random.random() < 0.75 else 0.0
+    coverage = log_uniform(random, *_JUNK_COVERAGE) if random.random() < 0.75 else 0.0
     return replace(settings, crowding=replace(settings.crowding, junk_coverage=coverage))
-
-
-def _log_uniform(random: np.random.Generator, limits: Tuple[float, float]) -> float:
-    return math.exp(random.uniform(*np.log(limits)))
 
 
 def save_images(images: List[SimulatedImage], path: PathLike) -> None:

@@ -7,6 +7,7 @@ from .density import Density, centre_density, read_map
 from .micrograph import SimulatedMicrograph, simulate_micrograph
 from .phantom import random_phantom
 from .projection import project
+from .random_numbers import log_uniform
 from .rotations import random_rotations
 from .settings import (
     Contamination,
@@ -29,6 +30,7 @@ __all__ = [
     "SimulationSettings",
     "centre_density",
     "ctf",
+    "log_uniform",
     "make_bank",
     "project",
     "random_phantom",

@@ -16,6 +16,7 @@ from scipy.spatial import cKDTree
 from scipy.spatial.transform import Rotation
 
 from .density import Density, centre_density
+from .random_numbers import log_uniform
 
 VOXELS_PER_DIAMETER = 40
 # standard deviation, voxels: details down to about a thirtieth of the diameter are left
@@ -68,9 +69,9 @@ def _random_group(shape: str, random: np.random.Generator) -> str:
 
 def _random_clumps(inside: Shape, count: int, random: np.random.Generator) -> np.ndarray:
     """Scatter about `count` points (n, 3) in clumps whose centres lie inside a shape."""
-    clumps = max(20, round(count / _log_uniform(random, 8, 40)))
+    clumps = max(20, round(count / log_uniform(random, 8, 40)))
     centres = _points_inside(inside, clumps, random)
-    spread = _log_uniform(random, 0.025, 0.08)
+    spread = log_uniform(random, 0.025, 0.08)
     shares = random.gamma(random.uniform(1, 8), size=clumps)
     if random.random() < 0.5:
         shares *= _density_of_domains(centres, random)
@@ -84,10 +85,6 @@ def _density_of_domains(points: np.ndarray, random: np.random.Generator) -> np.n
     width = random.uniform(0.1, 0.3)
     distance, _ = cKDTree(middles).query(points)
     return random.uniform(0.1, 0.6) + np.exp(-(distance**2) / (2 * width**2))
-
-
-def _log_uniform(random: np.random.Generator, low: float, high: float) -> float:
-    return math.exp(random.uniform(math.log(low), math.log(high)))
 
 
 def _points_inside(inside: Shape, count: int, random: np.random.Generator) -> np.ndarray:

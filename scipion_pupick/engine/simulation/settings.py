@@ -11,6 +11,7 @@ import numpy as np
 
 from ..errors import UsageError
 from .ctf import Defocus, Microscope
+from .random_numbers import log_uniform
 
 # coverage of discs set down at random; they jam at 0.547 (Feder, J. Theor. Biol. 87, 237, 1980)
 DENSEST = 0.45
@@ -140,9 +141,9 @@ def random_settings(random: np.random.Generator) -> SimulationSettings:
             amplitude_contrast=random.uniform(0.07, 0.2),
         ),
         defocus=Defocus(defocus, defocus - astigmatism, random.uniform(0, 180)),
-        b_factor=_log_uniform(random, 50, 1500),
+        b_factor=log_uniform(random, 50, 1500),
         dose=random.uniform(20, 60),
-        snr=_log_uniform(random, 0.05, 2.0),
+        snr=log_uniform(random, 0.05, 2.0),
         ice=_random_ice(random),
         crowding=_random_crowding(random),
         contamination=_random_contamination(random),
@@ -207,20 +208,20 @@ def _random_ice(random: np.random.Generator) -> Ice:
         thickness=random.uniform(200, 1000),
         slope=0.1 * random.uniform() ** 2,
         roughness=0.15 * random.uniform() ** 2,
-        structure=_log_uniform(random, 0.1, 5.0),
+        structure=log_uniform(random, 0.1, 5.0),
     )
 
 
 def _random_crowding(random: np.random.Generator) -> Crowding:
     separation = random.uniform(0.5, 1.0)
-    coverage = _log_uniform(random, 0.005, 0.35)
+    coverage = log_uniform(random, 0.005, 0.35)
     # where particles are packed there is no room for clusters
     room = 1 - coverage * separation**2 / DENSEST
     return Crowding(
         coverage=coverage,
         separation=separation,
         clustering=float(random.choice([0, random.uniform(0, room)])),
-        junk_coverage=float(random.choice([0, _log_uniform(random, 0.002, 0.08)])),
+        junk_coverage=float(random.choice([0, log_uniform(random, 0.002, 0.08)])),
     )
 
 
@@ -230,7 +231,3 @@ def _random_contamination(random: np.random.Generator) -> Contamination:
         crystals=int(random.integers(1, 9)) if random.random() < 0.4 else 0,
         gold=int(random.integers(1, 13)) if random.random() < 0.1 else 0,
     )
-
-
-def _log_uniform(random: np.random.Generator, low: float, high: float) -> float:
-    return math.exp(random.uniform(math.log(low), math.log(high)))

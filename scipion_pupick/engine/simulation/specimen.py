@@ -11,6 +11,7 @@ import numpy as np
 
 from .ctf import Microscope
 from .fields import smooth_field
+from .random_numbers import log_uniform
 from .settings import Ice, SimulationSettings
 
 Shape = Tuple[int, int]
@@ -125,7 +126,7 @@ def _add_crystal(
     specimen: Specimen, pixel_size: float, microscope: Microscope, random: np.random.Generator
 ) -> None:
     """Lay down a lump of ice: a polygon, or now and then a round drop."""
-    radius = math.exp(random.uniform(math.log(60), math.log(1000))) / pixel_size
+    radius = log_uniform(random, 60, 1000) / pixel_size
     window, y, x = _window(specimen.hidden.shape, 1.5 * radius, random)
     sides = int(random.choice([4, 5, 6, 6, 7, 30]))
     angles = 2 * math.pi * (np.arange(sides) + random.uniform(-0.3, 0.3, sides)) / sides
