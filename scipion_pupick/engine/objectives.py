@@ -30,6 +30,8 @@ GE_KL_SLACK = 10.0
 GE_BINOMIAL_SLACK = 1.0
 AUTOENCODER_STRENGTH = 10.0
 AUTOENCODER_MOST_LABELS = 250
+DISTILLATION_STRENGTH = 1.6
+DISTILLATION_MOST_LABELS = 250
 
 
 @dataclass(frozen=True)
@@ -239,6 +241,29 @@ def autoencoder_weight(n_labels: int) -> float:
     if n_labels < 1:
         raise UsageError(f"The number of labelled particles is {n_labels}: it must be at least 1.")
     return AUTOENCODER_STRENGTH / n_labels if n_labels <= AUTOENCODER_MOST_LABELS else 0.0
+
+
+def distillation(scores: Tensor, start_scores: Tensor) -> Tensor:
+    """Cross entropy of a network's probabilities with those of the network it started from.
+
+    Hinton, Vinyals & Dean (2015), at temperature 1; as a hold on what is known already: Li & Hoiem,
+    Learning without Forgetting (2016), equation 2, for two classes.
+
+    Args:
+        scores: (n,) logits; 0 is returned where there are none.
+        start_scores: (n,) logits of the same regions, without gradient.
+    """
+    known = _in_full(start_scores).sigmoid()
+    scores = _in_full(scores)
+    losses = known * logsigmoid(scores) + (1 - known) * logsigmoid(-scores)
+    return -losses.sum() / max(len(scores), 1)
+
+
+def distillation_weight(n_labels: int) -> float:
+    """Weight of the distillation by the number N of labels: 1.6/√N up to 250, else 0."""
+    if n_labels > DISTILLATION_MOST_LABELS:
+        return 0.0
+    return DISTILLATION_STRENGTH / math.sqrt(n_labels)
 
 
 def _sum_up(classification: Tensor, penalty: Tensor) -> ObjectiveValue:

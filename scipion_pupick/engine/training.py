@@ -18,11 +18,17 @@ from .device import fast_dtype
 from .errors import PupickError
 from .evaluation import assign, estimated_average_precision
 from .networks import RECONSTRUCTED, STRIDE, Decoder, Network, make_network
-from .objectives import OBJECTIVES, autoencoder_weight, reconstruction_error
+from .objectives import (
+    OBJECTIVES,
+    autoencoder_weight,
+    distillation,
+    distillation_weight,
+    reconstruction_error,
+)
 from .peaks import Peaks, find_peaks
 from .regions import expected_unlabeled, positive_fraction
 from .sampling import Geometry, TrainingImage, sample_batch
-from .scoring import Scorer, make_scorer, to_channels_last
+from .scoring import Scorer, fuse, make_scorer, to_channels_last
 from .settings import SEPARATION, TOLERANCE, TrainingSettings
 
 State = Dict[str, Tensor]
@@ -43,7 +49,7 @@ class Epoch:
         epoch: counted from 1.
         loss: mean of the whole objective.
         classification: its part on labelled regions.
-        penalty: its part on unlabelled regions.
+        penalty: its part on unlabelled regions, that of distillation too.
         reconstruction: error of the autoencoder, squared grey values a pixel.
         pi: fraction of positive regions assumed among the unlabelled.
         regions: regions scored.
@@ -118,12 +124,15 @@ def fit(
         PupickError: the objective stopped being finite.
     """
     pi = assumed_pi(images, particles, settings)
+    teacher = None
     if start is None:
         network = fresh_network(settings, pi)
     else:
         network = with_prior(start, images, pi, device)
+        teacher = fuse(network).to(device)
+        to_channels_last(teacher)
     gamma = _gamma(images, settings, start)
-    loss = _PuLoss(images, Geometry(network.field), pi, gamma, settings, device)
+    loss = _PuLoss(images, Geometry(network.field), pi, gamma, teacher, settings, device)
 
     def judge(average: Network) -> float:
         return _judge(average, held_out, particles, settings, device)
@@ -325,7 +334,7 @@ class Trainer:
 
 
 class _PuLoss:
-    """An objective of positive and unlabelled regions, with the autoencoder."""
+    """An objective of positive and unlabelled regions, with autoencoder and distillation."""
 
     def __init__(
         self,
@@ -333,10 +342,14 @@ class _PuLoss:
         geometry: Geometry,
         pi: float,
         gamma: float,
+        teacher: Optional[Network],
         settings: TrainingSettings,
         device: torch.device,
     ) -> None:
-        self.gamma = gamma
+        self.gamma, self.teacher = gamma, teacher
+        self.strength = 0.0
+        if teacher is not None:
+            self.strength = distillation_weight(sum(len(image.positive) for image in images))
         self.images, self.geometry, self.pi = images, geometry, pi
         self.settings, self.device = settings, device
 
@@ -368,8 +381,20 @@ class _PuLoss:
             labelled[first:].flatten() if second > first else None,
         )
         error = self._reconstruction(model.decoder, tiles, features)
-        parts = (value.classification.item(), value.penalty.item(), error.item())
-        return StepLoss(value.total + self.gamma * error, parts, labelled.numel() + len(drawn))
+        held = self._distillation(unlabeled, tiles[second:], batch.unlabeled)
+        penalty = value.penalty.item() + held.item()
+        parts = (value.classification.item(), penalty, error.item())
+        total = value.total + held + self.gamma * error
+        return StepLoss(total, parts, labelled.numel() + len(drawn))
+
+    def _distillation(self, scores: Tensor, tiles: Tensor, unlabeled: Tensor) -> Tensor:
+        """Weighted distillation on the scores of U, given the tiles and which of them are of U."""
+        if self.teacher is None or self.strength == 0:
+            return scores.new_zeros(())
+        with torch.no_grad():
+            features = features_of(self.teacher, tiles)
+            taught = self.teacher.classifier(features.float())[:, 0]
+        return self.strength * distillation(scores, taught[unlabeled.to(self.device)])
 
     def _reconstruction(self, decoder: Decoder, tiles: Tensor, features: Tensor) -> Tensor:
         """Autoencoder error per pixel, over the patches of every tile.
