@@ -273,6 +273,12 @@ def _add_advanced_training(group: Any) -> None:
             "γ",
             "of the autoencoder; default: 10 / labels, up to 250 from scratch",
         ),
+        (
+            "distillation",
+            float,
+            "WEIGHT",
+            "of what the model to start from knows; default: 5 / labels, up to 250",
+        ),
         ("training_radius", float, "PX", "positive round a pick, px where the diameter is 24 px"),
         ("epochs", int, "N", "epochs"),
         (

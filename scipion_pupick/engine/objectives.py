@@ -30,7 +30,7 @@ GE_KL_SLACK = 10.0
 GE_BINOMIAL_SLACK = 1.0
 AUTOENCODER_STRENGTH = 10.0
 AUTOENCODER_MOST_LABELS = 250
-DISTILLATION_STRENGTH = 1.6
+DISTILLATION_STRENGTH = 5.0
 DISTILLATION_MOST_LABELS = 250
 
 
@@ -238,8 +238,7 @@ def autoencoder_weight(n_labels: int) -> float:
     Raises:
         UsageError: there is no label.
     """
-    if n_labels < 1:
-        raise UsageError(f"The number of labelled particles is {n_labels}: it must be at least 1.")
+    _check_labels(n_labels)
     return AUTOENCODER_STRENGTH / n_labels if n_labels <= AUTOENCODER_MOST_LABELS else 0.0
 
 
@@ -260,10 +259,18 @@ def distillation(scores: Tensor, start_scores: Tensor) -> Tensor:
 
 
 def distillation_weight(n_labels: int) -> float:
-    """Weight of the distillation by the number N of labels: 1.6/√N up to 250, else 0."""
-    if n_labels > DISTILLATION_MOST_LABELS:
-        return 0.0
-    return DISTILLATION_STRENGTH / math.sqrt(n_labels)
+    """Weight of the distillation by the number N of labels: 5/N up to 250, else 0.
+
+    Raises:
+        UsageError: there is no label.
+    """
+    _check_labels(n_labels)
+    return DISTILLATION_STRENGTH / n_labels if n_labels <= DISTILLATION_MOST_LABELS else 0.0
+
+
+def _check_labels(n_labels: int) -> None:
+    if n_labels < 1:
+        raise UsageError(f"The number of labelled particles is {n_labels}: it must be at least 1.")
 
 
 def _sum_up(classification: Tensor, penalty: Tensor) -> ObjectiveValue:

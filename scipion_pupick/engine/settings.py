@@ -59,6 +59,8 @@ class TrainingSettings:
         slack: weight λ of the expectation penalty; None for the objective's own default.
         autoencoder: weight γ of the reconstruction error per pixel; None for 10/N up to N = 250
             labels where training starts from random weights, else 0.
+        distillation: weight of the answers of the network that training starts from, on unlabelled
+            regions; None for 5/N up to N = 250 labels. Random weights have none.
         diameter_px: particle diameter, px of the working image.
         training_radius: pixels this near to a label are positive, px of the working image.
         epochs: how many; the learning rate falls to zero over these.
@@ -78,6 +80,7 @@ class TrainingSettings:
     objective: str = "nnpu"
     slack: Optional[float] = None
     autoencoder: Optional[float] = None
+    distillation: Optional[float] = None
     diameter_px: float = WORKING_DIAMETER_PX
     training_radius: float = WORKING_DIAMETER_PX / 8
     epochs: int = 12
@@ -109,7 +112,7 @@ class TrainingSettings:
                 )
         if self.steps is not None and not self.steps > 0:
             raise UsageError(f"steps is {self.steps}: it must be positive.")
-        for name in ("slack", "autoencoder", "weight_decay"):
+        for name in ("slack", "autoencoder", "distillation", "weight_decay"):
             value = getattr(self, name)
             if value is not None and not 0 <= value < math.inf:
                 raise UsageError(f"{name} is {value}: it must be finite and not negative.")

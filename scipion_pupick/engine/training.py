@@ -124,13 +124,11 @@ def fit(
         PupickError: the objective stopped being finite.
     """
     pi = assumed_pi(images, particles, settings)
-    teacher = None
     if start is None:
-        network = fresh_network(settings, pi)
+        network, teacher = fresh_network(settings, pi), None
     else:
         network = with_prior(start, images, pi, device)
-        teacher = fuse(network).to(device)
-        to_channels_last(teacher)
+        teacher = _Teacher(network, _hold(images, settings), device)
     gamma = _gamma(images, settings, start)
     loss = _PuLoss(images, Geometry(network.field), pi, gamma, teacher, settings, device)
 
@@ -333,6 +331,20 @@ class Trainer:
         self.best_epoch, self.best_ap = progress.best_epoch, progress.best_ap
 
 
+class _Teacher:
+    """A trained network whose answers hold the one that is trained from it."""
+
+    def __init__(self, network: Network, weight: float, device: torch.device) -> None:
+        self.network, self.weight = fuse(network).to(device), weight
+        to_channels_last(self.network)
+
+    def scores(self, tiles: Tensor) -> Tensor:
+        """Scores (b, s, s) of tiles (b, 1, h, w), without gradient."""
+        with torch.no_grad():
+            features = features_of(self.network, tiles)
+            return self.network.classifier(features.float())[:, 0]
+
+
 class _PuLoss:
     """An objective of positive and unlabelled regions, with autoencoder and distillation."""
 
@@ -342,14 +354,11 @@ class _PuLoss:
         geometry: Geometry,
         pi: float,
         gamma: float,
-        teacher: Optional[Network],
+        teacher: Optional[_Teacher],
         settings: TrainingSettings,
         device: torch.device,
     ) -> None:
         self.gamma, self.teacher = gamma, teacher
-        self.strength = 0.0
-        if teacher is not None:
-            self.strength = distillation_weight(sum(len(image.positive) for image in images))
         self.images, self.geometry, self.pi = images, geometry, pi
         self.settings, self.device = settings, device
 
@@ -381,20 +390,14 @@ class _PuLoss:
             labelled[first:].flatten() if second > first else None,
         )
         error = self._reconstruction(model.decoder, tiles, features)
-        held = self._distillation(unlabeled, tiles[second:], batch.unlabeled)
+        held = unlabeled.new_zeros(())
+        if self.teacher is not None and self.teacher.weight > 0:
+            taught = self.teacher.scores(tiles[second:])[batch.unlabeled.to(self.device)]
+            held = self.teacher.weight * distillation(unlabeled, taught)
         penalty = value.penalty.item() + held.item()
         parts = (value.classification.item(), penalty, error.item())
         total = value.total + held + self.gamma * error
         return StepLoss(total, parts, labelled.numel() + len(drawn))
-
-    def _distillation(self, scores: Tensor, tiles: Tensor, unlabeled: Tensor) -> Tensor:
-        """Weighted distillation on the scores of U, given the tiles and which of them are of U."""
-        if self.teacher is None or self.strength == 0:
-            return scores.new_zeros(())
-        with torch.no_grad():
-            features = features_of(self.teacher, tiles)
-            taught = self.teacher.classifier(features.float())[:, 0]
-        return self.strength * distillation(scores, taught[unlabeled.to(self.device)])
 
     def _reconstruction(self, decoder: Decoder, tiles: Tensor, features: Tensor) -> Tensor:
         """Autoencoder error per pixel, over the patches of every tile.
@@ -486,6 +489,13 @@ def _gamma(
     if start is not None:
         return 0.0
     return autoencoder_weight(sum(len(image.positive) for image in images))
+
+
+def _hold(images: Sequence[TrainingImage], settings: TrainingSettings) -> float:
+    """Weight of the distillation."""
+    if settings.distillation is not None:
+        return settings.distillation
+    return distillation_weight(sum(len(image.positive) for image in images))
 
 
 def assumed_pi(
