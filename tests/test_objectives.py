@@ -13,6 +13,8 @@ from scipion_pupick.engine.objectives import (
     OBJECTIVES,
     ObjectiveValue,
     autoencoder_weight,
+    distillation,
+    distillation_weight,
     reconstruction_error,
 )
 
@@ -375,3 +377,35 @@ def test_autoencoder_weight_is_ten_by_labels_up_to_250():
     assert [autoencoder_weight(n) for n in (1, 10, 250, 251, 1000)] == [10, 1, 0.04, 0, 0]
     with pytest.raises(UsageError, match="0"):
         autoencoder_weight(0)
+
+
+def test_distillation_is_the_cross_entropy_of_two_networks(batch):
+    scores, known = batch[0], batch[0][::-1] + 0.3
+    p, q = probability(scores), probability(known)
+    expected = -np.mean(q * np.log(p) + (1 - q) * np.log(1 - p))
+    assert float(distillation(tensor(scores), tensor(known.copy()))) == pytest.approx(expected)
+
+
+def test_distillation_pulls_to_the_other_network_and_not_beyond():
+    known = tensor(np.linspace(-6, 6, 13))
+    for shift, sign in ((1.0, 1), (-1.0, -1), (0.0, 0)):
+        scores = (known + shift).requires_grad_()
+        distillation(scores, known).backward()
+        assert np.all(np.sign(np.round(scores.grad.numpy(), 12)) == sign)
+
+
+@pytest.mark.parametrize("dtype", [torch.float64, torch.float32, torch.float16, torch.bfloat16])
+@pytest.mark.parametrize("values", [(80, 80), (-80, -80), (80, -80), (-80, 80)])
+@pytest.mark.parametrize("n", [0, 4])
+def test_distillation_is_finite_in_the_corners(dtype, values, n):
+    scores = tensor(np.full(n, values[0]), grad=True, dtype=dtype)
+    value = distillation(scores, tensor(np.full(n, values[1]), dtype=dtype))
+    value.backward()
+    assert value.item() == pytest.approx(80 if values[0] * values[1] < 0 and n else 0)
+    assert torch.isfinite(scores.grad).all()
+
+
+def test_distillation_weight_is_five_by_labels_up_to_250():
+    assert [distillation_weight(n) for n in (1, 10, 250, 251, 1000)] == [5, 0.5, 0.02, 0, 0]
+    with pytest.raises(UsageError, match="0"):
+        distillation_weight(0)

@@ -22,6 +22,7 @@ def test_the_choices_are_what_there_is():
         ("objective", "mse"),
         ("slack", -1.0),
         ("autoencoder", -1.0),
+        ("distillation", -1.0),
         ("autoencoder", float("nan")),
         ("diameter_px", 0.0),
         ("training_radius", float("nan")),

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import torch
 from safetensors.torch import save_file
+from scipy.special import expit
 from simulated import DIAMETER, HASTY, PIXEL_SIZE, QUICK, draw, place, simulate, write_mrc
 
 from scipion_pupick.engine.checkpoint import load_progress, save_progress
@@ -26,6 +27,7 @@ from scipion_pupick.engine.scoring import make_scorer
 from scipion_pupick.engine.training import (
     StepLoss,
     Trainer,
+    assumed_pi,
     blend,
     fit,
     fresh_network,
@@ -33,6 +35,7 @@ from scipion_pupick.engine.training import (
     network_of,
     one_cycle,
     pick_image,
+    with_prior,
 )
 from scipion_pupick.engine.training_data import hold_out, read_data
 
@@ -294,6 +297,40 @@ def test_training_can_start_from_a_network(trained):
     assert first.history[0].held_out_ap > 0.9
     assert_same_state(start.state_dict(), before)
     assert not torch.equal(first.weights["network.classifier.weight"], before["classifier.weight"])
+
+
+def test_the_answers_of_the_start_hold_a_network_that_has_one_label(trained):
+    settings, progress, _ = trained
+    start = network_of(progress, settings)
+    one_label = make_images([0], labels=1) + make_images([1], labels=0)
+    pi = assumed_pi(one_label, PARTICLES, QUICK)
+    scorer = make_scorer(with_prior(start, one_label, pi, CPU), CPU)
+    known = expit(scorer(IMAGES[1].image[None]))
+    distances = []
+    for weight in (None, 0.0):
+        settings = replace(QUICK, epochs=8, learning_rate=5e-3, distillation=weight)
+        reached = fit(one_label, [], PARTICLES, settings, CPU, start=start)
+        scorer = make_scorer(network_of(reached, settings), CPU)
+        distances.append(np.abs(expit(scorer(IMAGES[1].image[None])) - known).mean())
+    held, free = distances
+    assert held < free / 1.5
+
+
+def test_the_answers_of_the_start_weigh_by_themselves_with_few_labels_only(trained):
+    settings, progress, _ = trained
+    start = network_of(progress, settings)
+    short = replace(HASTY, epochs=1)
+
+    def first_epoch(images, **changes):
+        return fit(images, [], PARTICLES, replace(short, **changes), CPU, start=start).history[0]
+
+    few = make_images([0], labels=5)
+    held = first_epoch(few)
+    assert repr(held) == repr(first_epoch(few, distillation=1.0))
+    assert held.penalty > first_epoch(few, distillation=0.0).penalty
+    assert held.loss == pytest.approx(held.classification + held.penalty, rel=1e-3)
+    many = [replace(few[0], positive=np.tile(few[0].positive, (51, 1)))]
+    assert repr(first_epoch(many)) == repr(first_epoch(many, distillation=0.0))
 
 
 def test_a_network_that_training_does_not_better_is_kept(trained):
