@@ -29,9 +29,8 @@ from .errors import UsageError
 GE_KL_SLACK = 10.0
 GE_BINOMIAL_SLACK = 1.0
 AUTOENCODER_STRENGTH = 10.0
-AUTOENCODER_MOST_LABELS = 250
 DISTILLATION_STRENGTH = 5.0
-DISTILLATION_MOST_LABELS = 250
+FEW_LABELS = 250
 
 
 @dataclass(frozen=True)
@@ -238,8 +237,7 @@ def autoencoder_weight(n_labels: int) -> float:
     Raises:
         UsageError: there is no label.
     """
-    _check_labels(n_labels)
-    return AUTOENCODER_STRENGTH / n_labels if n_labels <= AUTOENCODER_MOST_LABELS else 0.0
+    return _weight_with_few(AUTOENCODER_STRENGTH, n_labels)
 
 
 def distillation(scores: Tensor, start_scores: Tensor) -> Tensor:
@@ -264,13 +262,13 @@ def distillation_weight(n_labels: int) -> float:
     Raises:
         UsageError: there is no label.
     """
-    _check_labels(n_labels)
-    return DISTILLATION_STRENGTH / n_labels if n_labels <= DISTILLATION_MOST_LABELS else 0.0
+    return _weight_with_few(DISTILLATION_STRENGTH, n_labels)
 
 
-def _check_labels(n_labels: int) -> None:
+def _weight_with_few(strength: float, n_labels: int) -> float:
     if n_labels < 1:
         raise UsageError(f"The number of labelled particles is {n_labels}: it must be at least 1.")
+    return strength / n_labels if n_labels <= FEW_LABELS else 0.0
 
 
 def _sum_up(classification: Tensor, penalty: Tensor) -> ObjectiveValue:
