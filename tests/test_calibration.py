@@ -4,11 +4,8 @@
 import numpy as np
 import pytest
 import torch
-from scipy.optimize import brentq
 from scipy.special import expit, logit
-from scipy.stats import norm
 
-from scipion_pupick.engine.adaptation import LEAST_ERROR
 from scipion_pupick.engine.calibration import calibrate, calibrated
 from scipion_pupick.engine.networks import make_network
 from scipion_pupick.engine.quality import best_threshold, estimate_quality
@@ -26,22 +23,6 @@ def draw(number, share, others, particles, width, seed=0):
 def f1_at(scores, true, threshold):
     picked = scores >= threshold
     return 2 * np.count_nonzero(true & picked) / (np.count_nonzero(picked) + true.sum())
-
-
-@pytest.mark.parametrize("share", [0.05, 0.2, 0.4])
-@pytest.mark.parametrize("mean", [-0.3, 1.0])
-def test_the_general_model_is_calibrated_by_the_scores_alone(share, mean):
-    # as wide as its scores on simulated micrographs are: those of particles wider
-    others, particles = norm(-5.0, 1.5), norm(mean, 2.0)
-    random = np.random.default_rng(0)
-    true = random.random(8000) < share
-    scores = np.where(true, particles.rvs(8000, random), others.rvs(8000, random))
-    found = calibrate(scores, trained=False)
-    best = max(f1_at(scores, true, threshold) for threshold in np.linspace(-4, 4, 81))
-    chosen = best_threshold(estimate_quality([found.log_odds(scores)]))
-    assert f1_at(found.log_odds(scores), true, chosen) > best - 0.03
-    even = brentq(lambda x: logit(share) + particles.logpdf(x) - others.logpdf(x), -5.0, mean)
-    assert abs(found.log_odds(even)) < 2 * max(found.error, LEAST_ERROR)
 
 
 @pytest.mark.parametrize("wrong", [0.7, 1.0, 1.3])
@@ -65,13 +46,12 @@ def test_a_trained_network_is_calibrated_with_a_rough_count(wrong, share, others
 
 
 @pytest.mark.parametrize("wrong", [0.5, 1.0, 2.0])
-@pytest.mark.parametrize("trained", [False, True])
 @pytest.mark.parametrize("gap", [8.0, 12.0, 20.0])
-def test_particles_far_above_all_else_are_calibrated(gap, trained, wrong):
+def test_particles_far_above_all_else_are_calibrated(gap, wrong):
     random = np.random.default_rng(0)
     others, particles = random.normal(-6, 0.5, 250), random.normal(gap - 6, 0.5, 250)
     scores = np.concatenate([others, particles])
-    found = calibrate(scores, 250 * wrong, trained=trained).log_odds(scores)
+    found = calibrate(scores, 250 * wrong).log_odds(scores)
     assert (found[:250] < 0).all()
     assert found[250:].min() > found[:250].max()
     assert np.isfinite(found).all()
@@ -86,9 +66,8 @@ def test_a_higher_count_raises_the_log_odds():
 @pytest.mark.parametrize(
     "scores", [np.empty(0), np.zeros(1), np.full(50, -20.0), np.linspace(-60, 90, 500)]
 )
-@pytest.mark.parametrize("trained", [True, False])
-def test_odd_scores_give_a_rising_line(scores, trained):
-    found = calibrate(scores, 10, trained=trained)
+def test_odd_scores_give_a_rising_line(scores):
+    found = calibrate(scores, 10)
     assert found.slope > 0
     assert np.isfinite([found.slope, found.offset, found.error]).all()
 

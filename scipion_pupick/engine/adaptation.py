@@ -12,23 +12,24 @@ import json
 import logging
 from dataclasses import replace
 from pathlib import Path
-from typing import Dict, Optional, Sequence
+from typing import Dict, Optional, Sequence, Tuple
 
 import numpy as np
 import torch
 
 from .apparent_contrast import suited_contrast
-from .apparent_diameter import peaks_in, spread, suited_scale
-from .calibration import calibrate, calibrated
+from .apparent_diameter import spread, suited_scale, usable
+from .calibration import calibrated
+from .decoys import calibrate_by_decoys
 from .downsample import ModelScale, WorkingScale
 from .errors import UsageError
 from .files import file_status
 from .micrograph import Micrograph
 from .model import Model, load_model, save_model
 from .quality import best_threshold, estimate_quality
-from .scoring import make_scorer
+from .scoring import Scorer, make_scorer
 from .settings import LEAST_SCORE
-from .training import InnerPeaks, expected_among
+from .training import InnerPeaks, expected_among, inner_peaks
 
 log = logging.getLogger(__name__)
 
@@ -72,10 +73,13 @@ def adapted_model(
         general = suited_contrast(general, scale, chosen, device)
         scorer = make_scorer(general.network, device)
         suited = suited_scale(general, scorer, scale, chosen)
-        peaks = peaks_in(general, scorer, suited, chosen)
-        fitted_to = {m.name: [m.pixel_size, *file_status(m.path)] for m in peaks}
+        scored = {
+            micrograph: _peaks_and_decoys(scorer, image.image, suited.diameter_px)
+            for micrograph, image in usable(general, suited, chosen)
+        }
+        fitted_to = {m.name: [m.pixel_size, *file_status(m.path)] for m in scored}
         record = {"adapted": request, "fitted_to": fitted_to}
-        save_model(_fit(general, suited, [*peaks.values()], particles, record), path)
+        save_model(_fit(general, suited, [*scored.values()], particles, record), path)
     return path
 
 
@@ -98,16 +102,26 @@ def _is_there(path: Path, request: Dict[str, object], micrographs: Sequence[Micr
     )
 
 
+def _peaks_and_decoys(
+    scorer: Scorer, image: np.ndarray, diameter_px: float
+) -> Tuple[InnerPeaks, np.ndarray]:
+    """Peaks of a working image, and the scores of those of its negative."""
+    negative = inner_peaks(scorer, -image, diameter_px)
+    return inner_peaks(scorer, image, diameter_px), negative.score
+
+
 def _fit(
     general: Model,
     scale: WorkingScale,
-    peaks: Sequence[InnerPeaks],
+    scored: Sequence[Tuple[InnerPeaks, np.ndarray]],
     particles: Optional[float],
     record: Dict[str, object],
 ) -> Model:
+    peaks = [each for each, _ in scored]
     every = np.concatenate([each.score for each in peaks] + [np.empty(0)])
+    decoys = np.concatenate([scores for _, scores in scored] + [np.empty(0)])
     expected = None if particles is None else expected_among(peaks, particles)
-    line = calibrate(every, expected, trained=False)
+    line = calibrate_by_decoys(every, decoys, expected)
     error = max(line.error, LEAST_ERROR)
     threshold = general.threshold
     if len(every):

@@ -11,7 +11,7 @@ scale given another one is.
 from __future__ import annotations
 
 import logging
-from typing import Dict, Iterable, List, Sequence
+from typing import Dict, Iterable, Iterator, List, Sequence, Tuple
 
 import numpy as np
 from scipy.special import expit
@@ -114,12 +114,20 @@ def peaks_in(
     general: Model, scorer: Scorer, scale: WorkingScale, micrographs: Sequence[Micrograph]
 ) -> Dict[Micrograph, InnerPeaks]:
     """Peaks of each micrograph that can be used."""
+    return {
+        micrograph: inner_peaks(scorer, image.image, scale.diameter_px)
+        for micrograph, image in usable(general, scale, micrographs)
+    }
+
+
+def usable(
+    general: Model, scale: WorkingScale, micrographs: Sequence[Micrograph]
+) -> Iterator[Tuple[Micrograph, WorkingImage]]:
+    """Prepare each micrograph for a model, leaving out those that cannot be used."""
 
     def prepared(micrograph: Micrograph) -> WorkingImage:
         return prepare(micrograph, scale, general.normalisation, general.mixture)
 
-    return {
-        micrograph: inner_peaks(scorer, image.image, scale.diameter_px)
-        for micrograph, image in prepared_ahead(prepared, micrographs)
-        if isinstance(image, WorkingImage)
-    }
+    for micrograph, image in prepared_ahead(prepared, micrographs):
+        if isinstance(image, WorkingImage):
+            yield micrograph, image

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Scores that are the log-odds of a peak to be a particle, without any negative label.
+"""Scores of a trained network that are log-odds of a peak to be a particle, without negatives.
 
 The scores of particles and of other peaks are taken for two normal distributions of one width.
 Then the log-odds are a straight line in the score (linear discriminant analysis; Hastie et al., The
@@ -14,7 +14,7 @@ from __future__ import annotations
 import copy
 import math
 from dataclasses import dataclass
-from typing import Callable, Optional, Tuple
+from typing import Callable, Tuple
 
 import numpy as np
 import torch
@@ -27,23 +27,19 @@ from .settings import LEAST_SCORE
 # standard error of the logarithm of the number of particles, as users know it and as estimated
 GIVEN_COUNT_ERROR = 0.2
 ESTIMATED_COUNT_ERROR = 0.6
+# what the probabilities should add up to; chosen on half of EMPIAR-10017 and four sets of phantoms:
+# with 1.0 thresholds are too strict
+PROBABILITY_PER_PARTICLE = 1.1
 
 # what scores are usually like: centre and spread, over data sets, of the mean of the other peaks,
 # the logarithm of the width, the mean of the particles, and the log-odds of a peak beforehand
 CENTRE = np.array([-3.8, math.log(1.75), 1.5, -2.2])
 SPREAD = np.array([0.7, 0.15, 2.5, 1.0])
-# the same of the general model's scores
-GENERAL_CENTRE = np.array([-4.8, 0.54, -0.5, -1.9])
-GENERAL_SPREAD = np.array([0.6, 0.13, 2.0, 1.0])
 # the same of the line, its slope's logarithm and its offset, after training on the micrographs
 LINE = np.array([math.log(1.1), 1.5])
 LINE_SPREAD = np.array([0.25, 1.2])
 # true distributions are not quite normal: all peaks together say as much as so many of them would
 INFORMATION = 30.0
-INFORMATION_UNTRAINED = 200.0
-# faint particles make the scores of particles wider than those of other peaks; measured where the
-# truth is known, log-odds rose so much less steeply than those of two distributions of one width
-UNTRAINED_STEEPNESS = 0.65
 MOST_PEAKS = 1500
 STEP = 1e-3
 # the search may not step to where distributions are as wide as no number can say
@@ -71,49 +67,47 @@ class Calibration:
 
 def calibrate(
     scores: np.ndarray,
-    particles: Optional[float] = None,
+    particles: float,
     count_error: float = GIVEN_COUNT_ERROR,
-    trained: bool = True,
 ) -> Calibration:
     """Fit the line to the scores of all peaks.
 
+    The network was trained on these micrographs with π from that number of particles, which nearly
+    calibrates it by itself.
+
     Args:
         scores: (n,) of all peaks of some micrographs; none for what is usual.
-        particles: expected in these micrographs; None where nothing is known.
+        particles: what the probabilities of these peaks should add up to.
         count_error: standard error of the logarithm of `particles`.
-        trained: on these micrographs, with π from that number of particles, which nearly
-            calibrates scores by itself; not so for the general model.
     """
     kept = np.sort(scores[scores >= min(LEAST_SCORE, np.median(scores))] if len(scores) else scores)
     shown = kept[np.linspace(0, len(kept) - 1, min(MOST_PEAKS, len(kept))).astype(int)]
-    information = INFORMATION if trained else INFORMATION_UNTRAINED
-    centre, spread = (CENTRE, SPREAD) if trained else (GENERAL_CENTRE, GENERAL_SPREAD)
-    weight = min(1.0, information / max(len(shown), 1))
+    weight = min(1.0, INFORMATION / max(len(shown), 1))
 
     def misfit(parameters: np.ndarray) -> float:
         value = -weight * _log_likelihood(shown, parameters)
-        value += np.square((parameters - centre) / spread).sum() / 2
+        value += np.square((parameters - CENTRE) / SPREAD).sum() / 2
         slope, offset = _line(parameters)
-        if particles is not None and len(kept):
+        if len(kept):
             per_peak = logsumexp(log_expit(slope * shown + offset)) - math.log(len(shown))
             excess = per_peak + math.log(len(kept) / max(particles, 1.0))
             value += (excess / count_error) ** 2 / 2
-        if trained:
-            line = np.array([math.log(slope), offset])
-            value += np.square((line - LINE) / LINE_SPREAD).sum() / 2
+        line = np.array([math.log(slope), offset])
+        value += np.square((line - LINE) / LINE_SPREAD).sum() / 2
         return float(value)
 
-    starts = [np.array([*centre[:2], mean, share]) for mean in (-0.5, 3.0) for share in (-3, -1)]
-    limits = list(zip(centre - MOST_SPREADS * spread, centre + MOST_SPREADS * spread))
+    starts = [np.array([*CENTRE[:2], mean, share]) for mean in (-0.5, 3.0) for share in (-3, -1)]
+    limits = list(zip(CENTRE - MOST_SPREADS * SPREAD, CENTRE + MOST_SPREADS * SPREAD))
     fits = [minimize(misfit, start, method="L-BFGS-B", bounds=limits) for start in starts]
     best = min(fits, key=lambda fit: fit.fun).x
     slope, offset = _line(best)
-    steepness = 1.0 if trained else UNTRAINED_STEEPNESS
-    return Calibration(
-        float(slope * steepness),
-        float(offset * steepness),
-        _standard_error(misfit, best, -offset / slope),
-    )
+    even = -offset / slope
+
+    def log_odds(parameters: np.ndarray) -> float:
+        slope, offset = _line(parameters)
+        return slope * even + offset
+
+    return Calibration(slope, offset, standard_error(misfit, best, log_odds))
 
 
 def calibrated(network: Network, calibration: Calibration) -> Network:
@@ -125,6 +119,37 @@ def calibrated(network: Network, calibration: Calibration) -> Network:
         if bias is not None:
             bias.mul_(calibration.slope).add_(calibration.offset)
     return network
+
+
+def standard_error(
+    misfit: Callable[[np.ndarray], float],
+    best: np.ndarray,
+    log_odds: Callable[[np.ndarray], float],
+) -> float:
+    """Standard error of the log-odds of a score (Laplace's approximation).
+
+    Args:
+        misfit: negative logarithm of the probability of parameters (p,), less a constant.
+        best: parameters (p,) of the least misfit.
+        log_odds: of the score, by the parameters.
+    """
+    steps = STEP * np.eye(len(best))
+    gradient = np.array([log_odds(best + step) - log_odds(best - step) for step in steps])
+    curvature = np.array(
+        [
+            [
+                misfit(best + a + b)
+                - misfit(best + a - b)
+                - misfit(best - a + b)
+                + misfit(best - a - b)
+                for b in steps
+            ]
+            for a in steps
+        ]
+    )
+    gradient, curvature = gradient / (2 * STEP), curvature / (4 * STEP**2)
+    variance = float(gradient @ np.linalg.pinv(curvature) @ gradient)
+    return math.sqrt(max(variance, 0.0))
 
 
 def _log_likelihood(scores: np.ndarray, parameters: np.ndarray) -> float:
@@ -144,29 +169,3 @@ def _line(parameters: np.ndarray) -> Tuple[float, float]:
     variance = math.exp(2 * log_width)
     slope = max((particles - others) / variance, 0.1)
     return slope, share - slope * (particles + others) / 2
-
-
-def _standard_error(misfit: Callable[[np.ndarray], float], best: np.ndarray, score: float) -> float:
-    """Standard error of the log-odds of a score (Laplace's approximation)."""
-    steps = STEP * np.eye(len(best))
-
-    def log_odds(parameters: np.ndarray) -> float:
-        slope, offset = _line(parameters)
-        return slope * score + offset
-
-    gradient = np.array([log_odds(best + step) - log_odds(best - step) for step in steps])
-    curvature = np.array(
-        [
-            [
-                misfit(best + a + b)
-                - misfit(best + a - b)
-                - misfit(best - a + b)
-                + misfit(best - a - b)
-                for b in steps
-            ]
-            for a in steps
-        ]
-    )
-    gradient, curvature = gradient / (2 * STEP), curvature / (4 * STEP**2)
-    variance = float(gradient @ np.linalg.pinv(curvature) @ gradient)
-    return math.sqrt(max(variance, 0.0))

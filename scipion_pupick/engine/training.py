@@ -37,8 +37,6 @@ LEAST_HELD_OUT = 10
 START_WEIGHT = 6.0
 STEPS = 50
 FEW_LABELS, STEPS_OF_FEW = 250, 25
-# chosen on half of EMPIAR-10017 and four sets of phantoms: with 1.0 thresholds are too strict
-PROBABILITY_PER_PARTICLE = 1.1
 
 
 @dataclass(frozen=True)
@@ -170,8 +168,8 @@ class InnerPeaks:
 
 
 def expected_among(peaks: Sequence[InnerPeaks], particles: float) -> float:
-    """What the probabilities of peaks should add up to, with so many particles in an image."""
-    return PROBABILITY_PER_PARTICLE * particles * sum(each.share for each in peaks)
+    """How many of the peaks should be particles, with so many particles in an image."""
+    return particles * sum(each.share for each in peaks)
 
 
 def inner_peaks(

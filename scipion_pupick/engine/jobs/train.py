@@ -19,6 +19,7 @@ from ..apparent_diameter import suited_scale
 from ..calibration import (
     ESTIMATED_COUNT_ERROR,
     GIVEN_COUNT_ERROR,
+    PROBABILITY_PER_PARTICLE,
     Calibration,
     calibrate,
     calibrated,
@@ -431,7 +432,7 @@ class _Run:
         given = settings.particles_per_micrograph is not None
         calibration = calibrate(
             np.concatenate([each.score for each in peaks]),
-            expected_among(peaks, particles),
+            PROBABILITY_PER_PARTICLE * expected_among(peaks, particles),
             GIVEN_COUNT_ERROR if given else ESTIMATED_COUNT_ERROR,
         )
         log_odds = [calibration.log_odds(each.score) for each in peaks]

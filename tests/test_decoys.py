@@ -1,0 +1,109 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Scores calibrated by decoys against distributions whose log-odds are known."""
+
+import numpy as np
+import pytest
+from scipy.optimize import brentq
+from scipy.special import logit
+from scipy.stats import norm
+
+from scipion_pupick.engine.adaptation import LEAST_ERROR
+from scipion_pupick.engine.decoys import FEW_DECOYS, calibrate_by_decoys
+from scipion_pupick.engine.quality import best_threshold, estimate_quality
+
+OTHERS = norm(-5.0, 1.5)
+
+
+def draw(share, particles, count=8000, seed=0):
+    """Scores of peaks, which of them are particles, and the scores of decoys."""
+    random = np.random.default_rng(seed)
+    true = random.random(count) < share
+    scores = np.where(true, particles.rvs(count, random), OTHERS.rvs(count, random))
+    return scores, true, OTHERS.rvs(count, random)
+
+
+def f1_at(scores, true, threshold):
+    picked = scores >= threshold
+    return 2 * np.count_nonzero(true & picked) / (np.count_nonzero(picked) + true.sum())
+
+
+def loss(scores, true, log_odds):
+    """F1 that the estimated best threshold loses."""
+    best = max(f1_at(scores, true, threshold) for threshold in np.linspace(-8, 4, 121))
+    return best - f1_at(log_odds, true, best_threshold(estimate_quality([log_odds])))
+
+
+@pytest.mark.parametrize("share", [0.05, 0.2, 0.4])
+@pytest.mark.parametrize("mean", [-0.3, 1.0])
+def test_the_scores_and_the_decoys_alone_calibrate(share, mean):
+    # as wide as the general model's scores on simulated micrographs are: those of particles wider
+    particles = norm(mean, 2.0)
+    scores, true, decoys = draw(share, particles)
+    found = calibrate_by_decoys(scores, decoys)
+    assert loss(scores, true, found.log_odds(scores)) < 0.03
+    even = brentq(lambda x: logit(share) + particles.logpdf(x) - OTHERS.logpdf(x), -5.0, mean)
+    assert abs(found.log_odds(even)) < 2 * max(found.error, LEAST_ERROR)
+
+
+@pytest.mark.parametrize("share", [0.1, 0.3])
+@pytest.mark.parametrize("wrong", [0.7, 1.0, 1.4])
+def test_a_rough_number_of_particles_calibrates_faint_ones(share, wrong):
+    scores, true, decoys = draw(share, norm(-1.5, 2.0))
+    found = calibrate_by_decoys(scores, decoys, wrong * true.sum())
+    assert loss(scores, true, found.log_odds(scores)) < 0.03
+
+
+@pytest.mark.parametrize(("scale", "shift"), [(3.0, 0.0), (1.0, 7.0), (0.4, -20.0)])
+def test_log_odds_do_not_depend_on_the_scale_of_the_scores(scale, shift):
+    scores, _, decoys = draw(0.2, norm(0.0, 2.0))
+    before = calibrate_by_decoys(scores, decoys).log_odds(scores)
+    moved = scale * scores + shift
+    after = calibrate_by_decoys(moved, scale * decoys + shift).log_odds(moved)
+    np.testing.assert_allclose(after, before, atol=0.02)
+
+
+def test_the_decoys_tell_noise_from_particles():
+    """The same scores hold no particle where those of the negatives are like them."""
+    scores, true, decoys = draw(0.3, norm(-0.5, 2.0))
+    alike = np.random.default_rng(1).permutation(scores)
+    found, doubted = (
+        calibrate_by_decoys(scores, each).log_odds(scores) for each in (decoys, alike)
+    )
+    assert np.count_nonzero(found > 0) > 0.7 * true.sum()
+    assert np.count_nonzero(doubted > 0) < 0.2 * np.count_nonzero(found > 0)
+
+
+def test_hardly_anything_is_found_in_noise_that_should_hold_nothing():
+    scores, _, decoys = draw(0.0, norm(0.0, 2.0))
+    log_odds = calibrate_by_decoys(scores, decoys, 1.0).log_odds(scores)
+    assert np.count_nonzero(log_odds > 0) < 0.01 * len(scores)
+
+
+@pytest.mark.parametrize("wrong", [0.5, 1.0, 2.0])
+@pytest.mark.parametrize("gap", [8.0, 12.0, 20.0])
+def test_particles_far_above_all_else_are_calibrated(gap, wrong):
+    random = np.random.default_rng(0)
+    others, particles = random.normal(-6, 0.5, 250), random.normal(gap - 6, 0.5, 250)
+    scores, decoys = np.concatenate([others, particles]), random.normal(-6, 0.5, 250)
+    found = calibrate_by_decoys(scores, decoys, 250 * wrong).log_odds(scores)
+    assert (found[:250] < 0).all()
+    assert found[250:].min() > max(found[:250].max(), 0)
+    assert np.isfinite(found).all()
+
+
+def test_a_higher_number_raises_the_log_odds():
+    scores, true, decoys = draw(0.1, norm(0.0, 2.0))
+    few, many = (calibrate_by_decoys(scores, decoys, f * true.sum()) for f in (0.5, 2))
+    assert many.log_odds(-2.0) > few.log_odds(-2.0)
+    assert calibrate_by_decoys(scores, decoys).error > few.error
+
+
+@pytest.mark.parametrize(
+    "scores", [np.empty(0), np.zeros(1), np.full(50, -20.0), np.linspace(-60, 90, 500)]
+)
+@pytest.mark.parametrize("decoys", [np.empty(0), np.zeros(FEW_DECOYS), np.linspace(-60, 90, 500)])
+@pytest.mark.parametrize("particles", [None, 0.0, 10.0])
+def test_odd_scores_give_a_rising_line(scores, decoys, particles):
+    found = calibrate_by_decoys(scores, decoys, particles)
+    assert found.slope > 0
+    assert np.isfinite([found.slope, found.offset, found.error]).all()
