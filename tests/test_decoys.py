@@ -7,7 +7,6 @@ from scipy.optimize import brentq
 from scipy.special import logit
 from scipy.stats import norm
 
-from scipion_pupick.engine.adaptation import LEAST_ERROR
 from scipion_pupick.engine.decoys import FEW_DECOYS, calibrate_by_decoys
 from scipion_pupick.engine.quality import best_threshold, estimate_quality
 
@@ -42,7 +41,7 @@ def test_the_scores_and_the_decoys_alone_calibrate(share, mean):
     found = calibrate_by_decoys(scores, decoys)
     assert loss(scores, true, found.log_odds(scores)) < 0.03
     even = brentq(lambda x: logit(share) + particles.logpdf(x) - OTHERS.logpdf(x), -5.0, mean)
-    assert abs(found.log_odds(even)) < 2 * max(found.error, LEAST_ERROR)
+    assert abs(found.log_odds(even)) < 2 * found.error
 
 
 @pytest.mark.parametrize("share", [0.1, 0.3])
@@ -95,7 +94,16 @@ def test_a_higher_number_raises_the_log_odds():
     scores, true, decoys = draw(0.1, norm(0.0, 2.0))
     few, many = (calibrate_by_decoys(scores, decoys, f * true.sum()) for f in (0.5, 2))
     assert many.log_odds(-2.0) > few.log_odds(-2.0)
-    assert calibrate_by_decoys(scores, decoys).error > few.error
+
+
+@pytest.mark.parametrize("wrong", [0.3, 3.0])
+def test_a_number_that_is_less_certain_counts_less(wrong):
+    scores, true, decoys = draw(0.1, norm(-1.0, 2.0))
+    unknown, certain, uncertain = (
+        calibrate_by_decoys(scores, decoys, *given).log_odds(-2.0)
+        for given in ((None,), (wrong * true.sum(), 0.2), (wrong * true.sum(), 0.6))
+    )
+    assert abs(uncertain - unknown) < abs(certain - unknown)
 
 
 @pytest.mark.parametrize(

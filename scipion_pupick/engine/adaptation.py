@@ -35,9 +35,6 @@ log = logging.getLogger(__name__)
 
 ADAPTED = "adapted.safetensors"
 MOST_MICROGRAPHS = 12
-# log-odds; without a label nothing shows how far particles and others differ from two normal
-# distributions: 75 % of the picks were right where 95 +- 2 % was estimated (EMPIAR-10017)
-LEAST_ERROR = 1.0
 
 
 def adapted_model(
@@ -122,7 +119,6 @@ def _fit(
     decoys = np.concatenate([scores for _, scores in scored] + [np.empty(0)])
     expected = None if particles is None else expected_among(peaks, particles)
     line = calibrate_by_decoys(every, decoys, expected)
-    error = max(line.error, LEAST_ERROR)
     threshold = general.threshold
     if len(every):
         quality = estimate_quality([line.log_odds(every)])
@@ -132,7 +128,7 @@ def _fit(
         **record,
         "micrographs": len(peaks),
         "particles_per_micrograph": particles,
-        "score_uncertainty": round(error, 3),
+        "score_uncertainty": round(line.error, 3),
     }
     return replace(
         general,

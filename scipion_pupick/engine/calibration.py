@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Scores of a trained network that are log-odds of a peak to be a particle, without negatives.
+"""Scores of a network trained from random weights that are log-odds, without negatives.
 
 The scores of particles and of other peaks are taken for two normal distributions of one width.
 Then the log-odds are a straight line in the score (linear discriminant analysis; Hastie et al., The

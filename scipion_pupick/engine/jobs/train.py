@@ -27,6 +27,7 @@ from ..calibration import (
 from ..checkpoint import CHECKPOINT, load_progress, save_progress
 from ..coordinates import Picks, write_picks
 from ..coordinates.names import SUMMARY
+from ..decoys import calibrate_by_decoys
 from ..device import choose_device, describe_device, memory_errors_explained, set_threads
 from ..downsample import ModelScale, WorkingScale
 from ..errors import PupickError, UsageError
@@ -45,6 +46,7 @@ from ..scoring import Scorer, make_scorer
 from ..settings import GENERAL, LEAST_SCORE, TOLERANCE, TrainingSettings, TrainSettings
 from ..training import (
     Epoch,
+    InnerPeaks,
     Progress,
     assumed_pi,
     blend,
@@ -422,19 +424,12 @@ class _Run:
         network = network_of(progress, training)
         if self.start is not None:
             network = blend(network, self.start.network, self.data.labels)
-        shift = prior_shift(self.data.images, particles)
-        network = calibrated(network, Calibration(1.0, shift, 0.0))
         images = [*self.data.images, *self.data.held_out]
         scorer = make_scorer(network, self.device)
         peaks = [inner_peaks(scorer, each.image, training.diameter_px) for each in images]
         if not any(len(each.score) for each in peaks):
             raise PupickError("The trained network finds no peak at all: check the micrographs.")
-        given = settings.particles_per_micrograph is not None
-        calibration = calibrate(
-            np.concatenate([each.score for each in peaks]),
-            PROBABILITY_PER_PARTICLE * expected_among(peaks, particles),
-            GIVEN_COUNT_ERROR if given else ESTIMATED_COUNT_ERROR,
-        )
+        calibration = self._calibrate(scorer, images, peaks, particles)
         log_odds = [calibration.log_odds(each.score) for each in peaks]
         return Model(
             network=calibrated(network, calibration),
@@ -462,6 +457,26 @@ class _Run:
                 "settings": asdict(training),
             },
         )
+
+    def _calibrate(
+        self,
+        scorer: Scorer,
+        images: Sequence[TrainingImage],
+        peaks: Sequence[InnerPeaks],
+        particles: float,
+    ) -> Calibration:
+        """Fit log-odds to the scores of the peaks of images, of so many particles each."""
+        scores = np.concatenate([each.score for each in peaks])
+        expected = expected_among(peaks, particles)
+        given = self.settings.particles_per_micrograph is not None
+        error = GIVEN_COUNT_ERROR if given else ESTIMATED_COUNT_ERROR
+        if self.start is not None and self.start.training.get("general"):
+            width = self.settings.training.diameter_px
+            decoys = [inner_peaks(scorer, -each.image, width).score for each in images]
+            return calibrate_by_decoys(scores, np.concatenate(decoys), expected, error)
+        shift = prior_shift(self.data.images, particles)
+        line = calibrate(scores + shift, PROBABILITY_PER_PARTICLE * expected, error)
+        return replace(line, offset=line.offset + line.slope * shift)
 
 
 def count_particles(
