@@ -23,7 +23,7 @@ from scipion_pupick.engine.evaluation import evaluate_picks
 from scipion_pupick.engine.matching import by_micrograph
 from scipion_pupick.engine.micrograph import read_image, write_image
 from scipion_pupick.engine.model_file import model_path
-from scipion_pupick.engine.settings import TrainingSettings, TrainSettings
+from scipion_pupick.engine.settings import LEAST_SCORE, TrainingSettings, TrainSettings
 
 EXAMPLE = Path(__file__).parent.parent / "examples" / "empiar10017"
 GENERAL = ("pick", "--micrographs", EXAMPLE / "micrographs", "--model", "general")
@@ -112,6 +112,22 @@ def test_training_starts_from_it_by_default(micrographs, tmp_path):
     for name, values in model.network.state_dict().items():
         if name.startswith("features") and name.endswith(("0.weight", "3.weight")):
             np.testing.assert_allclose(values, general[name], atol=1e-6)
+
+
+@pytest.mark.parametrize("particles", [None, 600.0])
+def test_what_starts_from_it_has_a_threshold_near_the_best(micrographs, tmp_path, particles):
+    one_step = replace(TrainingSettings(), epochs=1, steps=1, learning_rate=1e-9)
+    settings = TrainSettings(DIAMETER, particles_per_micrograph=particles, training=one_step)
+    labels = read_picks([EXAMPLE / "picks_100.star"])
+    options = {"device": "cpu", "threads": 1}
+    model = train(micrographs, labels, tmp_path / "model", settings, **options)
+    curves = []
+    for threshold in (LEAST_SCORE, model.threshold):
+        chosen = PickSettings(threshold)
+        pick(micrographs, tmp_path / "model/model.safetensors", tmp_path / "out", chosen, **options)
+        curves.append(curve(tmp_path / "out", micrographs))
+    every, own = curves
+    assert own.of_all[2] > every.best_f1 - 0.03
 
 
 @pytest.mark.parametrize("start", [None, "general"])
