@@ -8,6 +8,7 @@ from scipy.special import logit
 from scipy.stats import norm
 
 from scipion_pupick.engine.decoys import FEW_DECOYS, calibrate_by_decoys
+from scipion_pupick.engine.evaluation import precision_recall
 from scipion_pupick.engine.quality import best_threshold, estimate_quality
 
 OTHERS = norm(-5.0, 1.5)
@@ -21,15 +22,11 @@ def draw(share, particles, count=8000, seed=0):
     return scores, true, OTHERS.rvs(count, random)
 
 
-def f1_at(scores, true, threshold):
-    picked = scores >= threshold
-    return 2 * np.count_nonzero(true & picked) / (np.count_nonzero(picked) + true.sum())
-
-
 def loss(scores, true, log_odds):
     """F1 that the estimated best threshold loses."""
-    best = max(f1_at(scores, true, threshold) for threshold in np.linspace(-8, 4, 121))
-    return best - f1_at(log_odds, true, best_threshold(estimate_quality([log_odds])))
+    picked = log_odds >= best_threshold(estimate_quality([log_odds]))
+    own = precision_recall(true[picked], scores[picked], int(true.sum()))
+    return precision_recall(true, scores, int(true.sum())).best_f1 - own.of_all[2]
 
 
 @pytest.mark.parametrize("share", [0.05, 0.2, 0.4])

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Scores of a network trained from random weights that are log-odds, without negatives.
+"""Scores of a network that does not come from the general model, as log-odds, without negatives.
 
 The scores of particles and of other peaks are taken for two normal distributions of one width.
 Then the log-odds are a straight line in the score (linear discriminant analysis; Hastie et al., The

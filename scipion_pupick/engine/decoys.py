@@ -45,7 +45,7 @@ ODD, ODD_WIDTH = 0.01, 2.0
 OTHERS, OTHERS_BY_SHARE = np.array([0.12, 0.04]), np.array([-1.1, -0.2])
 PARTICLES = np.array([2.8, 0.31, -1.6])
 SPREAD = np.array([0.15, 0.05, 0.5, 0.15, 1.2])
-# scores of a micrograph's peaks are alike: all together say as much as so many would
+# the mixture is not quite true: all peaks together say as much as so many of them would
 INFORMATION = 600.0
 # faint particles are a tail among the other peaks: measured where the truth is known, log-odds rise
 # so much less steeply
