@@ -24,6 +24,7 @@ from scipion_pupick.engine.objectives import OBJECTIVES
 from scipion_pupick.engine.regions import POSITIVE, label_map
 from scipion_pupick.engine.sampling import TrainingImage
 from scipion_pupick.engine.scoring import make_scorer
+from scipion_pupick.engine.symmetry import is_symmetric
 from scipion_pupick.engine.training import (
     StepLoss,
     Trainer,
@@ -344,6 +345,19 @@ def test_a_network_that_training_does_not_better_is_kept(trained):
     # all scores are shifted by a constant
     assert kept.pop("classifier.bias") != before.pop("classifier.bias")
     assert_same_state(kept, before)
+
+
+@pytest.mark.parametrize("symmetric", [True, False])
+def test_a_symmetric_network_stays_so_and_another_is_free(symmetric):
+    settings = replace(HASTY, network="resnet8", epochs=2, learning_rate=3e-3)
+    start = make_network("resnet8").eval()
+    if not symmetric:
+        with torch.no_grad():
+            start.features[0].weight[0] *= 1.1
+    reached = network_of(fit(IMAGES, [], PARTICLES, settings, CPU, start=start), settings)
+    assert is_symmetric(reached) == symmetric
+    moved = (reached.features[0].weight - start.features[0].weight).abs().flatten(1).amax(1)
+    assert moved.min() > 1e-4
 
 
 @pytest.mark.parametrize(("labels", "share"), [(4, 1 / 4), (36, 1 / 2), (324, 3 / 4)])

@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from .errors import UsageError
+from .symmetry import make_symmetric
 
 STRIDE = 4
 BAND_PIXELS = 2**21
@@ -93,7 +94,7 @@ def resnet8() -> Network:
         Residual(64, 64),
         *_head(64, 128),
     )
-    return Network(features, field=55, latent=128)
+    return _symmetric(Network(features, field=55, latent=128))
 
 
 def resnet16() -> Network:
@@ -106,7 +107,12 @@ def resnet16() -> Network:
         *[Residual(64, 64) for _ in range(4)],
         *_head(64, 128, 3),
     )
-    return Network(features, field=103, latent=128)
+    return _symmetric(Network(features, field=103, latent=128))
+
+
+def _symmetric(network: Network) -> Network:
+    make_symmetric(network)
+    return network
 
 
 def _convolution(

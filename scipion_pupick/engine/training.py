@@ -30,6 +30,7 @@ from .regions import expected_unlabeled, positive_fraction
 from .sampling import Geometry, TrainingImage, sample_batch
 from .scoring import Scorer, fuse, make_scorer, to_channels_last
 from .settings import SEPARATION, TOLERANCE, TrainingSettings
+from .symmetry import is_symmetric, symmetrise_step
 
 State = Dict[str, Tensor]
 
@@ -208,7 +209,10 @@ class StepLoss:
 
 
 class Trainer:
-    """The loop round any objective: learning rate, moving average, best epoch, checkpoints."""
+    """The loop round any objective: learning rate, moving average, best epoch, checkpoints.
+
+    A network that is symmetric (`symmetry.py`) stays so.
+    """
 
     def __init__(
         self,
@@ -240,6 +244,7 @@ class Trainer:
             self.model.parameters(), settings.learning_rate, weight_decay=settings.weight_decay
         )
         self.loss, self.judge = loss, judge
+        self.symmetric = is_symmetric(network)
         self.pi, self.settings, self.device = pi, settings, device
         self.steps = settings.steps or STEPS
 
@@ -288,6 +293,8 @@ class Trainer:
             )
         self.optimizer.zero_grad()
         loss.total.backward()
+        if self.symmetric:
+            symmetrise_step(self.model.network)
         self.optimizer.step()
         self._update_average(done)
         return (loss.total.item(), *loss.parts, loss.regions)
