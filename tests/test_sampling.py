@@ -188,24 +188,25 @@ def test_labelled_negatives_give_mosaics_after_the_positives():
         assert np.linalg.norm(distances, axis=2).min(axis=1).max() <= 3 + 2 * BLUR
 
 
-def test_negatives_alone_give_mosaics():
-    batch = draw([flat(1, negative=[[50, 50]])])
-    assert (batch.positive_mosaics, batch.negative_mosaics) == (0, 2)
+def test_a_micrograph_with_negatives_alone_gives_mosaics_of_them_and_no_tiles():
+    images = [flat(1, positive=[[100, 100]]), flat(2, negative=[[50, 50]])]
+    batch = draw(images, mosaics=3, tiles=20)
+    assert (batch.positive_mosaics, batch.negative_mosaics) == (3, 3)
+    assert grey_values(batch) == [1] * 3 + [2] * 3 + [1] * 20
 
 
-def test_unlabelled_micrographs_give_only_tiles():
-    images = [flat(1, positive=[[100, 100]]), flat(2)]
-    batch = draw(images, mosaics=6, tiles=20)
-    middle = GEOMETRY.tile // 2
-    values = batch.tiles[:, 0, middle - 1, middle - 1].round()
-    assert (values[:6] == 1).all()
-    assert set(values[6:].tolist()) == {1.0, 2.0}
+def test_p_and_u_are_of_the_same_micrographs():
+    three = [[50, 50], [100, 150], [150, 60]]
+    images = [flat(1, positive=three), flat(2), flat(3, positive=[[80, 90]])]
+    values = grey_values(draw(images, mosaics=1, tiles=600))[1:]
+    assert set(values) == {1, 3}
+    assert abs(values.count(1) / 600 - 3 / 4) < 0.06
 
 
-def test_without_labels_there_are_no_mosaics():
-    batch = draw([flat(1), flat(2)], tiles=3)
-    assert (batch.positive_mosaics, batch.negative_mosaics) == (0, 0)
-    assert batch.tiles.shape == (3, 1, GEOMETRY.tile, GEOMETRY.tile)
+def grey_values(batch):
+    """Grey value in the middle of each tile, whole numbers."""
+    middle = GEOMETRY.tile // 2 - 1
+    return batch.tiles[:, 0, middle, middle].round().int().tolist()
 
 
 @pytest.mark.parametrize("change", [SAME, Augmentation(scale=0.2, gain=0.0, offset=0.0)])
@@ -229,17 +230,17 @@ def test_scores_of_u_lie_in_the_image_and_outside_labelled_particles(change):
 
 
 def test_u_is_what_the_labels_say():
-    image = flat(1, (300, 300))
-    masked = TrainingImage(image.image, np.full_like(image.labels, MASKED), NOBODY, NOBODY)
-    assert not draw([masked]).unlabeled.any()
-    assert (image.labels == UNLABELED).all()
-    assert draw([image]).unlabeled.any()
+    image, xy = np.ones((300, 300), np.float32), np.array([[150.0, 150.0]])
+    for label in (MASKED, UNLABELED):
+        labels = np.full(image.shape, label, np.uint8)
+        drawn = draw([TrainingImage(image, labels, xy, NOBODY)]).unlabeled
+        assert drawn.any() == (label == UNLABELED)
 
 
 def test_tiles_are_spread_over_the_micrograph_turned_and_flipped():
-    shape = (300, 400)
-    places, _ = draw_places([ramps(shape)], tiles=80)
-    maps = affine_maps(places)
+    ramp = ramps((300, 400), positive=[[200, 150]])
+    places, batch = draw_places([ramp], tiles=200)
+    maps = affine_maps(places[batch.positive_mosaics :])
     assert_turned_and_flipped(maps[:, :2])
     middle = (GEOMETRY.tile - 1) / 2
     centres = np.array([middle, middle, 1]) @ maps / [399, 299]
@@ -251,8 +252,9 @@ def test_tiles_are_spread_over_the_micrograph_turned_and_flipped():
 
 def test_sizes_vary_by_the_scale_asked_for():
     change = Augmentation(scale=0.2, gain=0.0, offset=0.0)
-    places, _ = draw_places([ramps((400, 400))], tiles=50, change=change)
-    maps = affine_maps(places)[:, :2]
+    ramp = ramps((400, 400), positive=[[200, 200]])
+    places, batch = draw_places([ramp], tiles=50, change=change)
+    maps = affine_maps(places[batch.positive_mosaics :])[:, :2]
     sizes = np.sqrt(np.abs(np.linalg.det(maps)))
     assert 0.79 < sizes.min() < 0.85
     assert 1.15 < sizes.max() < 1.21
@@ -274,12 +276,13 @@ def test_gain_and_offset_vary_from_tile_to_tile():
 
 def test_interpolation_follows_a_smooth_image():
     """A cosine of 16 px period, at places read back from slopes drawn with the same seed."""
-    shape = (300, 300)
-    places, _ = draw_places([ramps(shape)], tiles=4)
+    shape, label = (300, 300), [[150, 150]]
+    places, batch = draw_places([ramps(shape, positive=label)], tiles=4)
     x, y = np.meshgrid(np.arange(shape[1]), np.arange(shape[0]))
-    wave = training_image(np.cos(2 * np.pi * x / 16) + np.sin(2 * np.pi * y / 16))
-    tiles = draw([wave], tiles=4).tiles[:, 0].numpy()
-    places = apply(affine_maps(places), np.arange(GEOMETRY.tile))
+    wave = np.cos(2 * np.pi * x / 16) + np.sin(2 * np.pi * y / 16)
+    waves = draw([training_image(wave, positive=label)], tiles=4)
+    tiles = waves.tiles[batch.positive_mosaics :, 0].numpy()
+    places = apply(affine_maps(places[batch.positive_mosaics :]), np.arange(GEOMETRY.tile))
     expected = np.cos(2 * np.pi * places[..., 0] / 16) + np.sin(2 * np.pi * places[..., 1] / 16)
     inside = (places > 1.1).all(-1) & (places < 297.9).all(-1)
     outside = (places < -2).any(-1) | (places > 301).any(-1)

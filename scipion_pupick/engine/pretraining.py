@@ -147,9 +147,8 @@ class _SupervisedLoss:
 
     def __call__(self, model: TrainedModel, random: np.random.Generator) -> StepLoss:
         """Draw tiles and evaluate the loss on them."""
-        tiles, labels = sample_tiles(
-            self.images, TILE, self.positions, self.settings.tiles, CONTRAST, random
-        )
+        which = random.integers(len(self.images), size=self.settings.tiles)
+        tiles, labels = sample_tiles(self.images, which, TILE, self.positions, CONTRAST, random)
         tiles = vary_tiles(tiles, random)
         tiles = tiles.to(self.device, memory_format=torch.channels_last)
         features = features_of(model.network, tiles)

@@ -110,10 +110,12 @@ def sample_batch(
     """Draw a balanced batch.
 
     Labelled particles are drawn uniformly over the set, each at a random place within the training
-    radius; tiles uniformly over micrographs and places; all turned by a random angle and flipped.
+    radius; tiles uniformly over the places of micrographs, these in proportion to their labels; all
+    turned by a random angle and flipped. So P and U are of the same micrographs, and defocus, ice
+    and noise do not tell the one from the other.
 
     Args:
-        images: at least one.
+        images: together they hold at least one labelled particle.
         geometry: of the network that is trained.
         mosaics: of labelled particles (and as many of labelled negatives, where there are any).
         tiles: of U.
@@ -132,8 +134,9 @@ def sample_batch(
             parts.append(
                 _mosaics(images, places, geometry, count, training_radius, augmentation, random)
             )
+    which = positive[random.integers(len(positive), size=tiles), 0].astype(int)
     unlabeled_tiles, labels = sample_tiles(
-        images, geometry.tile, geometry.positions, tiles, augmentation, random
+        images, which, geometry.tile, geometry.positions, augmentation, random
     )
     batch = vary_contrast(torch.cat([*parts, unlabeled_tiles]), augmentation, random)
     return Batch(batch, counts[0], counts[1], labels == UNLABELED)
@@ -171,19 +174,19 @@ def _mosaics(
 
 def sample_tiles(
     images: Sequence[TrainingImage],
+    which: np.ndarray,
     width: int,
     positions: np.ndarray,
-    count: int,
     augmentation: Augmentation,
     random: np.random.Generator,
 ) -> Tuple[Tensor, Tensor]:
-    """Draw tiles uniformly over images and places, turned by a random angle and flipped.
+    """Draw tiles of images, uniformly over places, turned by a random angle and flipped.
 
     Args:
         images: at least one.
+        which: (count,) index of the image of each tile.
         width: of a tile, px.
         positions: (s,) of its scores along one axis, px from its first pixel.
-        count: of tiles.
         augmentation: amounts of the random changes.
         random: drawn from; the only source of chance.
 
@@ -191,7 +194,7 @@ def sample_tiles(
         (count, 1, width, width) tiles, and (count, s, s) labels of `regions.label_map` at the
         places of the scores; those outside the image are MASKED.
     """
-    which = random.integers(len(images), size=count)
+    count = len(which)
     sizes = np.array([image.image.shape[::-1] for image in images])[which]
     centres = random.random((count, 2)) * (sizes - 1)
     transforms = _random_transforms(count, augmentation, random)

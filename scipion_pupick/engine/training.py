@@ -107,7 +107,8 @@ def fit(
     from any epoch's progress ends with the same weights as training that was never stopped.
 
     Args:
-        images: to train on; together they hold at least one label.
+        images: to train on; together they hold at least one label. U is drawn from those with
+            labels (see `sampling.sample_batch`).
         held_out: to choose the best epoch by; with fewer than 10 labels the last epoch is taken.
         particles: expected in an image, labelled or not.
         settings: how to train.
@@ -503,18 +504,24 @@ def _hold(images: Sequence[TrainingImage], settings: TrainingSettings) -> float:
     return distillation_weight(sum(len(image.positive) for image in images))
 
 
+def with_labels(images: Sequence[TrainingImage]) -> List[TrainingImage]:
+    """Those images that have labels."""
+    return [image for image in images if len(image.positive)]
+
+
 def assumed_pi(
     images: Sequence[TrainingImage], particles: float, settings: TrainingSettings
 ) -> float:
-    """Fraction of positive regions among the unlabelled, for so many particles in an image.
+    """Fraction of positive regions among those of U, for so many particles in an image.
 
     Raises:
         UsageError: so many do not fit.
     """
+    labelled = with_labels(images)
     return positive_fraction(
         particles,
-        [(image.image.shape[0], image.image.shape[1]) for image in images],
-        [len(image.positive) for image in images],
+        [(image.image.shape[0], image.image.shape[1]) for image in labelled],
+        [len(image.positive) for image in labelled],
         settings.training_radius,
         settings.diameter_px / 2,
     )
@@ -539,17 +546,19 @@ def fresh_network(settings: TrainingSettings, pi: float) -> Network:
 def with_prior(
     network: Network, images: Sequence[TrainingImage], pi: float, device: torch.device
 ) -> Network:
-    """Copy a network, its scores shifted so that the mean probability over the images is π.
+    """Copy a network, its scores shifted so that π is the mean probability over labelled images.
 
     The order of scores stays. Training then has only the order to improve.
 
     Args:
         network: trained on other images.
-        images: at least one; ten of them are scored.
+        images: at least one with labels; ten of these are scored.
         pi: fraction of positive regions.
         device: to score on.
     """
-    chosen = [images[i] for i in np.linspace(0, len(images) - 1, min(10, len(images))).astype(int)]
+    labelled = with_labels(images)
+    number = min(10, len(labelled))
+    chosen = [labelled[i] for i in np.linspace(0, len(labelled) - 1, number).astype(int)]
     scorer = make_scorer(network, device)
     scores = np.concatenate([scorer(image.image[None]).ravel() for image in chosen])
     shift = brentq(lambda shift: expit(scores + shift).mean() - pi, -100, 100)
@@ -570,8 +579,8 @@ def prior_shift(images: Sequence[TrainingImage], particles: float) -> float:
         images: trained on.
         particles: expected in an image, labelled or not.
     """
-    unlabeled = expected_unlabeled(particles, [len(image.positive) for image in images])
-    return math.log(particles * len(images) / unlabeled)
+    counts = [len(image.positive) for image in with_labels(images)]
+    return math.log(particles * len(counts) / expected_unlabeled(particles, counts))
 
 
 def blend(network: Network, start: Network, labels: int) -> Network:
