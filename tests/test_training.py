@@ -360,7 +360,7 @@ def test_a_symmetric_network_stays_so_and_another_is_free(symmetric):
     assert moved.min() > 1e-4
 
 
-@pytest.mark.parametrize(("labels", "share"), [(4, 1 / 4), (36, 1 / 2), (324, 3 / 4)])
+@pytest.mark.parametrize(("labels", "share"), [(4, 1 / 5), (64, 1 / 2), (576, 3 / 4)])
 def test_few_labels_leave_the_network_near_its_start(labels, share):
     torch.manual_seed(0)
     start, network = make_network("conv3").eval(), make_network("conv3").eval()

@@ -35,7 +35,7 @@ from .symmetry import is_symmetric, symmetrise_step
 State = Dict[str, Tensor]
 
 LEAST_HELD_OUT = 10
-START_WEIGHT = 6.0
+START_WEIGHT = 8.0
 STEPS = 50
 FEW_LABELS, STEPS_OF_FEW = 250, 25
 
@@ -584,7 +584,7 @@ def prior_shift(images: Sequence[TrainingImage], particles: float) -> float:
 
 
 def blend(network: Network, start: Network, labels: int) -> Network:
-    """Average a network with the one that its training started from, with weights √N : 6.
+    """Average a network with the one that its training started from, with weights √N : 8.
 
     With few labels N, training finds weights that suit these labels too well; part of the way back
     lie weights that suit all particles better (Wortsman et al., CVPR 2022). More labels help less
