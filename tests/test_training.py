@@ -36,6 +36,7 @@ from scipion_pupick.engine.training import (
     network_of,
     one_cycle,
     pick_image,
+    prior_shift,
     with_prior,
 )
 from scipion_pupick.engine.training_data import hold_out, read_data
@@ -298,6 +299,17 @@ def test_training_can_start_from_a_network(trained):
     assert first.history[0].held_out_ap > 0.9
     assert_same_state(start.state_dict(), before)
     assert not torch.equal(first.weights["network.classifier.weight"], before["classifier.weight"])
+
+
+def test_pi_and_the_scores_to_start_with_are_of_the_micrographs_with_labels(trained):
+    settings, progress, _ = trained
+    images = make_images([0], labels=6) + make_images([1, 2], labels=0)
+    disc, particle = (np.pi * radius**2 for radius in (QUICK.training_radius, WIDTH / 2))
+    pi = (PARTICLES - 6) * disc / (192**2 - 6 * particle)
+    assert assumed_pi(images, PARTICLES, QUICK) == pytest.approx(pi)
+    assert prior_shift(images, PARTICLES) == pytest.approx(math.log(PARTICLES / (PARTICLES - 6)))
+    scorer = make_scorer(with_prior(network_of(progress, settings), images, pi, CPU), CPU)
+    assert expit(scorer(images[0].image[None])).mean() == pytest.approx(pi, rel=1e-4)
 
 
 def test_the_answers_of_the_start_hold_a_network_that_has_one_label(trained):

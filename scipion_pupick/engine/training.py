@@ -504,8 +504,7 @@ def _hold(images: Sequence[TrainingImage], settings: TrainingSettings) -> float:
     return distillation_weight(sum(len(image.positive) for image in images))
 
 
-def with_labels(images: Sequence[TrainingImage]) -> List[TrainingImage]:
-    """Those images that have labels."""
+def _with_labels(images: Sequence[TrainingImage]) -> List[TrainingImage]:
     return [image for image in images if len(image.positive)]
 
 
@@ -517,7 +516,7 @@ def assumed_pi(
     Raises:
         UsageError: so many do not fit.
     """
-    labelled = with_labels(images)
+    labelled = _with_labels(images)
     return positive_fraction(
         particles,
         [(image.image.shape[0], image.image.shape[1]) for image in labelled],
@@ -556,7 +555,7 @@ def with_prior(
         pi: fraction of positive regions.
         device: to score on.
     """
-    labelled = with_labels(images)
+    labelled = _with_labels(images)
     number = min(10, len(labelled))
     chosen = [labelled[i] for i in np.linspace(0, len(labelled) - 1, number).astype(int)]
     scorer = make_scorer(network, device)
@@ -579,7 +578,7 @@ def prior_shift(images: Sequence[TrainingImage], particles: float) -> float:
         images: trained on.
         particles: expected in an image, labelled or not.
     """
-    counts = [len(image.positive) for image in with_labels(images)]
+    counts = [len(image.positive) for image in _with_labels(images)]
     return math.log(particles * len(counts) / expected_unlabeled(particles, counts))
 
 
