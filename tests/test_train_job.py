@@ -575,5 +575,5 @@ def test_more_particles_than_fit_are_refused(data, tmp_path):
 def test_the_log_lines_tell_the_labels_and_the_epochs(data, tmp_path, caplog):
     caplog.set_level(logging.INFO)
     hasty(data, tmp_path)
-    assert "Training on 24 labels in 4 micrographs" in caplog.text
+    assert "Training on 24 labels in 3 micrographs" in caplog.text
     assert sum(message.startswith("epoch ") for message in caplog.messages) == HASTY.epochs

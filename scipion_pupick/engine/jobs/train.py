@@ -364,7 +364,7 @@ class _Run:
             "Training on %d labels in %d micrographs (and %d labels held out), with about %.0f "
             "particles a micrograph, on %s.",
             self.data.labels,
-            len(self.data.images),
+            sum(len(image.positive) > 0 for image in self.data.images),
             sum(len(image.positive) for image in self.data.held_out),
             particles,
             describe_device(self.device),
