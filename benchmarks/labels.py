@@ -17,6 +17,10 @@ CLEAREST_SHARE = 1 / 3
 INCOMPLETE_SHARE = 1 / 2
 
 
+class TooFewParticlesError(ValueError):
+    """A set holds fewer particles of a kind than labels were asked for."""
+
+
 def draw_labels(chosen: PickingSet, count: int, kind: str, seed: int) -> Picks:
     """`count` of the particles that the set has to train on.
 
@@ -26,6 +30,9 @@ def draw_labels(chosen: PickingSet, count: int, kind: str, seed: int) -> Picks:
         kind: RANDOM: any; CLEAREST: among the third that stands out most from its surroundings;
             FEW_MICROGRAPHS: half of the particles of as few micrographs as it takes.
         seed: of the random choice.
+
+    Raises:
+        TooFewParticlesError: of this kind.
     """
     names, particles = flatten_picks(chosen.train_particles)
     random = np.random.default_rng([seed, count])
@@ -37,7 +44,9 @@ def draw_labels(chosen: PickingSet, count: int, kind: str, seed: int) -> Picks:
     elif kind == FEW_MICROGRAPHS:
         order = by_micrograph(names, order, random)
     if len(order) < count:
-        raise ValueError(f"{chosen.name} has only {len(order)} labels of the kind {kind!r}")
+        raise TooFewParticlesError(
+            f"{chosen.name} has only {len(order)} labels of the kind {kind!r}"
+        )
     taken = np.sort(order[:count])
     return group_picks(
         [names[i] for i in taken], particles.x[taken], particles.y[taken], particles.score[taken]

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Iterator, List, Optional, Sequence
 
 from cells import ROOT, Row, Store, chosen, conditions_of, set_names, summary
-from labels import CLEAREST, FEW_MICROGRAPHS, RANDOM, draw_labels
+from labels import CLEAREST, FEW_MICROGRAPHS, RANDOM, TooFewParticlesError, draw_labels
 from pickers import Topaz, run_pupick
 from picking_sets import PickingSet, add_set_options, find_sets
 from report import shown, table
@@ -113,7 +113,10 @@ def run_cells(options: argparse.Namespace) -> None:
             for cell in {"topaz": topaz_cells, "pupick": pupick_cells}[side](options):
                 key = {"set": on.name, **asdict(cell)}
                 folder = options.work / "runs" / store.name_of(key)
-                store.cell(key, lambda c=cell, s=on, f=folder: run_cell(c, s, f, options))  # type: ignore[misc]
+                try:
+                    store.cell(key, lambda c=cell, s=on, f=folder: run_cell(c, s, f, options))  # type: ignore[misc]
+                except TooFewParticlesError as error:
+                    print(f"{folder.name}: left out, {error}", flush=True)
 
 
 def markdown(rows: Sequence[Row]) -> str:

@@ -70,6 +70,21 @@ def test_labels_of_few_micrographs_leave_half_of_each_out(blobs):
         draw_labels(blobs, 19, FEW_MICROGRAPHS, 1)
 
 
+def test_a_kind_of_which_there_are_too_few_is_left_out(blobs, tmp_path, monkeypatch, capsys):
+    import topaz_accuracy
+
+    monkeypatch.setattr(topaz_accuracy, "find_sets", lambda options: [blobs])
+    words = ["--work", str(tmp_path), "--data", str(tmp_path), "--maps", str(tmp_path)]
+    options = topaz_accuracy.parse(
+        [*words, "--side", "pupick", "--seeds", "1", "--labels", "19", "--diameters", "1"]
+        + ["--kinds", "few micrographs,clearest"]
+    )
+    topaz_accuracy.run_cells(options)
+    said = capsys.readouterr().out.splitlines()
+    assert ["left out" in line for line in said] == [True, True]
+    assert "blobs has only 18 labels of the kind 'few micrographs'" in said[0]
+
+
 def test_a_cell_is_computed_once(tmp_path):
     from cells import Store
 

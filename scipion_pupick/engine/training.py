@@ -481,7 +481,7 @@ def label_scores(peaks: Peaks, xy: np.ndarray, tolerance: float) -> np.ndarray:
 def usual_steps(labels: int, trained_before: bool) -> int:
     """Batches an epoch: half as many where few labels adjust a trained network.
 
-    With 10 and 100 labels, twice as many found no more particles (docs/engine.md).
+    With 10 and 100 labels, twice as many found no more particles (docs/choices.md).
     """
     return STEPS_OF_FEW if trained_before and labels < FEW_LABELS else STEPS
 
