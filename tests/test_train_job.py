@@ -438,6 +438,7 @@ def test_training_starts_from_a_model(data, trained, tmp_path):
     model = hasty(data, tmp_path, gentle, start=start)
     # the network is that of the start, whatever the settings say
     assert model.network_name == "conv3"
+    assert model.training["trained_share"] == pytest.approx(24**0.5 / (24**0.5 + 8))
     for (name, value), old in zip(
         model.network.state_dict().items(), load_model(start).network.state_dict().values()
     ):
@@ -447,6 +448,20 @@ def test_training_starts_from_a_model(data, trained, tmp_path):
             np.testing.assert_allclose(value, old, atol=1e-4)
     with pytest.raises(UsageError, match="--overwrite"):
         hasty(data, tmp_path, gentle)
+
+
+def test_held_out_labels_choose_how_much_of_a_training_counts(trained, tmp_path):
+    reckless = replace(
+        HASTY_JOB,
+        particles_per_micrograph=PARTICLES,
+        held_out=0.2,
+        training=replace(HASTY, learning_rate=10.0),
+    )
+    data = trained / "train", read_picks(trained / "picks.star")
+    model = hasty(data, tmp_path, reckless, start=trained / "model.safetensors")
+    found = read_history(tmp_path / "training.tsv")["held_out_ap"][model.training["best_epoch"] - 1]
+    assert model.training["trained_share"] in (0, 0.25, 0.5, 0.75)
+    assert model.training["held_out_average_precision"] >= found - 1e-5
 
 
 def test_few_labels_adjust_a_trained_network_in_half_as_many_steps(data, trained, tmp_path):

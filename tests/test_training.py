@@ -30,9 +30,11 @@ from scipion_pupick.engine.training import (
     Trainer,
     assumed_pi,
     blend,
+    choose_share,
     fit,
     fresh_network,
     held_out_ap,
+    judge,
     network_of,
     one_cycle,
     pick_image,
@@ -346,17 +348,23 @@ def test_the_answers_of_the_start_weigh_by_themselves_with_few_labels_only(train
     assert repr(first_epoch(many)) == repr(first_epoch(many, distillation=0.0))
 
 
-def test_a_network_that_training_does_not_better_is_kept(trained):
+def test_held_out_labels_choose_the_share_of_what_training_found(trained):
     settings, progress, _ = trained
-    start = network_of(progress, settings)
-    reckless = replace(HASTY, epochs=2, learning_rate=1.0)
-    reached = fit(IMAGES, HELD_OUT, PARTICLES, reckless, CPU, start=start)
-    assert reached.best_epoch == 0
-    assert reached.best_ap == 1.0
-    kept, before = network_of(reached, reckless).state_dict(), start.state_dict()
-    # all scores are shifted by a constant
-    assert kept.pop("classifier.bias") != before.pop("classifier.bias")
-    assert_same_state(kept, before)
+    good, spoiled = network_of(progress, settings), fresh_network(settings, 0.1)
+
+    def judge_average(network):
+        return judge(network, HELD_OUT, PARTICLES, settings, CPU)
+
+    assert judge_average(spoiled) < judge_average(good) == 1
+    of_spoiled, precision = choose_share(spoiled, good, 10_000, judge_average)
+    assert of_spoiled < 1
+    assert precision == judge_average(blend(spoiled, good, of_spoiled)) == 1
+
+
+@pytest.mark.parametrize(("labels", "share"), [(4, 0.25), (64, 0.5), (10_000, 1.0)])
+def test_of_shares_that_are_as_good_the_usual_one_is_chosen(labels, share):
+    start, network = make_network("conv3"), make_network("conv3")
+    assert choose_share(network, start, labels, lambda average: 0.5) == (share, 0.5)
 
 
 @pytest.mark.parametrize("symmetric", [True, False])
@@ -372,16 +380,23 @@ def test_a_symmetric_network_stays_so_and_another_is_free(symmetric):
     assert moved.min() > 1e-4
 
 
-@pytest.mark.parametrize(("labels", "share"), [(4, 1 / 5), (64, 1 / 2), (576, 3 / 4)])
-def test_few_labels_leave_the_network_near_its_start(labels, share):
+def test_networks_are_averaged_weight_by_weight():
     torch.manual_seed(0)
     start, network = make_network("conv3").eval(), make_network("conv3").eval()
     before = copy.deepcopy(network.state_dict())
-    blended = blend(network, start, labels).state_dict()
+    blended = blend(network, start, 0.2).state_dict()
     for name, old in start.state_dict().items():
         if old.is_floating_point():
-            torch.testing.assert_close(blended[name], share * before[name] + (1 - share) * old)
+            torch.testing.assert_close(blended[name], 0.2 * before[name] + 0.8 * old)
     assert_same_state(network.state_dict(), before)
+
+
+@pytest.mark.parametrize(("labels", "share"), [(4, 1 / 5), (64, 1 / 2), (576, 3 / 4)])
+def test_few_labels_leave_the_network_near_its_start(labels, share):
+    start, network = make_network("conv3"), make_network("conv3")
+    chosen, precision = choose_share(network, start, labels, lambda average: math.nan)
+    assert chosen == pytest.approx(share)
+    assert math.isnan(precision)
 
 
 def test_an_objective_that_diverges_is_reported():

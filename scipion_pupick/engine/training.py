@@ -36,6 +36,7 @@ State = Dict[str, Tensor]
 
 LEAST_HELD_OUT = 10
 START_WEIGHT = 8.0
+SHARES = (0.0, 0.25, 0.5, 0.75, 1.0)
 STEPS = 50
 FEW_LABELS, STEPS_OF_FEW = 250, 25
 
@@ -75,7 +76,7 @@ class Progress:
         best: the average after the best epoch.
         optimizer: the optimiser's tensors.
         history: the epochs done.
-        best_epoch: counted from 1; 0 while nothing is better than the network it started from.
+        best_epoch: counted from 1; 0 in the first half of a training with held-out labels.
         best_ap: held-out average precision of the best epoch; NaN without held-out labels.
     """
 
@@ -101,7 +102,7 @@ def fit(
     """Train and choose the epoch of the second half with the best held-out score.
 
     Earlier epochs do not count: at a high learning rate scores jump, and the luckiest jump is not
-    the best network. Where a trained network to start from has the best score, it comes out.
+    the best network.
 
     Every random choice follows from the seed and the epoch's number, so training that continues
     from any epoch's progress ends with the same weights as training that was never stopped.
@@ -132,12 +133,10 @@ def fit(
     gamma = _gamma(images, settings, start)
     loss = _PuLoss(images, Geometry(network.field), pi, gamma, teacher, settings, device)
 
-    def judge(average: Network) -> float:
-        return _judge(average, held_out, particles, settings, device)
+    def judge_average(average: Network) -> float:
+        return judge(average, held_out, particles, settings, device)
 
-    trainer = Trainer(network, loss, judge, pi, settings, device)
-    if start is not None:
-        trainer.best_ap = judge(start)
+    trainer = Trainer(network, loss, judge_average, pi, settings, device)
     return trainer.run(progress, after_epoch)
 
 
@@ -431,13 +430,14 @@ def features_of(network: Network, tiles: Tensor) -> Tensor:
         return network.features(tiles)
 
 
-def _judge(
+def judge(
     network: Network,
     held_out: Sequence[TrainingImage],
     particles: float,
     settings: TrainingSettings,
     device: torch.device,
 ) -> float:
+    """Average precision of a network by the held-out labels; NaN with fewer than 10 of these."""
     if sum(len(image.positive) for image in held_out) < LEAST_HELD_OUT:
         return math.nan
     return held_out_ap(make_scorer(network, device), held_out, particles, settings.diameter_px)
@@ -582,24 +582,50 @@ def prior_shift(images: Sequence[TrainingImage], particles: float) -> float:
     return math.log(particles * len(counts) / expected_unlabeled(particles, counts))
 
 
-def blend(network: Network, start: Network, labels: int) -> Network:
-    """Average a network with the one that its training started from, with weights √N : 8.
+def blend(network: Network, start: Network, share: float) -> Network:
+    """Average the weights of a network, which get this share, with those that it started from.
 
-    With few labels N, training finds weights that suit these labels too well; part of the way back
-    lie weights that suit all particles better (Wortsman et al., CVPR 2022). More labels help less
-    than their number says: they share micrographs, and the taste of who picked them.
-
-    Args:
-        network: trained.
-        start: that its training started from.
-        labels: number N that the network was trained on.
+    Training finds weights that suit the labels too well; part of the way back lie weights that
+    suit all particles better (Wortsman et al., CVPR 2022).
     """
-    share = math.sqrt(labels) / (math.sqrt(labels) + START_WEIGHT)
     blended = copy.deepcopy(network)
     for value, old in zip(blended.state_dict().values(), start.state_dict().values()):
         if value.is_floating_point():
             value.lerp_(old.to(value.device), 1 - share)
     return blended
+
+
+def usual_share(labels: int) -> float:
+    """Share of what training found in the average with its start, √N : 8 for N labels.
+
+    More labels help less than their number says: they share micrographs, and the taste of who
+    picked them.
+    """
+    return math.sqrt(labels) / (math.sqrt(labels) + START_WEIGHT)
+
+
+def choose_share(
+    network: Network, start: Network, labels: int, judge_average: Callable[[Network], float]
+) -> Tuple[float, float]:
+    """Choose the share of what training found in the average with its start.
+
+    Args:
+        network: trained.
+        start: that its training started from.
+        labels: number that the network was trained on.
+        judge_average: gives the held-out average precision of an average, NaN without held-out
+            labels.
+
+    Returns:
+        The share, in quarters that with the best average precision (of equals that nearest to the
+        usual share), or without held-out labels the usual one; and that average precision.
+    """
+    usual = usual_share(labels)
+    found = {share: judge_average(blend(network, start, share)) for share in SHARES}
+    best = max(SHARES, key=lambda share: (found[share], -abs(share - usual)))
+    if math.isnan(found[best]):
+        return usual, math.nan
+    return best, found[best]
 
 
 def _part(state: State, name: str) -> State:

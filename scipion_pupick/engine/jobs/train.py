@@ -35,6 +35,7 @@ from ..files import PathLike, file_status, make_folder, write_text
 from ..matching import by_micrograph
 from ..micrograph import Micrograph
 from ..model import Model, load_model, save_model
+from ..networks import Network
 from ..normalise import Mixture
 from ..pick_folder import write_micrographs
 from ..prepare import pixel_method, require_scale
@@ -50,9 +51,11 @@ from ..training import (
     Progress,
     assumed_pi,
     blend,
+    choose_share,
     expected_among,
     fit,
     inner_peaks,
+    judge,
     label_scores,
     network_of,
     pick_image,
@@ -421,9 +424,7 @@ class _Run:
 
     def _model(self, progress: Progress, particles: float) -> Model:
         settings, training = self.settings, self.training
-        network = network_of(progress, training)
-        if self.start is not None:
-            network = blend(network, self.start.network, self.data.labels)
+        network, share, precision = self._average(progress, particles)
         images = [*self.data.images, *self.data.held_out]
         scorer = make_scorer(network, self.device)
         peaks = [inner_peaks(scorer, each.image, training.diameter_px) for each in images]
@@ -451,12 +452,25 @@ class _Run:
                 "score_uncertainty": round(calibration.error, 3),
                 "best_epoch": progress.best_epoch,
                 "epochs": len(progress.history),
-                "held_out_average_precision": (
-                    None if math.isnan(progress.best_ap) else progress.best_ap
-                ),
+                "trained_share": share,
+                "held_out_average_precision": None if math.isnan(precision) else precision,
                 "settings": asdict(training),
             },
         )
+
+    def _average(self, progress: Progress, particles: float) -> Tuple[Network, float, float]:
+        """The network, the share of what training found in it, and its held-out precision."""
+        network = network_of(progress, self.training)
+        if self.start is None:
+            return network, 1.0, progress.best_ap
+
+        def judge_average(average: Network) -> float:
+            return judge(average, self.data.held_out, particles, self.training, self.device)
+
+        start = self.start.network
+        share, precision = choose_share(network, start, self.data.labels, judge_average)
+        log.info("The model is %.0f %% what training found, the rest its start.", 100 * share)
+        return blend(network, start, share), share, precision
 
     def _calibrate(
         self,
