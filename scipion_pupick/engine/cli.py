@@ -303,7 +303,7 @@ def _add_advanced_training(group: Any) -> None:
         "--held-out",
         type=float,
         metavar="SHARE",
-        help="of the labels, to choose the best epoch by; default: 0.2 of 500 or more",
+        help="of the labels, to choose the best weights by; default: 0.2 of 500 or more",
     )
 
 

@@ -136,7 +136,7 @@ class TrainSettings:
         particles_per_micrograph: about how many a micrograph holds; None to estimate it.
         normalisation: 'micrograph' (a Gaussian mixture for each), 'joint' (one mixture for the
             set and a scale for each) or 'affine'.
-        held_out: share of the labels that only choose the best epoch; None for a fifth where that
+        held_out: share of the labels that only choose the best weights; None for a fifth where that
             is 100 labels or more, since fewer would choose by chance, and none otherwise.
         most_micrographs: unlabelled micrographs are left out (at random) beyond this number.
         training: of the network.
