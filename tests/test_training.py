@@ -361,10 +361,19 @@ def test_held_out_labels_choose_the_share_of_what_training_found(trained):
     assert precision == judge_average(blend(spoiled, good, of_spoiled)) == 1
 
 
-@pytest.mark.parametrize(("labels", "share"), [(4, 0.25), (64, 0.5), (10_000, 1.0)])
-def test_of_shares_that_are_as_good_the_usual_one_is_chosen(labels, share):
-    start, network = make_network("conv3"), make_network("conv3")
-    assert choose_share(network, start, labels, lambda average: 0.5) == (share, 0.5)
+@pytest.mark.parametrize(("better", "chosen"), [(0.009, 0.2), (0.011, 1.0), (math.nan, 0.2)])
+def test_a_share_that_is_hardly_better_is_not_chosen(better, chosen):
+    start, network = make_network("conv3").eval(), make_network("conv3").eval()
+    with torch.no_grad():
+        start.classifier.bias[:], network.classifier.bias[:] = 0.0, 1.0
+
+    def judge_average(average):
+        share = average.classifier.bias.item()
+        return 0.5 + (better if share == 1 else 0 if share == pytest.approx(0.2) else -0.1)
+
+    share, precision = choose_share(network, start, 4, judge_average)
+    assert share == pytest.approx(chosen)
+    assert precision == pytest.approx(0.5 + (better if chosen == 1 else 0))
 
 
 @pytest.mark.parametrize("symmetric", [True, False])

@@ -37,6 +37,7 @@ State = Dict[str, Tensor]
 LEAST_HELD_OUT = 10
 START_WEIGHT = 8.0
 SHARES = (0.0, 0.25, 0.5, 0.75, 1.0)
+CLEARLY_BETTER = 0.01
 STEPS = 50
 FEW_LABELS, STEPS_OF_FEW = 250, 25
 
@@ -617,15 +618,14 @@ def choose_share(
             labels.
 
     Returns:
-        The share, in quarters that with the best average precision (of equals that nearest to the
-        usual share), or without held-out labels the usual one; and that average precision.
+        The share, which is the usual one unless a number of quarters has an average precision
+        that is better by more than chance; and its average precision.
     """
     usual = usual_share(labels)
-    found = {share: judge_average(blend(network, start, share)) for share in SHARES}
-    best = max(SHARES, key=lambda share: (found[share], -abs(share - usual)))
-    if math.isnan(found[best]):
-        return usual, math.nan
-    return best, found[best]
+    found = {share: judge_average(blend(network, start, share)) for share in (usual, *SHARES)}
+    best = max(SHARES, key=lambda share: found[share])
+    chosen = best if found[best] > found[usual] + CLEARLY_BETTER else usual
+    return chosen, found[chosen]
 
 
 def _part(state: State, name: str) -> State:
