@@ -461,7 +461,7 @@ def test_held_out_labels_choose_how_much_of_a_training_counts(trained, tmp_path)
     model = hasty(data, tmp_path, reckless, start=trained / "model.safetensors")
     found = read_history(tmp_path / "training.tsv")["held_out_ap"][model.training["best_epoch"] - 1]
     assert model.training["trained_share"] < 1
-    assert model.training["held_out_average_precision"] > found - 0.01
+    assert model.training["held_out_average_precision"] > found - 0.02
 
 
 def test_few_labels_adjust_a_trained_network_in_half_as_many_steps(data, trained, tmp_path):
