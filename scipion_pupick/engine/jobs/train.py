@@ -469,7 +469,10 @@ class _Run:
 
         start = self.start.network
         share, precision = choose_share(network, start, self.data.labels, judge_average)
-        log.info("The model is %.0f %% what training found, the rest its start.", 100 * share)
+        log.info(
+            "The model averages what training found (%.0f %%) with what it started from.",
+            100 * share,
+        )
         return blend(network, start, share), share, precision
 
     def _calibrate(
