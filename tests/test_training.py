@@ -350,15 +350,19 @@ def test_the_answers_of_the_start_weigh_by_themselves_with_few_labels_only(train
 
 def test_held_out_labels_choose_the_share_of_what_training_found(trained):
     settings, progress, _ = trained
-    good, spoiled = network_of(progress, settings), fresh_network(settings, 0.1)
+    good = network_of(progress, settings)
+    spoiled = copy.deepcopy(good)
+    with torch.no_grad():
+        spoiled.classifier.weight.neg_()
 
     def judge_average(network):
         return judge(network, HELD_OUT, PARTICLES, settings, CPU)
 
     assert judge_average(spoiled) < judge_average(good) == 1
-    of_spoiled, precision = choose_share(spoiled, good, 10_000, judge_average)
-    assert of_spoiled < 1
-    assert precision == judge_average(blend(spoiled, good, of_spoiled)) == 1
+    assert choose_share(spoiled, good, 10_000, judge_average) == (0.0, 1.0)
+    assert choose_share(good, spoiled, 4, judge_average) == (1.0, 1.0)
+    assert_same_state(blend(spoiled, good, 0.0).state_dict(), good.state_dict())
+    assert_same_state(blend(good, spoiled, 1.0).state_dict(), good.state_dict())
 
 
 @pytest.mark.parametrize(("better", "chosen"), [(0.019, 0.2), (0.021, 1.0), (math.nan, 0.2)])

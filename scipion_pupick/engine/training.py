@@ -618,8 +618,7 @@ def choose_share(
 
     Returns:
         The share, which is the usual one unless none or all has an average precision that is
-        better by more than chance (about two standard errors with 200 labels held out); and its
-        average precision.
+        better by 0.02; and its average precision.
     """
     usual = usual_share(labels)
     found = {share: judge_average(blend(network, start, share)) for share in (usual, 0.0, 1.0)}
