@@ -39,6 +39,7 @@ from scipion_pupick.engine.training import (
     one_cycle,
     pick_image,
     prior_shift,
+    usual_steps,
     with_prior,
 )
 from scipion_pupick.engine.training_data import hold_out, read_data
@@ -410,6 +411,11 @@ def test_few_labels_leave_the_network_near_its_start(labels, share):
     chosen, precision = choose_share(network, start, labels, lambda average: math.nan)
     assert chosen == pytest.approx(share)
     assert math.isnan(precision)
+
+
+def test_few_labels_that_adjust_a_network_take_half_as_many_batches():
+    assert [usual_steps(n, True) for n in (1, 100, 250, 251, 1000)] == [25, 25, 25, 50, 50]
+    assert [usual_steps(n, False) for n in (1, 250, 251)] == [50, 50, 50]
 
 
 def test_an_objective_that_diverges_is_reported():

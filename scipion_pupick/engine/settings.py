@@ -64,7 +64,7 @@ class TrainingSettings:
         diameter_px: particle diameter, px of the working image.
         training_radius: pixels this near to a label are positive, px of the working image.
         epochs: how many; the learning rate falls to zero over these.
-        steps: batches an epoch; None for 50, or 25 where fewer than 250 labels adjust a trained
+        steps: batches an epoch; None for 50, or 25 where up to 250 labels adjust a trained
             network.
         mosaics: mosaics of labelled patches in a batch.
         tiles: tiles of unlabelled micrograph in a batch.

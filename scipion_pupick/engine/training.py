@@ -19,6 +19,7 @@ from .errors import PupickError
 from .evaluation import assign, estimated_average_precision
 from .networks import RECONSTRUCTED, STRIDE, Decoder, Network, make_network
 from .objectives import (
+    FEW_LABELS,
     OBJECTIVES,
     autoencoder_weight,
     distillation,
@@ -37,8 +38,7 @@ State = Dict[str, Tensor]
 LEAST_HELD_OUT = 10
 START_WEIGHT = 8.0
 CLEARLY_BETTER = 0.02
-STEPS = 50
-FEW_LABELS, STEPS_OF_FEW = 250, 25
+STEPS, STEPS_OF_FEW = 50, 25
 
 
 @dataclass(frozen=True)
@@ -483,7 +483,7 @@ def usual_steps(labels: int, trained_before: bool) -> int:
 
     With 10 and 100 labels, twice as many found no more particles (docs/choices.md).
     """
-    return STEPS_OF_FEW if trained_before and labels < FEW_LABELS else STEPS
+    return STEPS_OF_FEW if trained_before and labels <= FEW_LABELS else STEPS
 
 
 def _gamma(

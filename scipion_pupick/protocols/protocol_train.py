@@ -159,7 +159,7 @@ class PUPickProtTrain(EngineProtocol):
             expertLevel=params.LEVEL_ADVANCED,
             label="Weight of the autoencoder",
             help="A second task (to redraw the region) that helps with few picks.\n"
-            "-1: from scratch 10 divided by the number of picks, and 0 from 250 picks on; 0 if "
+            "-1: from scratch 10 divided by the number of picks, and 0 above 250 picks; 0 if "
             "training starts from a model.",
         )
         form.addParam(
