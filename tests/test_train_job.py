@@ -19,6 +19,7 @@ from simulated import (
     HASTY,
     PARTICLES,
     QUICK,
+    SIDE,
     as_picks,
     modified,
     shared_model,
@@ -46,6 +47,7 @@ from scipion_pupick.engine.cli import main
 from scipion_pupick.engine.errors import PupickError, UsageError
 from scipion_pupick.engine.history import read_history
 from scipion_pupick.engine.jobs.train import count_particles
+from scipion_pupick.engine.model import save_model
 from scipion_pupick.engine.sampling import TrainingImage
 from scipion_pupick.engine.training import Epoch
 
@@ -452,20 +454,40 @@ def test_training_starts_from_a_model(data, trained, tmp_path):
 
 
 def test_a_network_that_training_spoils_is_kept(trained, tmp_path):
-    reckless = replace(
+    right = read_picks(trained / "picks.star")
+    held_out, *others = sorted(right)
+    misleading = {name: places_between(right[name], 50) for name in others}
+    start = load_model(trained / "model.safetensors")
+    with torch.no_grad():
+        # ranks as before, but has no say in an average
+        start.network.classifier.weight.mul_(0.01)
+    save_model(start, tmp_path / "start.safetensors")
+    settings = replace(
         HASTY_JOB,
         particles_per_micrograph=PARTICLES,
-        held_out=0.2,
-        training=replace(HASTY, learning_rate=1000.0),
+        held_out=0.1,
+        training=replace(QUICK, epochs=3, steps=10),
     )
-    data = trained / "train", read_picks(trained / "picks.star")
-    start = load_model(trained / "model.safetensors")
-    model = hasty(data, tmp_path, reckless, start=trained / "model.safetensors")
+    model = hasty(
+        (trained / "train", {held_out: right[held_out], **misleading}),
+        tmp_path / "out",
+        settings,
+        negatives={name: right[name] for name in others},
+        start=tmp_path / "start.safetensors",
+    )
+    assert model.training["held_out_labels"] == len(right[held_out])
     assert model.training["trained_share"] == 0
     assert model.training["held_out_average_precision"] == 1
     # the last layer is calibrated anew
     for value, old in zip(model.network.features.parameters(), start.network.features.parameters()):
         assert torch.equal(value, old)
+
+
+def places_between(particles, count):
+    """Places that lie on no particle."""
+    xy = np.random.default_rng(5).uniform(8, SIDE - 8, (20 * count, 2))
+    apart = np.hypot(xy[:, :1] - particles.x, xy[:, 1:] - particles.y).min(axis=1)
+    return Coordinates.unscored(*xy[apart > 16][:count].T)
 
 
 def test_few_labels_adjust_a_trained_network_in_half_as_many_steps(data, trained, tmp_path):
