@@ -49,7 +49,7 @@ setup(
     include_package_data=True,
     package_data={
         "scipion_pupick": ["protocols.conf", "*.png", "templates/*.json.template"],
-        "scipion_pupick.engine": ["models/*.safetensors"],
+        "scipion_pupick.engine.networks": ["general.safetensors"],
         "scipion_pupick.engine.reporting": ["*.html", "*.css", "*.js"],
     },
     install_requires=[
@@ -80,7 +80,7 @@ setup(
     },
     entry_points={
         "console_scripts": [
-            "pupick = scipion_pupick.engine.cli:main",
+            "pupick = scipion_pupick.engine.cli.main:main",
             "pupick-topaz = relion_external.topaz_command.cli:main",
             "relion_external_pupick = relion_external.supervisor:train_and_pick",
             "relion_external_pupick_pick = relion_external.supervisor:pick",

@@ -22,14 +22,14 @@ from picking_sets import PickingSet, add_set_options, find_sets
 from report import table
 
 from scipion_pupick.engine import (
+    OptimizerSettings,
     PickSettings,
-    TrainingSettings,
     TrainSettings,
     evaluate_regions,
     pick,
     train,
 )
-from scipion_pupick.engine.files import write_text
+from scipion_pupick.engine.files.atomic import write_text
 from scipion_pupick.engine.settings import LEAST_SCORE, OBJECTIVES
 
 EXPERIMENTS = ("objectives", "autoencoder", "pi")
@@ -73,7 +73,7 @@ def parse(arguments: Optional[List[str]]) -> argparse.Namespace:
     parser.add_argument("--labels", default="10,100,1000", help="numbers of labels")
     parser.add_argument("--seeds", type=int, default=10, help="choices of labels")
     parser.add_argument("--network", default="conv3", help="conv3 is the paper's")
-    known = TrainingSettings()
+    known = OptimizerSettings()
     parser.add_argument("--epochs", type=int, default=known.epochs, help="of 50 batches")
     parser.add_argument("--tiles", type=int, default=known.tiles, help="and mosaics in a batch")
     parser.add_argument("--table-only", action="store_true", help="of the cells that are there")
@@ -98,7 +98,7 @@ def cells(options: argparse.Namespace) -> Iterator[Cell]:
 def run_cell(cell: Cell, on: PickingSet, folder: Path) -> Row:
     """Train and test once, with one thread; the CPU seconds are those of the training."""
     gamma = 10 / cell.labels if cell.gamma == "10/N" else float(cell.gamma)
-    training = TrainingSettings(
+    training = OptimizerSettings(
         network=cell.network,
         objective=cell.objective,
         autoencoder=gamma,

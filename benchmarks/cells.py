@@ -15,8 +15,8 @@ from machine import describe_machine, describe_side
 from picking_sets import REAL
 from report import conditions
 
-from scipion_pupick.engine.evaluation import Evaluation
-from scipion_pupick.engine.files import write_text
+from scipion_pupick.engine.evaluation.evaluate import Evaluation
+from scipion_pupick.engine.files.atomic import write_text
 
 ROOT = Path(__file__).resolve().parents[1]
 

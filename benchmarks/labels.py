@@ -42,7 +42,7 @@ def draw_labels(chosen: PickingSet, count: int, kind: str, seed: int) -> Picks:
         clear = clearness >= np.quantile(clearness, 1 - CLEAREST_SHARE)
         order = order[clear[order]]
     elif kind == FEW_MICROGRAPHS:
-        order = by_micrograph(names, order, random)
+        order = assign_to_micrographs(names, order, random)
     if len(order) < count:
         raise TooFewParticlesError(
             f"{chosen.name} has only {len(order)} labels of the kind {kind!r}"
@@ -53,7 +53,9 @@ def draw_labels(chosen: PickingSet, count: int, kind: str, seed: int) -> Picks:
     )
 
 
-def by_micrograph(names: List[str], order: np.ndarray, random: np.random.Generator) -> np.ndarray:
+def assign_to_micrographs(
+    names: List[str], order: np.ndarray, random: np.random.Generator
+) -> np.ndarray:
     """Half of the particles of one micrograph after the other, these in random order."""
     rows = np.array(names)[order]
     parts: List[np.ndarray] = []

@@ -16,7 +16,7 @@ from picking_sets import PickingSet
 
 from scipion_pupick.engine import Picks, evaluate, read_picks, write_picks
 from scipion_pupick.engine.coordinates.table import group_picks
-from scipion_pupick.engine.evaluation import Evaluation
+from scipion_pupick.engine.evaluation.evaluate import Evaluation
 from scipion_pupick.engine.settings import LEAST_SCORE
 
 TOPAZ_FIELD = 71  # px

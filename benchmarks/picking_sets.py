@@ -12,8 +12,8 @@ from typing import List, Tuple
 import numpy as np
 
 from scipion_pupick.engine import Coordinates, Micrograph, Picks, read_picks, write_picks
-from scipion_pupick.engine.files import write_text
-from scipion_pupick.engine.micrograph import write_image
+from scipion_pupick.engine.files.atomic import write_text
+from scipion_pupick.engine.micrographs import write_image
 from scipion_pupick.engine.simulation import (
     Contamination,
     Crowding,

@@ -24,7 +24,7 @@ from measure import Step, median_cost, run
 from report import markdown
 from topaz_environment import topaz_command
 
-from scipion_pupick.engine.files import write_text
+from scipion_pupick.engine.files.atomic import write_text
 
 ROOT = Path(__file__).resolve().parents[1]
 STAGES = ("preprocess", "pick", "train")

@@ -21,7 +21,7 @@ from picking_sets import PickingSet, add_set_options, find_sets
 from report import shown, table
 from topaz_environment import topaz_command
 
-from scipion_pupick.engine.files import write_text
+from scipion_pupick.engine.files.atomic import write_text
 
 KINDS = (RANDOM, CLEAREST, FEW_MICROGRAPHS)
 PACKAGED = ("resnet8_u32", "resnet16_u64")

@@ -29,8 +29,8 @@ from pipeliner.pipeliner_job import PipelinerCommand, PipelinerJob
 from pipeliner.results_display_objects import ResultsDisplayObject
 
 from scipion_pupick.engine import read_picks
-from scipion_pupick.engine.coordinates.star import read_blocks
-from scipion_pupick.engine.history import read_history
+from scipion_pupick.engine.files.star import read_blocks
+from scipion_pupick.engine.runs.training_log import read_training_log
 
 from .parameters import PICK, PROGRAMS, SUMMARIES, TRAIN, USED_INPUTS, parameters_of
 from .versions import V5
@@ -87,7 +87,7 @@ class _PupickJob(PipelinerJob):
         return (*USED_INPUTS[self.JOB], "model", "gpu", *self.NUMBERS)
 
     def get_commands(self) -> List[PipelinerCommand]:
-        """Give the command line of the program."""
+        """Return the command line of the program."""
         command = [PROGRAMS[self.JOB], "--o", self.output_dir, "--relion_version", V5]
         for name, option in self.joboptions.items():
             value = option.get_string() if name in self.passed_on() else ""
@@ -138,7 +138,7 @@ class PupickTrain(_PupickJob):
     def create_results_display(self) -> Sequence[ResultsDisplayObject]:
         """Show the training curve."""
         table = Path(self.output_dir) / "training.tsv"
-        history = read_history(table)
+        history = read_training_log(table)
         graph = create_results_display_object(
             "graph",
             title="Training",

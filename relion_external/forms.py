@@ -84,7 +84,7 @@ def external_options(project: Path, job: str) -> Dict[str, str]:
 
 
 def _newest(project: Path, patterns: Sequence[str]) -> str:
-    """Give the newest file that fits the first pattern that any fits; nothing if there is none."""
+    """Return the newest file that fits the first pattern that any fits; nothing if none."""
     for pattern in patterns:
         found = sorted(project.glob(pattern), key=lambda path: path.stat().st_mtime)
         if found:
@@ -122,7 +122,7 @@ def _write(path: Path, text: str) -> None:
 
 
 def form_text(job_type: str, options: Mapping[str, str], version: str) -> str:
-    """Give the text of a form; what it does not name, RELION fills in with its defaults.
+    """Return the text of a form; what it does not name, RELION fills in with its defaults.
 
     Args:
         job_type: `external` or `manualpick`.

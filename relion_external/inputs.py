@@ -8,7 +8,7 @@ from typing import List, Optional, Sequence
 
 from scipion_pupick.engine import Micrograph, Picks, find_micrographs, read_picks
 from scipion_pupick.engine.errors import MicrographError, UsageError
-from scipion_pupick.engine.micrograph import match_names, read_pixel_size, require_pixel_size
+from scipion_pupick.engine.micrographs import match_names, read_pixel_size, require_pixel_size
 from scipion_pupick.engine.settings import GENERAL
 
 from .parameters import Options
@@ -90,7 +90,7 @@ def read_negatives(options: Options, micrographs: Sequence[Micrograph]) -> Optio
 
 
 def _common_pixel_size(micrographs: Sequence[Micrograph]) -> Optional[float]:
-    """Give the pixel size (Å/px) by which origins of particles, in Å, become px."""
+    """Return the pixel size (Å/px) by which origins of particles, in Å, become px."""
     sizes = _pixel_sizes(micrographs)
     if sizes and not _are_one(sizes):
         raise UsageError(

@@ -13,16 +13,16 @@ from typing import Any, Dict, List, Mapping, Optional
 from scipion_pupick import engine
 from scipion_pupick.engine import (
     Micrograph,
+    OptimizerSettings,
     PickResult,
     Picks,
     PickSettings,
-    TrainingSettings,
     TrainSettings,
 )
+from scipion_pupick.engine.coordinates.assign_picks import assign_to_micrographs
 from scipion_pupick.engine.errors import PupickError
-from scipion_pupick.engine.matching import by_micrograph
-from scipion_pupick.engine.pick_folder import kept_path
-from scipion_pupick.engine.records import read_record, write_record
+from scipion_pupick.engine.files.json_files import read_json, write_json
+from scipion_pupick.engine.runs.pick_run import peaks_path
 from scipion_pupick.engine.settings import GENERAL
 
 from . import forms, versions
@@ -56,7 +56,7 @@ def run_job(options: Options) -> None:
         PupickError: the job cannot be done; the text says what to change.
         OSError: a file cannot be written.
     """
-    job = _Job.plan(options)
+    job = PickJob.plan(options)
     if options.job == TRAIN:
         job.finish_training(job.train())
     else:
@@ -67,7 +67,7 @@ def run_job(options: Options) -> None:
 
 
 @dataclass(frozen=True)
-class _Job:
+class PickJob:
     """A job with its micrographs, its folder and the version of RELION."""
 
     options: Options
@@ -76,7 +76,7 @@ class _Job:
     micrographs: List[Micrograph]
 
     @classmethod
-    def plan(cls, options: Options) -> _Job:
+    def plan(cls, options: Options) -> PickJob:
         """Find out what there is to work on."""
         folder = project_path(Path(options.output))
         version = options.values.get("relion_version") or versions.detect_version(folder)
@@ -100,7 +100,7 @@ class _Job:
         """
         labels = read_labels(self.options, self.micrographs)
         path, record = self.folder / MODEL_FILE, self.folder / TRAINING_RECORD
-        known = read_record(record) if record.is_file() else None
+        known = read_json(record) if record.is_file() else None
         negatives = read_negatives(self.options, self.micrographs)
         request = self._request(labels, negatives)
         if path.is_file() and known == request:
@@ -118,7 +118,7 @@ class _Job:
             overwrite=True,
             **self.computer,
         )
-        write_record(record, request)
+        write_json(record, request)
         return path
 
     def _request(self, labels: Picks, negatives: Optional[Picks]) -> Dict[str, Any]:
@@ -144,7 +144,7 @@ class _Job:
             Report(
                 title=f"Training of {model}",
                 facts=_training_facts(engine.show_model(model)),
-                picks=by_micrograph(labels, self.micrographs, "labels"),
+                picks=assign_to_micrographs(labels, self.micrographs, "labels"),
                 diameter=self.options.values["diameter"],
                 history=model.parent / HISTORY,
             )
@@ -180,14 +180,14 @@ class _Job:
         """
         record = self.folder / PICKING_RECORD
         request = {"threshold": result.threshold, "edge": settings.edge, "version": self.version}
-        known = read_record(record) if record.is_file() else {}
+        known = read_json(record) if record.is_file() else {}
         if known != request:
             record.unlink(missing_ok=True)
         for name, coordinates in result.picks.items():
-            kept = kept_path(name, self.folder / ENGINE_FOLDER)
+            kept = peaks_path(name, self.folder / ENGINE_FOLDER)
             if known != request or _is_older(files[name], kept):
                 write_coordinates(coordinates, files[name], self.version)
-        write_record(record, request)
+        write_json(record, request)
 
     def _finish_picking(self, model: Path, result: PickResult, files: Mapping[str, Path]) -> None:
         """Write what RELION and people look at after picking."""
@@ -229,9 +229,9 @@ def train_settings(values: Mapping[str, Any]) -> TrainSettings:
     """Turn a job's parameters into the engine's settings."""
     own, training = (
         {column.name: values[column.name] for column in fields(kind) if column.name in values}
-        for kind in (TrainSettings, TrainingSettings)
+        for kind in (TrainSettings, OptimizerSettings)
     )
-    return TrainSettings(**own, training=TrainingSettings(**training))
+    return TrainSettings(**own, training=OptimizerSettings(**training))
 
 
 def _status(path: Path) -> List[int]:

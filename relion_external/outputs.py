@@ -10,10 +10,10 @@ from pathlib import Path
 from typing import Dict, List, Mapping, Sequence, Tuple
 
 from scipion_pupick.engine import Coordinates
-from scipion_pupick.engine.coordinates.names import file_of_micrograph, files_of_micrographs
-from scipion_pupick.engine.coordinates.star import check_star_names
+from scipion_pupick.engine.coordinates.file_names import file_of_micrograph, files_of_micrographs
 from scipion_pupick.engine.errors import UsageError
-from scipion_pupick.engine.files import write_text
+from scipion_pupick.engine.files.atomic import write_text
+from scipion_pupick.engine.files.star import check_star_names
 
 from .supervisor import OUTPUT_NODES
 from .versions import NODE_TYPE_COLUMN, V3
@@ -34,14 +34,14 @@ _SELECTED = 2
 
 
 def project_path(path: Path) -> Path:
-    """Give a path as RELION has it in a project: relative to the current folder, if below it."""
+    """Return a path as RELION has it in a project: relative to the current folder, if below it."""
     absolute = Path(os.path.abspath(path))
     here = Path.cwd()
     return absolute.relative_to(here) if here in absolute.parents else absolute
 
 
 def coordinate_files(names: Sequence[str], folder: Path, version: str) -> Dict[str, Path]:
-    """Give the file for the picks of each micrograph.
+    """Return the file for the picks of each micrograph.
 
     RELION 3.1 looks for them in the micrographs' own folders, mirrored below the job's folder
     without the name of the job they come from. RELION 4 and 5 read a list of the files, which may
@@ -92,7 +92,7 @@ def write_coordinates(coordinates: Coordinates, path: Path, version: str) -> Non
 
 
 def coordinates_text(coordinates: Coordinates, version: str) -> str:
-    """Give the text of the file with one micrograph's picks; without picks, it is its head only.
+    """Return the text of the file with one micrograph's picks; without picks, it is its head only.
 
     RELION 4 and 5 crash when a pick is added by hand to a file without the type of selection;
     RELION 3.1 does not know that column. Class and psi let RELION's JoinStar take the files.

@@ -183,7 +183,7 @@ class Options:
 
 
 def parameters_of(job: str) -> Dict[str, Parameter]:
-    """Give the parameters that a job knows, by name."""
+    """Return the parameters that a job knows, by name."""
     return {parameter.name: parameter for parameter in PARAMETERS if job in parameter.jobs}
 
 

@@ -11,19 +11,19 @@ from typing import TYPE_CHECKING, List, Mapping, Optional, Sequence
 import numpy as np
 
 from scipion_pupick.engine import Coordinates, Micrograph, Picks
+from scipion_pupick.engine.calibration.precision_recall_estimate import estimate_precision_recall
 from scipion_pupick.engine.errors import MicrographError
-from scipion_pupick.engine.files import atomic_write
-from scipion_pupick.engine.history import read_history
-from scipion_pupick.engine.micrograph import read_image, require_pixel_size
-from scipion_pupick.engine.pick_folder import read_run
-from scipion_pupick.engine.plots import (
+from scipion_pupick.engine.files.atomic import atomic_write
+from scipion_pupick.engine.micrographs import read_image, require_pixel_size
+from scipion_pupick.engine.reporting.plots import (
     make_figure,
     plot_counts,
     plot_picks,
     plot_scores,
     plot_training,
 )
-from scipion_pupick.engine.quality import estimate_quality
+from scipion_pupick.engine.runs.pick_run import read_run
+from scipion_pupick.engine.runs.training_log import read_training_log
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -58,7 +58,7 @@ class Report:
 
 
 def kept_scores(folder: Path) -> List[np.ndarray]:
-    """Give the scores (n,) of all peaks of each micrograph, picked or not, but at the edges.
+    """Return the scores (n,) of all peaks of each micrograph, picked or not, but at the edges.
 
     Args:
         folder: that the engine has picked into; of very many micrographs, some are taken.
@@ -103,8 +103,8 @@ def _overview(report: Report) -> Figure:
         plots[1].axis("off")
     else:
         scores = np.concatenate([np.empty(0), *report.scores])
-        plot_scores(plots[1], scores, report.threshold, estimate_quality(report.scores))
-    plot_training(plots[2], read_history(report.history))
+        plot_scores(plots[1], scores, report.threshold, estimate_precision_recall(report.scores))
+    plot_training(plots[2], read_training_log(report.history))
     return figure
 
 

@@ -28,13 +28,13 @@ from .constants import (
     SCORE,
 )
 from .engine import Coordinates, Picks
-from .engine.coordinates.names import file_of_micrograph
+from .engine.coordinates.file_names import file_of_micrograph
 from .engine.coordinates.relion import NO_SCORE
-from .engine.coordinates.star import Columns, star_text
 from .engine.errors import UsageError
-from .engine.files import PathLike, write_text
-from .engine.kept import SUFFIX, KeptPeaks, load_peaks
-from .engine.records import read_record
+from .engine.files.atomic import PathLike, write_text
+from .engine.files.json_files import read_json
+from .engine.files.star import Columns, star_text
+from .engine.picking.peaks_file import SUFFIX, MicrographPeaks, load_peaks
 
 # folder of a picking run in which the engine keeps all peaks
 PICKING = "pupick"
@@ -45,12 +45,12 @@ Key = Tuple[int, str]
 
 
 def box_size(diameter: float, pixel_size: float) -> int:
-    """Give an even side, px, of a box for a particle of `diameter` (Å)."""
+    """Return an even side, px, of a box for a particle of `diameter` (Å)."""
     return 2 * round(BOX_PER_DIAMETER * diameter / pixel_size / 2)
 
 
 def to_angstrom(value: float, unit: int, pixel_size: float) -> float:
-    """Give the diameter in Å for a value in one of `DIAMETER_UNITS`."""
+    """Return the diameter in Å for a value in one of `DIAMETER_UNITS`."""
     if unit == DIAMETER_PX:
         return value * pixel_size
     return 2 * value * pixel_size if unit == RADIUS_PX else value
@@ -114,7 +114,7 @@ def engine_micrographs(micrographs: Iterable[Micrograph]) -> List[engine.Microgr
 
 
 def key_of(micrograph: Micrograph) -> Key:
-    """Give what two sets have in common for the same micrograph: its id with its name."""
+    """Return what two sets have in common for the same micrograph: its id with its name."""
     return int(micrograph.getObjId()), str(micrograph.getMicName())
 
 
@@ -140,7 +140,7 @@ def count(picks: Picks) -> int:
 
 
 def score_of(coordinate: Coordinate) -> float:
-    """Give the score of a coordinate; NaN if it has none."""
+    """Return the score of a coordinate; NaN if it has none."""
     score = getattr(coordinate, SCORE, None)
     return float("nan") if score is None or score.get() is None else float(score.get())
 
@@ -172,7 +172,7 @@ def _set_score(coordinate: Coordinate, score: float) -> None:
     setattr(coordinate, PSI, pwobj.Float(0.0))
 
 
-def kept_peaks(folder: PathLike, micrograph: Micrograph) -> Optional[KeptPeaks]:
+def kept_peaks(folder: PathLike, micrograph: Micrograph) -> Optional[MicrographPeaks]:
     """Read all peaks that a picking run has kept of a micrograph; None if it failed there.
 
     Args:
@@ -183,7 +183,7 @@ def kept_peaks(folder: PathLike, micrograph: Micrograph) -> Optional[KeptPeaks]:
 
 
 def picking_folder(coordinates: SetOfCoordinates) -> Optional[Path]:
-    """Give the engine's output folder of the picking run that wrote a set; None for other sets."""
+    """Return the engine's output folder of the picking run that wrote a set; None for others."""
     folder = Path(coordinates.getFileName()).parent / "extra" / PICKING
     return folder if folder.is_dir() else None
 
@@ -195,7 +195,7 @@ def has_scores(coordinates: SetOfCoordinates) -> bool:
 
 
 def ranked_picks(coordinates: SetOfCoordinates) -> Dict[int, Coordinates]:
-    """Give all that is known to be ranked by score, by the id of its micrograph.
+    """Return all that is known to be ranked by score, by the id of its micrograph.
 
     Of a set that a picking run of pupick wrote these are all peaks that the run has kept, also
     those below its threshold; of any other set the coordinates that it holds. Coordinates that
@@ -207,7 +207,7 @@ def ranked_picks(coordinates: SetOfCoordinates) -> Dict[int, Coordinates]:
     micrographs = [micrograph.clone() for micrograph in coordinates.getMicrographs()]
     folder = picking_folder(coordinates)
     if folder is not None and has_scores(coordinates):
-        edge = float(read_record(folder / PICKING_RECORD)["edge"])
+        edge = float(read_json(folder / PICKING_RECORD)["edge"])
         kept = {m.getObjId(): kept_peaks(folder, m) for m in micrographs}
         found = {i: k.above(-np.inf, edge / k.pixel_size) for i, k in kept.items() if k is not None}
     else:

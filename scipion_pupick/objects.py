@@ -10,7 +10,7 @@ from typing import List, Optional
 import pyworkflow.object as pwobj
 from pwem.objects import EMObject
 
-from .engine.model_file import model_path, show_model
+from .engine.networks.model_file import model_path, show_model
 
 
 class PUPickModel(EMObject):
@@ -54,29 +54,29 @@ class PUPickModel(EMObject):
         return f"PUPickModel ({fits}, {self._labels.get() or 'no'} labels)"
 
     def getPath(self) -> str:
-        """Give the path of the model file, from the project's folder."""
+        """Return the path of the model file, from the project's folder."""
         return str(self._path.get())
 
     def getFileName(self) -> str:
-        """Give the path of the model file, as Scipion calls it for all its files."""
+        """Return the path of the model file, as Scipion calls it for all its files."""
         return self.getPath()
 
     def getFiles(self) -> List[str]:
-        """Give the files that have to travel with the object."""
+        """Return the files that have to travel with the object."""
         return [self.getPath()] if os.path.exists(self.getPath()) else []
 
     def digest(self) -> str:
-        """Give a digest of the file: a training that starts anew writes to the same path."""
+        """Return a digest of the file: a training that starts anew writes to the same path."""
         return hashlib.sha256(model_path(self.getPath()).read_bytes()).hexdigest()[:16]
 
     def getDiameter(self) -> Optional[float]:
-        """Give the diameter of the particle, Å; None for a model for particles of any."""
+        """Return the diameter of the particle, Å; None for a model for particles of any."""
         return self._diameter.get()
 
     def getPixelSize(self) -> Optional[float]:
-        """Give the pixel size of what the network sees, Å/px; None without a diameter."""
+        """Return the pixel size of what the network sees, Å/px; None without a diameter."""
         return self._pixelSize.get()
 
     def getThreshold(self) -> float:
-        """Give the score (log-odds) from which on the model picks, unless told otherwise."""
+        """Return the score (log-odds) from which on the model picks, unless told otherwise."""
         return float(self._threshold.get())

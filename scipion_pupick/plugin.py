@@ -35,7 +35,7 @@ class Plugin(pwem.Plugin):
 
     @classmethod
     def getEnviron(cls) -> Environ:
-        """Give the environment of the engine's processes: that of Scipion."""
+        """Return the environment of the engine's processes: that of Scipion."""
         return Environ(os.environ)
 
     @classmethod
@@ -50,7 +50,7 @@ class Plugin(pwem.Plugin):
 
     @classmethod
     def getProgram(cls) -> str:
-        """Give the engine's command line, ready for a shell."""
+        """Return the engine's command line, ready for a shell."""
         python = cls.getVar(PUPICK_PYTHON) or sys.executable
         return f"{shlex.quote(python)} -m scipion_pupick.engine"
 

@@ -102,7 +102,7 @@ class PUPickWizardThreshold(Wizard):
 
 
 def _micrographs_or_warning(form: Any) -> Optional[List[Micrograph]]:
-    """Give the micrographs of the form; warn and give None if there are none."""
+    """Return the micrographs of the form; warn and give None if there are none."""
     micrographs = form.protocol.inputMicrographs.get()
     if micrographs is None or not micrographs.getSize():
         showWarning("No micrographs", "Choose the input micrographs first.", form.root)
@@ -118,7 +118,7 @@ def _scored_coordinates(protocol: Any) -> Optional[SetOfCoordinates]:
 
 
 def _hand_picks(protocol: Any) -> Picks:
-    """Give the picks that the form names, by the name of the micrograph, px."""
+    """Return the picks that the form names, by the name of the micrograph, px."""
     pointer = getattr(protocol, "inputCoordinates", None)
     if pointer is None or pointer.get() is None:
         return {}
@@ -126,7 +126,7 @@ def _hand_picks(protocol: Any) -> Picks:
 
 
 def _known_diameter(protocol: Any) -> Optional[float]:
-    """Give the diameter (Å) of the model or of the form, None if that is not chosen yet."""
+    """Return the diameter (Å) of the model or of the form, None if that is not chosen yet."""
     if not isinstance(protocol, PUPickProtPick):
         return None
     if protocol.modelFrom == MODEL_TRAINED:

@@ -7,7 +7,7 @@ import argparse
 from typing import Any, List, Optional, Sequence, Union
 
 import scipion_pupick
-from scipion_pupick.engine.argument_types import text_file
+from scipion_pupick.engine.cli.argument_types import text_file
 
 DEFAULT_METHOD = "PU"
 OBJECTIVES = {"PN": "pn", "PU": "nnpu", "GE-KL": "ge-kl", "GE-binomial": "ge-binomial"}

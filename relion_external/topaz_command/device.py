@@ -13,7 +13,7 @@ log = logging.getLogger(__name__)
 
 
 def device_of_number(number: int, threads: int) -> torch.device:
-    """Give the GPU of a number, or the CPU below 0 and where there is no such GPU.
+    """Return the GPU of a number, or the CPU below 0 and where there is no such GPU.
 
     Args:
         number: of the GPU.

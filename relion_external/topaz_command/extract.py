@@ -14,16 +14,16 @@ from typing import Callable, Dict, Iterator, List, Optional, Sequence, Tuple, Un
 import numpy as np
 
 from scipion_pupick.engine.coordinates import Coordinates
-from scipion_pupick.engine.downsample import WorkingScale, to_original
 from scipion_pupick.engine.errors import MicrographError, UsageError
-from scipion_pupick.engine.files import write_text
-from scipion_pupick.engine.micrograph import Micrograph, find_micrographs, image_shape
-from scipion_pupick.engine.model_file import ModelFile, read_model_file
-from scipion_pupick.engine.numpy_scoring import STEPS, make_numpy_scorer
-from scipion_pupick.engine.peaks import find_peaks
-from scipion_pupick.engine.prepare import WorkingImage, prepare
+from scipion_pupick.engine.files.atomic import write_text
+from scipion_pupick.engine.files.prefetch import prefetch
+from scipion_pupick.engine.micrographs import Micrograph, find_micrographs, image_shape
+from scipion_pupick.engine.networks.model_file import ModelFile, read_model_file
+from scipion_pupick.engine.networks.numpy_scoring import STEPS, make_numpy_scorer
+from scipion_pupick.engine.picking.peaks import find_peaks
+from scipion_pupick.engine.preprocessing.scale import WorkingScale, to_original
+from scipion_pupick.engine.preprocessing.working_image import WorkingImage, prepare
 from scipion_pupick.engine.settings import GENERAL
-from scipion_pupick.engine.stream import prepared_ahead
 
 from .images import PIXEL_SIZE, stems
 from .tables import WRITERS, table_text
@@ -89,7 +89,7 @@ def _listed(lines: Iterator[str]) -> List[str]:
 
 
 def model_name(name: str) -> str:
-    """Give the model that `-m` means: Topaz's general models stand for pupick's own."""
+    """Return the model that `-m` means: Topaz's general models stand for pupick's own."""
     return GENERAL if name in PACKAGED_MODELS and not Path(name).is_file() else name
 
 
@@ -136,8 +136,8 @@ def choose_scorer(
     if model.network_name in STEPS and _are_few(images, scale):
         return make_numpy_scorer(model)
     from scipion_pupick.engine.device import memory_errors_explained
-    from scipion_pupick.engine.model import network_of_file
-    from scipion_pupick.engine.scoring import make_scorer
+    from scipion_pupick.engine.networks.model import network_of_file
+    from scipion_pupick.engine.networks.scoring import make_scorer
 
     from .device import device_of_number
 
@@ -183,7 +183,7 @@ def find_particles(
     def prepared(image: Micrograph) -> WorkingImage:
         return prepare(image, scale, model.normalisation, model.mixture)
 
-    for image, working in prepared_ahead(prepared, images):
+    for image, working in prefetch(prepared, images):
         if isinstance(working, MicrographError):
             yield image, working
             continue

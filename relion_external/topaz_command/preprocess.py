@@ -12,15 +12,13 @@ from typing import Dict
 
 import numpy as np
 
-from scipion_pupick.engine.downsample import downsample
 from scipion_pupick.engine.errors import MicrographError, UsageError
-from scipion_pupick.engine.files import make_folder, refuse_overwriting, write_text
-from scipion_pupick.engine.micrograph import (
-    find_micrographs,
-    read_image,
-    read_pixel_size,
-)
-from scipion_pupick.engine.normalise import fit_mixture, histogram, normalise
+from scipion_pupick.engine.files.atomic import make_folder, refuse_overwriting, write_text
+from scipion_pupick.engine.micrographs import find_micrographs, read_image, read_pixel_size
+from scipion_pupick.engine.preprocessing.fourier_crop import downsample
+from scipion_pupick.engine.preprocessing.histogram import histogram
+from scipion_pupick.engine.preprocessing.mixture import fit_mixture
+from scipion_pupick.engine.preprocessing.normalise import normalise
 
 from .image_formats import check_formats, write_any
 from .images import PIXEL_SIZE, stems

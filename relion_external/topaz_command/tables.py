@@ -37,7 +37,7 @@ def table_text(picks: Mapping[str, Coordinates]) -> str:
 
 
 def rows_of(found: Coordinates) -> Iterator[Tuple[int, int, str]]:
-    """Give x, y and score of each pick as they are written."""
+    """Return x, y and score of each pick as they are written."""
     for x, y, score in zip(found.x, found.y, found.score):
         yield round(x), round(y), f"{score:.9g}"
 

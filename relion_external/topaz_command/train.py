@@ -18,16 +18,16 @@ from typing import Any, Dict, List, Optional, Tuple
 
 from scipion_pupick import engine
 from scipion_pupick.engine.coordinates import Picks, read_picks
+from scipion_pupick.engine.coordinates.assign_picks import assign_to_micrographs
 from scipion_pupick.engine.errors import MicrographError, UsageError
-from scipion_pupick.engine.evaluation import evaluate_picks
-from scipion_pupick.engine.files import atomic_write, write_text
-from scipion_pupick.engine.matching import by_micrograph
-from scipion_pupick.engine.micrograph import Micrograph, image_shape
-from scipion_pupick.engine.model import load_model
-from scipion_pupick.engine.model_file import read_model_file
-from scipion_pupick.engine.networks import Network, make_network
-from scipion_pupick.engine.settings import GENERAL, TOLERANCE, TrainingSettings, TrainSettings
-from scipion_pupick.engine.training import usual_steps
+from scipion_pupick.engine.evaluation.evaluate import evaluate_picks
+from scipion_pupick.engine.files.atomic import atomic_write, write_text
+from scipion_pupick.engine.micrographs import Micrograph, image_shape
+from scipion_pupick.engine.networks.architectures import Network, make_network
+from scipion_pupick.engine.networks.model import load_model
+from scipion_pupick.engine.networks.model_file import read_model_file
+from scipion_pupick.engine.settings import GENERAL, TOLERANCE, OptimizerSettings, TrainSettings
+from scipion_pupick.engine.training.fit import usual_steps
 
 from .arguments import OBJECTIVES
 from .device import device_of_number
@@ -120,7 +120,7 @@ def _train(options: argparse.Namespace, folder: Path) -> int:
 
 def _read_set(images: str, targets: str) -> Tuple[List[Micrograph], Picks]:
     micrographs = read_image_list(images)
-    picks = by_micrograph(read_picks(targets), micrographs, "picks")
+    picks = assign_to_micrographs(read_picks(targets), micrographs, "picks")
     if not any(len(coordinates) for coordinates in picks.values()):
         raise UsageError(f"{targets} holds no pick in an image of {images}.")
     return micrographs, picks
@@ -147,9 +147,9 @@ def read_settings(
     elif not diameter > 0:
         raise UsageError(f"--diameter {diameter:g}: give a positive number of pixels.")
     network, start = _network(options.model)
-    if start is None and options.pretrained and network == TrainingSettings.network:
+    if start is None and options.pretrained and network == OptimizerSettings.network:
         start = Path(GENERAL)
-    training = TrainingSettings(
+    training = OptimizerSettings(
         network=network,
         objective=OBJECTIVES[options.method],
         slack=None if options.slack < 0 else options.slack,
@@ -167,11 +167,11 @@ def read_settings(
 
 def all_steps(labels: int, trained_before: bool) -> int:
     """Batches of pupick's own training, in all epochs together."""
-    return TrainingSettings.epochs * usual_steps(labels, trained_before)
+    return OptimizerSettings.epochs * usual_steps(labels, trained_before)
 
 
 def _network(name: str) -> Tuple[str, Optional[Path]]:
-    """Give the network that a name of Topaz's stands for, and the model file that it is."""
+    """Return the network that a name of Topaz's stands for, and the model file that it is."""
     if name in NETWORKS:
         return NETWORKS[name], None
     if name in OTHER_NETWORKS:

@@ -21,10 +21,10 @@ if TYPE_CHECKING:
     from .jobs.simulate import simulate
     from .jobs.threshold import ThresholdResult, threshold
     from .jobs.train import train
-    from .micrograph import Micrograph, find_micrographs
-    from .model import Model, load_model
-    from .model_file import show_model
-    from .settings import PickSettings, PretrainSettings, TrainingSettings, TrainSettings
+    from .micrographs import Micrograph, find_micrographs
+    from .networks.model import Model, load_model
+    from .networks.model_file import show_model
+    from .settings import OptimizerSettings, PickSettings, PretrainSettings, TrainSettings
 
 _HOMES = {
     "Coordinates": "coordinates",
@@ -47,12 +47,12 @@ _HOMES = {
     "threshold": "jobs.threshold",
     "TrainSettings": "settings",
     "train": "jobs.train",
-    "Micrograph": "micrograph",
-    "find_micrographs": "micrograph",
-    "Model": "model",
-    "load_model": "model",
-    "show_model": "model_file",
-    "TrainingSettings": "settings",
+    "Micrograph": "micrographs",
+    "find_micrographs": "micrographs",
+    "Model": "networks.model",
+    "load_model": "networks.model",
+    "show_model": "networks.model_file",
+    "OptimizerSettings": "settings",
 }
 
 __all__ = [
@@ -65,7 +65,7 @@ __all__ = [
     "PretrainSettings",
     "ThresholdResult",
     "TrainSettings",
-    "TrainingSettings",
+    "OptimizerSettings",
     "convert",
     "demo",
     "evaluate",

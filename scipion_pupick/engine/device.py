@@ -98,7 +98,7 @@ def memory_errors_explained() -> Iterator[None]:
 
 
 def fast_dtype(device: torch.device) -> torch.dtype:
-    """Give bfloat16 where the hardware multiplies it quickly, else float32."""
+    """Return bfloat16 where the hardware multiplies it quickly, else float32."""
     if device.type == "cuda":
         # torch.cuda.is_bf16_supported says yes to cards that only emulate it
         capable = torch.cuda.get_device_capability(device) >= (8, 0)

@@ -7,9 +7,9 @@ import math
 from dataclasses import dataclass, field
 from typing import Optional, Tuple
 
-from .downsample import WORKING_DIAMETER_PX
 from .errors import UsageError
 
+WORKING_DIAMETER_PX = 24.0
 LEAST_SCORE = -8.0
 SEPARATION = 0.4  # of the diameter: particles overlap in projection, and diameters are guesses
 TOLERANCE = 0.4  # of the diameter: so near to a particle, a pick is right
@@ -50,7 +50,7 @@ class Augmentation:
 
 
 @dataclass(frozen=True)
-class TrainingSettings:
+class OptimizerSettings:
     """How to train.
 
     Attributes:
@@ -147,7 +147,7 @@ class TrainSettings:
     normalisation: str = "micrograph"
     held_out: Optional[float] = None
     most_micrographs: int = 200
-    training: TrainingSettings = field(default_factory=TrainingSettings)
+    training: OptimizerSettings = field(default_factory=OptimizerSettings)
 
     def __post_init__(self) -> None:
         _check_choice("normalisation", self.normalisation, NORMALISATIONS)
@@ -156,7 +156,7 @@ class TrainSettings:
         _check_particles(self.particles_per_micrograph)
 
 
-PRETRAINING = TrainingSettings(
+PRETRAINING = OptimizerSettings(
     objective="pn", autoencoder=0.0, epochs=30, steps=100, tiles=12, averaging=0.998
 )
 
@@ -173,7 +173,7 @@ class PretrainSettings:
 
     particles: int = 1600
     held_out: int = 40
-    training: TrainingSettings = PRETRAINING
+    training: OptimizerSettings = PRETRAINING
 
     def __post_init__(self) -> None:
         for name in ("particles", "held_out"):

@@ -15,10 +15,10 @@ from pwem.protocols import EMProtocol
 
 from ..constants import DIAMETER_ANGSTROM, DIAMETER_UNITS
 from ..convert import key_of, to_angstrom
-from ..engine.downsample import WorkingScale
 from ..engine.errors import MicrographError, PupickError
-from ..engine.micrograph import image_shape
-from ..engine.pick_folder import read_failures
+from ..engine.micrographs import image_shape
+from ..engine.preprocessing.scale import WorkingScale
+from ..engine.runs.pick_run import read_failures
 from ..plugin import Plugin
 
 CITATION = "Bepler2019"
@@ -75,20 +75,20 @@ class EngineProtocol(EMProtocol):
         )
 
     def diameterAngstrom(self, pixelSize: float) -> Optional[float]:
-        """Give the diameter of the form in Å; None if it is left open."""
+        """Return the diameter of the form in Å; None if it is left open."""
         value = self.diameter.get()
         return None if value is None else to_angstrom(value, self.diameterUnit.get(), pixelSize)
 
     def getGpuList(self) -> List[int]:
-        """Give the GPUs; none for the CPU, since Scipion would have CPU steps wait for a GPU."""
+        """Return the GPUs; none for the CPU, since Scipion would have CPU steps wait for a GPU."""
         return super().getGpuList() if self.usesGpu() else []
 
     def engineThreads(self) -> int:
-        """Give the threads that one process of the engine may use."""
+        """Return the threads that one process of the engine may use."""
         return int(self.getBinThreads() if self.modeParallel() else self.numberOfThreads.get())
 
     def computer(self) -> List[str]:
-        """Give the arguments of the engine for its device and threads."""
+        """Return the arguments of the engine for its device and threads."""
         device = "auto" if self.usesGpu() else "cpu"
         return ["--device", device, "--threads", str(self.engineThreads())]
 
@@ -151,7 +151,7 @@ class EngineProtocol(EMProtocol):
 
 
 def input_ids(*pointers: Any) -> List[Optional[str]]:
-    """Give the ids of what the form points to, so that a step is done again for other input."""
+    """Return the ids of what the form points to, so that a step is done again for other input."""
     return [pointer.getUniqueId() if pointer.hasValue() else None for pointer in pointers]
 
 

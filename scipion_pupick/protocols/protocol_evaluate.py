@@ -12,7 +12,7 @@ from pyworkflow.object import Float
 from ..constants import BOX_PER_DIAMETER
 from ..convert import read_coordinates, score_of, write_micrographs
 from ..engine import write_picks
-from ..engine.records import read_record
+from ..engine.files.json_files import read_json
 from ..engine.settings import TOLERANCE
 from .protocol_base import (
     CITATION,
@@ -114,12 +114,12 @@ class PUPickProtEvaluate(EngineProtocol):
 
     # --------------------------- results ---------------------------------------------------------
     def getTable(self) -> Path:
-        """Give the table (TSV) of precision, recall and F1 by threshold."""
+        """Return the table (TSV) of precision, recall and F1 by threshold."""
         return Path(self._getExtraPath(TABLE))
 
     def getResult(self) -> Dict[str, Any]:
-        """Give the numbers of the comparison by their names."""
-        return read_record(self._getExtraPath(RESULT))
+        """Return the numbers of the comparison by their names."""
+        return read_json(self._getExtraPath(RESULT))
 
     # --------------------------- texts -----------------------------------------------------------
     def _validate(self) -> List[str]:

@@ -13,9 +13,9 @@ from pwem.protocols import ProtImport
 from ..convert import append_picks, engine_micrographs
 from ..engine import Coordinates, Picks, read_picks
 from ..engine.coordinates import FORMATS
+from ..engine.coordinates.assign_picks import assign_to_micrographs
 from ..engine.errors import MicrographError, UsageError
-from ..engine.matching import by_micrograph
-from ..engine.micrograph import image_shape
+from ..engine.micrographs import image_shape
 from .protocol_base import empty_errors, input_ids, open_errors
 
 AUTOMATIC_FORMAT = 0
@@ -107,7 +107,7 @@ class PUPickProtImportCoordinates(ProtImport):
 
     def _matched(self, picks: Picks) -> Picks:
         micrographs = engine_micrographs(self.inputMicrographs.get())
-        return by_micrograph(picks, micrographs, "picks")
+        return assign_to_micrographs(picks, micrographs, "picks")
 
     # --------------------------- texts -----------------------------------------------------------
     def _validate(self) -> List[str]:

@@ -31,8 +31,8 @@ from ..convert import (
     write_micrographs,
 )
 from ..engine.errors import PupickError, UsageError
-from ..engine.files import write_text
-from ..engine.records import read_record, write_record
+from ..engine.files.atomic import write_text
+from ..engine.files.json_files import read_json, write_json
 from ..engine.settings import LEAST_SCORE, SEPARATION
 from ..objects import PUPickModel
 from .protocol_base import (
@@ -193,14 +193,14 @@ class PUPickProtPick(EngineProtocol, ProtParticlePickingAuto):
         # a model that was trained anew has the path of the old one
         digest, source = self.getModel().digest(), input_ids(self.inputMicrographs)
         self.scoring: List[Any] = [source, digest, *self._getPickArgs()]
-        if record.exists() and read_record(record).get("scoring") != self.scoring:
+        if record.exists() and read_json(record).get("scoring") != self.scoring:
             for folder in ("DONE", "failed"):
                 shutil.rmtree(self._getExtraPath(folder), ignore_errors=True)
             # its threshold is that of another model or diameter
             Path(self._getExtraPath(PICKING, ADAPTED)).unlink(missing_ok=True)
         threshold, edge = self._cut()
         asked = {"scoring": self.scoring, "threshold": threshold, "edge": edge}
-        write_record(record, asked)
+        write_json(record, asked)
 
     def _forgetFailures(self) -> None:
         """Have micrographs that failed picked again: what was in the way may be mended."""
@@ -216,7 +216,7 @@ class PUPickProtPick(EngineProtocol, ProtParticlePickingAuto):
             Path(self._getExtraPath(PICKING, ADAPTED)).unlink(missing_ok=True)
 
     def _getPickArgs(self) -> List[str]:
-        """Give the arguments of the engine that scores depend on."""
+        """Return the arguments of the engine that scores depend on."""
         given = self._givenDiameter()
         diameter = [] if given is None else ["--diameter", f"{given:g}"]
         number = self.particlesPerMicrograph.get() if self._isFitted() else 0
@@ -343,7 +343,7 @@ class PUPickProtPick(EngineProtocol, ProtParticlePickingAuto):
 
     # --------------------------- output ----------------------------------------------------------
     def getCoordsDir(self) -> str:
-        """Give the folder with the engine's results."""
+        """Return the folder with the engine's results."""
         return self._getExtraPath(PICKING)
 
     def _checkNewOutput(self) -> None:
@@ -429,7 +429,7 @@ class PUPickProtPick(EngineProtocol, ProtParticlePickingAuto):
         return box_size(self._diameter() or 0.0, self.getInputMicrographs().getSamplingRate())
 
     def getThreshold(self) -> float:
-        """Give the score (log-odds) from which on the form has peaks picked."""
+        """Return the score (log-odds) from which on the form has peaks picked."""
         if self.thresholdFrom == THRESHOLD_VALUE:
             return float(self.threshold.get())
         fitted = Path(self._getExtraPath(PICKING, ADAPTED))
@@ -438,12 +438,12 @@ class PUPickProtPick(EngineProtocol, ProtParticlePickingAuto):
         return self.getModel().getThreshold()
 
     def _cut(self) -> Tuple[float, float]:
-        """Give the threshold (log-odds) and the margin at the edges (Å)."""
+        """Return the threshold (log-odds) and the margin at the edges (Å)."""
         edge = self.edge.get()
         return self.getThreshold(), (self._diameter() or 0.0) / 2 if edge < 0 else float(edge)
 
     def _failures(self) -> Dict[str, str]:
-        """Give the reason for each micrograph that failed, by the name of its note."""
+        """Return the reason for each micrograph that failed, by the name of its note."""
         notes = sorted(Path(self._getExtraPath("failed")).glob("mic_*.txt"))
         return {note.stem: note.read_text(encoding="utf-8") for note in notes}
 

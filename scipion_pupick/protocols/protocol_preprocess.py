@@ -10,11 +10,11 @@ import pyworkflow.protocol.params as params
 from pwem.objects import Micrograph, SetOfMicrographs
 
 from ..convert import read_micrographs, write_micrographs
-from ..engine.coordinates.names import file_of_micrograph
-from ..engine.downsample import LEAST_DIAMETER_PX, WORKING_DIAMETER_PX
+from ..engine.coordinates.file_names import file_of_micrograph
 from ..engine.errors import PupickError
-from ..engine.pick_folder import read_failures
-from ..engine.settings import NORMALISATIONS
+from ..engine.preprocessing.scale import LEAST_DIAMETER_PX
+from ..engine.runs.pick_run import read_failures
+from ..engine.settings import NORMALISATIONS, WORKING_DIAMETER_PX
 from .protocol_base import (
     CITATION,
     EngineProtocol,

@@ -13,10 +13,10 @@ from pwem.protocols import ProtParticlePicking
 from ..constants import BY_MEAN_NUMBER, BY_MOST, BY_PRECISION, BY_SCORE, THRESHOLD_MODES
 from ..convert import append_picks, ranked_picks
 from ..engine import Coordinates
+from ..engine.calibration.precision_recall_estimate import estimate_precision_recall
+from ..engine.calibration.thresholds import threshold_of_count, threshold_of_precision
 from ..engine.errors import UsageError
-from ..engine.quality import estimate_quality
 from ..engine.settings import LEAST_SCORE
-from ..engine.thresholds import threshold_of_count, threshold_of_precision
 from .protocol_base import CITATION, empty_errors, input_ids, open_errors
 
 
@@ -114,7 +114,7 @@ class PUPickProtThreshold(ProtParticlePicking):
         if self.mode == BY_MEAN_NUMBER:
             return threshold_of_count(scores, self.particlesPerMicrograph.get())
         if self.mode == BY_PRECISION:
-            return threshold_of_precision(estimate_quality(scores), self.precision.get())
+            return threshold_of_precision(estimate_precision_recall(scores), self.precision.get())
         return float(self.threshold.get())
 
     def _comment(self, ranked: Dict[int, Coordinates], chosen: Dict[int, Coordinates]) -> str:
@@ -125,7 +125,7 @@ class PUPickProtThreshold(ProtParticlePicking):
 
     # --------------------------- texts -----------------------------------------------------------
     def getInputMicrographs(self) -> Any:
-        """Give the micrographs that the coordinates are of."""
+        """Return the micrographs that the coordinates are of."""
         return self.inputCoordinates.get().getMicrographs()
 
     def _validate(self) -> List[str]:

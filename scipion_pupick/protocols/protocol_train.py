@@ -24,8 +24,8 @@ from ..convert import (
 )
 from ..engine import Picks, read_picks, show_model, write_picks
 from ..engine.errors import PupickError
-from ..engine.records import read_record, write_record
-from ..engine.settings import NETWORKS, OBJECTIVES, TrainingSettings
+from ..engine.files.json_files import read_json, write_json
+from ..engine.settings import NETWORKS, OBJECTIVES, OptimizerSettings
 from ..objects import PUPickModel
 from .protocol_base import (
     CITATION,
@@ -36,7 +36,7 @@ from .protocol_base import (
     input_ids,
 )
 
-DEFAULTS = TrainingSettings()
+DEFAULTS = OptimizerSettings()
 AUTOMATIC = -1.0
 MICROGRAPHS, PICKS, NEGATIVES = "micrographs.star", "picks.star", "negatives.star"
 MODEL, LOG = "model.safetensors", "training.tsv"
@@ -257,13 +257,13 @@ class PUPickProtTrain(EngineProtocol):
     def _forgetOthers(self, asked: Dict[str, Any]) -> None:
         """Start anew if what an earlier run has left was made with other parameters or input."""
         record = Path(self._getExtraPath("arguments.json"))
-        if record.exists() and read_record(record) != asked:
+        if record.exists() and read_json(record) != asked:
             for folder in self._rounds():
                 shutil.rmtree(folder)
-        write_record(record, asked)
+        write_json(record, asked)
 
     def _waitForPicks(self, trained: int, keep: bool) -> Optional[Picks]:
-        """Give the picks when they are enough for a training; None if there will be none."""
+        """Return the picks when they are enough for a training; None if there will be none."""
         if trained and not keep:
             return None
         while True:
@@ -334,7 +334,7 @@ class PUPickProtTrain(EngineProtocol):
         return self.diameterAngstrom(self.inputMicrographs.get().getSamplingRate())
 
     def _arguments(self) -> List[str]:
-        """Give all arguments of the engine that change what is learned."""
+        """Return all arguments of the engine that change what is learned."""
         arguments = ["--diameter", f"{self._diameter():g}", *self._start()]
         if self.particlesPerMicrograph.get():
             arguments += ["--particles-per-micrograph", str(self.particlesPerMicrograph.get())]
@@ -345,7 +345,7 @@ class PUPickProtTrain(EngineProtocol):
         return arguments + shlex.split(self.moreArguments.get() or "")
 
     def _input(self) -> Dict[str, Any]:
-        """Give what the model depends on beside the engine's arguments: sets by their ids."""
+        """Return what the model depends on beside the engine's arguments: sets by their ids."""
         sets = (self.inputMicrographs, self.inputCoordinates, self.negativeCoordinates)
         # a previous model that was trained anew has the path of the old one
         previous = self.startFrom == START_PREVIOUS
@@ -368,7 +368,7 @@ class PUPickProtTrain(EngineProtocol):
         return sorted(Path(self._getExtraPath()).glob("round_*"))
 
     def getTrainingLog(self) -> Optional[Path]:
-        """Give the table (TSV) of the newest training, a row for each epoch; None before any."""
+        """Return the table (TSV) of the newest training, a row for each epoch; None before any."""
         logs = [folder / LOG for folder in self._rounds() if (folder / LOG).exists()]
         return logs[-1] if logs else None
 

@@ -13,7 +13,7 @@ from pyworkflow.gui.dialog import RESULT_CANCEL, RESULT_YES, Dialog
 
 from ..engine.coordinates import Coordinates
 from ..engine.errors import MicrographError
-from ..engine.micrograph import Micrograph, require_pixel_size
+from ..engine.micrographs import Micrograph, require_pixel_size
 from .outline_figure import OutlineFigure
 from .picks_figure import PicksFigure
 from .scored_picks import ScoredPicks
@@ -132,7 +132,7 @@ class OutlineDialog(FigureDialog):
         self._describe()
 
     def _sizes(self) -> Tuple[float, float]:
-        """Give the diameter and the side of the box, Å."""
+        """Return the diameter and the side of the box, Å."""
         return (
             (self._diameter, self.value * self._pixel_size) if self._is_box else (self.value, 0.0)
         )

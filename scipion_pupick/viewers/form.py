@@ -23,7 +23,7 @@ class ResultsViewer(ProtocolViewer):
 
     @classmethod
     def getName(cls) -> str:
-        """Give the name for a list of viewers of all plugins."""
+        """Return the name for a list of viewers of all plugins."""
         return f"pupick: {cls._label}"
 
     def setProtocol(self, shown: Any) -> None:
@@ -54,6 +54,6 @@ class ResultsViewer(ProtocolViewer):
 
 
 def report_of(protocol: Protocol) -> Optional[Path]:
-    """Give the newest report among the files of a run; None without any."""
+    """Return the newest report among the files of a run; None without any."""
     reports = Path(protocol._getExtraPath()).rglob(REPORT)
     return max(reports, key=lambda path: path.stat().st_mtime, default=None)

@@ -12,10 +12,10 @@ from matplotlib.collections import Collection
 from matplotlib.figure import Figure, SubFigure
 
 from ..engine.coordinates import Coordinates
-from ..engine.downsample import downsample
 from ..engine.errors import MicrographError
-from ..engine.micrograph import Micrograph, read_image, require_pixel_size
-from ..engine.plots import plot_picks
+from ..engine.micrographs import Micrograph, read_image, require_pixel_size
+from ..engine.preprocessing.fourier_crop import downsample
+from ..engine.reporting.plots import plot_picks
 
 LARGEST_SIDE = 1024
 LINE_WIDTH = 1.5

@@ -20,8 +20,8 @@ from ..convert import (
     score_of,
 )
 from ..engine import Coordinates, Micrograph, Picks
-from ..engine.coordinates.names import SUMMARY
-from ..engine.pick_folder import PickRun, read_run
+from ..engine.coordinates.file_names import SUMMARY
+from ..engine.runs.pick_run import PickRun, read_run
 
 OUTPUT = "outputCoordinates"
 # for sets that nobody gave a box
@@ -82,7 +82,7 @@ def shown_micrographs(micrographs: SetOfMicrographs) -> List[Micrograph]:
 
 
 def _threshold(coordinates: SetOfCoordinates, picks: Picks) -> float:
-    """Give the score from which on peaks are in a set, log-odds; -inf without scores."""
+    """Return the score from which on peaks are in a set, log-odds; -inf without scores."""
     if not has_scores(coordinates):
         return -np.inf
     if not coordinates.getSize():
@@ -91,7 +91,7 @@ def _threshold(coordinates: SetOfCoordinates, picks: Picks) -> float:
 
 
 def diameter_of(coordinates: SetOfCoordinates) -> float:
-    """Give the diameter of the particle (Å) that a run has picked with, or guess it by the box."""
+    """Return the diameter of the particle (Å) that a run has picked with, or guess by the box."""
     run = _run_of(coordinates)
     if run is not None:
         return run.diameter
@@ -100,7 +100,7 @@ def diameter_of(coordinates: SetOfCoordinates) -> float:
 
 
 def uncertainty_of(coordinates: SetOfCoordinates) -> float:
-    """Give the standard error of the scores (log-odds) that a run's model states, or 0."""
+    """Return the standard error of the scores (log-odds) that a run's model states, or 0."""
     run = _run_of(coordinates)
     return 0.0 if run is None else run.score_uncertainty
 

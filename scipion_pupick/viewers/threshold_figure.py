@@ -9,8 +9,12 @@ import numpy as np
 from matplotlib.backend_bases import Event, KeyEvent, MouseEvent
 from matplotlib.figure import Figure, SubFigure
 
-from ..engine.plots import plot_quality, plot_scores
-from ..engine.quality import Quality, best_threshold, estimate_quality
+from ..engine.calibration.precision_recall_estimate import (
+    EstimatedCurve,
+    best_threshold,
+    estimate_precision_recall,
+)
+from ..engine.reporting.plots import plot_estimated_curve, plot_scores
 from .navigation import is_navigating
 
 NUDGE = 0.1
@@ -45,7 +49,7 @@ class ThresholdFigure:
             changed: called with each new threshold.
         """
         self.threshold = float(threshold)
-        self.quality = estimate_quality(scores, uncertainty)
+        self.quality = estimate_precision_recall(scores, uncertainty)
         self._changed = changed
         self._micrographs = len(scores)
         self._scores = np.concatenate([*scores, np.empty(0)])
@@ -73,7 +77,7 @@ class ThresholdFigure:
         self._histogram.clear()
         self._curve.clear()
         plot_scores(self._histogram, self._scores, self.threshold, self.quality)
-        plot_quality(self._curve, self.quality, self.threshold)
+        plot_estimated_curve(self._curve, self.quality, self.threshold)
         picks = np.count_nonzero(self._scores >= self.threshold) / max(self._micrographs, 1)
         text = f"{picks:.0f} picks per micrograph; estimated\n"
         self._curve.set_title(text + describe(self.quality, self.threshold), fontsize="medium")
@@ -89,7 +93,7 @@ class ThresholdFigure:
             self.select(self.threshold + (NUDGE if event.key == "up" else -NUDGE))
 
 
-def describe(quality: Quality, threshold: float) -> str:
+def describe(quality: EstimatedCurve, threshold: float) -> str:
     """Say how good the picks of a threshold are estimated to be."""
     if len(quality.threshold) == 0:
         return "no peak"

@@ -12,10 +12,17 @@ from pyworkflow.viewer import View
 
 from ..convert import read_coordinates
 from ..engine import Micrograph, Picks
-from ..engine.evaluation import Evaluation, PrecisionRecall, evaluate_picks
-from ..engine.micrograph import image_shape
-from ..engine.plots import COLOURS, DASHES, GREY, plot_precision_recall, plot_quality
-from ..engine.quality import estimate_quality
+from ..engine.calibration.precision_recall_estimate import estimate_precision_recall
+from ..engine.evaluation.curves import PrecisionRecall
+from ..engine.evaluation.evaluate import Evaluation, evaluate_picks
+from ..engine.micrographs import image_shape
+from ..engine.reporting.plots import (
+    COLOURS,
+    DASHES,
+    GREY,
+    plot_estimated_curve,
+    plot_precision_recall,
+)
 from ..protocols import PUPickProtEvaluate
 from .form import ResultsViewer
 from .scored_picks import ScoredPicks, diameter_of, shown_micrographs
@@ -68,13 +75,13 @@ class PUPickEvaluationViewer(ResultsViewer):
         return [] if hasattr(self.protocol, "f1") else ["The protocol has no result yet."]
 
     def _micrographs(self) -> List[Micrograph]:
-        """Give the micrographs with reference coordinates."""
+        """Return the micrographs with reference coordinates."""
         reference = self.protocol.referenceCoordinates.get()
         known = read_coordinates(reference, [m.clone() for m in reference.getMicrographs()])
         return [m for m in shown_micrographs(reference.getMicrographs()) if m.name in known]
 
     def _read(self, coordinates: SetOfCoordinates) -> Picks:
-        """Give coordinates by the names of the micrographs that the reference has."""
+        """Return coordinates by the names of the micrographs that the reference has."""
         micrographs = self.protocol.referenceCoordinates.get().getMicrographs()
         return read_coordinates(coordinates, [m.clone() for m in micrographs])
 
@@ -118,7 +125,7 @@ def curve_window(evaluation: Evaluation, scores: List[np.ndarray]) -> FigureWind
     axes = window.getFigure().add_subplot()
     known = [each for each in scores if not np.isnan(each).any()]
     if known:
-        plot_quality(axes, estimate_quality(known))
+        plot_estimated_curve(axes, estimate_precision_recall(known))
     plot_precision_recall(axes, {"measured": evaluation})
     axes.set_title(
         f"{evaluation.picks:,} picks, {evaluation.reference:,} reference particles,\n"

@@ -71,7 +71,7 @@ class PUPickPicksViewer(ResultsViewer):
         }
 
     def _sets(self) -> Dict[str, SetOfCoordinates]:
-        """Give the coordinates that can be shown, by the name of the output."""
+        """Return the coordinates that can be shown, by the name of the output."""
         if isinstance(self.shown, SetOfCoordinates):
             return {self.shown.getLastName() or "coordinates": self.shown}
         return dict(self.protocol.iterOutputAttributes(SetOfCoordinates))
@@ -117,7 +117,7 @@ def picks_window(scored: ScoredPicks, reference: Optional[Picks] = None) -> Figu
 
 
 def steps_of(picks: PicksFigure) -> List[Action]:
-    """Give buttons that go from one micrograph to the next."""
+    """Return buttons that go from one micrograph to the next."""
     return [
         ("Previous micrograph", lambda: picks.step(-1)),
         ("Next micrograph", lambda: picks.step(1)),

@@ -12,9 +12,9 @@ from matplotlib.axes import Axes
 from pyworkflow.viewer import View
 
 from ..engine.errors import UsageError
-from ..engine.history import read_history
-from ..engine.model_file import show_model
-from ..engine.plots import COLOURS, DASHES, plot_training
+from ..engine.networks.model_file import show_model
+from ..engine.reporting.plots import COLOURS, DASHES, plot_training
+from ..engine.runs.training_log import read_training_log
 from ..objects import PUPickModel
 from ..protocols import PUPickProtImportModel, PUPickProtTrain
 from .form import ResultsViewer
@@ -66,7 +66,7 @@ class PUPickTrainingViewer(ResultsViewer):
         return getattr(self.protocol, "outputModel", None)
 
     def _trainingLog(self) -> Optional[Path]:
-        """Give the table of the epochs, also of a training that still runs."""
+        """Return the table of the epochs, also of a training that still runs."""
         if self.shown is self.protocol and isinstance(self.protocol, PUPickProtTrain):
             log: Optional[Path] = self.protocol.getTrainingLog()
             return log
@@ -75,7 +75,7 @@ class PUPickTrainingViewer(ResultsViewer):
 
     def _showCurves(self, name: str) -> List[View]:
         log = self._trainingLog()
-        history = {} if log is None else read_history(log)
+        history = {} if log is None else read_training_log(log)
         if log is None or not history:
             text = "There is no epoch yet, or the model was trained elsewhere."
             return [self.infoMessage(text, "Training curves")]
@@ -118,7 +118,7 @@ def plot_parts(axes: Axes, history: Mapping[str, np.ndarray]) -> None:
 
 
 def best_epoch(model: Path) -> int:
-    """Give the epoch whose weights a model file has; 0 where there is no file."""
+    """Return the epoch whose weights a model file has; 0 where there is no file."""
     return int(show_model(model)["training"].get("best_epoch", 0)) if model.exists() else 0
 
 

@@ -13,8 +13,8 @@ from typing import Dict, Optional, Tuple
 import numpy as np
 
 from ..errors import UsageError
-from .parsing import format_numbers, parse_numbers, read_text
-from .star import Column, StarTable, read_blocks, star_text
+from ..files.star import Column, StarTable, read_blocks, star_text
+from ..files.text import format_numbers, parse_numbers, read_text
 from .table import Coordinates, FloatArray
 
 CORNER_AND_SIDES = ("CoordinateX", "CoordinateY", "Width", "Height")

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from typing import Optional
 
-from ..files import PathLike
+from ..files.atomic import PathLike
 from .formats import Sources, read_picks, write_picks, write_picks_folder
 from .table import Picks
 

@@ -10,13 +10,19 @@ from pathlib import Path
 from typing import Callable, Dict, Iterator, List, Mapping, Optional, Sequence, Tuple, Union
 
 from ..errors import UsageError
-from ..files import PathLike, write_text
+from ..files.atomic import PathLike, write_text
+from ..files.text import read_text
 from .boxes import box_text, cbox_text, read_box, read_cbox
-from .names import PICK_SUFFIXES, PICKS, files_of_micrographs, holds_own_picks, micrograph_of_file
-from .parsing import read_text
+from .delimited import CSV, TOPAZ, read_table, table_text
+from .file_names import (
+    PICK_SUFFIXES,
+    PICKS,
+    files_of_micrographs,
+    holds_own_picks,
+    micrograph_of_file,
+)
 from .relion import CoordinateFiles, coordinates_text, particles_text, read_relion
 from .table import Coordinates, Picks, join_coordinates
-from .text import CSV, TOPAZ, read_table, table_text
 
 Sources = Union[PathLike, Sequence[PathLike]]
 
@@ -145,7 +151,7 @@ def _read_listed(file: Path, listed_in: Path, pixel_size: Optional[float]) -> Co
 
 
 def _files(sources: Sources, format: str) -> Iterator[Tuple[Path, Path, Sequence[str]]]:
-    """Give each file to read with what names it after its micrograph: root folder and suffixes."""
+    """Return each file to read, and what names it after its micrograph: root and suffixes."""
     if isinstance(sources, (str, os.PathLike)):
         sources = [sources]
     single: List[Path] = []

@@ -11,7 +11,7 @@ from typing import Dict, List, Mapping, Optional, Tuple, Union
 import numpy as np
 
 from ..errors import UsageError
-from .star import Columns, StarTable, check_star_names, read_blocks, star_text
+from ..files.star import Columns, StarTable, check_star_names, read_blocks, star_text
 from .table import Coordinates, FloatArray, Picks, flatten_picks, group_picks
 
 logger = logging.getLogger(__name__)
@@ -117,7 +117,7 @@ def _scores(table: StarTable) -> FloatArray:
 def _origins(
     table: StarTable, optics: Optional[StarTable], pixel_size: Optional[float]
 ) -> Tuple[FloatArray, FloatArray]:
-    """Give the refined shifts in px of the micrograph; the centre is the coordinate less these.
+    """Return the refined shifts in px of the micrograph; the centre is the coordinate less these.
 
     RELION before 3.1 has them in px of the extracted particle, taken here as the micrograph's.
     """
@@ -134,7 +134,7 @@ def _origins(
 def _pixel_sizes(
     table: StarTable, optics: Optional[StarTable], pixel_size: Optional[float]
 ) -> FloatArray:
-    """Give the micrograph's pixel size for each row, (n,) Å/px."""
+    """Return the micrograph's pixel size for each row, (n,) Å/px."""
     if pixel_size is not None:
         sizes, source = np.full(len(table), pixel_size), "the given pixel size"
     else:

@@ -45,17 +45,17 @@ class Coordinates:
 
     @classmethod
     def empty(cls) -> Coordinates:
-        """Give the picks of a micrograph on which nothing was picked."""
+        """Return the picks of a micrograph on which nothing was picked."""
         return cls.unscored(np.empty(0), np.empty(0))
 
     @classmethod
     def unscored(cls, x: npt.ArrayLike, y: npt.ArrayLike) -> Coordinates:
-        """Give picks at `x`, `y` (each (n,), px) without scores, such as hand picks."""
+        """Return picks at `x`, `y` (each (n,), px) without scores, such as hand picks."""
         columns = np.asarray(x, dtype=np.float64)
         return cls(columns, np.asarray(y, dtype=np.float64), np.full(columns.shape, np.nan))
 
     def __len__(self) -> int:
-        """Give the number of picks."""
+        """Return the number of picks."""
         return len(self.x)
 
     @property
@@ -64,12 +64,12 @@ class Coordinates:
         return bool(np.any(~np.isnan(self.score)))
 
     def select(self, which: npt.ArrayLike) -> Coordinates:
-        """Give the picks that `which` (a mask of shape (n,) or indices) takes."""
+        """Return the picks that `which` (a mask of shape (n,) or indices) takes."""
         chosen = np.asarray(which)
         return Coordinates(self.x[chosen], self.y[chosen], self.score[chosen])
 
     def scaled(self, factor: float) -> Coordinates:
-        """Give the same picks with x and y multiplied by `factor`.
+        """Return the same picks with x and y multiplied by `factor`.
 
         Fourier cropping, by which MotionCor2, RELION and this program bin, keeps the first sample
         at 0, so positions scale without an offset. A binning that averages blocks of f pixels
@@ -104,13 +104,13 @@ def group_picks(names: Sequence[str], x: FloatArray, y: FloatArray, score: Float
 
 
 def flatten_picks(picks: Picks) -> Tuple[List[str], Coordinates]:
-    """Give the picks of all micrographs as one table: the name for each row, and the rows."""
+    """Return the picks of all micrographs as one table: the name for each row, and the rows."""
     names = [name for name, coordinates in picks.items() for _ in range(len(coordinates))]
     return names, join_coordinates(list(picks.values()))
 
 
 def join_coordinates(parts: Sequence[Coordinates]) -> Coordinates:
-    """Give the picks of all `parts`, one after the other."""
+    """Return the picks of all `parts`, one after the other."""
     parts = [Coordinates.empty(), *parts]
     return Coordinates(
         np.concatenate([part.x for part in parts]),

@@ -9,12 +9,12 @@ from pathlib import Path
 from typing import Tuple
 
 from ..coordinates import Picks, read_picks
+from ..coordinates.assign_picks import assign_to_micrographs
 from ..errors import UsageError
-from ..evaluation import Evaluation
-from ..files import PathLike
-from ..matching import by_micrograph
-from ..micrograph import Micrograph, find_micrographs, match_names, read_image, require_pixel_size
-from ..plots import draw_picks
+from ..evaluation.evaluate import Evaluation
+from ..files.atomic import PathLike
+from ..micrographs import Micrograph, find_micrographs, match_names, read_image, require_pixel_size
+from ..reporting.plots import draw_picks
 from ..settings import LEAST_SCORE, PickSettings, TrainSettings
 from .evaluate import evaluate
 from .pick import PickResult, pick
@@ -87,7 +87,9 @@ def demo(
     picked = pick(unseen, model, target / "pick", device=device, threads=threads)
     at_threshold = evaluate(picked.picks, reference, TOLERANCE_PX, BORDER_PX, unseen)
     picture = target / "picks.png"
-    _draw(unseen[0], picked, by_micrograph(reference, unseen, "reference particles"), picture)
+    _draw(
+        unseen[0], picked, assign_to_micrographs(reference, unseen, "reference particles"), picture
+    )
     page = report(target / "pick", reference=reference, device=device, threads=threads)
     return DemoResult(picked, at_threshold, evaluation, picture, page)
 

@@ -10,25 +10,21 @@ from typing import Optional, Sequence
 import numpy as np
 
 from ..coordinates import Picks
+from ..coordinates.assign_picks import assign_to_micrographs
 from ..device import choose_device, memory_errors_explained, set_threads
-from ..downsample import to_working
 from ..errors import UsageError
-from ..evaluation import (
-    Evaluation,
-    evaluate_picks,
-    region_average_precision,
-    write_table,
-)
-from ..files import PathLike
-from ..matching import by_micrograph
-from ..micrograph import Micrograph, image_shape
-from ..model import load_model
-from ..networks import STRIDE
-from ..plots import check_figure_file, draw_precision_recall
-from ..prepare import prepare
-from ..regions import POSITIVE, label_map
-from ..scoring import make_scorer
-from ..settings import TrainingSettings
+from ..evaluation.curves import region_average_precision
+from ..evaluation.evaluate import Evaluation, evaluate_picks, write_table
+from ..files.atomic import PathLike
+from ..micrographs import Micrograph, image_shape
+from ..networks.architectures import STRIDE
+from ..networks.model import load_model
+from ..networks.scoring import make_scorer
+from ..preprocessing.scale import to_working
+from ..preprocessing.working_image import prepare
+from ..reporting.plots import check_figure_file, draw_precision_recall
+from ..settings import OptimizerSettings
+from ..training.regions import POSITIVE, label_map
 
 log = logging.getLogger(__name__)
 
@@ -62,8 +58,8 @@ def evaluate(
     if plot is not None:
         check_figure_file(plot)
     named = micrographs or [Micrograph(Path(name), name) for name in reference]
-    particles = by_micrograph(reference, named, "reference particles")
-    found = by_micrograph(picks, named, "picks")
+    particles = assign_to_micrographs(reference, named, "reference particles")
+    found = assign_to_micrographs(picks, named, "picks")
     shapes = {m.name: image_shape(m.path) for m in named if m.name in particles and border > 0}
     if picks and particles and not found:
         raise UsageError("The picks and the reference have no micrograph in common.")
@@ -82,7 +78,7 @@ def evaluate_regions(
     model: PathLike,
     reference: Picks,
     micrographs: Sequence[Micrograph],
-    training_radius: float = TrainingSettings().training_radius,
+    training_radius: float = OptimizerSettings().training_radius,
     border: float = 0.0,
     device: str = "auto",
     threads: int = 0,
@@ -116,7 +112,9 @@ def evaluate_regions(
     set_threads(threads)
     scorer = make_scorer(loaded.network, choose_device(device))
     scores, positive = [], []
-    for name, particles in by_micrograph(reference, micrographs, "reference particles").items():
+    for name, particles in assign_to_micrographs(
+        reference, micrographs, "reference particles"
+    ).items():
         micrograph = next(m for m in micrographs if m.name == name)
         working = prepare(micrograph, loaded.scale.of(), loaded.normalisation, loaded.mixture)
         shape = (working.image.shape[0], working.image.shape[1])

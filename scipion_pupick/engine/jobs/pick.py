@@ -15,26 +15,30 @@ from typing import Any, Dict, Iterable, Iterator, List, Optional, Sequence, Tupl
 import numpy as np
 import torch
 
-from ..adaptation import adapted_model
-from ..checkpoint import CHECKPOINT
+from ..adaptation.fit import adapt_to_micrographs
+from ..calibration.precision_recall_estimate import estimate_precision_recall
 from ..coordinates import Coordinates, Picks
-from ..coordinates.names import PICKS, files_of_micrographs
-from ..coordinates.star import check_star_names
+from ..coordinates.file_names import PICKS, files_of_micrographs
 from ..device import choose_device, describe_device, memory_errors_explained, set_threads
-from ..downsample import Shape, WorkingScale, to_original
 from ..errors import MicrographError, PupickError, UsageError
-from ..files import PathLike, file_status, make_folder
-from ..kept import SUFFIX, VERSION, KeptPeaks, load_peaks, save_peaks
-from ..micrograph import Micrograph
-from ..model import Model, load_model, versions
-from ..model_file import model_path
-from ..networks import STRIDE
-from ..peaks import find_peaks
-from ..pick_folder import (
+from ..files.atomic import PathLike, file_status, make_folder
+from ..files.prefetch import prefetch
+from ..files.progress import track
+from ..files.star import check_star_names
+from ..micrographs import Micrograph, Shape
+from ..networks.architectures import STRIDE
+from ..networks.model import Model, load_model, versions
+from ..networks.model_file import model_path
+from ..networks.scoring import Scorer, make_scorer
+from ..picking.peaks import find_peaks
+from ..picking.peaks_file import SUFFIX, VERSION, MicrographPeaks, load_peaks, save_peaks
+from ..preprocessing.scale import WorkingScale, to_original
+from ..preprocessing.working_image import WorkingImage, prepare, require_scale
+from ..runs.pick_run import (
     FAILED,
     MICROGRAPHS,
     coordinates_path,
-    kept_path,
+    peaks_path,
     read_micrographs,
     refuse_other_picks,
     write_coordinates,
@@ -43,12 +47,8 @@ from ..pick_folder import (
     write_picks,
     write_summary,
 )
-from ..prepare import WorkingImage, prepare, require_scale
-from ..progress import track
-from ..quality import estimate_quality
-from ..scoring import Scorer, make_scorer
 from ..settings import LEAST_SCORE, SEPARATION, PickSettings
-from ..stream import prepared_ahead
+from ..training.checkpoint import CHECKPOINT
 from .report import try_report
 
 log = logging.getLogger(__name__)
@@ -144,10 +144,10 @@ def pick(
         raise UsageError("There is no micrograph to pick in.")
     set_threads(threads)
     chosen = choose_device(device)
-    path = _claim(micrographs, model, settings, Path(output), chosen)
+    path = _check_output_folder(micrographs, model, settings, Path(output), chosen)
     if report:
         _warn_of_others(micrographs, Path(output))
-    job = _Job.plan(load_model(path), settings, Path(output))
+    job = PickJob.plan(load_model(path), settings, Path(output))
     scored = {m for m in micrographs if job.is_done(m)}
     pending = [m for m in micrographs if m not in scored]
     where = describe_device(chosen)
@@ -177,7 +177,7 @@ def pick(
     return result
 
 
-def _claim(
+def _check_output_folder(
     micrographs: Sequence[Micrograph],
     model: PathLike,
     settings: PickSettings,
@@ -202,7 +202,7 @@ def _claim(
                 "A trained model knows how many particles to expect: %g is ignored.", number
             )
         return model
-    return adapted_model(loaded, scale, micrographs, number, output, device)
+    return adapt_to_micrographs(loaded, scale, micrographs, number, output, device)
 
 
 def _warn_of_others(micrographs: Sequence[Micrograph], output: Path) -> None:
@@ -221,7 +221,7 @@ def _warn_of_others(micrographs: Sequence[Micrograph], output: Path) -> None:
 
 
 @dataclass(frozen=True)
-class _Job:
+class PickJob:
     """A model and settings with nothing left to be derived."""
 
     model: Model
@@ -233,7 +233,7 @@ class _Job:
     output: Path
 
     @classmethod
-    def plan(cls, model: Model, settings: PickSettings, output: Path) -> _Job:
+    def plan(cls, model: Model, settings: PickSettings, output: Path) -> PickJob:
         """Derive from the diameter what the settings leave open."""
         scale = model.scale.of(settings.diameter)
         diameter = scale.diameter
@@ -247,9 +247,9 @@ class _Job:
             output=output,
         )
 
-    def kept_path(self, micrograph: Micrograph) -> Path:
+    def peaks_path(self, micrograph: Micrograph) -> Path:
         """Where all peaks of a micrograph are kept."""
-        return kept_path(micrograph.name, self.output)
+        return peaks_path(micrograph.name, self.output)
 
     def begin(
         self,
@@ -263,7 +263,7 @@ class _Job:
         write_summary(self._summary(facts), self.output)
         (self.output / PICKS).unlink(missing_ok=True)
         for micrograph in pending:
-            self.kept_path(micrograph).unlink(missing_ok=True)
+            self.peaks_path(micrograph).unlink(missing_ok=True)
             coordinates_path(micrograph.name, self.output).unlink(missing_ok=True)
 
     def _summary(self, facts: Dict[str, Any]) -> Dict[str, Any]:
@@ -285,7 +285,7 @@ class _Job:
 
     def is_done(self, micrograph: Micrograph) -> bool:
         """Whether the kept peaks are those that scoring would find again."""
-        kept = load_peaks(self.kept_path(micrograph))
+        kept = load_peaks(self.peaks_path(micrograph))
         return kept is not None and kept.fingerprint == self.fingerprint(micrograph)
 
     def score(self, micrographs: Sequence[Micrograph], device: torch.device) -> Dict[str, str]:
@@ -293,7 +293,7 @@ class _Job:
         scorer = make_scorer(self.model.network, device)
         # digests are of the files before they are read: one that is replaced later is read again
         files = ((micrograph, self.fingerprint(micrograph)) for micrograph in micrographs)
-        images = prepared_ahead(self._prepare, files)
+        images = prefetch(self._prepare, files)
         size = 1 if device.type == "cpu" else GPU_BATCH
         failures: Dict[str, str] = {}
         for batch in _batches(track(images, len(micrographs), "micrographs"), size):
@@ -319,13 +319,13 @@ class _Job:
             peaks = find_peaks(score_map, radius, LEAST_SCORE)
             xy = to_original(peaks.xy * STRIDE, working.shape, working.image.shape)
             save_peaks(
-                KeptPeaks(
+                MicrographPeaks(
                     Coordinates(xy[:, 0], xy[:, 1], peaks.score),
                     working.shape,
                     working.pixel_size,
                     fingerprint,
                 ),
-                self.kept_path(working.micrograph),
+                self.peaks_path(working.micrograph),
             )
 
     def estimate(self, micrographs: Sequence[Micrograph]) -> Dict[str, float]:
@@ -334,13 +334,17 @@ class _Job:
         if uncertainty is None:
             return {}
         scores = [self.picks_of(micrograph, LEAST_SCORE).score for micrograph in micrographs]
-        return estimate_quality(scores, uncertainty, [self.threshold]).at(self.threshold).summary()
+        return (
+            estimate_precision_recall(scores, uncertainty, [self.threshold])
+            .at(self.threshold)
+            .summary()
+        )
 
     def picks_of(self, micrograph: Micrograph, threshold: Optional[float] = None) -> Coordinates:
-        """Give the picks of a scored micrograph at a threshold; None for that of the job."""
-        kept = load_peaks(self.kept_path(micrograph))
+        """Return the picks of a scored micrograph at a threshold; None for that of the job."""
+        kept = load_peaks(self.peaks_path(micrograph))
         if kept is None:
-            raise PupickError(f"{self.kept_path(micrograph)} has disappeared: pick again.")
+            raise PupickError(f"{self.peaks_path(micrograph)} has disappeared: pick again.")
         least = self.threshold if threshold is None else threshold
         return kept.above(least, self.edge / kept.pixel_size)
 

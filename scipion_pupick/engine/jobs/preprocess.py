@@ -8,16 +8,18 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Dict, List, Optional, Sequence
 
-from ..coordinates.names import files_of_micrographs
+from ..coordinates.file_names import files_of_micrographs
 from ..device import usable_cores
-from ..downsample import WORKING_DIAMETER_PX, WorkingScale
 from ..errors import MicrographError, UsageError
-from ..files import PathLike, make_folder, refuse_overwriting
-from ..micrograph import Micrograph, write_image
-from ..normalise import Mixture, fit_mixture, histogram
-from ..prepare import WorkingImage, pixel_method, prepare, read_working_image
-from ..progress import track
-from ..stream import prepared_ahead
+from ..files.atomic import PathLike, make_folder, refuse_overwriting
+from ..files.prefetch import prefetch
+from ..files.progress import track
+from ..micrographs import Micrograph, write_image
+from ..preprocessing.histogram import histogram
+from ..preprocessing.mixture import Mixture, fit_mixture
+from ..preprocessing.scale import WorkingScale
+from ..preprocessing.working_image import WorkingImage, pixel_method, prepare, read_working_image
+from ..settings import WORKING_DIAMETER_PX
 
 log = logging.getLogger(__name__)
 
@@ -78,7 +80,7 @@ def preprocess(
     def prepared(micrograph: Micrograph) -> WorkingImage:
         return prepare(micrograph, scale, method, mixture, workers)
 
-    stream = prepared_ahead(prepared, micrographs)
+    stream = prefetch(prepared, micrographs)
     for micrograph, image in track(stream, len(micrographs), "micrographs"):
         path = paths[micrograph.name]
         if isinstance(image, MicrographError):
@@ -95,7 +97,7 @@ def _shared_mixture(
     micrographs: Sequence[Micrograph], scale: WorkingScale, workers: int
 ) -> Optional[Mixture]:
     """Fit one mixture to all micrographs that can be read."""
-    stream = prepared_ahead(
+    stream = prefetch(
         lambda micrograph: histogram(read_working_image(micrograph, scale, workers).image),
         micrographs,
     )

@@ -16,19 +16,19 @@ from typing import List, Sequence
 import numpy as np
 import torch
 
-from ..calibration import calibrated
-from ..checkpoint import CHECKPOINT, load_progress, save_progress
+from ..calibration.gaussian import calibrated
 from ..device import choose_device, set_threads, usable_cores
-from ..downsample import ModelScale
-from ..evaluation import precision_recall
-from ..files import PathLike, make_folder
-from ..model import Model, save_model
-from ..pretraining import calibrate_on, find_in, pretrain
-from ..progress import track
-from ..scoring import make_scorer
+from ..evaluation.curves import precision_recall
+from ..files.atomic import PathLike, make_folder
+from ..files.progress import track
+from ..networks.model import Model, save_model
+from ..networks.scoring import make_scorer
+from ..preprocessing.scale import ModelScale
+from ..pretraining.dataset import SimulatedImage, load_images, save_images, simulate_images
+from ..pretraining.pretrain import calibrate_on, find_in, pretrain
 from ..settings import GENERAL, PretrainSettings
-from ..simulated_images import SimulatedImage, load_images, save_images, simulate_images
-from ..training import Progress, network_of
+from ..training.checkpoint import CHECKPOINT, load_progress, save_progress
+from ..training.loop import Progress, best_network
 from .train import log_epoch, write_log
 
 log = logging.getLogger(__name__)
@@ -103,8 +103,8 @@ def _model(
     held_out: Sequence[SimulatedImage],
     device: torch.device,
 ) -> Model:
-    """Give the network of the best epoch, its scores calibrated on the held-out micrographs."""
-    network = network_of(progress, settings.training)
+    """Return the network of the best epoch, its scores calibrated on the held-out micrographs."""
+    network = best_network(progress, settings.training)
     scorer = make_scorer(network, device)
     found = [find_in(scorer, image) for image in held_out]
     calibration = calibrate_on(found)

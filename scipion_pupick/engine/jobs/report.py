@@ -10,20 +10,20 @@ from typing import Any, Dict, List, Optional, Tuple
 import torch
 
 from ..coordinates import Picks, read_picks
-from ..coordinates.names import SUMMARY
+from ..coordinates.file_names import SUMMARY
 from ..device import choose_device, set_threads
-from ..downsample import WorkingScale
 from ..errors import PupickError, UsageError
-from ..files import PathLike, write_text
-from ..micrograph import Micrograph
-from ..model import Model, load_model
-from ..networks import STRIDE
-from ..pick_folder import MICROGRAPHS, PickRun, read_micrographs, read_run
-from ..records import read_record
+from ..files.atomic import PathLike, write_text
+from ..files.json_files import read_json
+from ..micrographs import Micrograph
+from ..networks.architectures import STRIDE
+from ..networks.model import Model, load_model
+from ..networks.scoring import make_scorer
+from ..preprocessing.scale import WorkingScale
 from ..reporting.contents import HISTORY, pick_page, train_page
 from ..reporting.page import Page, render
 from ..reporting.pictures import View
-from ..scoring import make_scorer
+from ..runs.pick_run import MICROGRAPHS, PickRun, read_micrographs, read_run
 
 log = logging.getLogger(__name__)
 
@@ -132,7 +132,7 @@ def _of_training(folder: Path, reference: Optional[Picks]) -> Page:
         training, scale = model.training, model.scale.of(None)
     else:
         if (folder / VIEW).is_file():
-            view = read_record(folder / VIEW)
+            view = read_json(folder / VIEW)
             scale = WorkingScale(view["diameter"], view["diameter_px"])
         notices = ["This training has not ended. Call the same command again to continue."]
     return train_page(folder, training, micrographs, labels, View(scale), notices)

@@ -13,12 +13,11 @@ import numpy as np
 
 from ..coordinates import Coordinates, Picks, write_picks
 from ..device import memory_errors_explained
-from ..downsample import WORKING_DIAMETER_PX
 from ..errors import UsageError
-from ..files import PathLike, write_text
-from ..micrograph import write_image
-from ..progress import track
-from ..settings import MOST_SEEDS
+from ..files.atomic import PathLike, write_text
+from ..files.progress import track
+from ..micrographs import write_image
+from ..settings import MOST_SEEDS, WORKING_DIAMETER_PX
 from ..simulation import (
     Density,
     SimulationSettings,
@@ -105,7 +104,7 @@ def simulate(
         "fixed": dict(fixed or {}),
     }
     with_fixed(settings or SimulationSettings(), fixed or {})
-    _claim(folder, request, overwrite)
+    _check_output_folder(folder, request, overwrite)
     _remove(folder, first=count)
     files: List[Path] = []
     particles: Picks = {}
@@ -140,7 +139,7 @@ def _check(
         raise UsageError(f"The seed is {seed}: give a number from 0 to {MOST_SEEDS - 1}.")
 
 
-def _claim(folder: Path, request: Dict[str, Any], overwrite: bool) -> None:
+def _check_output_folder(folder: Path, request: Dict[str, Any], overwrite: bool) -> None:
     """Note in the folder what is simulated there; clear away another simulation if allowed."""
     note = folder / REQUEST
     text = json.dumps(request, indent=2) + "\n"

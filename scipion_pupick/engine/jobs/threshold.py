@@ -11,11 +11,18 @@ from typing import Optional, Sequence
 
 import numpy as np
 
+from ..calibration.precision_recall_estimate import (
+    ESTIMATES,
+    EstimatedCurve,
+    estimate_precision_recall,
+)
+from ..calibration.thresholds import threshold_of_count, threshold_of_precision
 from ..coordinates import Picks
-from ..coordinates.names import PICKS, SUMMARY, THRESHOLD
+from ..coordinates.file_names import PICKS, SUMMARY, THRESHOLD
 from ..errors import UsageError
-from ..files import PathLike, make_folder
-from ..pick_folder import (
+from ..files.atomic import PathLike, make_folder
+from ..files.json_files import write_json
+from ..runs.pick_run import (
     COORDINATES,
     PickRun,
     coordinates_path,
@@ -25,10 +32,7 @@ from ..pick_folder import (
     write_picks,
     write_summary,
 )
-from ..quality import ESTIMATES, Quality, estimate_quality
-from ..records import write_record
 from ..settings import LEAST_SCORE
-from ..thresholds import threshold_of_count, threshold_of_precision
 
 log = logging.getLogger(__name__)
 
@@ -45,7 +49,7 @@ class ThresholdResult:
 
     picks: Picks
     threshold: float
-    quality: Optional[Quality]
+    quality: Optional[EstimatedCurve]
 
     @property
     def count(self) -> int:
@@ -94,14 +98,14 @@ def threshold(
     picked = read_run(run)
     peaks = {name: kept.coordinates for name, kept in picked.peaks()}
     scores = [c.score for c in peaks.values()]
-    quality = estimate_quality(scores, picked.score_uncertainty)
+    quality = estimate_precision_recall(scores, picked.score_uncertainty)
     chosen = _choose(threshold, precision, per_micrograph, scores, quality)
     done = {*peaks, *picked.failures}
     missing = sum(m.name not in done for m in picked.micrographs)
     if missing:
         log.warning("%d micrographs have not been picked yet: %s", missing, picked.folder)
     picks = {name: c.select(c.score >= chosen) for name, c in peaks.items()}
-    exact = estimate_quality(scores, picked.score_uncertainty, thresholds=[chosen])
+    exact = estimate_precision_recall(scores, picked.score_uncertainty, thresholds=[chosen])
     at = exact.at(chosen) if len(quality.threshold) else None
     result = ThresholdResult(picks, chosen, at)
     _write(result, picked, Path(output))
@@ -113,7 +117,7 @@ def _choose(
     precision: Optional[float],
     per_micrograph: Optional[float],
     scores: Sequence[np.ndarray],
-    quality: Quality,
+    quality: EstimatedCurve,
 ) -> float:
     given = [value for value in (threshold, precision, per_micrograph) if value is not None]
     if len(given) != 1 or not math.isfinite(given[0]):
@@ -150,7 +154,7 @@ def _write(result: ThresholdResult, run: PickRun, output: Path) -> None:
     estimate = {} if result.quality is None else asdict(result.quality)
     estimated = {name: float(estimate[name]) for name in ESTIMATES if name in estimate}
     record = {"run": str(run.folder), "micrographs": len(result.picks), **found, **estimated}
-    write_record(output / THRESHOLD, record)
+    write_json(output / THRESHOLD, record)
     # last, for it stands for the whole
     write_picks(result.picks, output)
 

@@ -14,9 +14,9 @@ from typing import Any, Callable, Dict, List, Optional, Sequence, Set, Tuple
 import numpy as np
 import torch
 
-from ..apparent_contrast import BRIGHT, seeing_negatives, suited_contrast
-from ..apparent_diameter import suited_scale
-from ..calibration import (
+from ..adaptation.contrast import BRIGHT, detect_contrast, invert_contrast
+from ..adaptation.scale import search_scale
+from ..calibration.gaussian import (
     ESTIMATED_COUNT_ERROR,
     GIVEN_COUNT_ERROR,
     PROBABILITY_PER_PARTICLE,
@@ -24,45 +24,34 @@ from ..calibration import (
     calibrate,
     calibrated,
 )
-from ..checkpoint import CHECKPOINT, load_progress, save_progress
+from ..calibration.precision_recall_estimate import best_threshold, estimate_precision_recall
+from ..calibration.target_decoy import calibrate_target_decoy
 from ..coordinates import Picks, write_picks
-from ..coordinates.names import SUMMARY
-from ..decoys import calibrate_by_decoys
+from ..coordinates.assign_picks import assign_to_micrographs
+from ..coordinates.file_names import SUMMARY
 from ..device import choose_device, describe_device, memory_errors_explained, set_threads
-from ..downsample import ModelScale, WorkingScale
 from ..errors import PupickError, UsageError
-from ..files import PathLike, file_status, make_folder, write_text
-from ..matching import by_micrograph
-from ..micrograph import Micrograph
-from ..model import Model, load_model, save_model
-from ..networks import Network
-from ..normalise import Mixture
-from ..pick_folder import write_micrographs
-from ..prepare import pixel_method, require_scale
-from ..quality import best_threshold, estimate_quality
-from ..records import read_record, write_record
+from ..files.atomic import PathLike, file_status, make_folder, write_text
+from ..files.json_files import read_json, write_json
+from ..micrographs import Micrograph
+from ..networks.architectures import Network
+from ..networks.model import Model, load_model, save_model
+from ..networks.scoring import Scorer, make_scorer
+from ..picking.detector import PeaksInsideBorder, detect_peaks, expected_among, peaks_inside_border
+from ..preprocessing.mixture import Mixture
+from ..preprocessing.scale import ModelScale, WorkingScale
+from ..preprocessing.working_image import pixel_method, require_scale
 from ..reporting.contents import HISTORY
-from ..sampling import TrainingImage
-from ..scoring import Scorer, make_scorer
-from ..settings import GENERAL, LEAST_SCORE, TOLERANCE, TrainingSettings, TrainSettings
-from ..training import (
-    Epoch,
-    InnerPeaks,
-    Progress,
-    assumed_pi,
-    blend,
-    choose_share,
-    expected_among,
-    fit,
-    inner_peaks,
-    judge,
-    label_scores,
-    network_of,
-    pick_image,
-    prior_shift,
-    usual_steps,
-)
-from ..training_data import hold_out, read_data
+from ..runs.pick_run import write_micrographs
+from ..settings import GENERAL, LEAST_SCORE, TOLERANCE, OptimizerSettings, TrainSettings
+from ..training.checkpoint import CHECKPOINT, load_progress, save_progress
+from ..training.data import hold_out, read_data
+from ..training.fit import fit, usual_steps
+from ..training.loop import Epoch, Progress, best_network
+from ..training.prior import assumed_pi, prior_shift
+from ..training.regions import TrainingImage
+from ..training.validation import label_scores, validate
+from ..training.weight_averaging import choose_fraction, interpolate_weights
 from .report import LABELS, MODEL, REPORT, VIEW, try_report
 
 log = logging.getLogger(__name__)
@@ -116,8 +105,8 @@ def train(
     """
     set_threads(threads)
     chosen = choose_device(device)
-    labelled = _not_empty(by_micrograph(picks, micrographs, "picks"))
-    excluded = _not_empty(by_micrograph(negatives or {}, micrographs, "negatives"))
+    labelled = _not_empty(assign_to_micrographs(picks, micrographs, "picks"))
+    excluded = _not_empty(assign_to_micrographs(negatives or {}, micrographs, "negatives"))
     if not labelled:
         raise UsageError(_no_label_text(picks, micrographs))
     first = _first_model(start, settings)
@@ -133,7 +122,7 @@ def train(
     require_scale(used, scale)
     make_folder(output)
     fingerprint = _fingerprint(used, labelled, excluded, settings, first)
-    replaced = _claim(Path(output), fingerprint, overwrite)
+    replaced = _check_output_folder(Path(output), fingerprint, overwrite)
     shown = [m for m in used if m.name in labelled]
     first, scale = _suited(first, scale, shown, fingerprint, Path(output), chosen)
     settings = _at_scale(settings, scale)
@@ -143,15 +132,15 @@ def train(
     if replaced:
         _forget(Path(output))
     found = {**asdict(scale), BRIGHT: _sees_negatives(first), "fingerprint": fingerprint}
-    write_record(Path(output) / VIEW, found)
+    write_json(Path(output) / VIEW, found)
     write_micrographs(shown, Path(output))
     write_picks(labelled, Path(output) / LABELS)
-    model = _Run(Path(output), settings, data, fingerprint, chosen, first).finish()
+    model = TrainJob(Path(output), settings, data, fingerprint, chosen, first).finish()
     try_report(output, chosen)
     return model
 
 
-def _claim(output: Path, fingerprint: str, overwrite: bool) -> bool:
+def _check_output_folder(output: Path, fingerprint: str, overwrite: bool) -> bool:
     """Whether the folder holds another training; it is refused unless that may be replaced.
 
     Raises:
@@ -194,14 +183,14 @@ def _suited(
     """
     path = output / VIEW
     if path.is_file():
-        known = read_record(path)
+        known = read_json(path)
         if known["fingerprint"] == fingerprint:
             if first is not None and known[BRIGHT] and not _sees_negatives(first):
-                first = seeing_negatives(first)
+                first = invert_contrast(first)
             return first, WorkingScale(known["diameter"], known["diameter_px"])
     if first is not None and first.scale.diameter is None:
-        first = suited_contrast(first, scale, labelled, device)
-        scale = suited_scale(first, make_scorer(first.network, device), scale, labelled)
+        first = detect_contrast(first, scale, labelled, device)
+        scale = search_scale(first, make_scorer(first.network, device), scale, labelled)
     return first, scale
 
 
@@ -278,7 +267,7 @@ def _continue_from(model: Model, settings: TrainSettings) -> TrainSettings:
     return replace(settings, training=training, normalisation=normalisation)
 
 
-def _check_number(data: TrainingData, particles: float, training: TrainingSettings) -> None:
+def _check_number(data: TrainingData, particles: float, training: OptimizerSettings) -> None:
     """Refuse more particles than fit in a micrograph, and warn of fewer than are labelled."""
     assumed_pi(data.images, particles, training)
     if data.labels > particles * len(data.images):
@@ -333,7 +322,7 @@ class TrainingData:
 
 
 @dataclass(frozen=True)
-class _Run:
+class TrainJob:
     """One training, from prepared data to the files in its folder."""
 
     output: Path
@@ -354,7 +343,7 @@ class _Run:
         return self.output / ESTIMATE
 
     @property
-    def training(self) -> TrainingSettings:
+    def training(self) -> OptimizerSettings:
         """How to train, with the batches of an epoch."""
         training = self.settings.training
         steps = training.steps or usual_steps(self.data.labels, self.start is not None)
@@ -375,12 +364,12 @@ class _Run:
         progress = self._fit(self.training, particles, self.checkpoint, self._write_log)
         model = self._model(progress, particles)
         save_model(model, self.output / MODEL)
-        write_record(self.output / RECORD, model.training)
+        write_json(self.output / RECORD, model.training)
         return model
 
     def _fit(
         self,
-        training: TrainingSettings,
+        training: OptimizerSettings,
         particles: float,
         checkpoint: Path,
         after_epoch: Callable[[Progress], None],
@@ -412,7 +401,7 @@ class _Run:
         log.info("Estimating how many particles a micrograph holds, starting from %.0f.", guess)
         short = replace(training, epochs=FIRST_EPOCHS)
         progress = self._fit(short, guess, self.estimate, log_epoch)
-        scorer = make_scorer(network_of(progress, short), self.device)
+        scorer = make_scorer(best_network(progress, short), self.device)
         number = count_particles(
             scorer, self.data.held_out or self.data.images, self.data.images, training.diameter_px
         )
@@ -427,7 +416,7 @@ class _Run:
         network, share, precision = self._average(progress, particles)
         images = [*self.data.images, *self.data.held_out]
         scorer = make_scorer(network, self.device)
-        peaks = [inner_peaks(scorer, each.image, training.diameter_px) for each in images]
+        peaks = [peaks_inside_border(scorer, each.image, training.diameter_px) for each in images]
         if not any(len(each.score) for each in peaks):
             raise PupickError("The trained network finds no peak at all: check the micrographs.")
         calibration = self._calibrate(scorer, images, peaks, particles)
@@ -436,7 +425,7 @@ class _Run:
             network=calibrated(network, calibration),
             network_name=training.network,
             scale=ModelScale(settings.diameter, training.diameter_px),
-            threshold=max(LEAST_SCORE, best_threshold(estimate_quality(log_odds))),
+            threshold=max(LEAST_SCORE, best_threshold(estimate_precision_recall(log_odds))),
             normalisation=pixel_method(settings.normalisation),
             mixture=self.data.mixture,
             training={
@@ -460,26 +449,26 @@ class _Run:
 
     def _average(self, progress: Progress, particles: float) -> Tuple[Network, float, float]:
         """The network, the share of what training found in it, and its held-out precision."""
-        network = network_of(progress, self.training)
+        network = best_network(progress, self.training)
         if self.start is None:
             return network, 1.0, progress.best_ap
 
-        def judge_average(average: Network) -> float:
-            return judge(average, self.data.held_out, particles, self.training, self.device)
+        def validate_average(average: Network) -> float:
+            return validate(average, self.data.held_out, particles, self.training, self.device)
 
         start = self.start.network
-        share, precision = choose_share(network, start, self.data.labels, judge_average)
+        share, precision = choose_fraction(network, start, self.data.labels, validate_average)
         log.info(
             "The model averages what training found (%.0f %%) with what it started from.",
             100 * share,
         )
-        return blend(network, start, share), share, precision
+        return interpolate_weights(network, start, share), share, precision
 
     def _calibrate(
         self,
         scorer: Scorer,
         images: Sequence[TrainingImage],
-        peaks: Sequence[InnerPeaks],
+        peaks: Sequence[PeaksInsideBorder],
         particles: float,
     ) -> Calibration:
         """Fit log-odds to the scores of the peaks of images, of so many particles each."""
@@ -489,8 +478,8 @@ class _Run:
         error = GIVEN_COUNT_ERROR if given else ESTIMATED_COUNT_ERROR
         if self.start is not None and self.start.training.get("general"):
             width = self.settings.training.diameter_px
-            decoys = [inner_peaks(scorer, -each.image, width).score for each in images]
-            return calibrate_by_decoys(scores, np.concatenate(decoys), expected, error)
+            decoys = [peaks_inside_border(scorer, -each.image, width).score for each in images]
+            return calibrate_target_decoy(scores, np.concatenate(decoys), expected, error)
         shift = prior_shift(self.data.images, particles)
         line = calibrate(scores + shift, PROBABILITY_PER_PARTICLE * expected, error)
         return replace(line, offset=line.offset + line.slope * shift)
@@ -517,7 +506,7 @@ def count_particles(
     """
     of_labels = [
         label_scores(
-            pick_image(scorer, image.image, diameter_px),
+            detect_peaks(scorer, image.image, diameter_px),
             image.positive,
             TOLERANCE * diameter_px,
         )
@@ -528,7 +517,9 @@ def count_particles(
     sure = min(found, math.ceil(SURE_SHARE * len(scores)))
     if not sure:
         return 0.0
-    peaks = np.concatenate([pick_image(scorer, image.image, diameter_px).score for image in images])
+    peaks = np.concatenate(
+        [detect_peaks(scorer, image.image, diameter_px).score for image in images]
+    )
     return np.count_nonzero(peaks >= scores[sure - 1]) / len(images) * len(scores) / sure
 
 

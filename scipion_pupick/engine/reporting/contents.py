@@ -8,13 +8,13 @@ import shlex
 from pathlib import Path
 from typing import Any, Dict, List, Mapping, Optional, Sequence, Tuple
 
-from ..apparent_contrast import BRIGHT
+from ..adaptation.contrast import BRIGHT
 from ..coordinates import Coordinates, Picks
+from ..coordinates.assign_picks import join_by_micrograph
 from ..errors import UsageError
-from ..history import read_history
-from ..matching import under_their_names
-from ..micrograph import Micrograph, match_names
-from ..pick_folder import PickRun
+from ..micrographs import Micrograph, match_names
+from ..runs.pick_run import PickRun
+from ..runs.training_log import read_training_log
 from .page import Page
 from .pictures import MAP_RANGE, Pictures, View, choose_shown, draw
 from .tables import ScoreTables, tabulate, threshold_grid
@@ -124,12 +124,12 @@ def _by_name(
         matched = match_names(picks, micrographs)
     except UsageError as error:
         return {}, [f"Not shown: {what}. {error}."]
-    return under_their_names(picks, matched), []
+    return join_by_micrograph(picks, matched), []
 
 
 def _history(folder: Path, training: Mapping[str, Any]) -> Optional[Dict[str, Any]]:
-    """Give the epochs that lie in a folder, if they are of the same training."""
-    history = read_history(folder / HISTORY)
+    """Return the epochs that lie in a folder, if they are of the same training."""
+    history = read_training_log(folder / HISTORY)
     epochs = training.get("epochs")
     if not history or (epochs is not None and len(history["epoch"]) != epochs):
         return None

@@ -11,7 +11,7 @@ from typing import Any, Dict, List, Tuple
 
 from jinja2 import Environment, StrictUndefined
 
-from ..plots import REFERENCE_COLOUR, SCORE_COLOURS
+from .plots import REFERENCE_COLOUR, SCORE_COLOURS
 
 MOST_FAILURES = 200
 

@@ -11,13 +11,14 @@ import numpy as np
 from scipy.ndimage import gaussian_filter
 
 from ..coordinates import Coordinates
-from ..downsample import Shape, WorkingScale, downsample, to_working
 from ..errors import MicrographError
-from ..kept import KeptPeaks
-from ..micrograph import Micrograph
-from ..prepare import WorkingImage, prepare
+from ..files.prefetch import prefetch
+from ..micrographs import Micrograph, Shape
+from ..picking.peaks_file import MicrographPeaks
+from ..preprocessing.fourier_crop import downsample
+from ..preprocessing.scale import WorkingScale, to_working
+from ..preprocessing.working_image import WorkingImage, prepare
 from ..settings import LEAST_SCORE
-from ..stream import prepared_ahead
 from .packing import grey_image, pack, png_address
 from .tables import ranks
 
@@ -96,7 +97,7 @@ class Pictures:
 
 def draw(
     micrographs: Sequence[Micrograph],
-    peaks: Mapping[str, KeptPeaks],
+    peaks: Mapping[str, MicrographPeaks],
     reference: Mapping[str, Coordinates],
     view: View,
     grid: np.ndarray,
@@ -115,7 +116,7 @@ def draw(
     shown: List[Dict[str, Any]] = []
     cuts: List[_Cuts] = []
     failures: Dict[str, str] = {}
-    for micrograph, working in prepared_ahead(view.prepare, micrographs):
+    for micrograph, working in prefetch(view.prepare, micrographs):
         kept = peaks.get(micrograph.name)
         known = reference.get(micrograph.name, Coordinates.empty())
         if isinstance(working, MicrographError):
@@ -143,7 +144,7 @@ def _describe(
     view: View,
     grid: np.ndarray,
 ) -> Dict[str, Any]:
-    """Give a micrograph, whose working image is smoothed to `image`, for the report's script."""
+    """Return a micrograph, whose working image is smoothed to `image`, for the report's script."""
     shape = _fit(image.shape, view.side)
     if shape != image.shape:
         image = downsample(image, shape)
@@ -161,9 +162,9 @@ def _describe(
 
 
 def _describe_unseen(
-    name: str, kept: KeptPeaks, reference: Coordinates, view: View, grid: np.ndarray
+    name: str, kept: MicrographPeaks, reference: Coordinates, view: View, grid: np.ndarray
 ) -> Dict[str, Any]:
-    """Give a micrograph whose file cannot be read any more: its picks alone."""
+    """Return a micrograph whose file cannot be read any more: its picks alone."""
     frame = _Frame(kept.shape, kept.pixel_size, _fit(kept.shape, view.side))
     return frame.describe(name, kept.coordinates, reference, grid)
 
@@ -184,7 +185,7 @@ class _Frame:
     def describe(
         self, name: str, picks: Coordinates, reference: Coordinates, grid: np.ndarray
     ) -> Dict[str, Any]:
-        """Give all but the images for the report's script."""
+        """Return all but the images for the report's script."""
         return {
             "name": name,
             "width": self.shown[1],
@@ -228,7 +229,7 @@ def _cut(working: WorkingImage, image: np.ndarray, picks: Coordinates, micrograp
 
 
 def _gallery(cuts: Sequence[_Cuts], grid: np.ndarray) -> Dict[str, Any]:
-    """Give cut-outs of all scores, best first, in one image of square tiles."""
+    """Return cut-outs of all scores, best first, in one image of square tiles."""
     empty = np.empty((0, CUT_SIDE, CUT_SIDE), np.float32)
     images = np.concatenate([empty, *(each.images for each in cuts)])
     scores = np.concatenate([np.empty(0), *(each.scores for each in cuts)])

@@ -9,10 +9,15 @@ from typing import Any, Dict, Iterable, List, Optional
 
 import numpy as np
 
-from ..distributions import plane_cells
-from ..kept import KeptPeaks
-from ..pick_folder import PickRun
-from ..quality import ESTIMATES, Quality, best_threshold, estimate_quality
+from ..calibration.precision_recall_estimate import (
+    ESTIMATES,
+    EstimatedCurve,
+    best_threshold,
+    estimate_precision_recall,
+)
+from ..coordinates.distribution import plane_cells
+from ..picking.peaks_file import MicrographPeaks
+from ..runs.pick_run import PickRun
 from ..settings import LEAST_SCORE
 from .packing import pack
 
@@ -42,7 +47,7 @@ def threshold_grid(highest: float, own: float) -> np.ndarray:
 
 
 def ranks(scores: np.ndarray, grid: np.ndarray) -> np.ndarray:
-    """Give the last threshold (index) that each score reaches, at least the first; (n,)."""
+    """Return the last threshold (index) that each score reaches, at least the first; (n,)."""
     return np.maximum(np.searchsorted(grid, scores, side="right") - 1, 0)
 
 
@@ -72,7 +77,7 @@ class ScoreTables:
     plane_levels: np.ndarray
     plane: np.ndarray
     in_plane: int
-    quality: Quality
+    quality: EstimatedCurve
 
     @property
     def own_counts(self) -> np.ndarray:
@@ -86,7 +91,7 @@ class ScoreTables:
         return int(np.searchsorted(self.grid, best_threshold(self.quality)))
 
     def as_json(self) -> Dict[str, Any]:
-        """Give the tables for the report's script."""
+        """Return the tables for the report's script."""
         quality = {name: np.round(getattr(self.quality, name), 4).tolist() for name in ESTIMATES}
         return {
             "grid": self.grid.tolist(),
@@ -125,7 +130,9 @@ def tabulate(run: PickRun) -> ScoreTables:
         plane_levels=plane_levels,
         plane=_plane(in_plane, grid[plane_levels]),
         in_plane=len(in_plane),
-        quality=estimate_quality(_some(scores, MOST_ESTIMATED), run.score_uncertainty, grid),
+        quality=estimate_precision_recall(
+            _some(scores, MOST_ESTIMATED), run.score_uncertainty, grid
+        ),
     )
 
 
@@ -150,7 +157,7 @@ def _levels(counts: np.ndarray, most: int, own: int) -> np.ndarray:
     return np.unique([0, own, last, *steps.clip(0, last)])
 
 
-def _plane(peaks: List[KeptPeaks], thresholds: np.ndarray) -> np.ndarray:
+def _plane(peaks: List[MicrographPeaks], thresholds: np.ndarray) -> np.ndarray:
     """Count the peaks that reach each threshold in cells; each peak is sorted in only once."""
     if not peaks:
         return np.zeros((len(thresholds), CELLS, CELLS))

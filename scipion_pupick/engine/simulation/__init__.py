@@ -9,14 +9,7 @@ from .phantom import random_phantom
 from .projection import project
 from .random_numbers import log_uniform
 from .rotations import random_rotations
-from .settings import (
-    Contamination,
-    Crowding,
-    Ice,
-    SimulationSettings,
-    random_settings,
-    with_fixed,
-)
+from .settings import Contamination, Crowding, Ice, SimulationSettings, random_settings, with_fixed
 
 __all__ = [
     "Bank",

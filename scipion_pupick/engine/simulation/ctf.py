@@ -79,7 +79,7 @@ def ctf(
     defocus: Defocus,
     b_factor: float = 0.0,
 ) -> np.ndarray:
-    """Give the contrast transfer function on the grid of `scipy.fft.rfft2`.
+    """Return the contrast transfer function on the grid of `scipy.fft.rfft2`.
 
     It is -sin χ exp(-B k²/4) with χ(k) = π λ k² (Δf(α) - λ² k² Cs / 2) + arcsin A, where
     Δf(α) = (u + v + (u - v) cos 2(α - angle)) / 2 (Rohou and Grigorieff, J. Struct. Biol. 192,

@@ -13,7 +13,7 @@ import numpy as np
 from scipy import ndimage
 
 from ..errors import UsageError
-from ..files import PathLike
+from ..files.atomic import PathLike
 
 # the share of the mass inside the diameter; it agrees with the longest extent of known complexes
 MASS_INSIDE = 0.995

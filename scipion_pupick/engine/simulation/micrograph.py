@@ -10,8 +10,8 @@ from typing import Optional, Tuple
 import numpy as np
 from scipy import fft
 
-from ..downsample import WORKING_DIAMETER_PX
 from ..errors import UsageError
+from ..settings import WORKING_DIAMETER_PX
 from .bank import Bank
 from .ctf import ctf
 from .fields import smooth_field

@@ -80,7 +80,7 @@ def _random_clumps(inside: Shape, count: int, random: np.random.Generator) -> np
 
 
 def _density_of_domains(points: np.ndarray, random: np.random.Generator) -> np.ndarray:
-    """Give points (n, 3) the density (n,) of round domains about some of them, and of the rest."""
+    """Return for points (n, 3) the density (n,) of round domains about some, and of the rest."""
     middles = points[random.integers(len(points), size=random.integers(3, 25))]
     width = random.uniform(0.1, 0.3)
     distance, _ = cKDTree(middles).query(points)
@@ -150,7 +150,7 @@ def _disc(random: np.random.Generator) -> Shape:
 
 
 def _domains(random: np.random.Generator) -> Shape:
-    """Give a chain or tree of overlapping ellipsoids, like domains of a complex."""
+    """Return a chain or tree of overlapping ellipsoids, like domains of a complex."""
     count = int(random.integers(2, 9))
     radii = random.uniform(0.15, 0.4, (count, 3))
     centres = np.zeros((count, 3))
@@ -171,7 +171,7 @@ def _domains(random: np.random.Generator) -> Shape:
 
 
 def _shell(random: np.random.Generator) -> Shape:
-    """Give a hollow sphere, sometimes with a core, like a cage or a virus."""
+    """Return a hollow sphere, sometimes with a core, like a cage or a virus."""
     inner = random.uniform(0.6, 0.88)
     core = random.choice([0, random.uniform(0.3, 0.75)]) * inner
     flattening = random.uniform(0.85, 1)

@@ -1,0 +1,61 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Whether particles look dark or bright, so that the general model sees both alike.
+
+Protein is darker than ice, and the general model was trained on nothing else. In negative stain,
+and in micrographs that a program has inverted, particles are bright. A network whose first
+convolution has the opposite sign scores an image as the network itself scores its negative, so
+nothing else changes.
+"""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import replace
+from typing import Sequence
+
+import torch
+
+from ..micrographs import Micrograph
+from ..networks.architectures import inverted
+from ..networks.model import Model
+from ..networks.scoring import make_scorer
+from ..preprocessing.scale import WorkingScale
+from .scale import confidence, detect_in_micrographs, evenly_spaced
+
+log = logging.getLogger(__name__)
+
+MOST_MICROGRAPHS = 2
+# of the certainties; where next to nothing is found, dark particles are the likely ones
+MARGIN = 0.05
+BRIGHT = "bright_particles"
+
+
+def detect_contrast(
+    general: Model, scale: WorkingScale, micrographs: Sequence[Micrograph], device: torch.device
+) -> Model:
+    """Return the general model, or one that sees negatives if it is more certain of these.
+
+    Args:
+        general: the model.
+        scale: that of the diameter which the user gave.
+        micrographs: to look at two of them; those that cannot be used are left out.
+        device: to score on.
+    """
+    chosen = evenly_spaced(micrographs, MOST_MICROGRAPHS)
+    of_negatives = invert_contrast(general)
+    dark, bright = (
+        confidence(
+            detect_in_micrographs(model, make_scorer(model.network, device), scale, chosen).values()
+        )
+        for model in (general, of_negatives)
+    )
+    if bright <= dark + MARGIN:
+        return general
+    log.info("Particles look brighter than what is round them: the general model is inverted.")
+    return of_negatives
+
+
+def invert_contrast(model: Model) -> Model:
+    """Copy a model so that it sees negatives, and says so in its training record (`BRIGHT`)."""
+    training = {**model.training, BRIGHT: True}
+    return replace(model, network=inverted(model.network), training=training)

@@ -1,0 +1,2 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Scores as log-odds, and precision and recall estimated from them."""

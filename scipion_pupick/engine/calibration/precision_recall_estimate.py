@@ -1,0 +1,137 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""How good picks are, estimated from their calibrated scores, without any negative label."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields
+from typing import Dict, Optional, Sequence, Tuple
+
+import numpy as np
+from numpy.typing import ArrayLike
+from scipy.special import expit
+
+POINTS = 256
+STANDARD_ERRORS = 1.96
+LEAST_PARTICLES = 1e-12
+ESTIMATES = ("precision", "precision_low", "precision_high", "recall", "recall_low", "recall_high")
+
+
+@dataclass(frozen=True)
+class EstimatedCurve:
+    """Picks and their estimated quality; arrays (n,) over rising thresholds, or a single row.
+
+    Attributes:
+        threshold: log-odds.
+        picks: peaks with at least that score.
+        true_picks: of these, particles.
+        precision: share of the picks that are particles.
+        precision_low: end of its 95 % interval.
+        precision_high: end of its 95 % interval.
+        recall: share of the particles that are picked.
+        recall_low: end of its 95 % interval.
+        recall_high: end of its 95 % interval.
+    """
+
+    threshold: np.ndarray
+    picks: np.ndarray
+    true_picks: np.ndarray
+    precision: np.ndarray
+    precision_low: np.ndarray
+    precision_high: np.ndarray
+    recall: np.ndarray
+    recall_low: np.ndarray
+    recall_high: np.ndarray
+
+    def at(self, threshold: float) -> EstimatedCurve:
+        """Return the row of the lowest threshold in the table that is not below `threshold`."""
+        row = min(np.searchsorted(self.threshold, threshold), len(self.threshold) - 1)
+        return EstimatedCurve(*(getattr(self, column.name)[row] for column in fields(self)))
+
+    def summary(self) -> Dict[str, float]:
+        """Return a single row as numbers, with the expected false picks."""
+        numbers = {"true_picks": self.true_picks, "false_picks": self.picks - self.true_picks}
+        numbers.update((name, getattr(self, name)) for name in ESTIMATES)
+        return {name: round(float(value), 3) for name, value in numbers.items()}
+
+
+def estimate_precision_recall(
+    scores: Sequence[np.ndarray],
+    uncertainty: float = 0.0,
+    thresholds: Optional[ArrayLike] = None,
+) -> EstimatedCurve:
+    """Estimate precision and recall at each threshold from the scores of all peaks.
+
+    A score is the log-odds of its peak to be a particle, so the sum of the probabilities over the
+    picks is the expected number of particles among them. The intervals hold the error of the
+    log-odds, and the chance with which each peak turns out to be a particle or not. Particles
+    without any peak are not known of.
+
+    Args:
+        scores: of all kept peaks, an array (n,) for each micrograph.
+        uncertainty: standard error that all scores share, log-odds.
+        thresholds: rising; None for at most 256, from the lowest score to the highest.
+
+    Returns:
+        A row for each threshold; without any given, none where there is no peak.
+    """
+    every = np.sort(np.concatenate([*scores, np.empty(0)]))
+    if thresholds is None:
+        first = np.unique(np.linspace(0, len(every) - 1, min(POINTS, len(every))).astype(int))
+        chosen = every[first]
+    else:
+        chosen = np.asarray(thresholds, np.float64)
+        first = np.searchsorted(every, chosen)
+    shift = STANDARD_ERRORS * uncertainty
+    chances = [expit(every + change) for change in (-shift, 0.0, shift)]
+    found = np.stack([_above(chance, first) for chance in chances])
+    lost = np.stack([_below(chance, first) for chance in chances])
+    variance = chances[1] * (1 - chances[1])
+    spread, spread_lost = _above(variance, first), _below(variance, first)
+    picks = len(every) - first
+    precision = found / np.maximum(picks, 1)
+    # the slope has an error too: what lies below the threshold may err the other way
+    recall = found / np.maximum(found + lost[::-1], LEAST_PARTICLES)
+    particles = np.maximum(found[1] + lost[1], LEAST_PARTICLES)
+    by_chance = np.sqrt((1 - recall[1]) ** 2 * spread + recall[1] ** 2 * spread_lost) / particles
+    precision_low, precision_high = _interval(precision, np.sqrt(spread) / np.maximum(picks, 1))
+    recall_low, recall_high = _interval(recall, by_chance)
+    return EstimatedCurve(
+        threshold=chosen,
+        picks=picks,
+        true_picks=found[1],
+        precision=precision[1],
+        precision_low=precision_low,
+        precision_high=precision_high,
+        recall=recall[1],
+        recall_low=recall_low,
+        recall_high=recall_high,
+    )
+
+
+def best_threshold(quality: EstimatedCurve) -> float:
+    """Threshold of the highest estimated F1.
+
+    Raises:
+        IndexError: there is no peak.
+    """
+    particles = quality.true_picks[0]
+    f1 = 2 * quality.true_picks / (quality.picks + particles)
+    return float(quality.threshold[np.argmax(f1)])
+
+
+def _above(values: np.ndarray, first: np.ndarray) -> np.ndarray:
+    """Sums (m,) of values (n,) from each of the indices (m,) on."""
+    return np.append(values[::-1].cumsum()[::-1], 0.0)[first]
+
+
+def _below(values: np.ndarray, first: np.ndarray) -> np.ndarray:
+    """Sums (m,) of values (n,) before each of the indices (m,)."""
+    return np.append(0.0, values.cumsum())[first]
+
+
+def _interval(shares: np.ndarray, deviation: np.ndarray) -> Tuple[np.ndarray, np.ndarray]:
+    """Join two errors: of shares (3, m) by lower, best and higher scores, and by chance (m,)."""
+    low, middle, high = shares
+    by_chance = STANDARD_ERRORS * deviation
+    down, up = np.hypot(middle - low, by_chance), np.hypot(high - middle, by_chance)
+    return np.maximum(middle - down, 0.0), np.minimum(middle + up, 1.0)

@@ -1,0 +1,56 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Thresholds that follow from what a user wants of the picks."""
+
+from __future__ import annotations
+
+from typing import List, Sequence
+
+import numpy as np
+
+from ..errors import UsageError
+from .precision_recall_estimate import EstimatedCurve
+
+
+def threshold_of_precision(quality: EstimatedCurve, precision: float) -> float:
+    """Return the lowest threshold from which on the estimated precision is high enough.
+
+    Args:
+        quality: estimate over all peaks.
+        precision: wanted, between 0 and 1.
+
+    Raises:
+        UsageError: no threshold reaches it.
+    """
+    if not 0 < precision < 1:
+        raise UsageError(
+            f"The precision is {precision:g}: give a share between 0 and 1, such as 0.9."
+        )
+    if len(quality.threshold) == 0:
+        raise UsageError("There is no peak to reach a precision with.")
+    low = np.flatnonzero(quality.precision < precision)
+    first = int(low[-1]) + 1 if len(low) else 0
+    if first == len(quality.threshold):
+        raise UsageError(
+            f"No threshold reaches an estimated precision of {precision:.9g}: the highest is "
+            f"{quality.precision.max():.4g}."
+        )
+    return float(quality.threshold[first])
+
+
+def threshold_of_count(scores: Sequence[np.ndarray], per_micrograph: float) -> float:
+    """Return the threshold that takes a number of peaks a micrograph, on average.
+
+    Args:
+        scores: of all peaks, an array (n,) for each micrograph.
+        per_micrograph: wanted number; where there are fewer peaks, all are taken.
+
+    Raises:
+        UsageError: the number is not positive, or there is no peak.
+    """
+    if not per_micrograph > 0:
+        raise UsageError(f"The number per micrograph is {per_micrograph:g}: it must be positive.")
+    every: List[float] = np.sort(np.concatenate([*scores, np.empty(0)]))[::-1].tolist()
+    if not every:
+        raise UsageError("There is no peak in any micrograph.")
+    wanted = max(1, round(per_micrograph * len(scores)))
+    return every[min(wanted, len(every)) - 1]

@@ -1,0 +1,20 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Types of arguments that commands check before any work starts."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from ..coordinates.file_names import IMAGE_EXTENSIONS
+
+
+def text_file(path: str) -> str:
+    """Take the name of a table or text to write; a forgotten name must not cost a micrograph.
+
+    Raises:
+        ArgumentTypeError: it is the name of an image.
+    """
+    if Path(path).suffix.lower() in IMAGE_EXTENSIONS:
+        raise argparse.ArgumentTypeError(f"{path} is the name of an image: give one of a text file")
+    return path

@@ -1,0 +1,86 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""How a micrograph's name and the file that holds its picks follow from one another."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path, PurePosixPath
+from typing import Dict, Iterable, List, Sequence
+
+from ..errors import UsageError
+
+IMAGE_EXTENSIONS = (".mrc", ".mrcs", ".map", ".tif", ".tiff", ".png", ".jpg", ".jpeg", ".eer")
+
+# what RELION's and our own files of one micrograph have between its name and the extension
+PICK_SUFFIXES = ("_manualpick", "_autopick", "_topazpicks", "_pupick")
+
+
+# what `pupick pick` and `pupick threshold` leave in their folders: all picks, and a record
+PICKS, SUMMARY, THRESHOLD = "picks.star", "pick.json", "threshold.json"
+
+
+def holds_own_picks(folder: Path) -> bool:
+    """Whether `pupick pick` or `pupick threshold` has written to a folder."""
+    return any((folder / record).is_file() for record in (SUMMARY, THRESHOLD))
+
+
+def micrograph_of_file(path: Path, root: Path, suffixes: Sequence[str] = PICK_SUFFIXES) -> str:
+    """Return the name, without an extension, of the micrograph whose picks the file holds.
+
+    Args:
+        path: a file in or below `root`.
+        root: the folder from which the micrographs' own folders are mirrored.
+        suffixes: what may stand between the micrograph's name and the extension.
+    """
+    stem = path.name[: -len(path.suffix)] if path.suffix else path.name
+    for suffix in suffixes:
+        if stem.endswith(suffix) and stem != suffix:
+            stem = stem[: -len(suffix)]
+            break
+    relative = Path(os.path.abspath(path)).relative_to(os.path.abspath(root))
+    return relative.with_name(stem).as_posix()
+
+
+def files_of_micrographs(names: Iterable[str], folder: Path, ending: str) -> Dict[str, Path]:
+    """Return the file for each micrograph's picks (see `file_of_micrograph`) by its name.
+
+    Raises:
+        UsageError: two micrographs would share a file, or a name has no file part.
+    """
+    files = {name: file_of_micrograph(name, folder, ending) for name in names}
+    owners: Dict[Path, str] = {}
+    for name, file in files.items():
+        if owners.setdefault(file, name) != name:
+            raise UsageError(
+                f"micrographs {owners[file]} and {name} would both be written to {file}: write "
+                "one file for all, or take each in a call of its own"
+            )
+    return files
+
+
+def file_of_micrograph(name: str, folder: Path, ending: str) -> Path:
+    """Return the file for a micrograph's picks: its own folders, mirrored below `folder`.
+
+    The leading / of an absolute name is dropped, and a .. never leads out of `folder`.
+
+    Args:
+        name: the micrograph's name; the extension of an image is dropped.
+        folder: where the files go.
+        ending: the suffix and extension of the file, such as "_pupick.star".
+
+    Raises:
+        UsageError: the name has no file part.
+    """
+    parts: List[str] = []
+    for part in PurePosixPath(name).parts:
+        if part == "..":
+            parts = parts[:-1]
+        elif part != "/":
+            parts.append(part.lstrip("/"))
+    if not parts or name.endswith(("/", "/..", "/.")):
+        raise UsageError(f"the micrograph's name {name!r} has no file part to name a file after")
+    extension = PurePosixPath(parts[-1]).suffix
+    stem = parts[-1]
+    if extension.lower() in IMAGE_EXTENSIONS:
+        stem = stem[: -len(extension)]
+    return folder.joinpath(*parts[:-1], stem + ending)

@@ -1,0 +1,46 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""One micrograph of a set, and its pixel size."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Optional, Tuple
+
+from ..errors import MicrographError
+from .read import read_pixel_size
+
+Shape = Tuple[int, int]
+
+
+@dataclass(frozen=True)
+class Micrograph:
+    """One micrograph of a set.
+
+    Attributes:
+        path: the file.
+        name: what the user or the STAR file calls it (posix form), unique in its set.
+        pixel_size: Å/px as the user or a STAR file gave it. None: nobody did, so that the header
+            of the file decides, which `require_pixel_size` reads when it is needed.
+    """
+
+    path: Path
+    name: str
+    pixel_size: Optional[float] = None
+
+
+def require_pixel_size(micrograph: Micrograph) -> float:
+    """Return the pixel size in Å/px: the given one, or else that in the file's header.
+
+    Raises:
+        MicrographError: neither is a positive number, or the header cannot be read.
+    """
+    pixel_size = micrograph.pixel_size
+    if pixel_size is None:
+        pixel_size = read_pixel_size(micrograph.path)
+    if pixel_size is None or not (math.isfinite(pixel_size) and pixel_size > 0):
+        raise MicrographError(
+            f"{micrograph.name}: no usable pixel size is known for it: give --pixel-size (Å/px)"
+        )
+    return pixel_size

@@ -1,0 +1,101 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Reading a micrograph of any supported format; what a file is, its first bytes tell.
+
+Formats: MRC (modes 0, 1, 2, 6 and 12, either byte order), plain or compressed with gzip or bzip2,
+and TIFF with one greyscale page. Row 0 of an array is the first row in the file; nothing is
+flipped.
+"""
+
+from __future__ import annotations
+
+import stat
+from pathlib import Path
+from typing import Any, Optional, Tuple
+
+import numpy as np
+import numpy.typing as npt
+
+from ..errors import MicrographError
+from ..files.atomic import PathLike
+from . import compression, mrc, tiff
+
+
+def read_image(path: PathLike) -> npt.NDArray[Any]:
+    """Read a micrograph.
+
+    MRC and uncompressed TIFF files are mapped into memory, so that only what is used is read.
+
+    Returns:
+        (ny, nx) array, read-only, in the number type and byte order of the file.
+
+    Raises:
+        MicrographError: the file is missing, unreadable, damaged, of another format, or holds more
+            than one image.
+    """
+    path = Path(path)
+    start = _read_start(path)
+    if tiff.is_tiff(start):
+        return tiff.read_page(path)
+    header = _mrc_header(path, start)
+    if compression.is_compressed(start):
+        content = compression.decompress(path, start, header.end + 1)
+        header.check_size(path, len(content))
+        image = np.frombuffer(content, header.dtype, header.pixels, header.offset)
+        image.flags.writeable = False
+        return image.reshape(header.shape)
+    return np.memmap(path, header.dtype, "r", header.offset, header.shape)
+
+
+def image_shape(path: PathLike) -> Tuple[int, int]:
+    """Return (ny, nx) from the header alone.
+
+    A truncated file is noticed too, unless it is compressed: only reading it tells then.
+
+    Raises:
+        MicrographError: as `read_image`.
+    """
+    path = Path(path)
+    start = _read_start(path)
+    return tiff.page_shape(path) if tiff.is_tiff(start) else _mrc_header(path, start).shape
+
+
+def read_pixel_size(path: PathLike) -> Optional[float]:
+    """Return the pixel size in Å/px from the MRC header alone.
+
+    Returns:
+        None where the header has none that can be trusted (see `mrc.MrcHeader`), and for TIFF,
+        whose resolution tags mean something else in each program.
+
+    Raises:
+        MicrographError: as `read_image`.
+    """
+    path = Path(path)
+    start = _read_start(path)
+    return None if tiff.is_tiff(start) else _mrc_header(path, start).pixel_size
+
+
+def _read_start(path: Path) -> bytes:
+    """Read the first bytes, as many as an MRC header has, of a file that is not empty."""
+    try:
+        if not stat.S_ISREG(path.stat().st_mode):
+            raise MicrographError(f"{path}: is a folder or a device, not an image file")
+        with path.open("rb") as stream:
+            start = stream.read(mrc.HEADER_BYTES)
+    except FileNotFoundError as error:
+        raise MicrographError(f"{path}: no such file") from error
+    except OSError as error:
+        raise MicrographError(
+            f"{path}: cannot be read ({error.strerror}): check its permissions and the disk"
+        ) from error
+    if not start:
+        raise MicrographError(f"{path}: is empty (0 bytes): copy or export it again")
+    return start
+
+
+def _mrc_header(path: Path, start: bytes) -> mrc.MrcHeader:
+    """Parse the header, and check it against the size of the file unless that is compressed."""
+    if compression.is_compressed(start):
+        return mrc.parse_header(compression.decompress(path, start, mrc.HEADER_BYTES), path)
+    header = mrc.parse_header(start, path)
+    header.check_size(path, path.stat().st_size)
+    return header

@@ -1,0 +1,73 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""All peaks of a micrograph, kept so that another threshold needs no second scoring."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Optional
+
+import numpy as np
+from safetensors import SafetensorError, safe_open
+from safetensors.numpy import save
+
+from ..coordinates import Coordinates
+from ..files.atomic import PathLike, atomic_write
+from ..micrographs import Shape
+
+SUFFIX = ".peaks.safetensors"
+# to be raised whenever the same model finds other peaks than before
+VERSION = 1
+
+
+@dataclass(frozen=True)
+class MicrographPeaks:
+    """Peaks of one micrograph by descending score, and how they were found.
+
+    Attributes:
+        coordinates: all peaks, px of the micrograph.
+        shape: (ny, nx) of the micrograph, px.
+        pixel_size: of the micrograph, Å/px.
+        fingerprint: of the model, the settings and the micrograph's file.
+    """
+
+    coordinates: Coordinates
+    shape: Shape
+    pixel_size: float
+    fingerprint: str
+
+    def above(self, threshold: float, edge: float) -> Coordinates:
+        """Choose the peaks with at least a score (log-odds) and a distance (px) from the edges."""
+        x, y, score = self.coordinates.x, self.coordinates.y, self.coordinates.score
+        height, width = self.shape
+        inside = (x >= edge) & (y >= edge) & (x <= width - 1 - edge) & (y <= height - 1 - edge)
+        return self.coordinates.select(inside & (score >= threshold))
+
+
+def save_peaks(peaks: MicrographPeaks, path: PathLike) -> None:
+    """Write the peaks of one micrograph."""
+    tensors = {
+        # safetensors writes the memory behind an array, whatever its strides
+        "x": np.ascontiguousarray(peaks.coordinates.x),
+        "y": np.ascontiguousarray(peaks.coordinates.y),
+        "score": np.ascontiguousarray(peaks.coordinates.score),
+        "shape": np.array(peaks.shape, np.int64),
+        "pixel_size": np.array(peaks.pixel_size, np.float64),
+    }
+    with atomic_write(path) as temporary:
+        temporary.write_bytes(save(tensors, {"fingerprint": peaks.fingerprint}))
+
+
+def load_peaks(path: PathLike) -> Optional[MicrographPeaks]:
+    """Read the peaks of one micrograph; None if there are none, or the file is damaged."""
+    if not Path(path).exists():
+        return None
+    try:
+        with safe_open(path, framework="np") as file:
+            fingerprint = (file.metadata() or {})["fingerprint"]
+            x, y, score = (file.get_tensor(name) for name in ("x", "y", "score"))
+            height, width = file.get_tensor("shape").tolist()
+            pixel_size = float(file.get_tensor("pixel_size"))
+    except (SafetensorError, KeyError, ValueError):
+        return None
+    return MicrographPeaks(Coordinates(x, y, score), (height, width), pixel_size, fingerprint)

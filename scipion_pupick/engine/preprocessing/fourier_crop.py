@@ -1,0 +1,83 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Resampling by cropping in Fourier space."""
+
+from __future__ import annotations
+
+from typing import Optional
+
+import numpy as np
+from scipy import fft
+
+from ..errors import MicrographError
+from ..micrographs import Shape
+
+ROWS_PER_BLOCK = 256
+
+
+def downsample(image: np.ndarray, working_shape: Shape, threads: Optional[int] = 1) -> np.ndarray:
+    """Resample an image to another shape in Fourier space, keeping grey values.
+
+    Frequencies below both Nyquist limits are kept exactly and all others dropped, so the result
+    is the band-limited image sampled on the coarser grid (or, where the shape grows, on a finer
+    one). Rows are transformed first and only the columns that survive are transformed further.
+
+    Args:
+        image: (ny, nx), any real dtype; a memory map is read once, block by block.
+        working_shape: (my, mx) of the result, px.
+        threads: for the transforms.
+
+    Returns:
+        (my, mx) float32.
+
+    Raises:
+        MicrographError: the image holds NaN or infinite values.
+    """
+    spectrum = _column_spectra(image, working_shape[1], threads)
+    rows = _crop_rows(
+        fft.fft(spectrum, axis=0, overwrite_x=True, workers=threads), working_shape[0]
+    )
+    # grey values near the end of float32 turn into NaN, which normalising refuses
+    with np.errstate(invalid="ignore"):
+        rows *= (working_shape[0] * working_shape[1]) / (image.shape[0] * image.shape[1])
+    columns = fft.ifft(rows, axis=0, overwrite_x=True, workers=threads)
+    result = fft.irfft(columns, n=working_shape[1], axis=1, workers=threads)
+    return np.ascontiguousarray(result, dtype=np.float32)
+
+
+def _kept(size: int, working_size: int) -> int:
+    """Number of non-negative frequencies strictly below both Nyquist limits."""
+    return (min(size, working_size) + 1) // 2
+
+
+def _single(values: np.ndarray) -> np.ndarray:
+    with np.errstate(over="ignore"):
+        return np.asarray(values, dtype=np.float32)
+
+
+def _column_spectra(image: np.ndarray, working_width: int, threads: Optional[int]) -> np.ndarray:
+    """Row transforms of the image, kept columns only: (ny, working_width // 2 + 1) complex64."""
+    height, width = image.shape
+    kept = _kept(width, working_width)
+    spectrum = np.zeros((height, working_width // 2 + 1), np.complex64)
+    for start in range(0, height, ROWS_PER_BLOCK):
+        block = _single(image[start : start + ROWS_PER_BLOCK])
+        if not np.isfinite(block).all():
+            count = int(np.count_nonzero(~np.isfinite(_single(image))))
+            raise MicrographError(
+                f"{count} of {image.size} pixels are NaN or infinite, or too large for single "
+                "precision: repair or leave out this micrograph"
+            )
+        spectrum[start : start + ROWS_PER_BLOCK, :kept] = fft.rfft(block, axis=1, workers=threads)[
+            :, :kept
+        ]
+    return spectrum
+
+
+def _crop_rows(spectrum: np.ndarray, working_height: int) -> np.ndarray:
+    """Keep the row frequencies of the smaller grid: (working_height, columns) complex64."""
+    kept = _kept(spectrum.shape[0], working_height)
+    cropped = np.zeros((working_height, spectrum.shape[1]), np.complex64)
+    cropped[:kept] = spectrum[:kept]
+    if kept > 1:
+        cropped[1 - kept :] = spectrum[1 - kept :]
+    return cropped

@@ -1,0 +1,131 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""One micrograph from its file to a normalised working image."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Optional, Sequence
+
+import numpy as np
+
+from ..errors import MicrographError, UsageError
+from ..micrographs import Micrograph, Shape, image_shape, read_image, require_pixel_size
+from ..settings import NORMALISATIONS
+from .fourier_crop import downsample
+from .mixture import Mixture
+from .normalise import normalise
+from .scale import WorkingScale
+
+MOST_DEVIATIONS = 10.0
+
+
+@dataclass(frozen=True)
+class WorkingImage:
+    """A micrograph at the working scale.
+
+    Attributes:
+        micrograph: where it comes from.
+        image: (h, w) float32.
+        shape: (ny, nx) of the micrograph, px.
+        pixel_size: of the micrograph, Å/px.
+    """
+
+    micrograph: Micrograph
+    image: np.ndarray
+    shape: Shape
+    pixel_size: float
+
+
+def read_working_image(
+    micrograph: Micrograph, scale: WorkingScale, threads: int = 1
+) -> WorkingImage:
+    """Read a micrograph and downsample it, grey values kept.
+
+    Raises:
+        MicrographError: it cannot be used; says why.
+    """
+    pixel_size = require_pixel_size(micrograph)
+    image = read_image(micrograph.path)
+    shape = (image.shape[0], image.shape[1])
+    try:
+        working = downsample(image, scale.shape(shape, pixel_size), threads)
+    except MicrographError as error:
+        raise MicrographError(f"{micrograph.path}: {error}") from error
+    except MemoryError as error:
+        raise MicrographError(f"{micrograph.path}: there is too little memory for it") from error
+    return WorkingImage(micrograph, working, shape, pixel_size)
+
+
+def normalise_working_image(
+    working: WorkingImage, method: str, mixture: Optional[Mixture] = None
+) -> WorkingImage:
+    """Normalise grey values, and limit those far from the background's to 10 deviations.
+
+    Raises:
+        MicrographError: the image is constant.
+    """
+    try:
+        image = normalise(working.image, method, mixture)
+    except MicrographError as error:
+        raise MicrographError(f"{working.micrograph.path}: {error}") from error
+    image = np.clip(image, -MOST_DEVIATIONS, MOST_DEVIATIONS)
+    return WorkingImage(working.micrograph, image, working.shape, working.pixel_size)
+
+
+def prepare(
+    micrograph: Micrograph,
+    scale: WorkingScale,
+    method: str = "gmm",
+    mixture: Optional[Mixture] = None,
+    threads: int = 1,
+) -> WorkingImage:
+    """Read, downsample and normalise a micrograph.
+
+    Args:
+        micrograph: to read.
+        scale: working scale.
+        method: of `normalise.normalise`.
+        mixture: shared over a set, or None to fit one to this micrograph.
+        threads: for the transforms.
+
+    Raises:
+        MicrographError: it cannot be used; the text names the file and says why.
+    """
+    return normalise_working_image(read_working_image(micrograph, scale, threads), method, mixture)
+
+
+def require_scale(micrographs: Sequence[Micrograph], scale: WorkingScale) -> None:
+    """Refuse a diameter or pixel size with which no micrograph can be prepared.
+
+    Headers are read up to the first micrograph that can; files that are damaged say nothing.
+
+    Raises:
+        UsageError: there is none, though there are good files; says what is wrong with the first.
+    """
+    reason = ""
+    for micrograph in micrographs:
+        try:
+            shape = image_shape(micrograph.path)
+        except MicrographError:
+            continue
+        try:
+            scale.shape(shape, require_pixel_size(micrograph))
+        except MicrographError as error:
+            reason = reason or f"{micrograph.name}: {error}"
+        else:
+            return
+    if reason:
+        raise UsageError(reason)
+
+
+def pixel_method(method: str) -> str:
+    """Return the method of `normalise.normalise` that a normalisation of a set uses.
+
+    Raises:
+        UsageError: there is no such normalisation.
+    """
+    if method not in NORMALISATIONS:
+        raise UsageError(
+            f"There is no normalisation {method!r}: choose one of {', '.join(NORMALISATIONS)}."
+        )
+    return "affine" if method == "affine" else "gmm"

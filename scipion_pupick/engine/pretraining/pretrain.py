@@ -1,0 +1,113 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Training a general network on simulated micrographs, whose particles are all known."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Callable, Optional, Sequence
+
+import numpy as np
+import torch
+from scipy.optimize import brentq, minimize
+from scipy.special import expit
+
+from ..calibration.gaussian import Calibration
+from ..evaluation.curves import average_precision
+from ..evaluation.matching import match_points
+from ..networks.architectures import Network
+from ..networks.scoring import Scorer, make_scorer
+from ..picking.detector import detect_peaks
+from ..settings import TOLERANCE, OptimizerSettings
+from ..training.loop import Progress, Trainer
+from ..training.prior import fresh_network
+from .dataset import SimulatedImage
+from .supervised_loss import SupervisedLoss
+
+FIRST_ODDS = 0.05
+
+
+def pretrain(
+    images: Sequence[SimulatedImage],
+    held_out: Sequence[SimulatedImage],
+    settings: OptimizerSettings,
+    device: torch.device,
+    progress: Optional[Progress] = None,
+    after_epoch: Callable[[Progress], None] = lambda progress: None,
+) -> Progress:
+    """Train a network to tell the centres of particles from everything else.
+
+    Every score of a tile is trained, by its logistic loss. Pixels within the training radius of a
+    centre are positive, and count four times; those further out but still on a particle are left
+    out; all others are negative. Arguments, result and errors are those of `training.fit`, but
+    for the images.
+    """
+    network = fresh_network(settings, FIRST_ODDS)
+    loss = SupervisedLoss(images, network.field, settings, device)
+
+    def validate(average: Network) -> float:
+        scorer = make_scorer(average, device)
+        return mean_average_precision([find_in(scorer, image) for image in held_out])
+
+    trainer = Trainer(network, loss, validate, loss.positive_share(), settings, device)
+    return trainer.run(progress, after_epoch)
+
+
+@dataclass(frozen=True)
+class FoundPeaks:
+    """Peaks of an image whose particles are known, without those near the edges.
+
+    Attributes:
+        score: (n,) of the peaks.
+        hits: (n,) bool, which of them are particles.
+        particles: in the image, found or not.
+    """
+
+    score: np.ndarray
+    hits: np.ndarray
+    particles: int
+
+
+def find_in(scorer: Scorer, image: SimulatedImage) -> FoundPeaks:
+    """Find the peaks of an image and tell which are particles."""
+    radius = image.diameter_px / 2
+    peaks = detect_peaks(scorer, image.pixels.astype(np.float32), image.diameter_px)
+    last = np.array(image.pixels.shape[::-1]) - 1
+    inner, known = (
+        np.asarray(((xy >= radius) & (xy <= last - radius)).all(axis=1))
+        for xy in (peaks.xy, image.xy)
+    )
+    score = peaks.score[inner]
+    matched = match_points(peaks.xy[inner], image.xy[known], 2 * TOLERANCE * radius, score)
+    return FoundPeaks(score, matched >= 0, int(known.sum()))
+
+
+def mean_average_precision(found: Sequence[FoundPeaks]) -> float:
+    """Mean, over images that hold particles, of the average precision of their peaks."""
+    return float(
+        np.mean([average_precision(f.hits, f.score, f.particles) for f in found if f.particles])
+    )
+
+
+def calibrate_on(found: Sequence[FoundPeaks]) -> Calibration:
+    """Fit log-odds to peaks of which it is known whether they are particles (logistic regression).
+
+    The standard error is the spread over images of the constant that would make the expected
+    number of particles among an image's peaks right: images differ more than peaks do.
+    """
+    scores = np.concatenate([each.score for each in found])
+    hits = np.concatenate([each.hits for each in found])
+
+    def loss(line: np.ndarray) -> float:
+        odds = line[0] * scores + line[1]
+        return float(np.mean(np.logaddexp(0, odds) - hits * odds))
+
+    slope, offset = minimize(loss, [1.0, 0.0], method="Nelder-Mead").x
+    shifts = [_shift(slope * each.score + offset, int(each.hits.sum())) for each in found]
+    return Calibration(float(slope), float(offset), float(np.std([s for s in shifts if s])))
+
+
+def _shift(odds: np.ndarray, hits: int) -> Optional[float]:
+    """Log-odds to add so that so many hits are expected; None where all or no peaks are hits."""
+    if not 0 < hits < len(odds):
+        return None
+    return float(brentq(lambda shift: expit(odds + shift).sum() - hits, -30, 30))

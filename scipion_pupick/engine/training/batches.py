@@ -1,0 +1,229 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Batches for training: patches round labelled particles, tiles of unlabelled micrograph.
+
+Patches of one receptive field are laid side by side into mosaics of a tile's size, so that one
+forward pass serves labelled and unlabelled regions and batch norms see both together: statistics
+that differed between the two would give the labels away.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import List, Sequence, Tuple
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from ..networks.architectures import STRIDE
+from ..settings import Augmentation
+from .augmentation import augment_contrast, random_transforms
+from .regions import MASKED, UNLABELED, TrainingImage
+
+TILE = 112
+
+
+@dataclass(frozen=True)
+class Geometry:
+    """How a network's patches fill a tile.
+
+    Attributes:
+        field: width of one region, px.
+        patch: width of a patch: the field, rounded up to a multiple of the stride.
+        per_side: patches along the side of a mosaic.
+    """
+
+    field: int
+
+    @property
+    def patch(self) -> int:
+        """Width of a patch, px."""
+        return STRIDE * math.ceil(self.field / STRIDE)
+
+    @property
+    def per_side(self) -> int:
+        """Patches along one side of a tile."""
+        return max(2, round(TILE / self.patch))
+
+    @property
+    def tile(self) -> int:
+        """Width of a tile, px."""
+        return self.patch * self.per_side
+
+    @property
+    def cells(self) -> slice:
+        """Rows (or columns) of a tile's score map that belong to its patches."""
+        step = self.patch // STRIDE
+        return slice(0, step * self.per_side, step)
+
+    @property
+    def positions(self) -> np.ndarray:
+        """Centres of a tile's scores along one axis, px from the tile's first pixel."""
+        count = (self.tile - self.field) // STRIDE + 1
+        return np.arange(count) * STRIDE + (self.field - 1) / 2
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Tiles and what is known of the regions in them.
+
+    Attributes:
+        tiles: (p + n + u, 1, tile, tile): mosaics of positives, of negatives, then tiles of U.
+        positive_mosaics: p.
+        negative_mosaics: n.
+        unlabeled: (u, s, s) bool, which scores of the tiles of U belong to U.
+    """
+
+    tiles: Tensor
+    positive_mosaics: int
+    negative_mosaics: int
+    unlabeled: Tensor
+
+
+def sample_batch(
+    images: Sequence[TrainingImage],
+    geometry: Geometry,
+    mosaics: int,
+    tiles: int,
+    training_radius: float,
+    augmentation: Augmentation,
+    random: np.random.Generator,
+) -> Batch:
+    """Draw a balanced batch.
+
+    Labelled particles are drawn uniformly over the set, each at a random place within the training
+    radius; tiles uniformly over the places of micrographs, these in proportion to their labels; all
+    turned by a random angle and flipped. So P and U are of the same micrographs, and defocus, ice
+    and noise do not tell the one from the other.
+
+    Args:
+        images: together they hold at least one labelled particle.
+        geometry: of the network that is trained.
+        mosaics: of labelled particles (and as many of labelled negatives, where there are any).
+        tiles: of U.
+        training_radius: px of the working image.
+        augmentation: amounts of the random changes.
+        random: drawn from; the only source of chance.
+    """
+    positive = _labelled([image.positive for image in images])
+    negative = _labelled([image.negative for image in images])
+    parts: List[Tensor] = []
+    counts: List[int] = []
+    for places in (positive, negative):
+        count = mosaics if len(places) else 0
+        counts.append(count)
+        if count:
+            parts.append(
+                _mosaics(images, places, geometry, count, training_radius, augmentation, random)
+            )
+    which = positive[random.integers(len(positive), size=tiles), 0].astype(int)
+    unlabeled_tiles, labels = sample_tiles(
+        images, which, geometry.tile, geometry.positions, augmentation, random
+    )
+    batch = augment_contrast(torch.cat([*parts, unlabeled_tiles]), augmentation, random)
+    return Batch(batch, counts[0], counts[1], labels == UNLABELED)
+
+
+def _labelled(places: Sequence[np.ndarray]) -> np.ndarray:
+    """All labelled places as rows (image index, x, y)."""
+    rows = [np.column_stack([np.full(len(xy), i), xy]) for i, xy in enumerate(places)]
+    return np.concatenate(rows)
+
+
+def _mosaics(
+    images: Sequence[TrainingImage],
+    places: np.ndarray,
+    geometry: Geometry,
+    count: int,
+    training_radius: float,
+    augmentation: Augmentation,
+    random: np.random.Generator,
+) -> Tensor:
+    """Mosaics (count, 1, tile, tile) of patches round places drawn with replacement."""
+    per_side, patch = geometry.per_side, geometry.patch
+    number = count * per_side**2
+    drawn = places[random.integers(len(places), size=number)]
+    radius = training_radius * np.sqrt(random.random(number))
+    angle = random.uniform(0, 2 * np.pi, number)
+    centres = drawn[:, 1:] + radius[:, None] * np.stack([np.cos(angle), np.sin(angle)], axis=1)
+    transforms = random_transforms(number, augmentation, random)
+    centre = (geometry.field - 1) / 2
+    offsets = np.arange(patch) - centre
+    patches = _cut(images, drawn[:, 0].astype(int), centres, transforms, offsets)
+    grid = patches.reshape(count, per_side, per_side, patch, patch)
+    return grid.permute(0, 1, 3, 2, 4).reshape(count, 1, geometry.tile, geometry.tile)
+
+
+def sample_tiles(
+    images: Sequence[TrainingImage],
+    which: np.ndarray,
+    width: int,
+    positions: np.ndarray,
+    augmentation: Augmentation,
+    random: np.random.Generator,
+) -> Tuple[Tensor, Tensor]:
+    """Draw tiles of images, uniformly over places, turned by a random angle and flipped.
+
+    Args:
+        images: at least one.
+        which: (count,) index of the image of each tile.
+        width: of a tile, px.
+        positions: (s,) of its scores along one axis, px from its first pixel.
+        augmentation: amounts of the random changes.
+        random: drawn from; the only source of chance.
+
+    Returns:
+        (count, 1, width, width) tiles, and (count, s, s) labels of `regions.label_map` at the
+        places of the scores; those outside the image are MASKED.
+    """
+    count = len(which)
+    sizes = np.array([image.image.shape[::-1] for image in images])[which]
+    centres = random.random((count, 2)) * (sizes - 1)
+    transforms = random_transforms(count, augmentation, random)
+    centre = (width - 1) / 2
+    tiles = _cut(images, which, centres, transforms, np.arange(width) - centre)
+    points = _points(centres, transforms, positions - centre)
+    rows = [_labels_at(images[i].labels, xy) for i, xy in zip(which, points)]
+    return tiles[:, None], torch.from_numpy(np.stack(rows))
+
+
+def _labels_at(labels: np.ndarray, points: np.ndarray) -> np.ndarray:
+    """Labels (s, s) at points (s, s, 2); MASKED outside the image."""
+    x, y = np.moveaxis(np.rint(points).astype(int), -1, 0)
+    inside = (x >= 0) & (y >= 0) & (x < labels.shape[1]) & (y < labels.shape[0])
+    return np.where(inside, labels[np.where(inside, y, 0), np.where(inside, x, 0)], MASKED)
+
+
+def _points(centres: np.ndarray, transforms: np.ndarray, offsets: np.ndarray) -> np.ndarray:
+    """Places (n, s, s, 2) in px that a square of offsets (s,) from the centres comes to lie on."""
+    dy, dx = np.meshgrid(offsets, offsets, indexing="ij")
+    square = np.stack([dx, dy], axis=-1)
+    return centres[:, None, None] + np.einsum("nij,yxj->nyxi", transforms, square)
+
+
+def _cut(
+    images: Sequence[TrainingImage],
+    which: np.ndarray,
+    centres: np.ndarray,
+    transforms: np.ndarray,
+    offsets: np.ndarray,
+) -> Tensor:
+    """Interpolate squares (n, s, s) out of images; beyond the edges lies the mean grey 0."""
+    points = _points(centres, transforms, offsets).astype(np.float32)
+    squares = torch.empty(points.shape[:-1])
+    for i in np.unique(which):
+        image = torch.from_numpy(images[i].image).float()
+        size = torch.tensor(image.shape[::-1], dtype=torch.float32)
+        chosen = np.flatnonzero(which == i)
+        grid = 2 * torch.from_numpy(points[chosen]) / (size - 1) - 1
+        cut = functional.grid_sample(
+            image[None, None],
+            grid.reshape(1, -1, len(offsets), 2),
+            mode="bicubic",
+            padding_mode="zeros",
+            align_corners=True,
+        )
+        squares[chosen] = cut.reshape(len(chosen), len(offsets), len(offsets))
+    return squares

@@ -1,0 +1,75 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Training progress on disk, so that a killed training continues."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict
+from pathlib import Path
+from typing import Optional
+
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save
+
+from ..errors import UsageError
+from ..files.atomic import PathLike, atomic_write
+from .loop import Epoch, Progress
+
+CHECKPOINT = "checkpoint.safetensors"
+STATES = ("weights", "average", "best", "optimizer")
+
+
+def save_progress(progress: Progress, fingerprint: str, path: PathLike) -> None:
+    """Write a checkpoint (safetensors).
+
+    Args:
+        progress: what has been reached.
+        fingerprint: of the data and settings; a checkpoint continues only the same training.
+        path: of the file.
+    """
+    tensors = {
+        f"{state}/{name}": value.contiguous().clone()
+        for state in STATES
+        for name, value in getattr(progress, state).items()
+    }
+    summary = {
+        "fingerprint": fingerprint,
+        "best_epoch": progress.best_epoch,
+        "best_ap": progress.best_ap,
+        "history": [asdict(epoch) for epoch in progress.history],
+    }
+    with atomic_write(path) as temporary:
+        temporary.write_bytes(save(tensors, {"progress": json.dumps(summary)}))
+
+
+def load_progress(path: PathLike, fingerprint: str) -> Optional[Progress]:
+    """Read a checkpoint; None if there is none yet.
+
+    Raises:
+        UsageError: the checkpoint belongs to a training with other data or settings, or is damaged.
+    """
+    if not Path(path).exists():
+        return None
+    try:
+        with safe_open(path, framework="pt") as file:
+            summary = json.loads(file.metadata()["progress"])
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+            same = summary["fingerprint"] == fingerprint
+            history = tuple(Epoch(**row) for row in summary["history"])
+            best_epoch, best_ap = summary["best_epoch"], summary["best_ap"]
+    except (SafetensorError, KeyError, TypeError, json.JSONDecodeError) as error:
+        raise UsageError(f"{path} is damaged ({error}): delete it to train anew.") from error
+    if not same:
+        raise UsageError(
+            f"{Path(path).parent} holds a training with other micrographs, picks or settings: "
+            "give another --output, or --overwrite to train anew there."
+        )
+    states = {
+        state: {
+            name.split("/", 1)[1]: value
+            for name, value in tensors.items()
+            if name.startswith(f"{state}/")
+        }
+        for state in STATES
+    }
+    return Progress(**states, history=history, best_epoch=best_epoch, best_ap=best_ap)

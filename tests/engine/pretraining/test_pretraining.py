@@ -1,0 +1,113 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The making of a general model: simulated images, supervised training, calibration."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from scipy.special import expit
+
+from scipion_pupick.engine.errors import UsageError
+from scipion_pupick.engine.jobs.pretrain import make_general_model
+from scipion_pupick.engine.networks.model import load_model
+from scipion_pupick.engine.networks.scoring import make_scorer
+from scipion_pupick.engine.pretraining.dataset import load_images, save_images, simulate_images
+from scipion_pupick.engine.pretraining.pretrain import (
+    FoundPeaks,
+    calibrate_on,
+    find_in,
+    mean_average_precision,
+    pretrain,
+)
+from scipion_pupick.engine.settings import PRETRAINING, PretrainSettings
+from scipion_pupick.engine.training.loop import best_network
+
+CPU = torch.device("cpu")
+TINY = replace(PRETRAINING, network="conv3", epochs=2, steps=2, tiles=2)
+
+
+@pytest.fixture(scope="module")
+def images():
+    return [image for index in range(6) for image in simulate_images(5, index)]
+
+
+def test_images_follow_from_seed_and_number_and_survive_the_disk(images, tmp_path):
+    again = simulate_images(5, 2)
+    save_images(again, tmp_path / "images.safetensors")
+    for one, other in zip(images[4:6], load_images(tmp_path / "images.safetensors")):
+        assert np.array_equal(one.pixels, other.pixels)
+        assert np.array_equal(one.xy, other.xy)
+        assert one.diameter_px == other.diameter_px
+    assert not np.array_equal(images[0].pixels, simulate_images(6, 0)[0].pixels)
+
+
+def test_images_are_normalised_and_of_many_scales():
+    many = [simulate_images(7, index)[0] for index in range(12)]
+    assert len({image.diameter_px for image in many}) == 12
+    for image in many:
+        assert 15 <= image.diameter_px <= 38
+        background = image.pixels[(np.abs(image.pixels) < 3)].astype(float)
+        assert abs(np.median(background)) < 1
+        assert 0.3 < background.std() < 1.5
+
+
+def test_a_network_learns_from_simulated_images(images):
+    settings = replace(PRETRAINING, network="conv3", epochs=2, steps=20, tiles=4)
+    progress = pretrain(images[2:], images[:2], settings, CPU)
+    # losses of so short epochs depend on which tiles were drawn
+    first, last = progress.history
+    assert last.held_out_ap > 1.5 * first.held_out_ap
+    scorer = make_scorer(best_network(progress, settings), CPU)
+    found = [find_in(scorer, image) for image in images[:2]]
+    chance = np.mean([f.hits.mean() for f in found])
+    assert mean_average_precision(found) > 1.5 * chance
+
+
+def test_the_mean_average_precision_leaves_out_images_without_particles():
+    perfect = FoundPeaks(np.array([2.0, 1.0]), np.array([True, False]), 1)
+    half = FoundPeaks(np.array([2.0, 1.0]), np.array([False, True]), 1)
+    empty = FoundPeaks(np.array([2.0]), np.array([False]), 0)
+    assert mean_average_precision([perfect, half, empty]) == pytest.approx(0.75)
+
+
+def test_calibration_finds_the_line_and_the_spread_that_peaks_were_drawn_from():
+    random = np.random.default_rng(0)
+    shifts = random.normal(0, 0.5, 60)
+    found = []
+    for shift in shifts:
+        score = random.normal(0, 2, 500)
+        hits = random.random(500) < expit(1.5 * score - 1 + shift)
+        found.append(FoundPeaks(score, hits, int(hits.sum())))
+    calibration = calibrate_on(found)
+    # averaging over shifts flattens the line a little
+    assert calibration.slope == pytest.approx(1.5, rel=0.1)
+    assert calibration.offset == pytest.approx(-1, abs=0.2)
+    assert calibration.error == pytest.approx(0.5, rel=0.3)
+
+
+def test_a_stopped_run_goes_on_to_the_same_model(tmp_path):
+    settings = PretrainSettings(particles=2, held_out=2, training=TINY)
+    whole = make_general_model(tmp_path / "whole", settings, "cpu", 1)
+    first = PretrainSettings(particles=2, held_out=2, training=TINY)
+    make_general_model(tmp_path / "again", first, "cpu", 1)
+    (tmp_path / "again" / "general.safetensors").unlink()
+    again = make_general_model(tmp_path / "again", settings, "cpu", 1)
+    assert again.digest == whole.digest == load_model(tmp_path / "again/general.safetensors").digest
+    assert whole.scale.diameter is None
+    with pytest.raises(UsageError, match="other"):
+        make_general_model(tmp_path / "again", replace(settings, particles=3), "cpu", 1)
+
+
+def test_a_general_model_asks_for_the_diameter(tmp_path):
+    settings = PretrainSettings(particles=1, held_out=2, training=TINY)
+    model = make_general_model(tmp_path, settings, "cpu", 1)
+    assert model.scale.of(120.0).diameter == 120
+    with pytest.raises(UsageError, match="--diameter"):
+        model.scale.of()
+
+
+@pytest.mark.parametrize("name", ["particles", "held_out"])
+def test_numbers_must_be_positive(name):
+    with pytest.raises(UsageError, match=f"{name} is 0"):
+        PretrainSettings(**{name: 0})

@@ -1,0 +1,132 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Forms of RELION's window, filled in by `--setup` and by picking jobs."""
+
+import os
+
+import pytest
+from helpers.relion_files import read_table, run_program
+
+from relion_external.errors import JobError
+from relion_external.forms import external_options, form_text, setup, write_manualpick_form
+from relion_external.parameters import parameters_of
+
+PIPELINE = "# version 30001\ndata_pipeline_processes\nloop_\n_rlnPipeLineProcessType #1\n"
+
+
+@pytest.fixture
+def project(tmp_path, monkeypatch):
+    for name, age in (
+        ("CtfFind/job003/micrographs_ctf.star", 300),
+        ("CtfFind/job007/micrographs_ctf.star", 200),
+        ("MotionCorr/job002/corrected_micrographs.star", 100),
+        ("ManualPick/job004/coords_suffix_manualpick.star", 90),
+        ("AutoPick/job005/coords_suffix_autopick.star", 80),
+        ("External/job006/model.safetensors", 70),
+        ("External/job008/model.safetensors", 60),
+    ):
+        path = tmp_path / name
+        path.parent.mkdir(parents=True)
+        path.touch()
+        os.utime(path, (2e9 - age, 2e9 - age))
+    (tmp_path / "default_pipeline.star").write_text(PIPELINE)
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def options_of(path):
+    return dict((row[0], row[1].strip('"')) for row in read_table(path)[1] if len(row) == 2)
+
+
+def test_a_form_for_picking_names_the_latest_micrographs_and_model(project):
+    setup(["--setup", "pick"])
+    options = options_of(project / ".gui_externaljob.star")
+    assert options["fn_exe"] == "relion_external_pupick_pick"
+    assert options["in_mic"] == "CtfFind/job007/micrographs_ctf.star"
+    assert options["in_coords"] == ""
+    assert (options["param1_label"], options["param1_value"]) == ("model", "External/job008")
+
+
+def test_a_form_for_training_names_hand_picks_not_earlier_automatic_ones(project):
+    options = external_options(project, "train")
+    assert options["in_coords"] == "ManualPick/job004/coords_suffix_manualpick.star"
+    assert (options["param1_label"], options["param1_value"]) == ("diameter", "")
+
+
+def test_what_is_not_there_stays_empty(tmp_path):
+    options = external_options(tmp_path, "both")
+    assert (options["in_mic"], options["in_coords"]) == ("", "")
+    assert external_options(tmp_path, "pick")["param1_value"] == ""
+
+
+@pytest.mark.parametrize("job", ["train", "pick", "both"])
+def test_forms_have_labels_that_the_jobs_know(tmp_path, job):
+    options = external_options(tmp_path, job)
+    labels = {value for name, value in options.items() if name.endswith("_label")}
+    assert labels
+    assert labels <= set(parameters_of(job))
+
+
+@pytest.mark.parametrize(
+    ("version", "lines"),
+    [
+        ("3.1", ["# version 30001", "_rlnJobType 99"]),
+        ("4.0", ["# version 30001", "_rlnJobTypeLabel relion.external", "_rlnJobIsTomo 0"]),
+        ("5.0", ["# version 50001", "_rlnJobTypeLabel relion.external", "_rlnJobIsTomo 0"]),
+    ],
+)
+def test_forms_are_those_of_the_version(project, version, lines):
+    setup(["--setup", "both", "--relion_version", version])
+    text = (project / ".gui_externaljob.star").read_text().splitlines()
+    assert set(lines) <= set(text)
+
+
+def test_the_version_is_found_in_the_project(project):
+    setup(["--setup", "train"])
+    assert "_rlnJobType 99" in (project / ".gui_externaljob.star").read_text()
+
+
+def test_a_new_project_needs_the_version(project):
+    (project / "default_pipeline.star").write_text("")
+    with pytest.raises(JobError, match="--relion_version"):
+        setup(["--setup", "train"])
+
+
+def test_outside_a_project_nothing_is_written(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(JobError, match="no RELION project"):
+        setup(["--setup", "train"])
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["--setup"],
+        ["--setup", "tran"],
+        ["--setup", "train", "--o", "x"],
+        ["--setup", "train", "--relion_version", "9"],
+    ],
+)
+def test_other_arguments_are_explained(project, arguments):
+    with pytest.raises(JobError, match="give --setup train"):
+        setup(arguments)
+
+
+def test_the_program_writes_the_form(project):
+    done = run_program("both", ["--setup", "train"], project)
+    assert done.returncode == 0
+    assert ".gui_externaljob.star is written" in done.stdout
+    failed = run_program("both", ["--setup", "nonsense"], project)
+    assert failed.returncode == 1
+    assert "give --setup train" in failed.stderr
+
+
+def test_the_form_of_manual_picking_has_the_diameter_of_the_particle(project):
+    write_manualpick_form(project, 182.5, "3.1")
+    text = (project / ".gui_manualpickjob.star").read_text()
+    assert "_rlnJobType 3\n" in text
+    assert options_of(project / ".gui_manualpickjob.star")["diameter"] == "182.5"
+
+
+def test_values_are_quoted_so_that_empty_ones_are_values():
+    assert 'param1_value ""\n' in form_text("external", {"param1_value": ""}, "3.1")

@@ -1,0 +1,540 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Jobs from RELION's files to RELION's files, also when they are continued."""
+
+import mrcfile
+import numpy as np
+import pytest
+import torch
+from helpers.relion_files import (
+    OPTICS,
+    disc_centres,
+    make_project,
+    read_table,
+    write_coordinates,
+    write_micrograph,
+    write_micrographs_star,
+    write_model,
+)
+
+from relion_external.inputs import read_labels, read_negatives
+from relion_external.jobs import run_job
+from relion_external.parameters import BOTH, PICK, TRAIN, parse_arguments
+from scipion_pupick.engine import (
+    Coordinates,
+    find_micrographs,
+    load_model,
+    read_picks,
+    show_model,
+    write_picks,
+)
+from scipion_pupick.engine.errors import PupickError, UsageError
+from scipion_pupick.engine.networks.model import save_model
+from scipion_pupick.engine.training.checkpoint import save_progress
+
+NAMES = ["MotionCorr/job002/Movies/a.mrc", "MotionCorr/job002/Movies/b.mrc"]
+MICS = "CtfFind/job003/micrographs_ctf.star"
+SHAPE = (192, 256)
+DIAMETER_PX = 180 / 7.08
+
+
+def make(folder, monkeypatch, version="3.1", names=NAMES):
+    project = make_project(folder, names, version)
+    write_model(project / "External/job004/model.safetensors")
+    monkeypatch.chdir(project)
+    return project / "External/job005"
+
+
+@pytest.fixture
+def job(tmp_path, monkeypatch):
+    return make(tmp_path, monkeypatch)
+
+
+def pick(*parameters: str, mics: str = MICS, model: str = "External/job004") -> None:
+    start = ["--o", "External/job005/", "--in_mics", mics, "--model", model, "--gpu", "none"]
+    run_job(parse_arguments(PICK, [*start, *parameters]))
+
+
+def train(*parameters: str, job: str = TRAIN, mics: str = MICS) -> None:
+    start = ["--o", "External/job005/", "--in_mics", mics, "--diameter", "180", "--gpu", "none"]
+    small = ["--particles_per_micrograph", "6", "--network", "conv3", "--epochs", "1"]
+    run_job(parse_arguments(job, [*start, *small, "--steps", "1", *parameters]))
+
+
+def age(path) -> int:
+    return path.stat().st_mtime_ns
+
+
+def hand_picks(project, suffix="_manualpick") -> str:
+    """Write hand picks as RELION 3.1 does; the second micrograph's file has 0 bytes."""
+    folder = project / "ManualPick/job004"
+    write_coordinates(folder / f"Movies/a{suffix}.star", disc_centres(0, SHAPE))
+    (folder / f"Movies/b{suffix}.star").touch()
+    (folder / f"coords_suffix{suffix}.star").write_text(MICS)
+    return f"ManualPick/job004/coords_suffix{suffix}.star"
+
+
+@pytest.mark.parametrize(
+    ("version", "listed", "selection"),
+    [
+        ("3.1", "coords_suffix_autopick.star", False),
+        ("4.0", "autopick.star", True),
+        ("5.0", "autopick.star", True),
+    ],
+)
+def test_picks_are_where_each_version_looks_for_them(
+    tmp_path, monkeypatch, version, listed, selection
+):
+    folder = make(tmp_path, monkeypatch, version)
+    pick()
+    for name in "ab":
+        columns, rows = read_table(folder / f"Movies/{name}_autopick.star")
+        assert ("rlnParticleSelectionType" in columns) == selection
+        xy = np.array(rows, float)[:, :2]
+        assert len(xy)
+        assert (xy >= 0).all()
+        assert (xy <= np.array(SHAPE[::-1]) - 1).all()
+    nodes = [row[0] for row in read_table(folder / "RELION_OUTPUT_NODES.star")[1]]
+    assert nodes == [f"External/job005/{listed}", "External/job005/logfile.pdf"]
+    assert all((tmp_path / node).is_file() for node in nodes)
+    assert (folder / "logfile.pdf").read_bytes().startswith(b"%PDF")
+
+
+def test_the_version_can_be_forced(job):
+    pick("--relion_version", "5")
+    assert sorted(path.name for path in job.glob("*autopick.star")) == ["autopick.star"]
+
+
+def test_relion_and_the_command_line_give_the_same_picks(job):
+    pick("--threshold", "-6")
+    own = read_picks(job / "pupick/picks.star")
+    for name, micrograph in zip("ab", NAMES):
+        written = read_picks(job / f"Movies/{name}_autopick.star")[f"{name}"]
+        np.testing.assert_allclose(written.x, own[micrograph].x, atol=1e-5)
+        np.testing.assert_allclose(written.score, own[micrograph].score, atol=1e-5)
+
+
+def test_micrographs_without_picks_have_files_without_rows(job):
+    pick("--threshold", "50")
+    columns, rows = read_table(job / "Movies/a_autopick.star")
+    assert len(columns) == 5
+    assert rows == []
+
+
+def test_continue_picks_only_what_is_new_and_lists_all(tmp_path, monkeypatch):
+    folder = make(tmp_path, monkeypatch, "5.0")
+    pick()
+    scores = folder / "pupick/scores" / NAMES[0].replace(".mrc", ".peaks.safetensors")
+    before = age(scores)
+    added = "MotionCorr/job002/Movies/c.mrc"
+    write_micrograph(tmp_path / added, 3)
+    write_micrographs_star(tmp_path / MICS, [*NAMES, added])
+    pick()
+    assert age(scores) == before
+    rows = read_table(folder / "autopick.star")[1]
+    assert [row[0] for row in rows] == [*NAMES, added]
+    assert all((tmp_path / row[1]).is_file() for row in rows)
+
+
+def test_another_threshold_uses_the_kept_scores(job):
+    pick("--threshold", "-8")
+    scores = job / "pupick/scores" / NAMES[0].replace(".mrc", ".peaks.safetensors")
+    before, all_rows = age(scores), read_table(job / "Movies/a_autopick.star")[1]
+    score = sorted(float(row[2]) for row in all_rows)[len(all_rows) // 2]
+    pick("--threshold", f"{score:.6f}")
+    kept = read_table(job / "Movies/a_autopick.star")[1]
+    assert age(scores) == before
+    assert 0 < len(kept) < len(all_rows)
+    assert kept == [row for row in all_rows if float(row[2]) >= score - 1e-6][: len(kept)]
+
+
+def test_continue_leaves_picks_that_were_changed_by_hand(job, tmp_path):
+    pick()
+    file = job / "Movies/a_autopick.star"
+    changed = file.read_text().replace("\n\n", "\n", 1) + "\n"
+    file.write_text(changed)
+    pick()
+    assert file.read_text() == changed
+    pick("--threshold", "-7")
+    assert file.read_text() != changed
+
+
+def test_picks_follow_a_micrograph_that_was_written_anew(job, tmp_path):
+    pick()
+    file = job / "Movies/a_autopick.star"
+    before = file.read_text()
+    write_micrograph(tmp_path / NAMES[0], 9)
+    pick()
+    assert file.read_text() != before
+
+
+def test_a_threshold_that_was_written_only_in_part_is_written_again(job, monkeypatch):
+    pick("--threshold", "-7")
+    file = job / "Movies/a_autopick.star"
+    before = file.read_text()
+    (job / "Movies/b_autopick.star").unlink()
+    (job / "Movies/b_autopick.star").mkdir()
+    with pytest.raises(OSError, match="b_autopick"):
+        pick("--threshold", "50")
+    (job / "Movies/b_autopick.star").rmdir()
+    assert file.read_text() != before
+    pick("--threshold", "-7")
+    assert file.read_text() == before
+
+
+def test_other_parameters_of_picking_pick_again(job):
+    pick()
+    scores = job / "pupick/scores" / NAMES[0].replace(".mrc", ".peaks.safetensors")
+    before = age(scores)
+    pick("--separation", "300")
+    assert age(scores) != before
+    xy = np.array(read_table(job / "Movies/a_autopick.star")[1], float)[:, :2]
+    distances = np.linalg.norm(xy[:, None] - xy[None], axis=-1)[~np.eye(len(xy), dtype=bool)]
+    assert distances.min() >= 300 / 7.08 - 4
+
+
+def test_a_damaged_micrograph_is_left_out_and_tried_again(tmp_path, monkeypatch, caplog):
+    folder = make(tmp_path, monkeypatch, "5.0")
+    good = (tmp_path / NAMES[1]).read_bytes()
+    (tmp_path / NAMES[1]).write_bytes(good[:2000])
+    pick()
+    assert "1 of 2 micrographs failed" in caplog.text
+    assert [row[0] for row in read_table(folder / "autopick.star")[1]] == NAMES[:1]
+    assert not (folder / "Movies/b_autopick.star").exists()
+    (tmp_path / NAMES[1]).write_bytes(good)
+    pick()
+    assert [row[0] for row in read_table(folder / "autopick.star")[1]] == NAMES
+
+
+def test_a_job_without_any_usable_micrograph_fails(job, tmp_path):
+    for name in NAMES:
+        (tmp_path / name).write_bytes(b"no image")
+    with pytest.raises(PupickError, match="no micrograph could be used"):
+        pick()
+
+
+def test_an_absolute_folder_and_absolute_micrographs(job, tmp_path):
+    names = [str(tmp_path / name) for name in NAMES]
+    write_micrographs_star(tmp_path / MICS, names)
+    arguments = ["--o", str(job), "--in_mics", str(tmp_path / MICS), "--gpu", "none"]
+    run_job(parse_arguments(PICK, [*arguments, "--model", str(tmp_path / "External/job004")]))
+    nodes = [row[0] for row in read_table(job / "RELION_OUTPUT_NODES.star")[1]]
+    assert nodes[0] == "External/job005/coords_suffix_autopick.star"
+    assert read_table(job / "Movies/a_autopick.star")[1]
+
+
+def test_aliases_lead_to_micrographs_and_models(job, tmp_path):
+    for kind, alias in (("CtfFind/job003", "CtfFind/good"), ("External/job004", "External/mine")):
+        (tmp_path / alias).symlink_to(tmp_path / kind)
+    pick(mics="CtfFind/good/micrographs_ctf.star", model="External/mine/")
+    assert (
+        job / "coords_suffix_autopick.star"
+    ).read_text() == "CtfFind/good/micrographs_ctf.star\n"
+    assert read_table(job / "Movies/a_autopick.star")[1]
+
+
+def test_micrographs_whose_names_have_blanks(tmp_path, monkeypatch):
+    names = ["Micro graphs/a b.mrc"]
+    folder = make(tmp_path, monkeypatch, "5.0", names)
+    write_micrographs_star(tmp_path / MICS, [f'"{names[0]}"'])
+    pick()
+    assert (folder / "Micro graphs/a b_autopick.star").is_file()
+    assert list(read_picks(folder / "autopick.star")) == names
+
+
+def test_without_a_table_of_optics_the_header_has_the_pixel_size(job, tmp_path):
+    write_micrographs_star(tmp_path / MICS, NAMES, optics="")
+    pick()
+    assert read_table(job / "Movies/a_autopick.star")[1]
+
+
+def test_a_missing_pixel_size_stops_the_job_before_any_picking(job, tmp_path):
+    write_micrographs_star(tmp_path / MICS, NAMES, optics="")
+    with mrcfile.open(NAMES[1], "r+") as file:
+        file.voxel_size = 0
+    with pytest.raises(UsageError, match=r"Movies/b\.mrc.*parameter pixel_size"):
+        pick()
+    assert not (job / "pupick").exists()
+    pick("--pixel_size", "7.08")
+    assert read_table(job / "Movies/b_autopick.star")[1]
+
+
+@pytest.mark.parametrize("mics", ["CtfFind/job003/none.star", "Movies.mrc", "movies.star"])
+def test_what_is_no_file_of_micrographs_is_named(job, tmp_path, mics):
+    (tmp_path / "movies.star").write_text(
+        "data_movies\n\nloop_\n_rlnMicrographMovieName #1\nMovies/a.tiff\n"
+    )
+    with pytest.raises(UsageError, match=mics):
+        pick(mics=mics)
+
+
+def test_a_diameter_that_fits_no_micrograph_is_refused_at_once(job, caplog):
+    with pytest.raises(UsageError, match=r"a\.mrc: a particle of 9000 Å"):
+        pick("--diameter", "9000")
+    assert not [record for record in caplog.records if record.levelname == "WARNING"]
+    assert not (job / "pupick").exists()
+
+
+def test_a_diameter_that_fits_no_micrograph_is_refused_before_training(job, tmp_path, caplog):
+    with pytest.raises(UsageError, match=r"a\.mrc: a particle of 9000 Å"):
+        train("--in_coords", hand_picks(tmp_path), "--diameter", "9000")
+    assert not [record for record in caplog.records if record.levelname == "WARNING"]
+
+
+def test_a_gpu_that_is_not_there_is_named(job):
+    with pytest.raises(UsageError, match="cuda:97"):
+        pick("--gpu", "97")
+
+
+def test_the_form_for_showing_picks_is_written_only_once(job, tmp_path):
+    pick()
+    form = tmp_path / ".gui_manualpickjob.star"
+    assert 'diameter "180"' in form.read_text()
+    form.write_text("the user's")
+    pick()
+    assert form.read_text() == "the user's"
+
+
+def test_outside_a_project_no_form_is_written(job, tmp_path):
+    (tmp_path / "default_pipeline.star").unlink()
+    pick()
+    assert not (tmp_path / ".gui_manualpickjob.star").exists()
+
+
+def test_a_training_writes_a_model_that_a_picking_job_takes_by_its_folder(job, tmp_path):
+    train("--in_coords", hand_picks(tmp_path))
+    assert show_model(job / "model.safetensors")["training"]["labels"] == 6
+    assert (job / "logfile.pdf").is_file()
+    assert "A model trained on 6 labels" in (job / "report.html").read_text(encoding="utf-8")
+    (tmp_path / "External/job006").mkdir()
+    arguments = ["--o", "External/job006/", "--in_mics", MICS, "--gpu", "none"]
+    run_job(parse_arguments(PICK, [*arguments, "--model", "External/job005/"]))
+    assert (tmp_path / "External/job006/autopick.star").is_file()
+    report = tmp_path / "External/job006/pupick/report.html"
+    assert "in 2 micrographs" in report.read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize("version", ["4.0", "5.0"])
+def test_a_model_is_a_node_of_relion_4_and_5(tmp_path, monkeypatch, version):
+    folder = make(tmp_path, monkeypatch, version)
+    train("--in_coords", hand_picks(tmp_path))
+    nodes = [row[0] for row in read_table(folder / "RELION_OUTPUT_NODES.star")[1]]
+    assert nodes == ["External/job005/model.safetensors", "External/job005/logfile.pdf"]
+
+
+def list_of_4_and_5(project) -> str:
+    hand_picks(project)
+    path = project / "ManualPick/job004/manualpick.star"
+    rows = "".join(
+        f"{name} ManualPick/job004/Movies/{name[-5]}_manualpick.star\n" for name in NAMES
+    )
+    columns = "_rlnMicrographName #1\n_rlnMicrographCoordinates #2\n"
+    path.write_text(f"\n# version 50001\n\ndata_coordinate_files\n\nloop_\n{columns}{rows}\n")
+    return "ManualPick/job004/manualpick.star"
+
+
+def boxes(project) -> str:
+    folder = project / "Import/job004/Movies"
+    folder.mkdir(parents=True)
+    rows = [f"{x - 16:.0f}\t{y - 16:.0f}\t32\t32\n" for x, y in disc_centres(0, SHAPE)]
+    (folder / "a_boxes.box").write_text("".join(rows))
+    (folder / "b_boxes.box").touch()
+    (folder.parent / "coords_suffix_boxes.box").write_text(MICS)
+    return "Import/job004/coords_suffix_boxes.box"
+
+
+@pytest.mark.parametrize("source", [hand_picks, list_of_4_and_5, boxes])
+def test_hand_picks_of_every_version(job, tmp_path, source):
+    train("--in_coords", source(tmp_path))
+    training = show_model(job / "model.safetensors")["training"]
+    assert (training["labels"], training["micrographs"]) == (6, 2)
+
+
+def write_particles(path, origins) -> None:
+    """Write refined particles: the true centres, moved by origins (Å) that move them back."""
+    optics = "_rlnOpticsGroup #1\n_rlnImagePixelSize #2\n_rlnMicrographOriginalPixelSize #3\n"
+    columns = ["CoordinateX", "CoordinateY", "MicrographName", "OriginXAngst", "OriginYAngst"]
+    head = "".join(f"_rln{c} #{i}\n" for i, c in enumerate([*columns, "OpticsGroup"], 1))
+    rows = "".join(
+        f"{x + dx / 7.08:.5f} {y + dy / 7.08:.5f} {NAMES[0]} {dx} {dy} 1\n"
+        for (x, y), (dx, dy) in zip(disc_centres(0, SHAPE), origins)
+    )
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(
+        f"\ndata_optics\n\nloop_\n{optics}1 14.16 1.77\n\n\ndata_particles\n\nloop_\n{head}{rows}\n"
+    )
+
+
+def test_refined_particles_are_moved_by_the_micrographs_pixel_size(job, tmp_path):
+    origins = np.random.default_rng(5).uniform(-30, 30, size=(6, 2))
+    write_particles(tmp_path / "Refine3D/job020/run_data.star", origins)
+    arguments = ["--o", "External/job005/", "--in_mics", MICS, "--diameter", "180"]
+    particles = ["--in_parts", "Refine3D/job020/run_data.star"]
+    labels = read_labels(parse_arguments(TRAIN, [*arguments, *particles]), find_micrographs([MICS]))
+    found = np.column_stack([labels[NAMES[0]].x, labels[NAMES[0]].y])
+    np.testing.assert_allclose(found, disc_centres(0, SHAPE), atol=1e-4)
+
+
+def test_particles_over_micrographs_of_two_pixel_sizes_are_refused(job, tmp_path):
+    write_particles(tmp_path / "Refine3D/job020/run_data.star", np.zeros((6, 2)))
+    two = OPTICS.rstrip("\n") + "\nopticsGroup2 2 1.77 300 2.0 0.1 3.54\n"
+    star = write_micrographs_star(tmp_path / MICS, NAMES, two)
+    star.write_text(star.read_text().replace(f"{NAMES[1]} 1", f"{NAMES[1]} 2"))
+    with pytest.raises(UsageError, match=r"from 3\.54 to 7\.08"):
+        train("--in_parts", "Refine3D/job020/run_data.star")
+
+
+def test_coordinates_without_any_particle_are_refused(job, tmp_path):
+    (tmp_path / "ManualPick/job004").mkdir(parents=True)
+    (tmp_path / "ManualPick/job004/manualpick.star").touch()
+    with pytest.raises(UsageError, match=r"manualpick\.star: there is no particle"):
+        train("--in_coords", "ManualPick/job004/manualpick.star")
+
+
+def test_coordinates_of_other_micrographs_are_refused(job, tmp_path):
+    coordinates = hand_picks(tmp_path)
+    (tmp_path / "ManualPick/job004/Movies/b_manualpick.star").unlink()
+    (tmp_path / "ManualPick/job004/Movies/a_manualpick.star").rename(
+        tmp_path / "ManualPick/job004/Movies/z_manualpick.star"
+    )
+    with pytest.raises(UsageError, match=r"coords_suffix_manualpick\.star: .* such as Movies/z, "):
+        train("--in_coords", coordinates)
+
+
+def test_training_and_picking_in_one_job_and_its_continuation(tmp_path, monkeypatch):
+    folder = make(tmp_path, monkeypatch, "5.0")
+    coordinates = hand_picks(tmp_path)
+    train("--in_coords", coordinates, "--threshold", "-8", job=BOTH)
+    model = age(folder / "model.safetensors")
+    added = "MotionCorr/job002/Movies/c.mrc"
+    write_micrograph(tmp_path / added, 3)
+    write_micrographs_star(tmp_path / MICS, [*NAMES, added])
+    train("--in_coords", coordinates, "--threshold", "-7", job=BOTH)
+    assert age(folder / "model.safetensors") == model
+    assert len(read_table(folder / "autopick.star")[1]) == 3
+
+
+@pytest.mark.parametrize("change", ["labels", "parameters"])
+def test_other_labels_or_parameters_train_again(job, tmp_path, change):
+    coordinates = hand_picks(tmp_path)
+    train("--in_coords", coordinates)
+    before = (job / "model.safetensors").read_bytes()
+    if change == "labels":
+        write_coordinates(
+            tmp_path / "ManualPick/job004/Movies/b_manualpick.star", disc_centres(1, SHAPE)
+        )
+    train("--in_coords", coordinates, *(["--seed", "1"] if change == "parameters" else []))
+    assert (job / "model.safetensors").read_bytes() != before
+
+
+def test_a_training_that_fails_does_not_pass_off_the_model_before_it(job, tmp_path):
+    coordinates = hand_picks(tmp_path)
+    train("--in_coords", coordinates)
+    with pytest.raises(PupickError, match="[Ll]earning rate"):
+        train("--in_coords", coordinates, "--learning_rate", "1e38", "--steps", "4")
+    assert not (job / "model.safetensors").exists()
+
+
+def test_a_training_that_is_refused_leaves_the_model_and_may_be_mended(job, tmp_path):
+    train("--in_coords", hand_picks(tmp_path))
+    before = (job / "model.safetensors").read_bytes()
+    more = tmp_path / "more.star"
+    write_picks({NAMES[1]: Coordinates.unscored(*disc_centres(1, SHAPE).T)}, more)
+    for wrong in (["--network", "unheard-of"], ["--gpu", "77"]):
+        with pytest.raises(UsageError):
+            train("--in_coords", "more.star", *wrong)
+        assert (job / "model.safetensors").read_bytes() == before
+    train("--in_coords", "more.star")
+    assert (job / "model.safetensors").read_bytes() != before
+
+
+def test_a_stopped_training_continues(job, tmp_path, caplog, monkeypatch):
+    coordinates = hand_picks(tmp_path)
+
+    def save_and_stop(*arguments):
+        save_progress(*arguments)
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched:
+        patched.setattr("scipion_pupick.engine.jobs.train.save_progress", save_and_stop)
+        with pytest.raises(KeyboardInterrupt):
+            train("--in_coords", coordinates, "--epochs", "2")
+    caplog.set_level("INFO")
+    train("--in_coords", coordinates, "--epochs", "2")
+    assert (job / "model.safetensors").is_file()
+    assert "epoch 2:" in caplog.text
+    assert "epoch 1:" not in caplog.text
+
+
+def test_a_stopped_training_on_micrographs_that_changed_starts_anew(job, tmp_path):
+    coordinates = hand_picks(tmp_path)
+    train("--in_coords", coordinates)
+    (job / "model.safetensors").unlink()
+    write_micrograph(tmp_path / NAMES[0], 9)
+    train("--in_coords", coordinates)
+    assert (job / "model.safetensors").is_file()
+
+
+def test_a_training_starts_from_another_jobs_model(job, tmp_path):
+    def model_from(start):
+        train("--in_coords", hand_picks(tmp_path), "--start", start)
+        return (job / "model.safetensors").read_bytes()
+
+    first = model_from("External/job004")
+    assert model_from("none") != first
+    assert model_from("External/job004") == first
+    # that job was continued with other labels, say
+    path = tmp_path / "External/job004/model.safetensors"
+    other = load_model(path)
+    with torch.no_grad():
+        for weights in other.network.parameters():
+            weights += 0.01
+    save_model(other, path)
+    assert model_from("External/job004") != first
+    with pytest.raises(UsageError, match="External/job003: there is no such model"):
+        train("--in_coords", hand_picks(tmp_path), "--start", "External/job003")
+
+
+def test_the_general_model_picks_particles_of_a_diameter(job):
+    with pytest.raises(PupickError, match="diameter"):
+        pick(model="general")
+    pick("--diameter", "180", model="general")
+    assert read_table(job / "Movies/a_autopick.star")[1]
+
+
+def test_other_negatives_make_another_model(job, tmp_path):
+    def model_with(*places):
+        write_coordinates(tmp_path / "bad/Movies/a.star", np.array(places))
+        train("--in_coords", hand_picks(tmp_path), "--negatives", "bad")
+        return (job / "model.safetensors").read_bytes()
+
+    first = model_with([5.0, 5.0])
+    assert model_with([5.0, 5.0]) == first
+    assert model_with([5.0, 5.0], [200.0, 40.0]) != first
+
+
+def test_negatives_are_moved_by_the_micrographs_pixel_size(job, tmp_path):
+    origins = np.random.default_rng(5).uniform(-30, 30, size=(6, 2))
+    write_particles(tmp_path / "junk.star", origins)
+    arguments = ["--o", "External/job005/", "--in_mics", MICS, "--diameter", "180"]
+    labelled = [*arguments, "--in_coords", hand_picks(tmp_path)]
+    options = parse_arguments(TRAIN, [*labelled, "--negatives", "junk.star"])
+    found = read_negatives(options, find_micrographs([MICS]))[NAMES[0]]
+    expected = disc_centres(0, SHAPE)
+    np.testing.assert_allclose(np.column_stack([found.x, found.y]), expected, atol=1e-4)
+
+
+def test_continue_that_fails_leaves_picks_that_were_changed_by_hand(job, tmp_path, monkeypatch):
+    pick()
+    file = job / "Movies/a_autopick.star"
+    changed = file.read_text().replace("\n\n", "\n", 1) + "\n"
+    file.write_text(changed)
+    added = "MotionCorr/job002/Movies/c.mrc"
+    write_micrograph(tmp_path / added, 3)
+    write_micrographs_star(tmp_path / MICS, [*NAMES, added])
+    (job / "Movies/c_autopick.star").mkdir()
+    with pytest.raises(OSError, match="c_autopick"):
+        pick()
+    (job / "Movies/c_autopick.star").rmdir()
+    pick()
+    assert file.read_text() == changed
+    assert (job / "Movies/c_autopick.star").is_file()

@@ -1,0 +1,236 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Picking and training in Scipion while micrographs come in, and after a run was killed."""
+
+import json
+import os
+import re
+import shutil
+
+import pytest
+from helpers.scipion_project import (
+    WARNINGS_OF_SCIPION,
+    Project,
+    ProtImportMicrographs,
+    PUPickProtImportModel,
+    PUPickProtPick,
+    PUPickProtTrain,
+    expected,
+    import_of,
+    log_of,
+    picked,
+    read_set,
+    wait_for,
+)
+from helpers.simulated import PIXEL_SIZE, shared_model, simulate_set
+
+from scipion_pupick import engine
+from scipion_pupick.constants import START_SCRATCH, THRESHOLD_VALUE
+from scipion_pupick.viewers.form import report_of
+
+psutil = pytest.importorskip("psutil")
+
+pytestmark = WARNINGS_OF_SCIPION
+
+STREAMING = {"dataStreaming": True, "fileTimeout": "1", "timeout": "300"}
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory):
+    """A trained model, and six micrographs of which one is cut short."""
+    model = shared_model(tmp_path_factory) / "model.safetensors"
+    folder = tmp_path_factory.mktemp("micrographs")
+    simulate_set(folder, range(10, 16))
+    cut = folder / "m12.mrc"
+    cut.write_bytes(cut.read_bytes()[:100_000])
+    return model, sorted(folder.glob("*.mrc"))
+
+
+@pytest.fixture
+def project(request):
+    return Project(request.node.name)
+
+
+def import_model(project, model):
+    return project.run(PUPickProtImportModel, modelFile=str(model)), "outputModel"
+
+
+def assert_report_is_of_the_output(pick):
+    """The files of the engine's last call are those of all micrographs and of the output's cut."""
+    folder = pick.getPath("extra", "pupick")
+    with open(os.path.join(folder, "pick.json"), encoding="utf-8") as file:
+        summary = json.load(file)
+    size = pick.outputCoordinates.getSize()
+    listed = engine.read_picks(os.path.join(folder, "picks.star"))
+    assert summary["picks"] == size == sum(map(len, listed.values()))
+    assert (summary["micrographs"], summary["failed"], summary["reused"]) == (5, 1, 5)
+    text = report_of(pick).read_text(encoding="utf-8")
+    tables = json.loads(re.search(r'id="data">(.*?)</script>', text, re.S)[1])["tables"]
+    assert tables["counts"][tables["own"]] == size
+    assert "m12.mrc" in text
+
+
+def kill(project, protocol):
+    """Kill a protocol and what it has started, as a power cut would."""
+    parent = psutil.Process(project.refreshed(protocol).getPid())
+    processes = [parent, *parent.children(recursive=True)]
+    for process in processes:
+        process.kill()
+    psutil.wait_procs(processes, timeout=20)
+    protocol.setAborted()
+    project.project._storeProtocol(protocol)
+
+
+def set_file(project, protocol, name):
+    return project.path / protocol.getPath(name)
+
+
+def rows_of(path):
+    return read_set(path)[1] if path.exists() else []
+
+
+def test_files_that_arrive_one_by_one_and_a_kill(project, data, tmp_path):
+    model, paths = data
+    source = import_model(project, model)
+    incoming = tmp_path / "incoming"
+    incoming.mkdir()
+    shutil.copy(paths[0], incoming)
+    live = project.start(
+        project.make(
+            ProtImportMicrographs,
+            **import_of(incoming / "*.mrc", PIXEL_SIZE, **STREAMING),
+        )
+    )
+    wait_for(lambda: hasattr(project.refreshed(live), "outputMicrographs"), live)
+    project.project._updateProtocol(live)
+    pick = project.start(
+        project.make(
+            PUPickProtPick,
+            inputModel=source,
+            inputMicrographs=(live, "outputMicrographs"),
+            thresholdFrom=THRESHOLD_VALUE,
+            threshold=-4.0,
+            streamingBatchSize=1,
+        )
+    )
+    coordinates = set_file(project, pick, "coordinates.sqlite")
+    for path in paths[1:3]:
+        shutil.copy(path, incoming)
+    wait_for(lambda: len({row["_micId"] for row in rows_of(coordinates)}) >= 2, pick)
+    assert read_set(coordinates)[0]["_streamState"] == "1"
+    kill(project, pick)
+    for path in paths[3:]:
+        shutil.copy(path, incoming)
+    wait_for(
+        lambda: len(rows_of(set_file(project, live, "micrographs.sqlite"))) == len(paths), live
+    )
+    set_file(project, live, "extra/STOP_STREAMING.TXT").touch()
+    wait_for(lambda: project.refreshed(live).isFinished(), live)
+    project.project._updateProtocol(live)
+    project.resume(pick)
+    found, properties = picked(pick)
+    assert found == expected(model, paths, tmp_path / "cli", threshold=-4.0)
+    assert properties["_streamState"] == "2"
+    assert properties["_boxSize"] == "36"
+    summary = "\n".join(pick._summary())
+    assert "1 of 6 micrographs could not be used" in summary
+    assert "m12.mrc" in summary
+    assert_report_is_of_the_output(pick)
+    # with another threshold too
+    project.resume(pick, threshold=1.0)
+    assert picked(pick)[0] == expected(model, paths, tmp_path / "cli", threshold=1.0)
+    assert_report_is_of_the_output(pick)
+
+
+def test_training_starts_while_picks_come_in_and_goes_on(project, data, tmp_path):
+    model, paths = data
+    incoming = tmp_path / "incoming"
+    incoming.mkdir()
+    shutil.copy(paths[0], incoming)
+    live = project.start(
+        project.make(
+            ProtImportMicrographs,
+            **import_of(incoming / "*.mrc", PIXEL_SIZE, **STREAMING),
+        )
+    )
+    wait_for(lambda: hasattr(project.refreshed(live), "outputMicrographs"), live)
+    project.project._updateProtocol(live)
+    pick = project.start(
+        project.make(
+            PUPickProtPick,
+            inputModel=import_model(project, model),
+            inputMicrographs=(live, "outputMicrographs"),
+            streamingBatchSize=1,
+        )
+    )
+    wait_for(lambda: hasattr(project.refreshed(pick), "outputCoordinates"), pick)
+    project.project._updateProtocol(pick)
+    train = project.start(
+        project.make(
+            PUPickProtTrain,
+            inputMicrographs=(live, "outputMicrographs"),
+            inputCoordinates=(pick, "outputCoordinates"),
+            diameter=96.0,
+            particlesPerMicrograph=25,
+            startFrom=START_SCRATCH,
+            network=0,
+            epochs=1,
+            autoencoder=0.0,
+            moreArguments="--steps 2 --held-out 0",
+            minMicrographs=2,
+            minPicks=20,
+            keepTraining=True,
+            streamingSleepOnWait=1,
+            numberOfThreads=1,
+        )
+    )
+    shutil.copy(paths[1], incoming)
+    first = wait_for(lambda: getattr(project.refreshed(train), "outputModel", None), train)
+    assert project.refreshed(live).isRunning()
+    assert "round_001" in first.getPath()
+    for path in paths[3:]:
+        shutil.copy(path, incoming)
+    wait_for(lambda: len(rows_of(set_file(project, live, "micrographs.sqlite"))) == 5, live)
+    set_file(project, live, "extra/STOP_STREAMING.TXT").touch()
+    wait_for(lambda: not project.refreshed(train).isActive(), train)
+    project.project._updateProtocol(train)
+    assert train.isFinished(), log_of(train)
+    labels = engine.show_model(project.path / train.outputModel.getPath())["training"]["labels"]
+    assert labels == len(rows_of(set_file(project, pick, "coordinates.sqlite")))
+    assert labels > engine.show_model(project.path / first.getPath())["training"]["labels"]
+
+
+def test_training_that_was_killed_goes_on_from_its_checkpoint(project, data, tmp_path):
+    model, _ = data
+    simulated = simulate_set(tmp_path / "mics", range(3))
+    micrographs = project.micrographs(tmp_path / "mics" / "*.mrc", PIXEL_SIZE)
+    pick = project.run(
+        PUPickProtPick,
+        inputModel=import_model(project, model),
+        inputMicrographs=(micrographs, "outputMicrographs"),
+    )
+    train = project.start(
+        project.make(
+            PUPickProtTrain,
+            inputMicrographs=(micrographs, "outputMicrographs"),
+            inputCoordinates=(pick, "outputCoordinates"),
+            diameter=96.0,
+            particlesPerMicrograph=len(simulated[str(tmp_path / "mics" / "m0.mrc")]),
+            startFrom=START_SCRATCH,
+            network=0,
+            epochs=12,
+            autoencoder=0.0,
+            moreArguments="--steps 5 --held-out 0",
+            numberOfThreads=1,
+        )
+    )
+    log = set_file(project, train, "extra/round_001/training.tsv")
+    wait_for(lambda: log.exists() and len(log.read_text().splitlines()) > 2, train)
+    kill(project, train)
+    before = log.read_text().splitlines()
+    assert len(before) < 13
+    project.resume(train)
+    after = log.read_text().splitlines()
+    assert after[: len(before)] == before
+    assert len(after) == 13
+    said = (project.path / train.getLogPaths()[1]).read_text()
+    assert said.count("epoch 1:") == 1
