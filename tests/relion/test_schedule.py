@@ -8,7 +8,7 @@ import sys
 
 import pytest
 from helpers.relion_files import exit_files, write_model
-from test_relion_project import MICS, SUCCEEDED, Project
+from helpers.relion_project import MICS, SUCCEEDED, Project
 
 pytestmark = pytest.mark.skipif(
     shutil.which("relion_scheduler") is None,

@@ -6,7 +6,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from ..coordinates.file_names import IMAGE_EXTENSIONS
+from ..micrographs.micrograph import IMAGE_EXTENSIONS
 
 
 def text_file(path: str) -> str:

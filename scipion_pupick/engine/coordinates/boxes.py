@@ -14,8 +14,8 @@ import numpy as np
 
 from ..errors import UsageError
 from ..files.star import Column, StarTable, read_blocks, star_text
-from ..files.text import format_numbers, parse_numbers, read_text
-from .table import Coordinates, FloatArray
+from ..files.text import FloatArray, format_numbers, parse_numbers, read_text
+from .table import Coordinates
 
 CORNER_AND_SIDES = ("CoordinateX", "CoordinateY", "Width", "Height")
 CONFIDENCE = "Confidence"

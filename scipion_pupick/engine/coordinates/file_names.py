@@ -8,8 +8,7 @@ from pathlib import Path, PurePosixPath
 from typing import Dict, Iterable, List, Sequence
 
 from ..errors import UsageError
-
-IMAGE_EXTENSIONS = (".mrc", ".mrcs", ".map", ".tif", ".tiff", ".png", ".jpg", ".jpeg", ".eer")
+from ..micrographs.micrograph import IMAGE_EXTENSIONS
 
 # what RELION's and our own files of one micrograph have between its name and the extension
 PICK_SUFFIXES = ("_manualpick", "_autopick", "_topazpicks", "_pupick")

@@ -12,7 +12,8 @@ import numpy as np
 
 from ..errors import UsageError
 from ..files.star import Columns, StarTable, check_star_names, read_blocks, star_text
-from .table import Coordinates, FloatArray, Picks, flatten_picks, group_picks
+from ..files.text import FloatArray
+from .table import Coordinates, Picks, flatten_picks, group_picks
 
 logger = logging.getLogger(__name__)
 

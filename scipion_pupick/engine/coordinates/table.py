@@ -10,8 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ..errors import UsageError
-
-FloatArray = npt.NDArray[np.float64]
+from ..files.text import FloatArray
 
 
 @dataclass(frozen=True, eq=False)

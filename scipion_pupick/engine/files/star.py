@@ -15,9 +15,8 @@ from typing import TYPE_CHECKING, Dict, List, Mapping, Sequence, Union
 
 import numpy as np
 
-from ..coordinates.table import FloatArray
 from ..errors import UsageError
-from .text import check_names, read_text
+from .text import FloatArray, check_names, read_text
 
 if TYPE_CHECKING:
     import pandas as pd

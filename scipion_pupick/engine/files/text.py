@@ -7,9 +7,11 @@ from pathlib import Path
 from typing import List, Sequence
 
 import numpy as np
+import numpy.typing as npt
 
-from ..coordinates.table import FloatArray
 from ..errors import UsageError
+
+FloatArray = npt.NDArray[np.float64]
 
 
 def read_text(path: Path) -> str:

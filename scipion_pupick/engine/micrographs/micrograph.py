@@ -13,6 +13,9 @@ from .read import read_pixel_size
 
 Shape = Tuple[int, int]
 
+# of images in any program, whether pupick reads them or not
+IMAGE_EXTENSIONS = (".mrc", ".mrcs", ".map", ".tif", ".tiff", ".png", ".jpg", ".jpeg", ".eer")
+
 
 @dataclass(frozen=True)
 class Micrograph:

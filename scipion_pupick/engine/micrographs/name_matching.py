@@ -8,9 +8,8 @@ import posixpath
 import re
 from typing import Dict, Iterable, List, Mapping, NamedTuple, Sequence, Tuple
 
-from ..coordinates.file_names import IMAGE_EXTENSIONS
 from ..errors import UsageError
-from .micrograph import Micrograph
+from .micrograph import IMAGE_EXTENSIONS, Micrograph
 
 _COMPRESSION = re.compile(r"\.(gz|bz2)$", re.IGNORECASE)
 

@@ -1,0 +1,39 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The name of every file that picking and training write to the folder of a run."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+# of both
+MICROGRAPHS = "micrographs.tsv"
+REPORT = "report.html"
+# of picking, and of another threshold
+PICKS = "picks.star"
+PICK_RECORD = "pick.json"
+THRESHOLD_RECORD = "threshold.json"
+FAILED = "failed.tsv"
+COORDINATES = "micrographs"
+SCORES = "scores"
+PEAKS_SUFFIX = ".peaks.safetensors"
+ADAPTED_MODEL = "adapted.safetensors"
+# of training
+MODEL = "model.safetensors"
+TRAIN_RECORD = "train.json"
+TRAINING_LOG = "training.tsv"
+CHECKPOINT = "checkpoint.safetensors"
+ESTIMATE_CHECKPOINT = "estimate.safetensors"
+LABELS = "labels.csv"
+VIEW = "view.json"
+# of pre-training
+SIMULATED = "simulated"
+GENERAL_MODEL = "general.safetensors"
+# of simulation
+SIMULATED_MICROGRAPHS = "micrographs"
+SIMULATED_PARTICLES = "particles.star"
+SIMULATION_RECORD = "simulation.json"
+
+
+def holds_own_picks(folder: Path) -> bool:
+    """Whether `pupick pick` or `pupick threshold` has written to a folder."""
+    return any((folder / record).is_file() for record in (PICK_RECORD, THRESHOLD_RECORD))
