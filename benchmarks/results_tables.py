@@ -192,7 +192,7 @@ def with_tables(text: str) -> str:
     places = [name for _, name, _ in PLACE.findall(text)]
     if sorted(places) != sorted(TABLES):
         raise ResultsError(f"The document has places for {places}, not for {list(TABLES)}.")
-    return PLACE.sub(lambda place: f"{place[1]}{TABLES[place[2]]()}\n{place[3]}", text)
+    return PLACE.sub(lambda place: f"{place[1]}\n{TABLES[place[2]]()}\n\n{place[3]}", text)
 
 
 def parse(arguments: Optional[List[str]]) -> argparse.Namespace:
