@@ -190,7 +190,7 @@ def test_another_threshold_or_edge_uses_the_scores_again(unseen, model, tmp_path
         assert contents(tmp_path / "one" / part) == contents(tmp_path / "two" / part)
 
 
-@pytest.mark.parametrize("changed", [{"separation": 20.0}, {"diameter": 100.0}])
+@pytest.mark.parametrize("changed", [{"min_distance": 20.0}, {"diameter": 100.0}])
 def test_what_scores_depend_on_makes_them_anew(unseen, model, tmp_path, changed):
     run(unseen[0], model, tmp_path)
     result = run(unseen[0], model, tmp_path, PickSettings(**changed))
