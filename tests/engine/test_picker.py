@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 from helpers.simulated import DIAMETER, PIXEL_SIZE, shared_model, simulate_set
+from scipy.spatial import cKDTree
 
 from scipion_pupick.engine import (
     Coordinates,
@@ -127,7 +128,9 @@ def test_bright_particles_are_those_of_the_negative(model, micrographs):
     expected = Picker.of_model(dark, settings, cpu).pick(image, PIXEL_SIZE)
     found = Picker.of_model(bright, settings, cpu).pick(-image.astype(np.float32), PIXEL_SIZE)
     assert len(found) == len(expected)
-    np.testing.assert_allclose(found.xy, expected.xy, atol=0.1)
+    # the fit of the grey values differs by rounding, and with it the order of near scores
+    distance, _ = cKDTree(expected.xy).query(found.xy)
+    assert distance.max() < 0.1
 
 
 def test_the_general_model_wants_the_diameter():
