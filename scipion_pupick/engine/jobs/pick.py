@@ -34,6 +34,7 @@ from ..picking.peaks import find_peaks
 from ..picking.peaks_file import SUFFIX, VERSION, MicrographPeaks, load_peaks, save_peaks
 from ..preprocessing.scale import WorkingScale, to_original
 from ..preprocessing.working_image import WorkingImage, prepare, require_scale
+from ..runs.layout import CHECKPOINT
 from ..runs.pick_run import (
     FAILED,
     MICROGRAPHS,
@@ -48,7 +49,6 @@ from ..runs.pick_run import (
     write_summary,
 )
 from ..settings import LEAST_SCORE, SEPARATION, PickSettings
-from ..training.checkpoint import CHECKPOINT
 from .report import try_report
 
 log = logging.getLogger(__name__)

@@ -26,14 +26,13 @@ from ..networks.scoring import make_scorer
 from ..preprocessing.scale import ModelScale
 from ..pretraining.dataset import SimulatedImage, load_images, save_images, simulate_images
 from ..pretraining.pretrain import calibrate_on, find_in, pretrain
-from ..settings import GENERAL, PretrainSettings
-from ..training.checkpoint import CHECKPOINT, load_progress, save_progress
-from ..training.loop import Progress, best_network
-from .train import log_epoch, write_log
+from ..runs.layout import CHECKPOINT, GENERAL_MODEL, SIMULATED, TRAINING_LOG
+from ..runs.training_log import write_training_log
+from ..settings import PretrainSettings
+from ..training.checkpoint import Checkpoint
+from ..training.progress import Progress, best_network, log_epoch
 
 log = logging.getLogger(__name__)
-
-FOLDER = "simulated"
 
 
 def make_general_model(
@@ -64,20 +63,21 @@ def make_general_model(
     folder = Path(output)
     make_folder(folder)
     fingerprint = hashlib.sha256(json.dumps(asdict(settings)).encode()).hexdigest()
-    reached = load_progress(folder / CHECKPOINT, fingerprint)
+    checkpoint = Checkpoint(folder / CHECKPOINT, fingerprint)
+    reached = checkpoint.load()
     number = settings.held_out + settings.particles
-    images = _simulate(folder / FOLDER, settings.training.seed, number, threads)
+    images = _simulate(folder / SIMULATED, settings.training.seed, number, threads)
     held_out = [image for each in images[: settings.held_out] for image in each]
     rest = [image for each in images[settings.held_out :] for image in each]
 
     def save(progress: Progress) -> None:
-        save_progress(progress, fingerprint, folder / CHECKPOINT)
-        write_log(progress.history, folder / "training.tsv")
+        checkpoint.save(progress)
+        write_training_log(progress.history, folder / TRAINING_LOG)
         log_epoch(progress)
 
     progress = pretrain(rest, held_out, settings.training, chosen, reached, save)
     model = _model(progress, settings, held_out, chosen)
-    save_model(model, folder / f"{GENERAL}.safetensors")
+    save_model(model, folder / GENERAL_MODEL)
     return model
 
 

@@ -20,17 +20,13 @@ from ..networks.architectures import STRIDE
 from ..networks.model import Model, load_model
 from ..networks.scoring import make_scorer
 from ..preprocessing.scale import WorkingScale
-from ..reporting.contents import HISTORY, pick_page, train_page
+from ..reporting.contents import pick_page, train_page
 from ..reporting.page import Page, render
 from ..reporting.pictures import View
+from ..runs.layout import LABELS, MODEL, REPORT, TRAINING_LOG, VIEW
 from ..runs.pick_run import MICROGRAPHS, PickRun, read_micrographs, read_run
 
 log = logging.getLogger(__name__)
-
-REPORT = "report.html"
-LABELS = "labels.csv"
-MODEL = "model.safetensors"
-VIEW = "view.json"
 
 
 def report(
@@ -74,7 +70,7 @@ def try_report(run: PathLike, device: torch.device) -> None:
 def _write(folder: Path, path: Path, reference: Optional[Picks], device: torch.device) -> None:
     if (folder / SUMMARY).is_file():
         page = _of_picking(read_run(folder), reference, device)
-    elif (folder / HISTORY).is_file() or (folder / MODEL).is_file():
+    elif (folder / TRAINING_LOG).is_file() or (folder / MODEL).is_file():
         page = _of_training(folder, reference)
     else:
         raise UsageError(

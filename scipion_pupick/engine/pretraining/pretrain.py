@@ -18,8 +18,9 @@ from ..networks.architectures import Network
 from ..networks.scoring import Scorer, make_scorer
 from ..picking.detector import detect_peaks
 from ..settings import TOLERANCE, OptimizerSettings
-from ..training.loop import Progress, Trainer
+from ..training.loop import Trainer
 from ..training.prior import fresh_network
+from ..training.progress import Progress
 from .dataset import SimulatedImage
 from .supervised_loss import SupervisedLoss
 

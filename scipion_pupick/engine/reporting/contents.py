@@ -13,13 +13,12 @@ from ..coordinates import Coordinates, Picks
 from ..coordinates.assign_picks import join_by_micrograph
 from ..errors import UsageError
 from ..micrographs import Micrograph, match_names
+from ..runs.layout import TRAINING_LOG
 from ..runs.pick_run import PickRun
 from ..runs.training_log import read_training_log
 from .page import Page
 from .pictures import MAP_RANGE, Pictures, View, choose_shown, draw
 from .tables import ScoreTables, tabulate, threshold_grid
-
-HISTORY = "training.tsv"
 
 Facts = List[Tuple[str, str]]
 
@@ -129,7 +128,7 @@ def _by_name(
 
 def _history(folder: Path, training: Mapping[str, Any]) -> Optional[Dict[str, Any]]:
     """Return the epochs that lie in a folder, if they are of the same training."""
-    history = read_training_log(folder / HISTORY)
+    history = read_training_log(folder / TRAINING_LOG)
     epochs = training.get("epochs")
     if not history or (epochs is not None and len(history["epoch"]) != epochs):
         return None

@@ -21,7 +21,7 @@ from scipion_pupick.engine.pretraining.pretrain import (
     pretrain,
 )
 from scipion_pupick.engine.settings import PRETRAINING, PretrainSettings
-from scipion_pupick.engine.training.loop import best_network
+from scipion_pupick.engine.training.progress import best_network
 
 CPU = torch.device("cpu")
 TINY = replace(PRETRAINING, network="conv3", epochs=2, steps=2, tiles=2)
