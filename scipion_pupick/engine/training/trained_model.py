@@ -11,14 +11,9 @@ from typing import Any, Dict, List, Tuple
 import numpy as np
 
 from ..adaptation.contrast import BRIGHT
-from ..calibration.gaussian import (
-    ESTIMATED_COUNT_ERROR,
-    GIVEN_COUNT_ERROR,
-    PROBABILITY_PER_PARTICLE,
-    Calibration,
-    calibrate,
-    calibrated,
-)
+from ..calibration.gaussian import PROBABILITY_PER_PARTICLE, calibrate
+from ..calibration.line import Calibration, calibrated
+from ..calibration.mixture_fit import ESTIMATED_COUNT_ERROR, GIVEN_COUNT_ERROR
 from ..calibration.precision_recall_estimate import best_threshold, estimate_precision_recall
 from ..calibration.target_decoy import calibrate_target_decoy
 from ..errors import PupickError
