@@ -16,6 +16,7 @@ from ..evaluation.curves import average_precision
 from ..evaluation.matching import match_points
 from ..networks.architectures import Network
 from ..networks.scoring import Scorer, make_scorer
+from ..picking.border import inside_border
 from ..picking.detector import detect_peaks
 from ..settings import TOLERANCE, OptimizerSettings
 from ..training.loop import Trainer
@@ -72,13 +73,10 @@ def match_peaks(scorer: Scorer, image: SimulatedImage) -> MatchedPeaks:
     """Detect the peaks of an image and tell which are particles."""
     radius = image.diameter_px / 2
     peaks = detect_peaks(scorer, image.pixels.astype(np.float32), image.diameter_px)
-    last = np.array(image.pixels.shape[::-1]) - 1
-    inner_peaks, inner_particles = (
-        np.asarray(((xy >= radius) & (xy <= last - radius)).all(axis=1))
-        for xy in (peaks.xy, image.xy)
-    )
-    score, particles = peaks.score[inner_peaks], image.xy[inner_particles]
-    matched = match_points(peaks.xy[inner_peaks], particles, 2 * TOLERANCE * radius, score)
+    shape = (image.pixels.shape[0], image.pixels.shape[1])
+    inside, counted = (inside_border(xy, radius, shape) for xy in (peaks.xy, image.xy))
+    score, particles = peaks.score[inside], image.xy[counted]
+    matched = match_points(peaks.xy[inside], particles, 2 * TOLERANCE * radius, score)
     return MatchedPeaks(score, matched >= 0, len(particles))
 
 

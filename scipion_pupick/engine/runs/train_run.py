@@ -11,7 +11,6 @@ from typing import Any, List, Optional, Sequence
 
 from ..adaptation.contrast import BRIGHT
 from ..coordinates import write_picks
-from ..coordinates.file_names import SUMMARY
 from ..errors import UsageError
 from ..files.atomic import file_status
 from ..files.json_files import read_json, write_json
@@ -32,7 +31,8 @@ from .layout import (
     TRAINING_LOG,
     VIEW,
 )
-from .pick_run import write_micrographs
+from .lists import write_micrographs
+from .pick_run import holds_pick_run
 from .training_log import write_training_log
 
 
@@ -91,7 +91,7 @@ class TrainRun:
         return False
 
     def _refuse_picks(self) -> None:
-        if (self.folder / SUMMARY).is_file():
+        if holds_pick_run(self.folder):
             raise UsageError(
                 f"{self.folder} holds the picks of a run: give another folder for the model."
             )
