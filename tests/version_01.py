@@ -14,14 +14,14 @@ import torch
 from safetensors import safe_open
 from safetensors.torch import load_file, save
 
-import scipion_pupick.engine
+import scipion_pupick
 
 FIXTURES = Path(__file__).parent / "fixtures" / "v0.1"
 MADE_WITH = json.loads((FIXTURES / "made_with.json").read_text(encoding="utf-8"))
 COMMANDS, EXPECTED = MADE_WITH["commands"], MADE_WITH["expected"]
 OPTIONS = json.loads((FIXTURES / "options.json").read_text(encoding="utf-8"))
 NAMES = json.loads((FIXTURES / "public_names.json").read_text(encoding="utf-8"))
-GENERAL = Path(scipion_pupick.engine.__file__).parent / "models" / "general.safetensors"
+GENERAL = next(Path(scipion_pupick.__file__).parent.rglob("general.safetensors"))
 NOT_PART = ("make.py", "README.md", "made_with.json", "options.json", "public_names.json")
 
 
@@ -65,7 +65,13 @@ def weights_digest(path):
 
 def same_numbers():
     """Whether this machine rounds as the one did that the fixtures were made on."""
-    return (MADE_WITH["versions"]["torch"], MADE_WITH["cpu"]) == (
-        torch.__version__,
-        torch.backends.cpu.get_cpu_capability(),
-    )
+    kept = [MADE_WITH["versions"]["torch"], MADE_WITH["cpu"], MADE_WITH["cpu_model"]]
+    return kept == [torch.__version__, torch.backends.cpu.get_cpu_capability(), cpu_model()]
+
+
+def cpu_model():
+    """Vendor, family, model and name of the processor; empty where Linux does not say."""
+    path = Path("/proc/cpuinfo")
+    lines = path.read_text(encoding="utf-8").splitlines() if path.is_file() else []
+    fields = dict(map(str.strip, line.split(":", 1)) for line in reversed(lines) if ":" in line)
+    return [fields.get(n, "") for n in ("vendor_id", "cpu family", "model", "model name")]
