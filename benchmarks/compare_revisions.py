@@ -60,6 +60,14 @@ class Command:
     name: str
     arguments: Tuple[str, ...]
 
+    def is_needed_by(self, other: Command) -> bool:
+        """Whether the other command is given the folder that this one fills, or a file in it."""
+        if "--output" not in self.arguments or self.name.endswith("-again"):
+            return False
+        output = Path(self.arguments[self.arguments.index("--output") + 1])
+        paths = [Path(argument) for argument in other.arguments]
+        return any(output == path or output in path.parents for path in paths)
+
 
 @dataclass(frozen=True)
 class Allowed:
@@ -219,33 +227,17 @@ def commands() -> List[Command]:
     return [Command(name, arguments) for name, arguments in listed.items()]
 
 
-# what a command reads that another has written
-_NEEDS = {
-    "pick-trained": ("train-general",),
-    "pick-scratch": ("train-scratch",),
-    "report": ("train-general", "pick-trained"),
-    "threshold": ("pick-general", "train-general", "pick-trained"),
-    "evaluate": ("train-general", "pick-trained"),
-    "model": ("train-general",),
-    "convert": ("train-general", "pick-trained"),
-}
-
-
 def chosen_commands(only: str) -> List[Command]:
-    """The commands whose names begin with one of the words, and those that they need."""
-    words = [word for word in only.split(",") if word]
-    begun = [c.name for c in commands() if not words or c.name.startswith(tuple(words))]
-    if not begun:
-        names = ", ".join(command.name for command in commands())
-        raise SystemExit(f"--only {only}: the commands are {names}")
-    needed = {
-        name for start, names in _NEEDS.items() for name in names if _any_starts(begun, start)
-    }
-    return [command for command in commands() if command.name in needed | set(begun)]
-
-
-def _any_starts(names: Sequence[str], start: str) -> bool:
-    return any(name.startswith(start) for name in names)
+    """The commands whose names begin with one of the words, and those whose files they need."""
+    words = tuple(word for word in only.split(",") if word)
+    every = commands()
+    chosen = [command for command in every if not words or command.name.startswith(words)]
+    if not chosen:
+        raise SystemExit(f"--only {only}: the commands are {', '.join(c.name for c in every)}")
+    for command in reversed(every):
+        if command not in chosen and any(command.is_needed_by(other) for other in chosen):
+            chosen.append(command)
+    return [command for command in every if command in chosen]
 
 
 def environment_of(tree: Path) -> Dict[str, str]:
