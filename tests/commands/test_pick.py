@@ -42,7 +42,6 @@ from scipion_pupick.engine import (
 from scipion_pupick.engine.coordinates.assign_picks import assign_to_micrographs
 from scipion_pupick.engine.errors import MicrographError, PupickError, UsageError
 from scipion_pupick.engine.files.star import read_blocks
-from scipion_pupick.engine.runs.pick_job import _batches
 from scipion_pupick.engine.micrographs import Micrograph
 from scipion_pupick.engine.networks import scoring
 from scipion_pupick.engine.networks.model import save_model
@@ -50,6 +49,7 @@ from scipion_pupick.engine.networks.scoring import make_scorer
 from scipion_pupick.engine.picking import detector
 from scipion_pupick.engine.picking.peaks_file import MicrographPeaks, load_peaks, save_peaks
 from scipion_pupick.engine.preprocessing.working_image import WorkingImage
+from scipion_pupick.engine.runs.pick_job import _batches
 from scipion_pupick.engine.runs.pick_run import PickRun
 
 MODELS_OWN = PickSettings()
