@@ -52,7 +52,7 @@ from scipion_pupick.engine.preprocessing.working_image import WorkingImage
 
 MODELS_OWN = PickSettings()
 NOTHING = PickSettings(threshold=99.0)
-EVERYTHING = PickSettings(threshold=-8.0, edge=0.0)
+EVERYTHING = PickSettings(threshold=-8.0, border=0.0)
 
 
 @pytest.fixture(scope="module")
@@ -135,7 +135,7 @@ def test_picks_come_best_first_at_or_above_the_threshold(unseen, model, tmp_path
 
 def test_no_two_picks_are_nearer_than_the_separation(unseen, model, tmp_path):
     for separation in (None, 0.0, 2 * DIAMETER):
-        settings = replace(EVERYTHING, separation=separation)
+        settings = replace(EVERYTHING, min_distance=separation)
         picks = run(unseen[0], model, tmp_path, settings).picks
         least = (0.4 * DIAMETER if separation is None else separation) / PIXEL_SIZE
         for found in picks.values():
@@ -148,7 +148,7 @@ def test_the_edge_is_kept_free(unseen, model, tmp_path):
     everything = run(unseen[0], model, tmp_path, EVERYTHING).picks
     for edge in (None, 0.0, 200.0):
         px = (DIAMETER / 2 if edge is None else edge) / PIXEL_SIZE
-        found = run(unseen[0], model, tmp_path, replace(EVERYTHING, edge=edge)).picks
+        found = run(unseen[0], model, tmp_path, replace(EVERYTHING, border=edge)).picks
         for name, all_of_it in everything.items():
             xy = positions(all_of_it)
             inside = (xy >= px).all(axis=1) & (xy <= 255 - px).all(axis=1)
@@ -170,8 +170,8 @@ def test_a_second_run_scores_nothing_again(unseen, model, tmp_path):
     [
         ({}, {"threshold": 25.0}),
         ({"threshold": 25.0}, {"threshold": 5.0}),
-        ({}, {"edge": 200.0}),
-        ({"edge": 200.0}, {"edge": 0.0}),
+        ({}, {"border": 200.0}),
+        ({"border": 200.0}, {"border": 0.0}),
     ],
 )
 def test_another_threshold_or_edge_uses_the_scores_again(unseen, model, tmp_path, first, changed):
@@ -188,7 +188,7 @@ def test_another_threshold_or_edge_uses_the_scores_again(unseen, model, tmp_path
         assert contents(tmp_path / "one" / part) == contents(tmp_path / "two" / part)
 
 
-@pytest.mark.parametrize("changed", [{"separation": 20.0}, {"diameter": 100.0}])
+@pytest.mark.parametrize("changed", [{"min_distance": 20.0}, {"diameter": 100.0}])
 def test_what_scores_depend_on_makes_them_anew(unseen, model, tmp_path, changed):
     run(unseen[0], model, tmp_path)
     result = run(unseen[0], model, tmp_path, PickSettings(**changed))
