@@ -39,6 +39,8 @@ def main(job: str, *arguments: str) -> int:
     signal.signal(signal.SIGTERM, _leave)
     _end_with_supervisor(Path(options.output))
     log_to_relion(PROGRAMS[job])
+    for old, new in options.renamed.items():
+        log.warning("the parameter %s is called %s now", old, new)
     try:
         _run(options)
     except (ImportError, MemoryError, SystemError) as error:

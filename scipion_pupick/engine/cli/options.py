@@ -56,13 +56,14 @@ def add_settings(
 
 def _add_setting(group: Any, setting: Setting) -> None:
     placeholder = setting.placeholder or setting.unit.upper()
+    choices = f"{', '.join(setting.choices)}: " if setting.choices else ""
     group.add_argument(
         option_of(setting.name),
         type=setting.kind,
         required=setting.required,
         default=setting.default,
         metavar=placeholder or ("NAME" if setting.kind is str else "N"),
-        help=setting.sentence.replace("%", "%%"),
+        help=f"{choices}{setting.sentence}".replace("%", "%%"),
     )
     if setting.old_name:
         group.add_argument(

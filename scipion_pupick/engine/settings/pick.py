@@ -47,7 +47,7 @@ class PickSettings(Checked):
             unit="Å",
             least=0,
             automatic=f"{SEPARATION:g} diameters",
-            more="Of two picks that are nearer to each other, the one with the higher score is kept.",
+            more="Of two that are nearer to each other, the one with the higher score is kept.",
             old_name="separation",
         ),
     )
@@ -112,7 +112,7 @@ class EvaluateSettings(Checked):
         default=0.0,
         metadata=about(
             "Border",
-            "what is nearer to the micrograph's edge is left out; needs the micrographs",
+            "what is nearer to the edge is left out; needs the micrographs",
             unit="px",
             least=0,
         ),

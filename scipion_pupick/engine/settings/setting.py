@@ -91,11 +91,10 @@ class Setting:
 
     @property
     def sentence(self) -> str:
-        """Meaning, unit and default in one line."""
-        choices = f": {', '.join(self.choices)}" if self.choices else ""
+        """Meaning, unit and default in one line; the choices are for the front to list."""
         unit = f", {self.unit}" if self.unit else ""
         default = f"; default: {self.usual}" if self.usual else ""
-        return f"{self.help}{choices}{unit}{default}"
+        return f"{self.help}{unit}{default}"
 
     def allows(self, value: Any) -> bool:
         """Whether a value that is not None makes sense."""

@@ -33,7 +33,9 @@ class OptimizerSettings(Checked):
 
     network: str = field(
         default="resnet8",
-        metadata=about("Network", "network", level=ADVANCED, choices=NETWORKS),
+        metadata=about(
+            "Network", "of the model; conv3 is the paper's", level=ADVANCED, choices=NETWORKS
+        ),
     )
     objective: str = field(
         default="nnpu",
@@ -89,7 +91,7 @@ class OptimizerSettings(Checked):
         default=WORKING_DIAMETER_PX / 8,
         metadata=about(
             "Training radius",
-            "so near to a pick pixels are positive where the diameter is 24 px",
+            "of what is positive round a pick, where the diameter is 24 px",
             unit="px",
             level=ADVANCED,
             above=0,
