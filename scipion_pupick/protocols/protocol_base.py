@@ -19,7 +19,9 @@ from ..engine.errors import MicrographError, PupickError
 from ..engine.micrographs import image_shape
 from ..engine.preprocessing.scale import WorkingScale
 from ..engine.runs.pick_run import read_failures
+from ..engine.settings import TrainSettings
 from ..plugin import Plugin
+from .form_settings import add_setting, setting
 
 CITATION = "Bepler2019"
 
@@ -48,18 +50,18 @@ class EngineProtocol(EMProtocol):
 
     def defineDiameter(self, form: Any, condition: str = "True") -> None:
         """Add the diameter of the particle, in the unit that the user has it in."""
-        line = {"condition": condition}
-        form.addParam(
-            "diameter",
-            params.FloatParam,
-            default=None,
+        diameter = setting(TrainSettings, "diameter")
+        add_setting(
+            form,
+            diameter,
+            "It may also come from another protocol: choose one of its numbers, and the unit below "
+            "that fits it.",
             allowsNull=True,
             allowsPointers=True,
             important=True,
-            label="Particle diameter",
-            help="Of the particle at its widest. It may also come from another protocol: choose "
-            "one of its numbers, and the unit below that fits it.",
-            **line,
+            label=diameter.label,
+            validators=[],
+            condition=condition,
         )
         form.addParam(
             "diameterUnit",
@@ -71,7 +73,7 @@ class EngineProtocol(EMProtocol):
             help="Å, or pixels of the input micrographs. Protocols that estimate box sizes give "
             "pixels: _boxsize_ of crYOLO is a diameter, _radiusTopaz_ of *box size related "
             "parameters* a radius.",
-            **line,
+            condition=condition,
         )
 
     def diameterAngstrom(self, pixelSize: float) -> Optional[float]:
