@@ -21,7 +21,8 @@ from scipion_pupick.engine import (
 from scipion_pupick.engine.coordinates.assign_picks import assign_to_micrographs
 from scipion_pupick.engine.errors import PupickError
 from scipion_pupick.engine.files.json_files import read_json, write_json
-from scipion_pupick.engine.runs.pick_run import peaks_path
+from scipion_pupick.engine.runs.layout import TRAINING_LOG
+from scipion_pupick.engine.runs.pick_run import PickRun
 from scipion_pupick.engine.settings import GENERAL, make_settings
 
 from . import forms, versions
@@ -41,7 +42,6 @@ log = logging.getLogger(__name__)
 
 ENGINE_FOLDER = "pupick"
 LOGFILE = "logfile.pdf"
-HISTORY = "training.tsv"
 TRAINING_RECORD = "training_job.json"
 PICKING_RECORD = "picking_job.json"
 
@@ -145,7 +145,7 @@ class PickJob:
                 facts=_training_facts(engine.show_model(model)),
                 picks=assign_to_micrographs(labels, self.micrographs, "labels"),
                 diameter=self.options.values["diameter"],
-                history=model.parent / HISTORY,
+                history=model.parent / TRAINING_LOG,
             )
         )
         nodes = [(model, versions.MODEL), (self.folder / LOGFILE, versions.LOGFILE)]
@@ -183,7 +183,7 @@ class PickJob:
         if stored != request:
             record.unlink(missing_ok=True)
         for name, coordinates in result.picks.items():
-            kept = peaks_path(name, self.folder / ENGINE_FOLDER)
+            kept = PickRun(self.folder / ENGINE_FOLDER).peaks_path(name)
             if stored != request or _is_older(files[name], kept):
                 write_coordinates(coordinates, files[name], self.version)
         write_json(record, request)
@@ -197,7 +197,7 @@ class PickJob:
                 facts={"model": str(model), "result": result.summary()},
                 picks=result.picks,
                 diameter=diameter,
-                history=model.parent / HISTORY,
+                history=model.parent / TRAINING_LOG,
                 scores=kept_scores(self.folder / ENGINE_FOLDER),
                 threshold=result.threshold,
             )

@@ -42,13 +42,15 @@ from scipion_pupick.engine import (
 from scipion_pupick.engine.coordinates.assign_picks import assign_to_micrographs
 from scipion_pupick.engine.errors import MicrographError, PupickError, UsageError
 from scipion_pupick.engine.files.star import read_blocks
-from scipion_pupick.engine.jobs import pick as pick_job
 from scipion_pupick.engine.jobs.pick import _batches
 from scipion_pupick.engine.micrographs import Micrograph
+from scipion_pupick.engine.networks import scoring
 from scipion_pupick.engine.networks.model import save_model
 from scipion_pupick.engine.networks.scoring import make_scorer
+from scipion_pupick.engine.picking import detector
 from scipion_pupick.engine.picking.peaks_file import MicrographPeaks, load_peaks, save_peaks
 from scipion_pupick.engine.preprocessing.working_image import WorkingImage
+from scipion_pupick.engine.runs.pick_run import PickRun
 
 MODELS_OWN = PickSettings()
 NOTHING = PickSettings(threshold=99.0)
@@ -345,7 +347,7 @@ def test_twice_the_pixels_give_twice_the_coordinates(model, tmp_path):
 
 def test_images_smaller_than_the_field_of_view_are_scored(model, tmp_path, monkeypatch):
     # whatever the score of such a view
-    monkeypatch.setattr("scipion_pupick.engine.jobs.pick.LEAST_SCORE", -1000.0)
+    monkeypatch.setattr("scipion_pupick.engine.picker.LEAST_SCORE", -1000.0)
     random = np.random.default_rng(0)
     write_mrc(tmp_path / "in" / "small.mrc", draw((28, 26), np.array([[13.0, 14.0]]), 24, random))
     result = run(tmp_path / "in", model, tmp_path / "out", replace(EVERYTHING, threshold=-8.0))
@@ -516,7 +518,7 @@ def test_a_gpu_whose_memory_is_full(own, model, tmp_path, monkeypatch):
     def score(images):
         raise torch.cuda.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB.")
 
-    monkeypatch.setattr(pick_job, "make_scorer", lambda network, device: score)
+    monkeypatch.setattr(scoring, "make_scorer", lambda network, device: score)
     with pytest.raises(PupickError, match="GPU has too little free memory"):
         run(own, model, tmp_path / "out")
 
@@ -525,13 +527,13 @@ def test_a_micrograph_replaced_while_it_is_scored_is_scored_again(
     model, unseen, own, tmp_path, monkeypatch
 ):
     micrographs = find_micrographs([str(own / "m30.mrc")])
-    find_peaks = pick_job.find_peaks
+    find_peaks = detector.find_peaks
 
     def replacing(*arguments, **options):
         shutil.copy2(unseen[0] / "m31.mrc", own / "m30.mrc")
         return find_peaks(*arguments, **options)
 
-    monkeypatch.setattr(pick_job, "find_peaks", replacing)
+    monkeypatch.setattr(detector, "find_peaks", replacing)
     pick(micrographs, model, tmp_path / "run", EVERYTHING, device="cpu", threads=1)
     monkeypatch.undo()
     again = pick(micrographs, model, tmp_path / "run", EVERYTHING, device="cpu", threads=1)
@@ -554,7 +556,7 @@ def test_a_run_that_is_stopped_leaves_no_list_of_other_picks(unseen, model, tmp_
     """With another threshold nothing is scored, and only the end writes the list."""
     run(unseen[0], model, tmp_path)
     assert (tmp_path / "picks.star").is_file()
-    monkeypatch.setattr(pick_job, "write_picks", stopped)
+    monkeypatch.setattr(PickRun, "write_picks", stopped)
     with pytest.raises(KeyboardInterrupt):
         run(unseen[0], model, tmp_path, NOTHING)
     assert not (tmp_path / "picks.star").exists()

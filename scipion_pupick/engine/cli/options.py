@@ -10,7 +10,7 @@ from typing import Any, Callable, List, Mapping, Optional, Sequence, Union
 
 from scipion_pupick import engine
 
-from ..runs.pick_run import write_failures
+from ..runs.lists import write_failures
 from ..settings import ADVANCED, Setting, offered_settings
 from .argument_types import text_file
 

@@ -41,8 +41,8 @@ from ..picking.detector import PeaksInsideBorder, detect_peaks, expected_among, 
 from ..preprocessing.mixture import Mixture
 from ..preprocessing.scale import ModelScale, WorkingScale
 from ..preprocessing.working_image import pixel_method, require_scale
-from ..reporting.contents import HISTORY
-from ..runs.pick_run import write_micrographs
+from ..runs.layout import LABELS, MODEL, REPORT, TRAINING_LOG, VIEW
+from ..runs.lists import write_micrographs
 from ..settings import GENERAL, LEAST_SCORE, TOLERANCE, OptimizerSettings, TrainSettings
 from ..training.checkpoint import CHECKPOINT, load_progress, save_progress
 from ..training.data import hold_out, read_data
@@ -52,7 +52,7 @@ from ..training.prior import assumed_pi, prior_shift
 from ..training.regions import TrainingImage
 from ..training.validation import label_scores, validate
 from ..training.weight_averaging import choose_fraction, interpolate_weights
-from .report import LABELS, MODEL, REPORT, VIEW, try_report
+from .report import try_report
 
 log = logging.getLogger(__name__)
 
@@ -164,7 +164,7 @@ def _check_output_folder(output: Path, fingerprint: str, overwrite: bool) -> boo
 
 
 def _forget(output: Path) -> None:
-    for name in (CHECKPOINT, ESTIMATE, MODEL, RECORD, HISTORY, REPORT):
+    for name in (CHECKPOINT, ESTIMATE, MODEL, RECORD, TRAINING_LOG, REPORT):
         (output / name).unlink(missing_ok=True)
 
 
@@ -408,7 +408,7 @@ class TrainJob:
         return max(number, self.data.labels / len(areas), 1.0)
 
     def _write_log(self, progress: Progress) -> None:
-        write_log(progress.history, self.output / HISTORY)
+        write_log(progress.history, self.output / TRAINING_LOG)
         log_epoch(progress)
 
     def _model(self, progress: Progress, particles: float) -> Model:

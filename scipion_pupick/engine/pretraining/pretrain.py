@@ -16,6 +16,7 @@ from ..evaluation.curves import average_precision
 from ..evaluation.matching import match_points
 from ..networks.architectures import Network
 from ..networks.scoring import Scorer, make_scorer
+from ..picking.border import inside_border
 from ..picking.detector import detect_peaks
 from ..settings import TOLERANCE, OptimizerSettings
 from ..training.loop import Progress, Trainer
@@ -71,14 +72,11 @@ def find_in(scorer: Scorer, image: SimulatedImage) -> FoundPeaks:
     """Find the peaks of an image and tell which are particles."""
     radius = image.diameter_px / 2
     peaks = detect_peaks(scorer, image.pixels.astype(np.float32), image.diameter_px)
-    last = np.array(image.pixels.shape[::-1]) - 1
-    inner, known = (
-        np.asarray(((xy >= radius) & (xy <= last - radius)).all(axis=1))
-        for xy in (peaks.xy, image.xy)
-    )
-    score = peaks.score[inner]
-    matched = match_points(peaks.xy[inner], image.xy[known], 2 * TOLERANCE * radius, score)
-    return FoundPeaks(score, matched >= 0, int(known.sum()))
+    shape = (image.pixels.shape[0], image.pixels.shape[1])
+    inside, counted = (inside_border(xy, radius, shape) for xy in (peaks.xy, image.xy))
+    score = peaks.score[inside]
+    matched = match_points(peaks.xy[inside], image.xy[counted], 2 * TOLERANCE * radius, score)
+    return FoundPeaks(score, matched >= 0, int(counted.sum()))
 
 
 def mean_average_precision(found: Sequence[FoundPeaks]) -> float:

@@ -14,6 +14,7 @@ from .constants import (
     NORMALISATIONS,
     OBJECTIVES,
     SEPARATION,
+    STRIDE,
     TOLERANCE,
     WORKING_DIAMETER_PX,
 )
@@ -40,6 +41,7 @@ __all__ = [
     "NORMALISATIONS",
     "OBJECTIVES",
     "SEPARATION",
+    "STRIDE",
     "TOLERANCE",
     "WORKING_DIAMETER_PX",
     "Augmentation",

@@ -7,6 +7,7 @@ from typing import Mapping
 
 GENERAL = "general"
 WORKING_DIAMETER_PX = 24.0
+STRIDE = 4  # px of the working image from one score to the next, in every network
 LEAST_SCORE = -8.0
 SEPARATION = 0.4  # of the diameter: particles overlap in projection, and diameters are guesses
 TOLERANCE = 0.4  # of the diameter: so near to a particle, a pick is right

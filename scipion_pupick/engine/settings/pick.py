@@ -66,16 +66,6 @@ class PickSettings(Checked):
         },
     )
 
-    @property
-    def edge(self) -> Optional[float]:
-        """The border under its old name."""
-        return self.border
-
-    @property
-    def separation(self) -> Optional[float]:
-        """The least distance under its old name."""
-        return self.min_distance
-
 
 @dataclass(frozen=True)
 class PreprocessSettings(Checked):

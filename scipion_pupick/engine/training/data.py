@@ -179,7 +179,7 @@ def _working_xy(coordinates: Optional[Coordinates], working: WorkingImage, what:
     """Points (n, 2) in px of the working image; those outside the micrograph are left out."""
     if coordinates is None:
         return np.empty((0, 2))
-    xy = np.column_stack([coordinates.x, coordinates.y])
+    xy = coordinates.xy
     height, width = working.shape
     inside = ((xy > -0.5) & (xy < [width - 0.5, height - 0.5])).all(axis=1)
     if not inside.all():
