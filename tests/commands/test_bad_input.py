@@ -120,7 +120,7 @@ BROKEN = {
     "unknown mode": (unknown_mode, "mode 77"),
     "complex mode": (complex_mode, "mode 4"),
     "stack": (stack, "3 sections"),
-    "zero pixel size": (zero_pixel_size, "--pixel-size"),
+    "zero pixel size": (zero_pixel_size, "give the pixel size"),
     "smaller than a particle": (too_small, "larger than the image of 20 x 20 px"),
 }
 

@@ -47,7 +47,7 @@ def add_evaluate(commands: Any) -> None:
 def _evaluate(options: argparse.Namespace) -> int:
     settings = make_settings(EvaluateSettings, vars(options))
     if options.model and not options.micrographs:
-        raise UsageError("Regions are scored in micrographs: give them (--micrographs).")
+        raise UsageError("Regions are scored in micrographs: give them.", "micrographs")
     micrographs = find(options) if options.micrographs else None
     reference = engine.read_picks(options.reference, pixel_size=options.pixel_size)
     evaluation = engine.evaluate(

@@ -18,7 +18,7 @@ from .convert import add_convert
 from .demo import add_demo
 from .evaluate import add_evaluate
 from .model import add_model
-from .options import FAILURE, USAGE
+from .options import FAILURE, USAGE, note_error, option_of
 from .pick import add_pick
 from .preprocess import add_preprocess
 from .pretrain import add_pretrain
@@ -62,10 +62,11 @@ def main(arguments: Optional[Sequence[str]] = None) -> int:
         log.warning("pupick %s: %s is called %s now.", options.command, old, new)
     try:
         return int(options.run(options))
-    except UsageError as error:
-        log.error("pupick %s: %s", options.command, error)
-        return USAGE
-    except (PupickError, OSError) as error:
+    except PupickError as error:
+        log.error("pupick %s: %s", options.command, error.worded(option_of))
+        note_error(error, options.error_file)
+        return USAGE if isinstance(error, UsageError) else FAILURE
+    except OSError as error:
         log.error("pupick %s: %s", options.command, error)
         return FAILURE
     except KeyboardInterrupt:

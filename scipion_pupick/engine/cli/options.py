@@ -10,6 +10,8 @@ from typing import Any, Callable, List, Mapping, Optional, Sequence, Union
 
 from scipion_pupick import engine
 
+from ..errors import PupickError
+from ..files.json_files import write_json
 from ..runs.lists import write_failures
 from ..settings import ADVANCED, Setting, offered_settings
 from .argument_types import text_file
@@ -25,7 +27,18 @@ def add_command(commands: Any, name: str, summary: str, run: Run) -> argparse.Ar
     """Add a command that `run` carries out; it returns the exit code."""
     parser: argparse.ArgumentParser = commands.add_parser(name, help=summary, description=summary)
     parser.set_defaults(run=run, renamed=())
+    # for wrappers, which have other names for settings
+    parser.add_argument("--error-file", type=text_file, help=argparse.SUPPRESS)
     return parser
+
+
+def note_error(error: PupickError, path: Optional[str]) -> None:
+    """Write the text of an error and the names of its settings to a JSON file, if one is asked for.
+
+    The text does not name options, so that a wrapper can say what its form calls the settings.
+    """
+    if path is not None:
+        write_json(path, {"text": str(error), "settings": list(error.settings)})
 
 
 def option_of(name: str) -> str:

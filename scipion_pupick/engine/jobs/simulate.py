@@ -147,7 +147,8 @@ def _check_output_folder(folder: Path, request: Dict[str, Any], overwrite: bool)
         if not overwrite and any((folder / FOLDER).glob("simulated_*")):
             raise UsageError(
                 f"{folder} holds another simulation ({REQUEST} says which): give another folder, "
-                "or allow to overwrite it (--overwrite)."
+                "or allow to overwrite it.",
+                setting="overwrite",
             )
         _remove(folder, first=0)
     write_text(note, text)

@@ -118,9 +118,11 @@ class Setting:
             return
         if self.choices:
             known = ", ".join(self.choices)
-            raise UsageError(f"There is no {self.name} {value!r}: choose one of {known}.")
+            raise UsageError(
+                f"There is no {self.name} {value!r}: choose one of {known}.", self.name
+            )
         amount = f"{_number(value)} {self.unit}".rstrip()
-        raise UsageError(f"{self.name} is {amount}: give {self.wanted}{self.advice}.")
+        raise UsageError(f"{self.name} is {amount}: give {self.wanted}{self.advice}.", self.name)
 
 
 def _number(value: Any) -> str:

@@ -175,7 +175,8 @@ class OptimizerSettings(Checked):
         if self.slack is not None and self.objective not in WITH_SLACK:
             raise UsageError(
                 f"The objective {self.objective!r} has no slack, but {self.slack} was given: leave "
-                f"it out, or choose one of {', '.join(WITH_SLACK)}."
+                f"it out, or choose one of {', '.join(WITH_SLACK)}.",
+                ("slack", "objective"),
             )
 
 
