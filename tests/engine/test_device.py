@@ -178,7 +178,7 @@ def raise_error(error):
     [
         (
             lambda: raise_error(torch.cuda.OutOfMemoryError("CUDA out of memory.")),
-            r"GPU has too little free memory.*--device cpu",
+            r"GPU has too little free memory.*compute on the CPU",
         ),
         (lambda: torch.empty(2**58, dtype=torch.uint8), "computer has too little free memory"),
         (lambda: np.empty(2**58, np.uint8), "computer has too little free memory"),

@@ -6,7 +6,7 @@ from __future__ import annotations
 from .constants import NORMALISATIONS
 from .setting import Setting
 
-DIAMETER = Setting("Particle diameter", "of the particle", unit="Å", above=0)
+DIAMETER = Setting("Particle diameter", "diameter of the particle", unit="Å", above=0)
 PARTICLES = Setting(
     "Particles per micrograph",
     "about how many a micrograph holds, picked or not",
@@ -14,4 +14,4 @@ PARTICLES = Setting(
     automatic="estimated",
     advice=", or none to have it estimated",
 )
-NORMALISATION = Setting("Normalisation", "of grey values", choices=NORMALISATIONS)
+NORMALISATION = Setting("Normalisation", "how grey values are scaled", choices=NORMALISATIONS)

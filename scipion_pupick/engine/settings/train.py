@@ -33,9 +33,7 @@ class OptimizerSettings(Checked):
 
     network: str = field(
         default="resnet8",
-        metadata=about(
-            "Network", "of the model; conv3 is the paper's", level=ADVANCED, choices=NETWORKS
-        ),
+        metadata=about("Network", "architecture of the model", level=ADVANCED, choices=NETWORKS),
     )
     objective: str = field(
         default="nnpu",
@@ -91,7 +89,7 @@ class OptimizerSettings(Checked):
         default=WORKING_DIAMETER_PX / 8,
         metadata=about(
             "Training radius",
-            "of what is positive round a pick, where the diameter is 24 px",
+            "radius of what is positive round a pick; the diameter is 24 px",
             unit="px",
             level=ADVANCED,
             above=0,
@@ -141,7 +139,11 @@ class OptimizerSettings(Checked):
     learning_rate: float = field(
         default=2e-3,
         metadata=about(
-            "Learning rate", "at its highest", level=ADVANCED, above=0, placeholder="RATE"
+            "Learning rate",
+            "learning rate at its highest",
+            level=ADVANCED,
+            above=0,
+            placeholder="RATE",
         ),
     )
     weight_decay: float = field(
@@ -161,7 +163,7 @@ class OptimizerSettings(Checked):
         default=0,
         metadata=about(
             "Seed",
-            "of every random choice",
+            "seed of every random choice",
             level=ADVANCED,
             least=0,
             below=MOST_SEEDS,
