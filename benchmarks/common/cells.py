@@ -11,14 +11,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Callable, Dict, List, Sequence
 
-from machine import describe_machine, describe_side
-from picking_sets import REAL
-from report import conditions
-
+from benchmarks.common.machine import ROOT, describe_machine, describe_side
+from benchmarks.common.markdown import conditions
+from benchmarks.common.picking_sets import REAL, PickingSet
+from scipion_pupick.engine import Picks, evaluate
 from scipion_pupick.engine.evaluation.evaluate import Evaluation
 from scipion_pupick.engine.files.atomic import write_text
-
-ROOT = Path(__file__).resolve().parents[1]
 
 Row = Dict[str, Any]
 
@@ -73,7 +71,15 @@ def figures(evaluation: Evaluation) -> Row:
     }
 
 
-def chosen(rows: Sequence[Row], **wanted: Any) -> List[Row]:
+def score(picking_set: PickingSet, picks: Picks) -> Evaluation:
+    """Compare picks with the particles to test on."""
+    micrographs = picking_set.micrographs(picking_set.test)
+    return evaluate(
+        picks, picking_set.test_particles, picking_set.tolerance, picking_set.border, micrographs
+    )
+
+
+def rows_with(rows: Sequence[Row], **wanted: Any) -> List[Row]:
     """The rows that have the wanted values."""
     return [row for row in rows if all(row.get(name) == value for name, value in wanted.items())]
 

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """What pupick and Topaz cost on the same micrographs: CPU seconds, wall seconds and memory.
 
-    python benchmarks/speed.py --work FOLDER --data DATA [--only pick] [--side pupick]
+    python benchmarks/speed/speed.py --work FOLDER --data DATA [--only pick] [--side pupick]
 
 See benchmarks/README.md. The figures go to FOLDER/speed.json and FOLDER/speed.md.
 """
@@ -17,16 +17,17 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Dict, List, Optional
 
-import steps
-from datasets import simulated_set, training_set
-from machine import describe_machine, describe_side
-from measure import Step, median_cost, run
-from report import markdown
-from topaz_environment import topaz_command
+# a script sees only its own folder
+sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
+from benchmarks.common.machine import ROOT, describe_machine, describe_side
+from benchmarks.common.measure import Step, median_cost, run
+from benchmarks.common.topaz_environment import topaz_command
+from benchmarks.speed import steps
+from benchmarks.speed.datasets import simulated_set, training_set
+from benchmarks.speed.report import markdown
 from scipion_pupick.engine.files.atomic import write_text
 
-ROOT = Path(__file__).resolve().parents[1]
 STAGES = ("preprocess", "pick", "train")
 CORES = 2
 
@@ -59,33 +60,33 @@ def topaz_steps(options: argparse.Namespace, names: List[str], training: List[st
     """Topaz's commands for the stages asked for, in the order in which they must run."""
     topaz = topaz_command(options.topaz_venv.resolve())
     files = [f"{steps.SIMULATED}/{name}" for name in names]
-    chosen = [steps.topaz_start(topaz)]
+    measured = [steps.topaz_start(topaz)]
     scales = [(scale, 1) for scale in steps.SCALES] + [(steps.RECOMMENDED_SCALE, CORES)]
     for scale, threads in scales if names else []:
-        chosen.append(steps.topaz_preprocess(topaz, files, scale, threads))
+        measured.append(steps.topaz_preprocess(topaz, files, scale, threads))
         if "pick" in options.stages:
-            chosen.append(steps.topaz_extract(topaz, names, scale, threads))
+            measured.append(steps.topaz_extract(topaz, names, scale, threads))
     if training:
         inputs = [f"{steps.TRAIN_SET}/{name}" for name in training]
         run(steps.topaz_training_set(topaz, inputs), options.work)
-        chosen += [steps.topaz_train(topaz, 1), steps.topaz_train(topaz, CORES)]
-    return chosen
+        measured += [steps.topaz_train(topaz, 1), steps.topaz_train(topaz, CORES)]
+    return measured
 
 
 def pupick_steps(options: argparse.Namespace, names: List[str], training: List[str]) -> List[Step]:
     """The same for pupick; the model for the picking is trained here."""
     pupick = str(Path(sys.executable).with_name("pupick"))
-    chosen = [steps.pupick_start(pupick)]
+    measured = [steps.pupick_start(pupick)]
     sets = ((steps.SIMULATED, len(names)), (steps.SIMULATED_MANY, len(names) * steps.COPIES))
     if "preprocess" in options.stages:
-        chosen += [steps.pupick_preprocess(pupick, *micrographs, 1) for micrographs in sets]
+        measured += [steps.pupick_preprocess(pupick, *micrographs, 1) for micrographs in sets]
     if "pick" in options.stages:
         run(steps.pupick_train_simulated(pupick, options.seed, CORES), options.work)
-        chosen += [steps.pupick_pick(pupick, *micrographs, 1) for micrographs in sets]
-        chosen.append(steps.pupick_pick(pupick, *sets[1], CORES))
+        measured += [steps.pupick_pick(pupick, *micrographs, 1) for micrographs in sets]
+        measured.append(steps.pupick_pick(pupick, *sets[1], CORES))
     if training:
-        chosen += [steps.pupick_train(pupick, options.seed, threads) for threads in (1, CORES)]
-    return chosen
+        measured += [steps.pupick_train(pupick, options.seed, threads) for threads in (1, CORES)]
+    return measured
 
 
 def measure(step: Step, side: Dict[str, Any], options: argparse.Namespace) -> Dict[str, Any]:
@@ -113,13 +114,13 @@ def measure_side(name: str, options: argparse.Namespace, results: Results) -> No
     train = "train" in options.stages
     training = training_set(options.data, options.work, options.seed) if train else []
     if name == "topaz":
-        chosen = topaz_steps(options, names, training)
+        measured = topaz_steps(options, names, training)
         python = options.topaz_venv / "bin" / "python"
     else:
-        chosen = pupick_steps(options, names, training)
+        measured = pupick_steps(options, names, training)
         python = Path(sys.executable)
     side = {**describe_machine(), **describe_side(python, ROOT)}
-    for step in chosen:
+    for step in measured:
         results[step.name] = measure(step, side, options)
         write_text(options.work / "speed.json", json.dumps(results, indent=1))
 

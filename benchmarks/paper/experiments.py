@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The paper's experiments: objectives, autoencoder and π, from random weights.
 
-    python benchmarks/accuracy.py --work FOLDER --data EMPIAR-10017 --maps MAPS
+    python benchmarks/paper/experiments.py --work FOLDER --data EMPIAR-10017 --maps MAPS
 
 See benchmarks/README.md. A row for each cell goes to FOLDER/paper, the table of all that are there
 to FOLDER/paper.md; a stopped run continues.
@@ -10,17 +10,28 @@ to FOLDER/paper.md; a stopped run continues.
 from __future__ import annotations
 
 import argparse
+import sys
 import time
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Iterator, List, Optional, Sequence
 
-from cells import Row, Store, chosen, conditions_of, figures, set_names, summary
-from labels import RANDOM, draw_labels
-from pickers import score
-from picking_sets import PickingSet, add_set_options, find_sets
-from report import table
+# a script sees only its own folder
+sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
+from benchmarks.common.cells import (
+    Row,
+    Store,
+    conditions_of,
+    figures,
+    rows_with,
+    score,
+    set_names,
+    summary,
+)
+from benchmarks.common.labels import RANDOM, draw_labels
+from benchmarks.common.markdown import table
+from benchmarks.common.picking_sets import PickingSet, add_set_options, find_sets
 from scipion_pupick.engine import (
     OptimizerSettings,
     PickSettings,
@@ -115,12 +126,13 @@ def run_cell(cell: Cell, on: PickingSet, folder: Path) -> Row:
     cpu = time.process_time() - started
     model = folder / "model.safetensors"
     test = on.micrographs(on.test)
-    own = pick(test, model, folder, threads=1)
-    every = pick(test, model, folder, PickSettings(threshold=LEAST_SCORE), threads=1)
+    picks = folder / "picks"
+    default = pick(test, model, picks, threads=1)
+    every = pick(test, model, picks, PickSettings(threshold=LEAST_SCORE), threads=1)
     regions = evaluate_regions(model, on.test_particles, test, border=on.border, threads=1)
     return {
         **figures(score(on, every.picks)),
-        "own_f1": score(on, own.picks).curve.of_all[2],
+        "own_f1": score(on, default.picks).curve.of_all[2],
         "region_ap": regions,
         "train_cpu": cpu,
     }
@@ -130,19 +142,19 @@ def markdown(rows: Sequence[Row]) -> str:
     """All experiments as Markdown."""
     parts = ["# The paper's experiments\n"]
     for name in set_names(rows):
-        tables = experiment_tables(chosen(rows, set=name))
+        tables = experiment_tables(rows_with(rows, set=name))
         parts += [f"\n## {name}\n", *tables] if tables else []
     return "".join([*parts, "\n## Conditions\n\n", conditions_of(rows)])
 
 
 def experiment_tables(rows: Sequence[Row]) -> List[str]:
     """The three experiments on one set; what was not measured is left out."""
-    plain = chosen(rows, gamma="0", pi_factor=1.0)
-    binomial = chosen(rows, objective=GE_BINOMIAL)
+    plain = rows_with(rows, gamma="0", pi_factor=1.0)
+    binomial = rows_with(rows, objective=GE_BINOMIAL)
     groups = (
         ("objective", "objective", tuple(OBJECTIVES), plain),
-        ("autoencoder γ (GE-binomial)", "gamma", GAMMAS, chosen(binomial, pi_factor=1.0)),
-        ("π / true π (GE-binomial)", "pi_factor", PI_FACTORS, chosen(binomial, gamma="0")),
+        ("autoencoder γ (GE-binomial)", "gamma", GAMMAS, rows_with(binomial, pi_factor=1.0)),
+        ("π / true π (GE-binomial)", "pi_factor", PI_FACTORS, rows_with(binomial, gamma="0")),
     )
     return [comparison(*group) for group in groups if len({row[group[1]] for row in group[3]}) > 1]
 
@@ -157,8 +169,8 @@ def comparison(title: str, name: str, values: Sequence[Any], rows: Sequence[Row]
     for value in values:
         line = [str(value)]
         for count in counts:
-            own = chosen(rows, **{name: value, "labels": count})
-            line += [summary(own, "ap"), summary(own, "region_ap"), str(len(own))]
+            matching = rows_with(rows, **{name: value, "labels": count})
+            line += [summary(matching, "ap"), summary(matching, "region_ap"), str(len(matching))]
         lines.append(line)
     return "\n" + table(head, lines) + "\n"
 

@@ -11,6 +11,7 @@ import subprocess
 from pathlib import Path
 from typing import Any, Dict
 
+ROOT = Path(__file__).resolve().parents[2]
 # What decides how fast a network runs on a CPU.
 FLAGS = ("avx2", "avx512f", "avx512_bf16", "amx_bf16", "amx_tile")
 PACKAGES = {

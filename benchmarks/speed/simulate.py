@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Micrographs of 4096 x 4096 px for the speed benchmark: white noise and faint dark discs.
 
-    python benchmarks/simulate.py FOLDER [--count 10] [--seed 1]
+    python benchmarks/speed/simulate.py FOLDER [--count 10] [--seed 1]
 
 The same seed gives the same files. Good for timing only: they say nothing about accuracy.
 """
@@ -37,8 +37,8 @@ _rlnCoordinateY #3
 def centres(rng: np.random.Generator) -> np.ndarray:
     """Centres (PARTICLES, 2) of the particles as x, y in px, each in another cell of a grid."""
     cell = SIDE / CELLS
-    chosen = rng.choice(CELLS * CELLS, size=PARTICLES, replace=False)
-    corners = np.stack([chosen % CELLS, chosen // CELLS], axis=1) * cell
+    cells = rng.choice(CELLS * CELLS, size=PARTICLES, replace=False)
+    corners = np.stack([cells % CELLS, cells // CELLS], axis=1) * cell
     return np.round(corners + cell / 2 + rng.uniform(-cell / 16, cell / 16, size=(PARTICLES, 2)))
 
 

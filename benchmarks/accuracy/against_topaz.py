@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """pupick and Topaz on the same micrographs with the same labels: how well they pick.
 
-    python benchmarks/topaz_accuracy.py --work FOLDER --data EMPIAR-10017 --maps MAPS
+    python benchmarks/accuracy/against_topaz.py --work FOLDER --data EMPIAR-10017 --maps MAPS
 
 See benchmarks/README.md. A row for each cell goes to FOLDER/against-topaz, the table of all that
 are there to FOLDER/against-topaz.md; a stopped run continues.
@@ -10,17 +10,27 @@ are there to FOLDER/against-topaz.md; a stopped run continues.
 from __future__ import annotations
 
 import argparse
+import sys
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Iterator, List, Optional, Sequence
 
-from cells import ROOT, Row, Store, chosen, conditions_of, set_names, summary
-from labels import CLEAREST, FEW_MICROGRAPHS, RANDOM, TooFewParticlesError, draw_labels
-from pickers import Topaz, run_pupick
-from picking_sets import PickingSet, add_set_options, find_sets
-from report import shown, table
-from topaz_environment import topaz_command
+# a script sees only its own folder
+sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
+from benchmarks.accuracy.pickers import Topaz, run_pupick
+from benchmarks.common.cells import Row, Store, conditions_of, rows_with, set_names, summary
+from benchmarks.common.labels import (
+    CLEAREST,
+    FEW_MICROGRAPHS,
+    RANDOM,
+    TooFewParticlesError,
+    draw_labels,
+)
+from benchmarks.common.machine import ROOT
+from benchmarks.common.markdown import shown, table
+from benchmarks.common.picking_sets import PickingSet, add_set_options, find_sets
+from benchmarks.common.topaz_environment import topaz_command
 from scipion_pupick.engine.files.atomic import write_text
 
 KINDS = (RANDOM, CLEAREST, FEW_MICROGRAPHS)
@@ -123,7 +133,7 @@ def markdown(rows: Sequence[Row]) -> str:
     """All sets as Markdown."""
     parts = ["# pupick and Topaz\n"]
     for name in set_names(rows):
-        parts += [f"\n## {name}\n\n", set_table(chosen(rows, set=name))]
+        parts += [f"\n## {name}\n\n", set_table(rows_with(rows, set=name))]
     parts += ["\n## Commands\n\n", commands(rows), "\n## Conditions\n\n", conditions_of(rows)]
     return "".join(parts)
 
@@ -149,14 +159,14 @@ def set_table(rows: Sequence[Row]) -> str:
     lines = []
     for labels, order, program, variant in groups:
         kind = list(KINDS_ORDER)[order]
-        own = chosen(rows, labels=labels, kind=kind, program=program, variant=variant)
+        matching = rows_with(rows, labels=labels, kind=kind, program=program, variant=variant)
         lines.append(
             [
                 "0" if kind == NO_LABELS else f"{labels} {kind}",
                 program if variant == "1" else f"{program}, {words(program, variant)}",
-                *(summary(own, name) for name in ("ap", "f1", "precision_90", "own_f1")),
-                *(summary(own, name, 0) for name in ("train_cpu", "pick_cpu")),
-                str(len(own)),
+                *(summary(matching, name) for name in ("ap", "f1", "precision_90", "own_f1")),
+                *(summary(matching, name, 0) for name in ("train_cpu", "pick_cpu")),
+                str(len(matching)),
             ]
         )
     return table(head, lines) + "\n"

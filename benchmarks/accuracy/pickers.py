@@ -10,13 +10,12 @@ from pathlib import Path
 from typing import List, Optional, Tuple
 
 import numpy as np
-from cells import Row, figures
-from measure import Step, run
-from picking_sets import PickingSet
 
-from scipion_pupick.engine import Picks, evaluate, read_picks, write_picks
+from benchmarks.common.cells import Row, figures, score
+from benchmarks.common.measure import Step, run
+from benchmarks.common.picking_sets import PickingSet
+from scipion_pupick.engine import Picks, read_picks, write_picks
 from scipion_pupick.engine.coordinates.table import group_picks
-from scipion_pupick.engine.evaluation.evaluate import Evaluation
 from scipion_pupick.engine.settings import LEAST_SCORE
 
 TOPAZ_FIELD = 71  # px
@@ -37,9 +36,9 @@ class Cost:
         return {"train_cpu": self.train, "pick_cpu": self.pick, "commands": list(self.commands)}
 
 
-def link_micrographs(chosen: PickingSet, work: Path) -> None:
+def link_micrographs(picking_set: PickingSet, work: Path) -> None:
     """Folders train and test in `work` with links to the micrographs."""
-    for folder, paths in (("train", chosen.train), ("test", chosen.test)):
+    for folder, paths in (("train", picking_set.train), ("test", picking_set.test)):
         (work / folder).mkdir(parents=True, exist_ok=True)
         for path in paths:
             link = work / folder / path.name
@@ -47,14 +46,8 @@ def link_micrographs(chosen: PickingSet, work: Path) -> None:
                 link.symlink_to(path.resolve())
 
 
-def score(chosen: PickingSet, picks: Picks) -> Evaluation:
-    """Compare picks with the particles to test on."""
-    micrographs = chosen.micrographs(chosen.test)
-    return evaluate(picks, chosen.test_particles, chosen.tolerance, chosen.border, micrographs)
-
-
 def run_pupick(
-    chosen: PickingSet,
+    picking_set: PickingSet,
     work: Path,
     labels: Optional[Picks],
     seed: int,
@@ -64,20 +57,20 @@ def run_pupick(
     """Train on the labels, or take the general model without any, and pick.
 
     Args:
-        chosen: the set.
+        picking_set: the set.
         work: folder for all that is written.
         labels: to train on; None for the general model.
         seed: of the training.
         diameter_factor: by which the diameter given is wrong.
         counted: whether it is known how many particles a micrograph holds.
     """
-    link_micrographs(chosen, work)
+    link_micrographs(picking_set, work)
     pupick = str(Path(sys.executable).with_name("pupick"))
-    pixels = ["--pixel-size", f"{chosen.pixel_size:.6g}", "--threads", "1"]
-    diameter = ["--diameter", f"{chosen.diameter * diameter_factor:.1f}"]
+    pixels = ["--pixel-size", f"{picking_set.pixel_size:.6g}", "--threads", "1"]
+    diameter = ["--diameter", f"{picking_set.diameter * diameter_factor:.1f}"]
     expected: List[str] = []
     if counted:
-        expected = ["--particles-per-micrograph", str(chosen.particles_per_micrograph)]
+        expected = ["--particles-per-micrograph", str(picking_set.particles_per_micrograph)]
     commands: List[List[str]] = []
     train_cpu, model = 0.0, ["--model", "general", *diameter, *expected]
     if labels is not None:
@@ -89,11 +82,11 @@ def run_pupick(
         model = ["--model", "model/model.safetensors"]
     commands.append([pupick, "pick", "--micrographs", "test", *pixels, *model, "--output", "picks"])
     pick_cpu = run(Step("pupick pick", commands[-1], output="picks"), work).cpu_s
-    own = score(chosen, read_picks(work / "picks" / "picks.star"))
+    own = score(picking_set, read_picks(work / "picks" / "picks.star"))
     # The scores are kept: this only applies another threshold.
     everything = [*commands[-1], "--threshold", f"{LEAST_SCORE:g}"]
     run(Step("pupick pick, all", everything), work)
-    row = figures(score(chosen, read_picks(work / "picks" / "picks.star")))
+    row = figures(score(picking_set, read_picks(work / "picks" / "picks.star")))
     row["own_f1"] = own.curve.of_all[2]
     row["own_precision"], row["own_recall"] = own.curve.of_all[:2]
     words = tuple(" ".join(["pupick", *command[1:]]) for command in [*commands, everything])
@@ -106,20 +99,20 @@ class Topaz:
 
     Attributes:
         command: how to start it.
-        chosen: the set.
+        picking_set: the set.
         work: folder for all that is written.
         steps: of its training, of 256 regions each.
     """
 
     command: List[str]
-    chosen: PickingSet
+    picking_set: PickingSet
     work: Path
     steps: int
 
     @property
     def scale(self) -> int:
         """Downsampling at which the particle spans about half of what the network sees."""
-        return max(1, round(2 * self.chosen.diameter_px / TOPAZ_FIELD))
+        return max(1, round(2 * self.picking_set.diameter_px / TOPAZ_FIELD))
 
     def run(self, labels: Optional[Picks], model: str, folder: Path) -> Row:
         """Train on the labels, or take a packaged model without any, and pick.
@@ -141,9 +134,9 @@ class Topaz:
         commands.append(self._extract_command(model))
         costs[1] += run(Step("topaz extract", commands[-1], output="picks.txt"), folder).cpu_s
         picks = read_topaz_table(folder / "picks.txt")
-        row = figures(score(self.chosen, picks))
+        row = figures(score(self.picking_set, picks))
         default = {name: rows.select(rows.score >= TOPAZ_THRESHOLD) for name, rows in picks.items()}
-        own = score(self.chosen, default).curve
+        own = score(self.picking_set, default).curve
         row["own_f1"] = own.of_all[2]
         row["own_precision"], row["own_recall"] = own.of_all[:2]
         first = len(self.command)
@@ -154,7 +147,7 @@ class Topaz:
         """Downsample and normalise a half of the set where that is not done; its CPU seconds."""
         output, cost = self.work / f"topaz-{half}", self.work / f"topaz-{half}.json"
         if not cost.exists():
-            files = [str(path) for path in getattr(self.chosen, half)]
+            files = [str(path) for path in getattr(self.picking_set, half)]
             options = ["-s", str(self.scale), "-d", "-1", "-t", "0", "-j", "1"]
             command = [*self.command, "preprocess", *options, "-o", f"{output}/", *files]
             self.work.mkdir(parents=True, exist_ok=True)
@@ -165,15 +158,15 @@ class Topaz:
     def _train_command(self, network: str, folder: Path) -> List[str]:
         """Topaz's own defaults in all but the length, which would take hours."""
         data = ["--train-images", str(self.work / "topaz-train"), "--train-targets", "labels.txt"]
-        expected = ["-n", str(self.chosen.particles_per_micrograph)]
+        expected = ["-n", str(self.picking_set.particles_per_micrograph)]
         length = ["--num-epochs", "1", "--epoch-size", str(self.steps)]
         options = ["--num-workers", "0", "-d", "-1", "-j", "1"]
         output = ["--save-prefix", str(folder / "model"), "-o", "curve.tsv"]
         return [*self.command, "train", *data, *expected, "-m", network, *length, *options, *output]
 
     def _extract_command(self, model: str) -> List[str]:
-        files = [str(self.work / "topaz-test" / path.name) for path in self.chosen.test]
-        radius = str(round(self.chosen.diameter_px / self.scale / 2))
+        files = [str(self.work / "topaz-test" / path.name) for path in self.picking_set.test]
+        radius = str(round(self.picking_set.diameter_px / self.scale / 2))
         least = ["-t", f"{TOPAZ_LEAST_SCORE:g}", "-x", str(self.scale)]
         options = ["-m", model, "-r", radius, *least, "-d", "-1", "-j", "1", "-o", "picks.txt"]
         return [*self.command, "extract", *options, *files]

@@ -5,8 +5,8 @@ from __future__ import annotations
 
 from typing import List
 
-from measure import Step
-from simulate import DIAMETER, PIXEL_SIZE
+from benchmarks.common.measure import Step
+from benchmarks.speed.simulate import DIAMETER, PIXEL_SIZE
 
 DIAMETER_PX = DIAMETER / PIXEL_SIZE
 # Topaz's advice: the particle spans about half of the 71 px that the network sees.

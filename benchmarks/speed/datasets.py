@@ -10,8 +10,9 @@ from pathlib import Path
 from typing import List, Tuple
 
 import numpy as np
-from simulate import STAR_HEADER
-from steps import COPIES, SIMULATED, SIMULATED_MANY, TRAIN_SET
+
+from benchmarks.speed.simulate import STAR_HEADER
+from benchmarks.speed.steps import COPIES, SIMULATED, SIMULATED_MANY, TRAIN_SET
 
 LABELS = 100
 TRAINING_MICROGRAPHS = 10
@@ -67,8 +68,8 @@ def fresh_folder(folder: Path) -> Path:
 
 def draw(particles: List[Label], seed: int) -> List[Label]:
     """LABELS of `particles`, drawn without replacement."""
-    chosen = np.random.default_rng(seed).choice(len(particles), size=LABELS, replace=False)
-    return [particles[index] for index in sorted(chosen)]
+    indices = np.random.default_rng(seed).choice(len(particles), size=LABELS, replace=False)
+    return [particles[index] for index in sorted(indices)]
 
 
 def read_star(path: Path) -> List[Label]:

@@ -7,8 +7,8 @@ from typing import List, Tuple
 
 import mrcfile
 import numpy as np
-from picking_sets import PickingSet
 
+from benchmarks.common.picking_sets import PickingSet
 from scipion_pupick.engine import Picks
 from scipion_pupick.engine.coordinates.table import flatten_picks, group_picks
 
@@ -21,11 +21,11 @@ class TooFewParticlesError(ValueError):
     """A set holds fewer particles of a kind than labels were asked for."""
 
 
-def draw_labels(chosen: PickingSet, count: int, kind: str, seed: int) -> Picks:
+def draw_labels(picking_set: PickingSet, count: int, kind: str, seed: int) -> Picks:
     """`count` of the particles that the set has to train on.
 
     Args:
-        chosen: the set.
+        picking_set: the set.
         count: of labels.
         kind: RANDOM: any; CLEAREST: among the third that stands out most from its surroundings;
             FEW_MICROGRAPHS: half of the particles of as few micrographs as it takes.
@@ -34,18 +34,18 @@ def draw_labels(chosen: PickingSet, count: int, kind: str, seed: int) -> Picks:
     Raises:
         TooFewParticlesError: of this kind.
     """
-    names, particles = flatten_picks(chosen.train_particles)
+    names, particles = flatten_picks(picking_set.train_particles)
     random = np.random.default_rng([seed, count])
     order = random.permutation(len(names))
     if kind == CLEAREST:
-        clearness = contrast(chosen)
+        clearness = contrast(picking_set)
         clear = clearness >= np.quantile(clearness, 1 - CLEAREST_SHARE)
         order = order[clear[order]]
     elif kind == FEW_MICROGRAPHS:
         order = assign_to_micrographs(names, order, random)
     if len(order) < count:
         raise TooFewParticlesError(
-            f"{chosen.name} has only {len(order)} labels of the kind {kind!r}"
+            f"{picking_set.name} has only {len(order)} labels of the kind {kind!r}"
         )
     taken = np.sort(order[:count])
     return group_picks(
@@ -65,25 +65,25 @@ def assign_to_micrographs(
     return np.concatenate(parts)
 
 
-def contrast(chosen: PickingSet) -> np.ndarray:
+def contrast(picking_set: PickingSet) -> np.ndarray:
     """How far each particle to train on stands out from its surroundings, in deviations.
 
     The mean grey of its inner disc less that of a ring round it: a matched filter for round
     blobs, which knows nothing of either program.
     """
-    radius = chosen.diameter_px / 2
+    radius = picking_set.diameter_px / 2
     values = []
-    for path in chosen.train:
+    for path in picking_set.train:
         image = mrcfile.read(path).astype(np.float64)
         image /= image.std()
-        for x, y in _positions(chosen, path.name):
+        for x, y in _positions(picking_set, path.name):
             values.append(_blob(image, x, y, radius))
     found = np.array(values)
     return found * np.sign(found.mean())
 
 
-def _positions(chosen: PickingSet, name: str) -> List[Tuple[int, int]]:
-    particles = chosen.particles[name]
+def _positions(picking_set: PickingSet, name: str) -> List[Tuple[int, int]]:
+    particles = picking_set.particles[name]
     return [(round(x), round(y)) for x, y in zip(particles.x, particles.y)]
 
 
