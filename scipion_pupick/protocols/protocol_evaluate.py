@@ -14,7 +14,7 @@ from ..constants import BOX_PER_DIAMETER
 from ..convert import read_coordinates, score_of, write_micrographs
 from ..engine import write_picks
 from ..engine.files.json_files import read_json
-from ..engine.settings import TOLERANCE, EvaluateSettings
+from ..engine.settings import TOLERANCE_DIAMETERS, EvaluateSettings
 from .form_settings import add_setting, setting
 from .protocol_base import (
     CITATION,
@@ -58,7 +58,9 @@ class PUPickProtEvaluate(EngineProtocol):
             help="All particles of some of the same micrographs, not those that the model was "
             "trained on.",
         )
-        derived = f"{TOLERANCE:g} diameters, a diameter being the reference's box size / 1.5"
+        derived = (
+            f"{TOLERANCE_DIAMETERS:g} diameters, a diameter being the reference's box size / 1.5"
+        )
         add_setting(
             form,
             # 0 is no tolerance here: it asks for one
@@ -102,7 +104,7 @@ class PUPickProtEvaluate(EngineProtocol):
         if self.tolerance.get() >= 0:
             return float(self.tolerance.get())
         box = self.referenceCoordinates.get().getBoxSize() or 0
-        return TOLERANCE * box / BOX_PER_DIAMETER
+        return TOLERANCE_DIAMETERS * box / BOX_PER_DIAMETER
 
     # --------------------------- results ---------------------------------------------------------
     def getTable(self) -> Path:

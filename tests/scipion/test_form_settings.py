@@ -8,6 +8,7 @@ import pytest
 import pyworkflow.protocol.params as params
 from helpers.scipion_project import WARNINGS_OF_SCIPION, Domain
 
+from scipion_pupick.engine.files.json_files import write_json
 from scipion_pupick.engine.settings import (
     EvaluateSettings,
     PickSettings,
@@ -80,6 +81,25 @@ def test_projects_keep_the_names_that_their_databases_have():
     assert definition.getParam("edge").label.get() == "Border (Å)"
     label = definition.getParam("separation").label.get()
     assert label == "Minimum inter-particle distance (Å)"
+
+
+@pytest.mark.parametrize(
+    ("protocol", "setting", "label"),
+    [
+        ("PUPickProtPick", "border", "Border (Å)"),
+        ("PUPickProtPick", "device", "Use GPU?"),
+        ("PUPickProtTrain", "picks", "Picked particles"),
+        ("PUPickProtTrain", "particles_per_micrograph", "Particles per micrograph"),
+        ("PUPickProtTrain", "output", ""),
+    ],
+)
+def test_what_the_engine_says_is_worded_with_the_labels_of_the_form(
+    protocol, setting, label, tmp_path
+):
+    note = tmp_path / "error.json"
+    write_json(note, {"text": "It is too far.", "settings": [setting]})
+    said = Domain.getProtocols()[protocol]()._complaint("pick", note)
+    assert said == f"pupick pick: It is too far{f' ({label})' if label else ''}."
 
 
 def form_with(**values):

@@ -9,13 +9,13 @@ so are the checks. Only the standard library is used.
 from .constants import (
     GENERAL,
     LEAST_SCORE,
+    MIN_DISTANCE_DIAMETERS,
     MOST_SEEDS,
     NETWORKS,
     NORMALISATIONS,
     OBJECTIVES,
-    SEPARATION,
     STRIDE,
-    TOLERANCE,
+    TOLERANCE_DIAMETERS,
     WORKING_DIAMETER_PX,
 )
 from .pick import EvaluateSettings, PickSettings, PreprocessSettings
@@ -40,9 +40,9 @@ __all__ = [
     "NETWORKS",
     "NORMALISATIONS",
     "OBJECTIVES",
-    "SEPARATION",
+    "MIN_DISTANCE_DIAMETERS",
     "STRIDE",
-    "TOLERANCE",
+    "TOLERANCE_DIAMETERS",
     "WORKING_DIAMETER_PX",
     "Augmentation",
     "EvaluateSettings",

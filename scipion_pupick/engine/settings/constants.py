@@ -9,8 +9,10 @@ GENERAL = "general"
 WORKING_DIAMETER_PX = 24.0
 STRIDE = 4  # px of the working image from one score to the next, in every network
 LEAST_SCORE = -8.0
-SEPARATION = 0.4  # of the diameter: particles overlap in projection, and diameters are guesses
-TOLERANCE = 0.4  # of the diameter: so near to a particle, a pick is right
+# particles overlap in projection, and diameters are guesses
+MIN_DISTANCE_DIAMETERS = 0.4
+# so near to a particle, a pick is right
+TOLERANCE_DIAMETERS = 0.4
 MOST_SEEDS = 2**63
 
 NETWORKS: Mapping[str, str] = {

@@ -6,7 +6,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 from typing import Optional
 
-from .constants import LEAST_SCORE, SEPARATION, TOLERANCE, WORKING_DIAMETER_PX
+from .constants import LEAST_SCORE, MIN_DISTANCE_DIAMETERS, TOLERANCE_DIAMETERS, WORKING_DIAMETER_PX
 from .setting import KEY, Checked, about
 from .shared import DIAMETER, NORMALISATION, PARTICLES
 
@@ -46,7 +46,7 @@ class PickSettings(Checked):
             "least distance of two picks",
             unit="Å",
             least=0,
-            automatic=f"{SEPARATION:g} diameters",
+            automatic=f"{MIN_DISTANCE_DIAMETERS:g} diameters",
             more="Of two that are nearer to each other, the one with the higher score is kept.",
             old_name="separation",
         ),
@@ -95,7 +95,7 @@ class EvaluateSettings(Checked):
             "largest distance of a pick from its particle, in the micrograph",
             unit="px",
             above=0,
-            more=f"{TOLERANCE:g} diameters are usual.",
+            more=f"{TOLERANCE_DIAMETERS:g} diameters are usual.",
         )
     )
     border: float = field(
