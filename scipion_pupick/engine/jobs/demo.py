@@ -66,7 +66,8 @@ def demo(
     if not (folder / "picks_100.star").is_file():
         raise UsageError(
             f"{folder} does not hold the example micrographs: run in a clone of the project, or "
-            "give their folder (--examples)."
+            "give their folder.",
+            setting="examples",
         )
     micrographs = find_micrographs([str(folder / "micrographs")])
     picks, reference = (read_picks(folder / f"{name}.star") for name in ("picks_100", "reference"))

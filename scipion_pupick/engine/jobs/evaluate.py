@@ -43,7 +43,7 @@ def evaluate(
         OSError: a file cannot be written.
     """
     if border > 0 and not micrographs:
-        raise UsageError("A border needs the size of the micrographs: give them (--micrographs).")
+        raise UsageError("A border needs the size of the micrographs: give them.", "micrographs")
     if plot is not None:
         check_figure_file(plot)
     named = micrographs or [Micrograph(Path(name), name) for name in reference]

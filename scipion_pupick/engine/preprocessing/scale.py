@@ -40,8 +40,8 @@ class ModelScale:
         chosen = self.diameter if diameter is None else diameter
         if chosen is None:
             raise UsageError(
-                "The general model picks particles of any size: give the particle's diameter, Å "
-                "(--diameter)."
+                "The general model picks particles of any size: give the particle's diameter, Å.",
+                setting="diameter",
             )
         return WorkingScale(chosen, self.diameter_px)
 
@@ -61,13 +61,13 @@ class WorkingScale:
     def __post_init__(self) -> None:
         if not (np.isfinite(self.diameter) and self.diameter > 0):
             raise UsageError(
-                f"The particle diameter is {self.diameter:g} Å: give a positive number of Å "
-                "(--diameter)."
+                f"The particle diameter is {self.diameter:g} Å: give a positive number of Å.",
+                setting="diameter",
             )
         if not (np.isfinite(self.diameter_px) and self.diameter_px > 0):
             raise UsageError(
-                f"The working diameter is {self.diameter_px:g} px: give a positive number of px "
-                "(--diameter-px)."
+                f"The working diameter is {self.diameter_px:g} px: give a positive number of px.",
+                setting="diameter_px",
             )
 
     @property

@@ -55,7 +55,8 @@ class SimulationRun:
             if not overwrite and any((self.folder / SIMULATED_MICROGRAPHS).glob(f"{STEM}*")):
                 raise UsageError(
                     f"{self.folder} holds another simulation ({SIMULATION_RECORD} says which): "
-                    "give another folder, or allow to overwrite it (--overwrite)."
+                    "give another folder, or allow to overwrite it.",
+                    setting="overwrite",
                 )
             self.forget_from(0)
         write_text(note, text)
