@@ -31,10 +31,7 @@ from ..convert import (
     read_micrographs,
     write_micrographs,
 )
-from ..engine.errors import PupickError, UsageError
-from ..engine.files.atomic import write_text
-from ..engine.files.json_files import read_json, write_json
-from ..engine.settings import PickSettings
+from ..engine import PickSettings, PupickError, UsageError, read_json, write_json, write_text
 from ..objects import PUPickModel
 from .form_settings import add_setting, setting
 from .protocol_base import (

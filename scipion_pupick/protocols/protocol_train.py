@@ -22,10 +22,17 @@ from ..convert import (
     size_now,
     write_micrographs,
 )
-from ..engine import Picks, read_picks, show_model, write_picks
-from ..engine.errors import PupickError
-from ..engine.files.json_files import read_json, write_json
-from ..engine.settings import ADVANCED, NETWORKS, OBJECTIVES, TrainSettings, offered_settings
+from ..engine import (
+    Picks,
+    PupickError,
+    TrainSettings,
+    read_json,
+    read_picks,
+    show_model,
+    write_json,
+    write_picks,
+)
+from ..engine.settings import ADVANCED, NETWORKS, OBJECTIVES, offered_settings
 from ..objects import PUPickModel
 from .form_settings import add_setting, arguments_of, setting
 from .protocol_base import (
