@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Whether two revisions of pupick write the same files, bit for bit, from the same commands.
 
-    python benchmarks/revisions/compare_revisions.py --work FOLDER BEFORE AFTER [--only pick-general,convert]
+    python benchmarks/revisions/compare_revisions.py --work FOLDER BEFORE AFTER [--only pick]
 
 BEFORE and AFTER are source trees. Each runs every command with one thread, in a fresh folder of the
 same absolute path (FOLDER/run, called FOLDER/before and FOLDER/after in the end), on copies of the

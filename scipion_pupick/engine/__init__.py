@@ -25,7 +25,8 @@ if TYPE_CHECKING:
     from .files.atomic import atomic_write, write_text
     from .files.json_files import read_json, write_json
     from .jobs.demo import demo
-    from .jobs.evaluate import evaluate, evaluate_regions
+    from .jobs.evaluate import evaluate
+    from .jobs.evaluate_regions import evaluate_regions
     from .jobs.pick import PickResult, pick
     from .jobs.preprocess import preprocess
     from .jobs.pretrain import make_general_model
@@ -77,7 +78,8 @@ _INTERFACE: Mapping[str, str] = {
     "files.atomic": "atomic_write write_text",
     "files.json_files": "read_json write_json",
     "jobs.demo": "demo",
-    "jobs.evaluate": "evaluate evaluate_regions",
+    "jobs.evaluate": "evaluate",
+    "jobs.evaluate_regions": "evaluate_regions",
     "jobs.pick": "PickResult pick",
     "jobs.preprocess": "preprocess",
     "jobs.pretrain": "make_general_model",

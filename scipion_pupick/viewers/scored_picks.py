@@ -20,7 +20,7 @@ from ..convert import (
     score_of,
 )
 from ..engine import Coordinates, Micrograph, PickRun, Picks, read_pick_run
-from ..engine.coordinates.file_names import SUMMARY
+from ..engine.runs.layout import PICK_RECORD
 
 OUTPUT = "outputCoordinates"
 # for sets that nobody gave a box
@@ -107,7 +107,7 @@ def uncertainty_of(coordinates: SetOfCoordinates) -> float:
 def _run_of(coordinates: SetOfCoordinates) -> Optional[PickRun]:
     """Read what the engine says of the run that wrote a set; None of other sets."""
     folder = picking_folder(coordinates)
-    return None if folder is None or not (folder / SUMMARY).exists() else read_pick_run(folder)
+    return None if folder is None or not (folder / PICK_RECORD).exists() else read_pick_run(folder)
 
 
 def save_output(protocol: Any, coordinates: SetOfCoordinates, threshold: float) -> SetOfCoordinates:

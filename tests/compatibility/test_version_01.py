@@ -8,6 +8,7 @@ import logging
 
 import numpy as np
 import pytest
+from helpers.simulated import modified
 from helpers.version_01 import (
     COMMANDS,
     EXPECTED,
@@ -18,7 +19,6 @@ from helpers.version_01 import (
     weights_digest,
 )
 from scipy.spatial import cKDTree
-from simulated import modified
 
 from scipion_pupick import engine
 from scipion_pupick.engine.cli.main import main, make_parser

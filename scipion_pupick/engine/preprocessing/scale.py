@@ -13,7 +13,7 @@ from ..micrographs import Shape
 from ..settings import WORKING_DIAMETER_PX
 
 LEAST_DIAMETER_PX = 6.0
-MOST_PIXELS = 2**26
+LARGEST_WORKING_IMAGE = 2**26
 
 
 @dataclass(frozen=True)
@@ -100,7 +100,7 @@ class WorkingScale:
             )
         factor = pixel_size / self.pixel_size
         working = max(1, round(shape[0] * factor)), max(1, round(shape[1] * factor))
-        if working[0] * working[1] > MOST_PIXELS:
+        if working[0] * working[1] > LARGEST_WORKING_IMAGE:
             raise MicrographError(
                 f"a particle of {self.diameter:g} Å is so small in {shape[1]} x {shape[0]} px at "
                 f"{pixel_size:g} Å/px that the image would have to be enlarged to {working[1]} x "
