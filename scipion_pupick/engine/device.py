@@ -43,6 +43,16 @@ def choose_device(name: str = "auto") -> torch.device:
     return chosen
 
 
+def use_device(name: str, threads: int) -> torch.device:
+    """Choose a device and set the number of threads; see `choose_device` and `set_threads`.
+
+    Raises:
+        UsageError: there is no such device, or the number is negative.
+    """
+    set_threads(threads)
+    return choose_device(name)
+
+
 def describe_device(device: torch.device) -> str:
     """Name a device for people."""
     if device.type == "cuda":

@@ -17,7 +17,7 @@ from typing import Dict, List, Optional, Sequence, Tuple
 import numpy as np
 import torch
 
-from ..calibration.gaussian import calibrated
+from ..calibration.line import calibrated
 from ..calibration.precision_recall_estimate import best_threshold, estimate_precision_recall
 from ..calibration.target_decoy import calibrate_target_decoy
 from ..errors import UsageError
