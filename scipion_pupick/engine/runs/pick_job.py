@@ -23,7 +23,7 @@ from ..files.progress import track
 from ..micrographs import Micrograph, Shape
 from ..networks.model import Model, load_model, versions
 from ..picker import Picker
-from ..picking.peaks_file import VERSION, MicrographPeaks
+from ..picking.peaks_file import PEAKS_VERSION, MicrographPeaks
 from ..preprocessing.working_image import WorkingImage
 from ..settings import LEAST_SCORE, PickSettings
 from .pick_run import PickRun
@@ -88,7 +88,7 @@ class PickJob:
     def fingerprint(self, micrograph: Micrograph) -> str:
         """Digest of all that the scores of a micrograph depend on."""
         parts = [
-            *(VERSION, self.digest, asdict(self.picker.scale), self.picker.min_distance),
+            *(PEAKS_VERSION, self.digest, asdict(self.picker.scale), self.picker.min_distance),
             *(micrograph.pixel_size, file_status(micrograph.path)),
         ]
         return hashlib.sha256(json.dumps(parts).encode()).hexdigest()

@@ -157,7 +157,8 @@ class PickRun:
         if (self.folder / PICKS).is_file() and not holds_own_picks(self.folder):
             raise UsageError(
                 f"{self.folder / PICKS} was not written by a picking run and would be "
-                "overwritten: give another folder (--output)."
+                "overwritten: give another folder.",
+                setting="output",
             )
 
     def claim(self, names: Sequence[str]) -> None:
@@ -255,7 +256,7 @@ def read_pick_run(folder: PathLike) -> PickRun:
     if not holds_pick_run(run.folder) or not (run.folder / MICROGRAPHS).is_file():
         raise UsageError(
             f"{run.folder} is not the folder of a picking run: it has no {PICK_RECORD} and "
-            f"{MICROGRAPHS}, which `pupick pick --output` writes."
+            f"{MICROGRAPHS}, which `pupick pick` writes."
         )
     # what is damaged shall be said now
     _ = run.record, run.micrographs, run.failures
