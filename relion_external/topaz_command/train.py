@@ -111,12 +111,12 @@ def _train(options: argparse.Namespace, folder: Path) -> int:
         "With scores from %.2f on, the estimated F1 of the picks is highest.",
         model.threshold,
     )
-    rows = _training_rows(folder / "training.tsv", model.training["settings"]["steps"])
+    rows = _training_rows(folder / "training.tsv", model.training.settings["steps"])
     if test is not None:
         model_path = folder / "model.safetensors"
         rows += _test_rows(*test, model_path, settings.diameter, rows[-1], options)
     _write_curve(rows, options.output)
-    return len(model.training["failed_micrographs"])
+    return len(model.training.failed_micrographs)
 
 
 def _read_set(images: str, targets: str) -> Tuple[List[Micrograph], Picks]:

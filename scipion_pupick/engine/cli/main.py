@@ -334,7 +334,7 @@ def _train(options: argparse.Namespace) -> int:
         threads=options.threads,
     )
     print(f"Model written to {Path(options.output) / 'model.safetensors'}")
-    failures = model.training["failed_micrographs"]
+    failures = model.training.failed_micrographs
     return _report_failures(failures, len(micrographs), options.failures)
 
 

@@ -23,6 +23,7 @@ from ..files.atomic import PathLike, make_folder
 from ..files.progress import track
 from ..networks.model import Model, save_model
 from ..networks.scoring import make_scorer
+from ..networks.training_record import TrainingRecord
 from ..preprocessing.scale import ModelScale
 from ..pretraining.dataset import SimulatedImage, load_images, save_images, simulate_images
 from ..pretraining.pretrain import calibrate_on, join_peaks, match_peaks, pretrain
@@ -115,13 +116,13 @@ def _model(
         network_name=settings.training.network,
         scale=ModelScale(None, settings.training.diameter_px),
         threshold=curve.best_threshold,
-        training={
-            "general": True,
-            "simulated_particles": settings.particles,
-            "epochs": len(progress.history),
-            "best_epoch": progress.best_epoch,
-            "held_out_average_precision": progress.best_ap,
-            "score_uncertainty": round(calibration.error, 3),
-            "settings": asdict(settings.training),
-        },
+        training=TrainingRecord(
+            general=True,
+            simulated_particles=settings.particles,
+            epochs=len(progress.history),
+            best_epoch=progress.best_epoch,
+            held_out_average_precision=progress.best_ap,
+            score_uncertainty=round(calibration.error, 3),
+            settings=asdict(settings.training),
+        ),
     )

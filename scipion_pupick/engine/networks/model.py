@@ -6,8 +6,8 @@ from __future__ import annotations
 import hashlib
 import json
 import platform
-from dataclasses import dataclass, field
-from typing import Any, Dict, Optional
+from dataclasses import dataclass
+from typing import Dict, Optional
 
 import numpy as np
 import torch
@@ -21,6 +21,7 @@ from ..preprocessing.mixture import Mixture
 from ..preprocessing.scale import ModelScale
 from .architectures import NETWORKS, STRIDE, Network, make_network
 from .model_file import FORMAT, KEY, ModelFile, read_model_file
+from .training_record import TrainingRecord
 
 
 @dataclass(frozen=True)
@@ -34,7 +35,7 @@ class Model:
         normalisation: method of `normalise.normalise`.
         mixture: shared mixture of a joint normalisation; None where each micrograph has its own.
         threshold: log-odds from which on a peak is picked, unless the user says otherwise.
-        training: summary for people: labels, π, objective, epochs, held-out average precision...
+        training: how it came about.
     """
 
     network: Network
@@ -43,7 +44,7 @@ class Model:
     threshold: float
     normalisation: str = "gmm"
     mixture: Optional[Mixture] = None
-    training: Dict[str, Any] = field(default_factory=dict)
+    training: TrainingRecord = TrainingRecord()
 
     @property
     def digest(self) -> str:
@@ -71,7 +72,7 @@ def save_model(model: Model, path: PathLike) -> None:
         "normalisation": model.normalisation,
         "mixture": None if model.mixture is None else model.mixture.to_dict(),
         "threshold": model.threshold,
-        "training": model.training,
+        "training": model.training.to_dict(),
         "versions": versions(),
     }
     tensors = {name: value.contiguous() for name, value in model.network.state_dict().items()}

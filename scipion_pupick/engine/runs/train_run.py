@@ -9,7 +9,6 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, List, Optional, Sequence
 
-from ..adaptation.contrast import BRIGHT
 from ..coordinates import write_picks
 from ..errors import UsageError
 from ..files.atomic import file_status
@@ -114,7 +113,7 @@ class TrainRun:
         view = read_json(path) if path.is_file() else None
         if view is None or view["fingerprint"] != self.fingerprint:
             return None
-        if view[BRIGHT]:
+        if view["bright_particles"]:
             start = start.inverted()
         return start.at_scale(WorkingScale(view["diameter"], view["diameter_px"]))
 
@@ -133,7 +132,7 @@ class TrainRun:
         """
         view = {
             **asdict(start.scale),
-            BRIGHT: start.sees_negatives,
+            "bright_particles": start.sees_negatives,
             "fingerprint": self.fingerprint,
         }
         write_json(self.folder / VIEW, view)
@@ -148,4 +147,4 @@ class TrainRun:
     def finish(self, model: Model) -> None:
         """Write the model, and what it says of its training."""
         save_model(model, self.folder / MODEL)
-        write_json(self.folder / TRAIN_RECORD, model.training)
+        write_json(self.folder / TRAIN_RECORD, model.training.to_dict())

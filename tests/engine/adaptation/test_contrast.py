@@ -87,7 +87,7 @@ def test_training_starts_from_the_inverted_model(negatives, tmp_path):
     of_general = load_model("general").network.state_dict()["features.0.weight"]
     found = model.network.state_dict()["features.0.weight"]
     np.testing.assert_allclose(found, -of_general, atol=1e-6)
-    assert model.training["bright_particles"] is True
+    assert model.training.bright_particles is True
     assert "the particles look bright" in (tmp_path / "report.html").read_text(encoding="utf-8")
 
 
