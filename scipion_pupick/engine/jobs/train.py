@@ -14,8 +14,8 @@ from ..networks.model import Model
 from ..preprocessing.working_image import require_scale
 from ..runs.train_run import TrainRun, fingerprint
 from ..settings import GENERAL, TrainSettings
-from ..training.data import choose_micrographs, read_data
-from ..training.labels import assign_labels
+from ..training.data import TrainingData, choose_micrographs, read_data
+from ..training.labels import Labels, assign_labels
 from ..training.particle_count import check_particle_count
 from ..training.start import adapt_start, choose_start
 from ..training.train_job import TrainJob
@@ -73,11 +73,7 @@ def train(
     replaces = run.holds_another(overwrite)
     labelled = [m for m in used if m.name in labels.positive]
     first = run.resume_start(first) or adapt_start(first, labelled, processor)
-    data = read_data(used, labels, first.settings)
-    if settings.particles_per_micrograph is not None:
-        check_particle_count(
-            data.images, settings.particles_per_micrograph, first.settings.training
-        )
+    data = _read_checked(used, labels, first.settings)
     if replaces:
         run.forget()
     run.begin(first, labelled, labels)
@@ -86,3 +82,14 @@ def train(
     run.finish(model)
     try_report(output, processor)
     return model
+
+
+def _read_checked(
+    micrographs: Sequence[Micrograph], labels: Labels, settings: TrainSettings
+) -> TrainingData:
+    """Read the data, and check the number of particles that is said to be in them."""
+    data = read_data(micrographs, labels, settings)
+    particles = settings.particles_per_micrograph
+    if particles is not None:
+        check_particle_count(data.images, particles, settings.training)
+    return data

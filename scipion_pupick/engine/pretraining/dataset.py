@@ -27,8 +27,8 @@ from ..simulation import (
     simulate_micrograph,
 )
 
-SIDE = 448
-MICROGRAPHS_EACH = 2
+_SIDE = 448
+_MICROGRAPHS_EACH = 2
 
 _PROJECTIONS, _JUNK_PROJECTIONS = 60, 12
 _DIAMETERS = (70.0, 450.0)  # Å
@@ -69,9 +69,9 @@ def simulate_images(seed: int, index: int) -> List[SimulatedImage]:
     bank = make_bank(random_phantom(random, diameter), diameter / width, random, _PROJECTIONS)
     junk = _random_junk(random, diameter, diameter / width)
     images = []
-    for _ in range(MICROGRAPHS_EACH):
+    for _ in range(_MICROGRAPHS_EACH):
         settings = _with_junk(random_settings(random), random)
-        micrograph = simulate_micrograph(bank, (SIDE, SIDE), settings, random, junk)
+        micrograph = simulate_micrograph(bank, (_SIDE, _SIDE), settings, random, junk)
         pixels = np.clip(normalise(micrograph.image), -MOST_DEVIATIONS, MOST_DEVIATIONS)
         images.append(SimulatedImage(pixels.astype(np.float16), micrograph.xy, width))
     return images

@@ -29,7 +29,7 @@ from scipion_pupick.engine.training.labels import Labels
 from scipion_pupick.engine.training.loop import Trainer, one_cycle
 from scipion_pupick.engine.training.objectives import OBJECTIVES
 from scipion_pupick.engine.training.prior import assumed_pi, fresh_network, prior_shift, with_prior
-from scipion_pupick.engine.training.progress import best_network
+from scipion_pupick.engine.training.progress import Epoch, Progress, best_network, log_epoch
 from scipion_pupick.engine.training.regions import POSITIVE, TrainingImage, label_map
 from scipion_pupick.engine.training.step import StepLoss
 from scipion_pupick.engine.training.task import TrainingTask
@@ -400,6 +400,18 @@ def test_few_labels_leave_the_network_near_its_start(labels, share):
 def test_few_labels_that_adjust_a_network_take_half_as_many_batches():
     assert [usual_steps(n, True) for n in (1, 100, 250, 251, 1000)] == [25, 25, 25, 50, 50]
     assert [usual_steps(n, False) for n in (1, 250, 251)] == [50, 50, 50]
+
+
+@pytest.mark.parametrize(
+    ("precision", "end"),
+    [(math.nan, "reconstruction 0)"), (0.75, ", held-out average precision 0.750")],
+)
+def test_the_log_tells_of_held_out_labels_only_where_there_are_any(precision, end, caplog):
+    caplog.set_level(logging.INFO)
+    epoch = Epoch(1, 0.5, 0.3, 0.2, 0.0, 0.01, 100, precision)
+    log_epoch(Progress({}, {}, {}, {}, (epoch,), 1, precision))
+    assert caplog.messages[0].startswith("epoch 1: loss 0.5000 (labelled 0.3000")
+    assert caplog.messages[0].endswith(end)
 
 
 def test_an_objective_that_diverges_is_reported():
