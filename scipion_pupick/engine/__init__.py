@@ -12,8 +12,10 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from .coordinates import Coordinates, Picks, convert, read_picks, write_picks
+    from .errors import MicrographError, PupickError, UsageError
     from .jobs.demo import demo
-    from .jobs.evaluate import evaluate, evaluate_regions
+    from .jobs.evaluate import evaluate
+    from .jobs.evaluate_regions import evaluate_regions
     from .jobs.pick import PickResult, pick
     from .jobs.preprocess import preprocess
     from .jobs.pretrain import make_general_model
@@ -24,9 +26,14 @@ if TYPE_CHECKING:
     from .micrographs import Micrograph, find_micrographs
     from .networks.model import Model, load_model
     from .networks.model_file import show_model
+    from .picker import Picker
     from .settings import OptimizerSettings, PickSettings, PretrainSettings, TrainSettings
 
 _HOMES = {
+    "MicrographError": "errors",
+    "PupickError": "errors",
+    "UsageError": "errors",
+    "Picker": "picker",
     "Coordinates": "coordinates",
     "Picks": "coordinates",
     "convert": "coordinates",
@@ -34,7 +41,7 @@ _HOMES = {
     "write_picks": "coordinates",
     "demo": "jobs.demo",
     "evaluate": "jobs.evaluate",
-    "evaluate_regions": "jobs.evaluate",
+    "evaluate_regions": "jobs.evaluate_regions",
     "PickResult": "jobs.pick",
     "PickSettings": "settings",
     "pick": "jobs.pick",
@@ -58,14 +65,18 @@ _HOMES = {
 __all__ = [
     "Coordinates",
     "Micrograph",
+    "MicrographError",
     "Model",
+    "OptimizerSettings",
     "PickResult",
     "PickSettings",
+    "Picker",
     "Picks",
     "PretrainSettings",
+    "PupickError",
     "ThresholdResult",
     "TrainSettings",
-    "OptimizerSettings",
+    "UsageError",
     "convert",
     "demo",
     "evaluate",
