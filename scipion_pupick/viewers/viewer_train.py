@@ -15,13 +15,13 @@ from ..engine.errors import UsageError
 from ..engine.networks.model_file import show_model
 from ..engine.networks.training_record import TrainingRecord
 from ..engine.reporting.plots import COLOURS, DASHES, plot_training
+from ..engine.runs.layout import MODEL, TRAINING_LOG
 from ..engine.runs.training_log import read_training_log
 from ..objects import PUPickModel
 from ..protocols import PUPickProtImportModel, PUPickProtTrain
 from .form import ResultsViewer
 from .windows import FigureWindow
 
-LOG = "training.tsv"
 SIZE = (7.5, 7.5)
 PARTS = {
     "classification": "labelled regions",
@@ -72,7 +72,7 @@ class PUPickTrainingViewer(ResultsViewer):
             log: Optional[Path] = self.protocol.getTrainingLog()
             return log
         model = self._model()
-        return None if model is None else Path(model.getPath()).with_name(LOG)
+        return None if model is None else Path(model.getPath()).with_name(TRAINING_LOG)
 
     def _showCurves(self, name: str) -> List[View]:
         log = self._trainingLog()
@@ -80,7 +80,7 @@ class PUPickTrainingViewer(ResultsViewer):
         if log is None or not history:
             text = "There is no epoch yet, or the model was trained elsewhere."
             return [self.infoMessage(text, "Training curves")]
-        return [training_window(history, best_epoch(log.with_name("model.safetensors")))]
+        return [training_window(history, best_epoch(log.with_name(MODEL)))]
 
     def _showModel(self, name: str) -> List[View]:
         model = self._model()

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 from scipy.special import expit
 
-_POINTS = 256
+_CURVE_POINTS = 256
 _STANDARD_ERRORS = 1.96
 _LEAST_PARTICLES = 1e-12
 ESTIMATES = ("precision", "precision_low", "precision_high", "recall", "recall_low", "recall_high")
@@ -76,7 +76,9 @@ def estimate_precision_recall(
     """
     every = np.sort(np.concatenate([*scores, np.empty(0)]))
     if thresholds is None:
-        first = np.unique(np.linspace(0, len(every) - 1, min(_POINTS, len(every))).astype(int))
+        first = np.unique(
+            np.linspace(0, len(every) - 1, min(_CURVE_POINTS, len(every))).astype(int)
+        )
         lowest = every[first]
     else:
         lowest = np.asarray(thresholds, np.float64)

@@ -26,7 +26,7 @@ from scipy.optimize import minimize
 from scipy.special import expit, log_expit
 from scipy.stats import norm
 
-from .line import Calibration
+from .line import LEAST_SLOPE, Calibration
 from .mixture_fit import GIVEN_COUNT_ERROR, ExpectedCount, PeakSample, fit_mixture, sample_peaks
 
 # instead of fewer decoys than these
@@ -68,22 +68,21 @@ class DecoyMixture(NamedTuple):
 _OTHERS, _OTHERS_BY_SHARE = np.array([0.12, 0.04]), np.array([-1.1, -0.2])
 _PARTICLES = np.array([2.8, 0.31, -1.6])
 # of each parameter over data sets
-_SPREAD = np.array(DecoyMixture(0.15, 0.05, 0.5, 0.15, 1.2))
+_DECOY_SPREAD = np.array(DecoyMixture(0.15, 0.05, 0.5, 0.15, 1.2))
 # the mixture is not quite true: all peaks together say as much as so many of them would
-_INFORMATION = 600.0
+_DECOY_INFORMATION = 600.0
 # faint particles are a tail among the other peaks: measured where the truth is known, log-odds rise
 # so much less steeply
 _STEEPNESS = 0.85
-_LEAST_SLOPE = 0.1
 # log-odds; nothing shows how far real particles and other peaks differ from what is usual: 70 % of
 # the picks were right where 85 to 97 % were estimated with an error of 0.6 (EMPIAR-10017)
 _LEAST_ERROR = 1.0
-_STARTS = tuple(
+_DECOY_STARTS = tuple(
     DecoyMixture(0.0, 0.0, mean, _PARTICLES[1], odds)
     for mean in (2.0, 4.0, 12.0)
     for odds in (-2.0, -1.0)
 )
-_LIMITS = ((-2.0, 2.0), (-0.5, 0.5), (0.0, 100.0), (-1.0, 1.5), (-9.0, 6.0))
+_DECOY_LIMITS = ((-2.0, 2.0), (-0.5, 0.5), (0.0, 100.0), (-1.0, 1.5), (-9.0, 6.0))
 
 
 def calibrate_target_decoy(
@@ -101,13 +100,15 @@ def calibrate_target_decoy(
         count_error: standard error of the logarithm of `particles`.
     """
     null = NullDistribution.of_decoys(decoys if len(decoys) >= FEW_DECOYS else _USUAL_DECOYS)
-    sample = sample_peaks((scores[scores >= null.least] - null.centre) / null.width, _INFORMATION)
+    sample = sample_peaks(
+        (scores[scores >= null.least] - null.centre) / null.width, _DECOY_INFORMATION
+    )
     count = None if particles is None else ExpectedCount(particles, count_error)
 
     def misfit(mixture: DecoyMixture) -> float:
         return _misfit(mixture, sample, null, count)
 
-    fit = fit_mixture(misfit, _STARTS, _LIMITS)
+    fit = fit_mixture(misfit, _DECOY_STARTS, _DECOY_LIMITS)
     slope, offset = _line(null, fit.parameters)
     even = np.array([-offset / slope])
 
@@ -189,7 +190,7 @@ def _misfit(
 def _negative_log_prior(mixture: DecoyMixture) -> float:
     """Of parameters, given what is usual; particles that are far clearer are not rare."""
     usual = np.array([*(_OTHERS + _OTHERS_BY_SHARE * expit(mixture.odds)), *_PARTICLES])
-    deviations = np.square((np.array(mixture) - usual) / _SPREAD)
+    deviations = np.square((np.array(mixture) - usual) / _DECOY_SPREAD)
     clearness = deviations[2]
     return float((deviations.sum() - clearness) / 2 + math.log1p(clearness))
 
@@ -227,6 +228,6 @@ def _line(null: NullDistribution, mixture: DecoyMixture) -> Tuple[float, float]:
         value = weight @ (np.logaddexp(0, odds) - chance * odds)
         return float(value), np.array([excess @ scores, excess.sum()])
 
-    limits = [(_LEAST_SLOPE, None), (None, None)]
+    limits = [(LEAST_SLOPE, None), (None, None)]
     slope, offset = minimize(loss, [2.0, -3.0], jac=True, method="L-BFGS-B", bounds=limits).x
     return float(slope), float(offset)

@@ -11,13 +11,9 @@ from ..device import choose_device, memory_errors_explained, set_threads
 from ..files.atomic import PathLike, make_folder
 from ..micrographs import Micrograph
 from ..networks.model import Model
-from ..preprocessing.working_image import require_scale
-from ..runs.train_run import TrainRun, fingerprint
+from ..runs.train_run import TrainRun
 from ..settings import GENERAL, TrainSettings
-from ..training.data import TrainingData, choose_micrographs, read_data
-from ..training.labels import Labels, assign_labels
-from ..training.particle_count import check_particle_count
-from ..training.start import adapt_start, choose_start
+from ..training.request import make_request
 from ..training.train_job import TrainJob
 from .report import try_report
 
@@ -64,32 +60,17 @@ def train(
     """
     set_threads(threads)
     processor = choose_device(device)
-    labels = assign_labels(picks, negatives, micrographs)
-    first = choose_start(start, settings)
-    used = choose_micrographs(micrographs, labels, first.settings)
-    require_scale(used, first.scale)
+    request = make_request(micrographs, picks, negatives, start, settings)
     make_folder(output)
-    run = TrainRun(Path(output), fingerprint(used, labels, first))
+    run = TrainRun(Path(output), request.fingerprint())
     replaces = run.holds_another(overwrite)
-    labelled = [m for m in used if m.name in labels.positive]
-    first = run.resume_start(first) or adapt_start(first, labelled, processor)
-    data = _read_checked(used, labels, first.settings)
+    request = run.resumed(request) or request.adapted(processor)
+    data = request.read()
     if replaces:
         run.forget()
-    run.begin(first, labelled, labels)
-    job = TrainJob(first, data, processor, run.checkpoint, run.estimate, run.write_log)
+    run.begin(request)
+    job = TrainJob(request.start, data, processor, run.checkpoint, run.estimate, run.write_log)
     model = job.run()
     run.finish(model)
     try_report(output, processor)
     return model
-
-
-def _read_checked(
-    micrographs: Sequence[Micrograph], labels: Labels, settings: TrainSettings
-) -> TrainingData:
-    """Read the data, and check the number of particles that is said to be in them."""
-    data = read_data(micrographs, labels, settings)
-    particles = settings.particles_per_micrograph
-    if particles is not None:
-        check_particle_count(data.images, particles, settings.training)
-    return data

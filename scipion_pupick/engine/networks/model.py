@@ -19,8 +19,8 @@ from ..errors import UsageError
 from ..files.atomic import PathLike, atomic_write
 from ..preprocessing.mixture import Mixture
 from ..preprocessing.scale import ModelScale
-from .architectures import NETWORKS, STRIDE, Network, make_network
-from .model_file import FORMAT, KEY, ModelFile, read_model_file
+from .architectures import ARCHITECTURES, STRIDE, Network, make_network
+from .model_file import FORMAT, METADATA_KEY, ModelFile, read_model_file
 from .training_record import TrainingRecord
 
 
@@ -77,7 +77,7 @@ def save_model(model: Model, path: PathLike) -> None:
     }
     tensors = {name: value.contiguous() for name, value in model.network.state_dict().items()}
     with atomic_write(path) as temporary:
-        temporary.write_bytes(save(tensors, {KEY: json.dumps(metadata)}))
+        temporary.write_bytes(save(tensors, {METADATA_KEY: json.dumps(metadata)}))
 
 
 def versions() -> Dict[str, str]:
@@ -114,7 +114,7 @@ def network_of_file(file: ModelFile) -> Network:
     Raises:
         UsageError: no network of that name, or weights of something else; the text names the file.
     """
-    if file.network_name not in NETWORKS:
+    if file.network_name not in ARCHITECTURES:
         raise UsageError(
             f"{file.path} holds a network {file.network_name!r} that this version of pupick "
             f"({scipion_pupick.__version__}) does not know."

@@ -24,7 +24,7 @@ from ..settings import GENERAL
 from .training_record import TrainingRecord
 
 FORMAT = 1
-KEY = "pupick"
+METADATA_KEY = "pupick"
 PICKLES = (b"PK\x03\x04", b"\x80")
 
 
@@ -109,7 +109,7 @@ def show_model(path: PathLike) -> Dict[str, Any]:
     _refuse_pickle(path)
     try:
         with safe_open(path, framework="np") as file:
-            text = (file.metadata() or {}).get(KEY)
+            text = (file.metadata() or {}).get(METADATA_KEY)
     except (SafetensorError, OSError) as error:
         raise UsageError(f"{path} is not a safetensors file: {error}.") from error
     if text is None:

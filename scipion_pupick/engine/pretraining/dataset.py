@@ -5,15 +5,20 @@ from __future__ import annotations
 
 import json
 import math
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, replace
+from functools import partial
+from multiprocessing import get_context
 from pathlib import Path
-from typing import List
+from typing import List, Sequence
 
 import numpy as np
 from safetensors import safe_open
 from safetensors.numpy import save
 
+from ..device import set_threads, usable_cores
 from ..files.atomic import PathLike, atomic_write
+from ..files.progress import track
 from ..preprocessing.normalise import normalise
 from ..preprocessing.working_image import MOST_DEVIATIONS
 from ..settings import WORKING_DIAMETER_PX
@@ -109,3 +114,31 @@ def load_images(path: PathLike) -> List[SimulatedImage]:
             SimulatedImage(file.get_tensor(f"{i}/pixels"), file.get_tensor(f"{i}/xy"), width)
             for i, width in enumerate(widths)
         ]
+
+
+def simulate_particles(
+    folder: Path, seed: int, number: int, threads: int
+) -> List[List[SimulatedImage]]:
+    """Simulate images of random particles in several processes, or read those that are there.
+
+    Args:
+        folder: of a file for each particle.
+        seed: of every random choice, together with the number of the particle.
+        number: of particles.
+        threads: as many processes simulate; 0 for all cores.
+
+    Returns:
+        The images of each particle.
+    """
+    paths = [folder / f"seed{seed}_{index:05d}.safetensors" for index in range(number)]
+    missing = [index for index, path in enumerate(paths) if not path.exists()]
+    workers = threads or usable_cores()
+    with ProcessPoolExecutor(workers, get_context("spawn"), set_threads, (1,)) as pool:
+        made = pool.map(partial(_simulate_one, paths, seed), missing, chunksize=4)
+        for _ in track(made, len(missing), "particles simulated"):
+            pass
+    return [load_images(path) for path in paths]
+
+
+def _simulate_one(paths: Sequence[Path], seed: int, index: int) -> None:
+    save_images(simulate_images(seed, index), paths[index])

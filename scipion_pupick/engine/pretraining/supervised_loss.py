@@ -17,7 +17,7 @@ from ..training.step import StepLoss, TrainedModel, compute_features
 from .dataset import SimulatedImage
 from .domain_randomisation import CONTRAST, augment_tiles
 
-_TILE = 176
+_PRETRAINING_TILE = 176
 _POSITIVE_WEIGHT = 4.0
 _MASKED_DIAMETERS = 0.34
 
@@ -33,7 +33,7 @@ class SupervisedLoss:
         device: torch.device,
     ) -> None:
         self.images = [_training_image(image, settings.training_radius) for image in images]
-        self.grid = ScoreGrid(_TILE, field)
+        self.grid = ScoreGrid(_PRETRAINING_TILE, field)
         self.settings, self.device = settings, device
 
     def positive_share(self) -> float:

@@ -50,7 +50,7 @@ class ObjectiveValue:
 
 
 class Objective(Protocol):
-    """What every objective in `OBJECTIVES` takes and gives."""
+    """What every objective in `OBJECTIVE_FUNCTIONS` takes and gives."""
 
     def __call__(
         self,
@@ -197,7 +197,7 @@ def ge_binomial(
     return _sum_up(classification, penalty)
 
 
-OBJECTIVES: Mapping[str, Objective] = MappingProxyType(
+OBJECTIVE_FUNCTIONS: Mapping[str, Objective] = MappingProxyType(
     {
         "pn": pn,
         "upu": unbiased_pu,

@@ -22,7 +22,7 @@ from scipion_pupick.engine import (
 )
 from scipion_pupick.engine.adaptation.contrast import detect_contrast
 from scipion_pupick.engine.micrographs import read_image, write_image
-from scipion_pupick.engine.networks.architectures import NETWORKS, inverted, make_network
+from scipion_pupick.engine.networks.architectures import ARCHITECTURES, inverted, make_network
 from scipion_pupick.engine.preprocessing.scale import WorkingScale
 
 EXAMPLE = Path(__file__).parents[3] / "examples" / "empiar10017"
@@ -43,7 +43,7 @@ def negatives(positives, tmp_path_factory):
     return find_micrographs([str(folder)])
 
 
-@pytest.mark.parametrize("name", NETWORKS)
+@pytest.mark.parametrize("name", ARCHITECTURES)
 def test_an_inverted_network_scores_negatives(name):
     torch.manual_seed(1)
     network = make_network(name)

@@ -42,7 +42,7 @@ def test_the_lowest_of_several_valleys_is_taken():
     def valleys(pair):
         return float((pair.x**2 - 4) ** 2 + pair.x + pair.y**2)
 
-    high, low = Pair(3.0, 0.0), Pair(-3.0, 0.0)
+    high, low = Pair(1.8, 0.0), Pair(-1.8, 0.0)
     assert fit_mixture(valleys, [high], LIMITS).parameters.x > 0
     for starts in ([high, low], [low, high]):
         assert fit_mixture(valleys, starts, LIMITS).parameters.x == pytest.approx(-2.03, abs=0.01)

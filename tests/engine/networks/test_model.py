@@ -13,7 +13,7 @@ from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 
 from scipion_pupick.engine.errors import UsageError
-from scipion_pupick.engine.networks.architectures import NETWORKS, make_network
+from scipion_pupick.engine.networks.architectures import ARCHITECTURES, make_network
 from scipion_pupick.engine.networks.model import Model, load_model, save_model
 from scipion_pupick.engine.networks.model_file import show_model
 from scipion_pupick.engine.networks.training_record import TrainingRecord
@@ -62,7 +62,7 @@ def refused(path):
     return str(caught.value)
 
 
-@pytest.mark.parametrize("name", NETWORKS)
+@pytest.mark.parametrize("name", ARCHITECTURES)
 @pytest.mark.parametrize("mixture", [None, MIXTURE])
 def test_a_model_comes_back_as_it_was(name, mixture, tmp_path):
     model = make_model(name, mixture=mixture, normalisation="gmm")

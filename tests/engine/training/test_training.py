@@ -27,7 +27,7 @@ from scipion_pupick.engine.training.data import hold_out, read_data
 from scipion_pupick.engine.training.fit import fit, usual_steps
 from scipion_pupick.engine.training.labels import Labels
 from scipion_pupick.engine.training.loop import Trainer, one_cycle
-from scipion_pupick.engine.training.objectives import OBJECTIVES
+from scipion_pupick.engine.training.objectives import OBJECTIVE_FUNCTIONS
 from scipion_pupick.engine.training.prior import assumed_pi, fresh_network, prior_shift, with_prior
 from scipion_pupick.engine.training.progress import Epoch, Progress, best_network, log_epoch
 from scipion_pupick.engine.training.regions import POSITIVE, TrainingImage, label_map
@@ -234,7 +234,7 @@ def test_with_few_labels_held_out_the_last_epoch_is_taken(labels):
     assert_same_state(progress.best, progress.average)
 
 
-@pytest.mark.parametrize("objective", OBJECTIVES)
+@pytest.mark.parametrize("objective", OBJECTIVE_FUNCTIONS)
 @pytest.mark.parametrize("autoencoder", [0.0, 0.5])
 def test_every_objective_trains(objective, autoencoder):
     settings = replace(QUICK, objective=objective, autoencoder=autoencoder, epochs=2, steps=6)
