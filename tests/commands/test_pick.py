@@ -13,6 +13,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from helpers.programs import start_pupick
 from helpers.simulated import (
     DIAMETER,
     PARTICLES,
@@ -25,7 +26,6 @@ from helpers.simulated import (
     sharing,
     simulate,
     simulate_set,
-    start_pupick,
     write_mrc,
 )
 from scipy import signal
