@@ -22,7 +22,8 @@ from scipion_pupick.engine import (
 from scipion_pupick.engine.coordinates.assign_picks import assign_to_micrographs
 from scipion_pupick.engine.errors import PupickError
 from scipion_pupick.engine.files.json_files import read_json, write_json
-from scipion_pupick.engine.runs.pick_run import peaks_path
+from scipion_pupick.engine.runs.layout import TRAINING_LOG
+from scipion_pupick.engine.runs.pick_run import PickRun
 from scipion_pupick.engine.settings import GENERAL
 
 from . import forms, versions
@@ -42,9 +43,9 @@ log = logging.getLogger(__name__)
 
 ENGINE_FOLDER = "pupick"
 LOGFILE = "logfile.pdf"
-HISTORY = "training.tsv"
 TRAINING_RECORD = "training_job.json"
 PICKING_RECORD = "picking_job.json"
+RENAMED = {"edge": "border", "separation": "min_distance"}
 
 
 def run_job(options: Options) -> None:
@@ -146,7 +147,7 @@ class PickJob:
                 facts=_training_facts(engine.show_model(model)),
                 picks=assign_to_micrographs(labels, self.micrographs, "labels"),
                 diameter=self.options.values["diameter"],
-                history=model.parent / HISTORY,
+                history=model.parent / TRAINING_LOG,
             )
         )
         nodes = [(model, versions.MODEL), (self.folder / LOGFILE, versions.LOGFILE)]
@@ -179,12 +180,12 @@ class PickJob:
         RELION's manual picker changes these files, and Continue must not undo that.
         """
         record = self.folder / PICKING_RECORD
-        request = {"threshold": result.threshold, "edge": settings.edge, "version": self.version}
+        request = {"threshold": result.threshold, "edge": settings.border, "version": self.version}
         known = read_json(record) if record.is_file() else {}
         if known != request:
             record.unlink(missing_ok=True)
         for name, coordinates in result.picks.items():
-            kept = peaks_path(name, self.folder / ENGINE_FOLDER)
+            kept = PickRun(self.folder / ENGINE_FOLDER).peaks_path(name)
             if known != request or _is_older(files[name], kept):
                 write_coordinates(coordinates, files[name], self.version)
         write_json(record, request)
@@ -198,7 +199,7 @@ class PickJob:
                 facts={"model": str(model), "result": result.summary()},
                 picks=result.picks,
                 diameter=diameter,
-                history=model.parent / HISTORY,
+                history=model.parent / TRAINING_LOG,
                 scores=kept_scores(self.folder / ENGINE_FOLDER),
                 threshold=result.threshold,
             )
@@ -222,7 +223,8 @@ def pick_settings(options: Options) -> PickSettings:
     names = {column.name for column in fields(PickSettings)}
     if options.job != PICK:
         names.discard("diameter")
-    return PickSettings(**{k: v for k, v in options.values.items() if k in names})
+    values = {RENAMED.get(name, name): value for name, value in options.values.items()}
+    return PickSettings(**{name: value for name, value in values.items() if name in names})
 
 
 def train_settings(values: Mapping[str, Any]) -> TrainSettings:

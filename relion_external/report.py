@@ -22,7 +22,7 @@ from scipion_pupick.engine.reporting.plots import (
     plot_scores,
     plot_training,
 )
-from scipion_pupick.engine.runs.pick_run import read_run
+from scipion_pupick.engine.runs.pick_run import read_pick_run
 from scipion_pupick.engine.runs.training_log import read_training_log
 
 if TYPE_CHECKING:
@@ -63,7 +63,7 @@ def kept_scores(folder: Path) -> List[np.ndarray]:
     Args:
         folder: that the engine has picked into; of very many micrographs, some are taken.
     """
-    run = read_run(folder)
+    run = read_pick_run(folder)
     step = max(1, -(-len(run.micrographs) // MOST_MICROGRAPHS))
     kept = [run.peaks_of(micrograph) for micrograph in run.micrographs[::step]]
     return [peaks.coordinates.score for peaks in kept if peaks is not None]

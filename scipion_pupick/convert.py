@@ -28,13 +28,13 @@ from .constants import (
     SCORE,
 )
 from .engine import Coordinates, Picks
-from .engine.coordinates.file_names import file_of_micrograph
 from .engine.coordinates.relion import NO_SCORE
 from .engine.errors import UsageError
 from .engine.files.atomic import PathLike, write_text
 from .engine.files.json_files import read_json
 from .engine.files.star import Columns, star_text
-from .engine.picking.peaks_file import SUFFIX, MicrographPeaks, load_peaks
+from .engine.picking.peaks_file import MicrographPeaks
+from .engine.runs.pick_run import PickRun
 
 # folder of a picking run in which the engine keeps all peaks
 PICKING = "pupick"
@@ -179,7 +179,7 @@ def kept_peaks(folder: PathLike, micrograph: Micrograph) -> Optional[MicrographP
         folder: the engine's output folder of the run.
         micrograph: of the run.
     """
-    return load_peaks(file_of_micrograph(micrograph.getFileName(), Path(folder) / "scores", SUFFIX))
+    return PickRun(Path(folder)).kept_peaks(micrograph.getFileName())
 
 
 def picking_folder(coordinates: SetOfCoordinates) -> Optional[Path]:

@@ -8,10 +8,9 @@ import logging
 import math
 import sys
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
-from typing import Callable, Dict, Iterator, List, Optional, Sequence, Tuple, Union
-
-import numpy as np
+from typing import Dict, Iterator, List, Optional, Sequence, Tuple, Union
 
 from scipion_pupick.engine.coordinates import Coordinates
 from scipion_pupick.engine.errors import MicrographError, UsageError
@@ -20,17 +19,14 @@ from scipion_pupick.engine.files.prefetch import prefetch
 from scipion_pupick.engine.micrographs import Micrograph, find_micrographs, image_shape
 from scipion_pupick.engine.networks.model_file import ModelFile, read_model_file
 from scipion_pupick.engine.networks.numpy_scoring import STEPS, make_numpy_scorer
-from scipion_pupick.engine.picking.peaks import find_peaks
-from scipion_pupick.engine.preprocessing.scale import WorkingScale, to_original
-from scipion_pupick.engine.preprocessing.working_image import WorkingImage, prepare
-from scipion_pupick.engine.settings import GENERAL
+from scipion_pupick.engine.picker import Picker
+from scipion_pupick.engine.preprocessing.scale import WorkingScale
+from scipion_pupick.engine.settings import GENERAL, PickSettings
 
 from .images import PIXEL_SIZE, stems
 from .tables import WRITERS, table_text
 
 log = logging.getLogger(__name__)
-
-Scorer = Callable[[np.ndarray], np.ndarray]
 
 # px of working images; beyond, PyTorch has made up for the time that its import takes
 MOST_WITHOUT_PYTORCH = 2**22
@@ -59,11 +55,11 @@ def run(options: argparse.Namespace) -> int:
     model = read_model_file(name)
     own = None if name == GENERAL else model.scale.diameter
     diameter = choose_diameter(own, options.diameter, options.radius)
-    scale = model.scale.of(diameter)
     radius = diameter / 2 if options.radius is None else options.radius
-    scorer = choose_scorer(model, images, scale, options.device, options.num_threads)
+    picker = choose_picker(model, images, diameter, radius, options.device, options.num_threads)
+    picker = replace(picker, threshold=options.threshold)
     picks: Dict[str, Coordinates] = {}
-    for image, found in find_particles(images, model, scale, scorer, radius, options.threshold):
+    for image, found in find_particles(images, picker):
         if isinstance(found, MicrographError):
             log.warning("%s", found)
             continue
@@ -129,12 +125,28 @@ def check_radius(radius: float) -> None:
         )
 
 
-def choose_scorer(
-    model: ModelFile, images: Sequence[Micrograph], scale: WorkingScale, device: int, threads: int
-) -> Scorer:
-    """Prepare for scoring with what is quickest: NumPy for a few images, or else PyTorch."""
+def choose_picker(
+    model: ModelFile,
+    images: Sequence[Micrograph],
+    diameter: float,
+    radius: float,
+    device: int,
+    threads: int,
+) -> Picker:
+    """Prepare for picking with what scores quickest: NumPy for a few images, or else PyTorch.
+
+    Args:
+        model: to pick with.
+        images: to pick in; an image's px count as Å.
+        diameter: of the particle, px of the images.
+        radius: least distance of two picks, and of a pick from the edge, px of the images.
+        device: number of a GPU; the CPU if it is negative.
+        threads: of the CPU.
+    """
+    settings = PickSettings(border=radius, min_distance=radius, diameter=diameter)
+    scale = model.scale.of(diameter)
     if model.network_name in STEPS and _are_few(images, scale):
-        return make_numpy_scorer(model)
+        return Picker.of_scorer(model, make_numpy_scorer(model), settings)
     from scipion_pupick.engine.device import memory_errors_explained
     from scipion_pupick.engine.networks.model import network_of_file
     from scipion_pupick.engine.networks.scoring import make_scorer
@@ -142,7 +154,7 @@ def choose_scorer(
     from .device import device_of_number
 
     scorer = make_scorer(network_of_file(model), device_of_number(device, threads))
-    return memory_errors_explained()(scorer)
+    return Picker.of_scorer(model, memory_errors_explained()(scorer), settings)
 
 
 def _are_few(images: Sequence[Micrograph], scale: WorkingScale) -> bool:
@@ -159,41 +171,18 @@ def _are_few(images: Sequence[Micrograph], scale: WorkingScale) -> bool:
 
 
 def find_particles(
-    images: Sequence[Micrograph],
-    model: ModelFile,
-    scale: WorkingScale,
-    scorer: Scorer,
-    radius: float,
-    threshold: float,
+    images: Sequence[Micrograph], picker: Picker
 ) -> Iterator[Tuple[Micrograph, Union[Coordinates, MicrographError]]]:
     """Find particles.
-
-    Args:
-        images: to pick in.
-        model: that the scorer is of.
-        scale: at which the particles are as wide as the model knows them; an image's px count as Å.
-        scorer: from working images to log-odds.
-        radius: least distance of two picks, and of a pick from the edge, px of the images.
-        threshold: log-odds from which on a peak is picked.
 
     Yields:
         Each image with its picks in px of it, or with the reason why it cannot be used.
     """
-
-    def prepared(image: Micrograph) -> WorkingImage:
-        return prepare(image, scale, model.normalisation, model.mixture)
-
-    for image, working in prefetch(prepared, images):
+    for image, working in prefetch(picker.prepare, images):
         if isinstance(working, MicrographError):
             yield image, working
-            continue
-        separation = radius / scale.pixel_size / model.stride
-        peaks = find_peaks(scorer(working.image[None])[0], separation)
-        xy = to_original(peaks.xy * model.stride, working.shape, working.image.shape)
-        last = np.array(working.shape[::-1]) - 1
-        inside = ((xy >= radius) & (xy <= last - radius)).all(axis=1)
-        found = Coordinates(xy[:, 0], xy[:, 1], peaks.score)
-        yield image, found.select(inside & (peaks.score >= threshold))
+        else:
+            yield image, picker.choose(*picker.find_peaks([working]))
 
 
 def _write_table(picks: Dict[str, Coordinates], output: Optional[str]) -> None:

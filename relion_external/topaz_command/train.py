@@ -12,6 +12,7 @@ import logging
 import math
 import shutil
 import sys
+from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, Dict, List, Optional, Tuple
@@ -31,7 +32,7 @@ from scipion_pupick.engine.training.fit import usual_steps
 
 from .arguments import OBJECTIVES
 from .device import device_of_number
-from .extract import check_radius, choose_scorer, find_particles
+from .extract import check_radius, choose_picker, find_particles
 from .images import read_image_list
 
 log = logging.getLogger(__name__)
@@ -232,11 +233,10 @@ def _test_rows(
     Precision and recall (tpr) are those at the model's own threshold.
     """
     model = read_model_file(model_path)
-    scale = model.scale.of(diameter)
     radius = diameter / 2
-    scorer = choose_scorer(model, images, scale, options.device, options.num_threads)
+    picker = choose_picker(model, images, diameter, radius, options.device, options.num_threads)
     picks: Picks = {}
-    for image, found in find_particles(images, model, scale, scorer, radius, LEAST_SCORE):
+    for image, found in find_particles(images, replace(picker, threshold=LEAST_SCORE)):
         if isinstance(found, MicrographError):
             log.warning("%s", found)
         else:

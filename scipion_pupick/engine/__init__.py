@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from .coordinates import Coordinates, Picks, convert, read_picks, write_picks
+    from .errors import MicrographError, PupickError, UsageError
     from .jobs.demo import demo
     from .jobs.evaluate import evaluate, evaluate_regions
     from .jobs.pick import PickResult, pick
@@ -24,9 +25,14 @@ if TYPE_CHECKING:
     from .micrographs import Micrograph, find_micrographs
     from .networks.model import Model, load_model
     from .networks.model_file import show_model
+    from .picker import Picker
     from .settings import OptimizerSettings, PickSettings, PretrainSettings, TrainSettings
 
 _HOMES = {
+    "MicrographError": "errors",
+    "PupickError": "errors",
+    "UsageError": "errors",
+    "Picker": "picker",
     "Coordinates": "coordinates",
     "Picks": "coordinates",
     "convert": "coordinates",
@@ -58,14 +64,18 @@ _HOMES = {
 __all__ = [
     "Coordinates",
     "Micrograph",
+    "MicrographError",
     "Model",
+    "OptimizerSettings",
     "PickResult",
     "PickSettings",
+    "Picker",
     "Picks",
     "PretrainSettings",
+    "PupickError",
     "ThresholdResult",
     "TrainSettings",
-    "OptimizerSettings",
+    "UsageError",
     "convert",
     "demo",
     "evaluate",

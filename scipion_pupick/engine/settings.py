@@ -10,6 +10,7 @@ from typing import Optional, Tuple
 from .errors import UsageError
 
 WORKING_DIAMETER_PX = 24.0
+STRIDE = 4  # px of the working image from one score to the next, in every network
 LEAST_SCORE = -8.0
 SEPARATION = 0.4  # of the diameter: particles overlap in projection, and diameters are guesses
 TOLERANCE = 0.4  # of the diameter: so near to a particle, a pick is right
@@ -187,24 +188,27 @@ class PickSettings:
 
     Attributes:
         threshold: log-odds from which on a peak is picked; None for the model's own.
-        edge: picks nearer to the micrograph's edge are dropped, Å; None for half the diameter.
-        separation: least distance between two picks, Å; None for 0.4 diameters.
+        border: picks nearer to the micrograph's edge are dropped, Å; None for half the diameter.
+        min_distance: least distance between two picks, Å; None for 0.4 diameters.
         diameter: particle diameter, Å; None for the model's.
         particles_per_micrograph: about how many a micrograph holds, which betters the threshold of
             the general model; a trained model knows it. None if that is not known.
     """
 
     threshold: Optional[float] = None
-    edge: Optional[float] = None
-    separation: Optional[float] = None
+    border: Optional[float] = None
+    min_distance: Optional[float] = None
     diameter: Optional[float] = None
     particles_per_micrograph: Optional[float] = None
 
     def __post_init__(self) -> None:
-        for name in ("edge", "separation"):
+        for name in ("border", "min_distance"):
             value = getattr(self, name)
             if value is not None and not 0 <= value < math.inf:
-                raise UsageError(f"{name} is {value:g} Å: it must be finite and not negative.")
+                raise UsageError(
+                    f"The {name.replace('_', ' ')} is {value:g} Å: it must be finite and not "
+                    "negative."
+                )
         _check_particles(self.particles_per_micrograph)
         if self.threshold is not None and not LEAST_SCORE <= self.threshold < math.inf:
             raise UsageError(

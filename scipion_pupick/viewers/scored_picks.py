@@ -21,7 +21,7 @@ from ..convert import (
 )
 from ..engine import Coordinates, Micrograph, Picks
 from ..engine.coordinates.file_names import SUMMARY
-from ..engine.runs.pick_run import PickRun, read_run
+from ..engine.runs.pick_run import PickRun, read_pick_run
 
 OUTPUT = "outputCoordinates"
 # for sets that nobody gave a box
@@ -108,7 +108,7 @@ def uncertainty_of(coordinates: SetOfCoordinates) -> float:
 def _run_of(coordinates: SetOfCoordinates) -> Optional[PickRun]:
     """Read what the engine says of the run that wrote a set; None of other sets."""
     folder = picking_folder(coordinates)
-    return None if folder is None or not (folder / SUMMARY).exists() else read_run(folder)
+    return None if folder is None or not (folder / SUMMARY).exists() else read_pick_run(folder)
 
 
 def save_output(protocol: Any, coordinates: SetOfCoordinates, threshold: float) -> SetOfCoordinates:

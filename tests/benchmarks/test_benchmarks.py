@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Tests of what the accuracy benchmarks are made of: labels, kept cells, Topaz's tables."""
 
+import subprocess
 import sys
 from pathlib import Path
 
@@ -10,21 +11,21 @@ import pytest
 
 from scipion_pupick.engine import Coordinates
 
-BENCHMARKS = str(Path(__file__).resolve().parents[2] / "benchmarks")
+ROOT = Path(__file__).resolve().parents[2]
 PARTICLES = 12
 
 
 @pytest.fixture(scope="module", autouse=True)
 def _benchmarks_path():
-    sys.path.insert(0, BENCHMARKS)
+    sys.path.insert(0, str(ROOT))
     yield
-    sys.path.remove(BENCHMARKS)
+    sys.path.remove(str(ROOT))
 
 
 @pytest.fixture
 def blobs(tmp_path):
     """Three micrographs of dark blobs; those further to the right are darker."""
-    from picking_sets import PickingSet
+    from benchmarks.common.picking_sets import PickingSet
 
     grid_y, grid_x = np.mgrid[:256, :256]
     x = np.arange(PARTICLES) % 6 * 40 + 25.0
@@ -44,7 +45,7 @@ def _positions(picks):
 
 
 def test_random_labels_are_particles_and_follow_the_seed(blobs):
-    from labels import RANDOM, draw_labels
+    from benchmarks.common.labels import RANDOM, draw_labels
 
     first, again, other = (draw_labels(blobs, 10, RANDOM, seed) for seed in (1, 1, 2))
     assert len(_positions(first)) == 10
@@ -53,7 +54,7 @@ def test_random_labels_are_particles_and_follow_the_seed(blobs):
 
 
 def test_clearest_labels_are_those_of_highest_contrast(blobs):
-    from labels import CLEAREST, draw_labels
+    from benchmarks.common.labels import CLEAREST, draw_labels
 
     labels = draw_labels(blobs, PARTICLES, CLEAREST, 1)
     # Two of the six columns are a third.
@@ -61,7 +62,7 @@ def test_clearest_labels_are_those_of_highest_contrast(blobs):
 
 
 def test_labels_of_few_micrographs_leave_half_of_each_out(blobs):
-    from labels import FEW_MICROGRAPHS, draw_labels
+    from benchmarks.common.labels import FEW_MICROGRAPHS, draw_labels
 
     one = draw_labels(blobs, PARTICLES // 2, FEW_MICROGRAPHS, 1)
     assert [len(labels) for labels in one.values()] == [PARTICLES // 2]
@@ -71,22 +72,22 @@ def test_labels_of_few_micrographs_leave_half_of_each_out(blobs):
 
 
 def test_a_kind_of_which_there_are_too_few_is_left_out(blobs, tmp_path, monkeypatch, capsys):
-    import topaz_accuracy
+    from benchmarks.accuracy import against_topaz
 
-    monkeypatch.setattr(topaz_accuracy, "find_sets", lambda options: [blobs])
+    monkeypatch.setattr(against_topaz, "find_sets", lambda options: [blobs])
     words = ["--work", str(tmp_path), "--data", str(tmp_path), "--maps", str(tmp_path)]
-    options = topaz_accuracy.parse(
+    options = against_topaz.parse(
         [*words, "--side", "pupick", "--seeds", "1", "--labels", "19", "--diameters", "1"]
         + ["--kinds", "few micrographs,clearest"]
     )
-    topaz_accuracy.run_cells(options)
+    against_topaz.run_cells(options)
     said = capsys.readouterr().out.splitlines()
     assert ["left out" in line for line in said] == [True, True]
     assert "blobs has only 18 labels of the kind 'few micrographs'" in said[0]
 
 
 def test_a_cell_is_computed_once(tmp_path):
-    from cells import Store
+    from benchmarks.common.cells import Store
 
     store, calls = Store(tmp_path / "cells"), []
 
@@ -101,7 +102,7 @@ def test_a_cell_is_computed_once(tmp_path):
 
 
 def test_topaz_tables_are_in_pixels_of_the_downsampled_image(tmp_path):
-    from pickers import read_topaz_table, write_topaz_table
+    from benchmarks.accuracy.pickers import read_topaz_table, write_topaz_table
 
     write_topaz_table(tmp_path / "a.txt", {"m.mrc": Coordinates.unscored([8.2], [15.9])}, 2)
     assert (tmp_path / "a.txt").read_text().splitlines()[1] == "m\t4\t8"
@@ -111,7 +112,7 @@ def test_topaz_tables_are_in_pixels_of_the_downsampled_image(tmp_path):
 
 
 def test_simulated_sets_are_made_once_and_split(tmp_path, monkeypatch):
-    import picking_sets
+    from benchmarks.common import picking_sets
 
     monkeypatch.setattr(picking_sets, "TRAIN", 1)
     monkeypatch.setattr(picking_sets, "TEST", 1)
@@ -127,3 +128,19 @@ def test_simulated_sets_are_made_once_and_split(tmp_path, monkeypatch):
     assert made.diameter_px == pytest.approx(picking_sets.SIMULATED_DIAMETER_PX)
     assert _positions(made.particles) == _positions(again.particles)
     assert len(_positions(made.particles)) > 3
+
+
+@pytest.mark.parametrize(
+    "script",
+    [
+        "speed/speed.py",
+        "speed/simulate.py",
+        "accuracy/against_topaz.py",
+        "paper/experiments.py",
+    ],
+)
+def test_a_benchmark_can_be_called_from_any_folder(tmp_path, script):
+    command = [sys.executable, ROOT / "benchmarks" / script, "--help"]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0, done.stderr
+    assert f"python benchmarks/{script}" in done.stdout

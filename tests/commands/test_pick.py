@@ -42,17 +42,19 @@ from scipion_pupick.engine import (
 from scipion_pupick.engine.coordinates.assign_picks import assign_to_micrographs
 from scipion_pupick.engine.errors import MicrographError, PupickError, UsageError
 from scipion_pupick.engine.files.star import read_blocks
-from scipion_pupick.engine.jobs import pick as pick_job
 from scipion_pupick.engine.jobs.pick import _batches
 from scipion_pupick.engine.micrographs import Micrograph
+from scipion_pupick.engine.networks import scoring
 from scipion_pupick.engine.networks.model import save_model
 from scipion_pupick.engine.networks.scoring import make_scorer
+from scipion_pupick.engine.picking import detector
 from scipion_pupick.engine.picking.peaks_file import MicrographPeaks, load_peaks, save_peaks
 from scipion_pupick.engine.preprocessing.working_image import WorkingImage
+from scipion_pupick.engine.runs.pick_run import PickRun
 
 MODELS_OWN = PickSettings()
 NOTHING = PickSettings(threshold=99.0)
-EVERYTHING = PickSettings(threshold=-8.0, edge=0.0)
+EVERYTHING = PickSettings(threshold=-8.0, border=0.0)
 
 
 @pytest.fixture(scope="module")
@@ -135,7 +137,7 @@ def test_picks_come_best_first_at_or_above_the_threshold(unseen, model, tmp_path
 
 def test_no_two_picks_are_nearer_than_the_separation(unseen, model, tmp_path):
     for separation in (None, 0.0, 2 * DIAMETER):
-        settings = replace(EVERYTHING, separation=separation)
+        settings = replace(EVERYTHING, min_distance=separation)
         picks = run(unseen[0], model, tmp_path, settings).picks
         least = (0.4 * DIAMETER if separation is None else separation) / PIXEL_SIZE
         for found in picks.values():
@@ -148,7 +150,7 @@ def test_the_edge_is_kept_free(unseen, model, tmp_path):
     everything = run(unseen[0], model, tmp_path, EVERYTHING).picks
     for edge in (None, 0.0, 200.0):
         px = (DIAMETER / 2 if edge is None else edge) / PIXEL_SIZE
-        found = run(unseen[0], model, tmp_path, replace(EVERYTHING, edge=edge)).picks
+        found = run(unseen[0], model, tmp_path, replace(EVERYTHING, border=edge)).picks
         for name, all_of_it in everything.items():
             xy = positions(all_of_it)
             inside = (xy >= px).all(axis=1) & (xy <= 255 - px).all(axis=1)
@@ -170,8 +172,8 @@ def test_a_second_run_scores_nothing_again(unseen, model, tmp_path):
     [
         ({}, {"threshold": 25.0}),
         ({"threshold": 25.0}, {"threshold": 5.0}),
-        ({}, {"edge": 200.0}),
-        ({"edge": 200.0}, {"edge": 0.0}),
+        ({}, {"border": 200.0}),
+        ({"border": 200.0}, {"border": 0.0}),
     ],
 )
 def test_another_threshold_or_edge_uses_the_scores_again(unseen, model, tmp_path, first, changed):
@@ -188,7 +190,7 @@ def test_another_threshold_or_edge_uses_the_scores_again(unseen, model, tmp_path
         assert contents(tmp_path / "one" / part) == contents(tmp_path / "two" / part)
 
 
-@pytest.mark.parametrize("changed", [{"separation": 20.0}, {"diameter": 100.0}])
+@pytest.mark.parametrize("changed", [{"min_distance": 20.0}, {"diameter": 100.0}])
 def test_what_scores_depend_on_makes_them_anew(unseen, model, tmp_path, changed):
     run(unseen[0], model, tmp_path)
     result = run(unseen[0], model, tmp_path, PickSettings(**changed))
@@ -345,7 +347,7 @@ def test_twice_the_pixels_give_twice_the_coordinates(model, tmp_path):
 
 def test_images_smaller_than_the_field_of_view_are_scored(model, tmp_path, monkeypatch):
     # whatever the score of such a view
-    monkeypatch.setattr("scipion_pupick.engine.jobs.pick.LEAST_SCORE", -1000.0)
+    monkeypatch.setattr("scipion_pupick.engine.picker.LEAST_SCORE", -1000.0)
     random = np.random.default_rng(0)
     write_mrc(tmp_path / "in" / "small.mrc", draw((28, 26), np.array([[13.0, 14.0]]), 24, random))
     result = run(tmp_path / "in", model, tmp_path / "out", replace(EVERYTHING, threshold=-8.0))
@@ -516,7 +518,7 @@ def test_a_gpu_whose_memory_is_full(own, model, tmp_path, monkeypatch):
     def score(images):
         raise torch.cuda.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB.")
 
-    monkeypatch.setattr(pick_job, "make_scorer", lambda network, device: score)
+    monkeypatch.setattr(scoring, "make_scorer", lambda network, device: score)
     with pytest.raises(PupickError, match="GPU has too little free memory"):
         run(own, model, tmp_path / "out")
 
@@ -525,13 +527,13 @@ def test_a_micrograph_replaced_while_it_is_scored_is_scored_again(
     model, unseen, own, tmp_path, monkeypatch
 ):
     micrographs = find_micrographs([str(own / "m30.mrc")])
-    find_peaks = pick_job.find_peaks
+    find_peaks = detector.find_peaks
 
     def replacing(*arguments, **options):
         shutil.copy2(unseen[0] / "m31.mrc", own / "m30.mrc")
         return find_peaks(*arguments, **options)
 
-    monkeypatch.setattr(pick_job, "find_peaks", replacing)
+    monkeypatch.setattr(detector, "find_peaks", replacing)
     pick(micrographs, model, tmp_path / "run", EVERYTHING, device="cpu", threads=1)
     monkeypatch.undo()
     again = pick(micrographs, model, tmp_path / "run", EVERYTHING, device="cpu", threads=1)
@@ -554,7 +556,7 @@ def test_a_run_that_is_stopped_leaves_no_list_of_other_picks(unseen, model, tmp_
     """With another threshold nothing is scored, and only the end writes the list."""
     run(unseen[0], model, tmp_path)
     assert (tmp_path / "picks.star").is_file()
-    monkeypatch.setattr(pick_job, "write_picks", stopped)
+    monkeypatch.setattr(PickRun, "write_picks", stopped)
     with pytest.raises(KeyboardInterrupt):
         run(unseen[0], model, tmp_path, NOTHING)
     assert not (tmp_path / "picks.star").exists()

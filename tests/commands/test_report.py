@@ -38,12 +38,8 @@ from scipion_pupick.engine.reporting.packing import grey_image, pack, png
 from scipion_pupick.engine.reporting.page import Page, render, to_json
 from scipion_pupick.engine.reporting.pictures import choose_cuts, choose_shown
 from scipion_pupick.engine.reporting.tables import tabulate, threshold_grid
-from scipion_pupick.engine.runs.pick_run import (
-    peaks_path,
-    read_run,
-    write_micrographs,
-    write_summary,
-)
+from scipion_pupick.engine.runs.lists import write_micrographs
+from scipion_pupick.engine.runs.pick_run import PickRun, read_pick_run
 
 FAINT = PickSettings(threshold=-1.0)
 
@@ -79,7 +75,7 @@ def words_of(path):
 
 def change_summary(run, **changes):
     summary = {**json.loads((run / "pick.json").read_text()), **changes}
-    write_summary({k: v for k, v in summary.items() if v is not None}, run)
+    PickRun(run).write_record({k: v for k, v in summary.items() if v is not None})
 
 
 def fake_run(folder, counts, size=1000.0, own=0.5):
@@ -90,10 +86,10 @@ def fake_run(folder, counts, size=1000.0, own=0.5):
     for micrograph, score in zip(micrographs, scores):
         xy = random.uniform(0, size - 1, (2, len(score)))
         kept = MicrographPeaks(Coordinates(*xy, score), (int(size), int(size)), 2.0, "")
-        save_peaks(kept, peaks_path(micrograph.name, folder))
+        save_peaks(kept, PickRun(folder).peaks_path(micrograph.name))
     write_micrographs(micrographs, folder)
-    write_summary({"threshold": own, "diameter": 100, "edge": 0, "seconds": 1}, folder)
-    return read_run(folder), scores
+    PickRun(folder).write_record({"threshold": own, "diameter": 100, "edge": 0, "seconds": 1})
+    return read_pick_run(folder), scores
 
 
 def test_thresholds_are_hundredths_and_the_runs_own():
@@ -109,7 +105,7 @@ def test_counts_are_those_of_counting(tmp_path):
     run, scores = fake_run(tmp_path, [50, 0, 200, 7], own=own)
     scores[0][0] = 3.25
     kept = MicrographPeaks(Coordinates(*np.ones((2, 50)), scores[0]), (1000, 1000), 2.0, "")
-    save_peaks(kept, peaks_path("m0.mrc", tmp_path))
+    save_peaks(kept, PickRun(tmp_path).peaks_path("m0.mrc"))
     tables = tabulate(run)
     for threshold in (-8.0, -1.0, own, 0.12, 0.13, 3.25, 3.26):
         level = int(np.searchsorted(tables.grid, threshold))
@@ -250,8 +246,8 @@ def test_many_micrographs_make_no_larger_file(picked, tmp_path, monkeypatch):
 
 def test_a_run_that_was_stopped(run):
     change_summary(run, seconds=None, picks=None)
-    last = read_run(run).micrographs[-1]
-    peaks_path(last.name, run).unlink()
+    last = read_pick_run(run).micrographs[-1]
+    PickRun(run).peaks_path(last.name).unlink()
     words = words_of(report(run, device="cpu", threads=1))
     assert "This run has not ended: 1 micrograph of 4 not picked yet" in words
     assert "picked in 2 micrographs" in words
@@ -350,10 +346,10 @@ def test_labels_are_those_of_their_own_folder(tmp_path):
     for micrograph in micrographs:
         xy = random.uniform(20, 200, (2, 30))
         kept = MicrographPeaks(Coordinates(*xy, random.normal(0, 2, 30)), (256, 256), 2.0, "")
-        save_peaks(kept, peaks_path(micrograph.name, tmp_path))
+        save_peaks(kept, PickRun(tmp_path).peaks_path(micrograph.name))
         write_image(tmp_path / micrograph.name, random.normal(size=(256, 256)), 2.0)
     write_micrographs(micrographs, tmp_path)
-    write_summary({"threshold": 0.5, "diameter": 40, "edge": 0, "seconds": 1}, tmp_path)
+    PickRun(tmp_path).write_record({"threshold": 0.5, "diameter": 40, "edge": 0, "seconds": 1})
     reference = {f"day1/m{i:02d}": Coordinates.unscored([50.0], [60.0]) for i in range(12)}
     shown = data_of(report(tmp_path, None, reference, "cpu", 1))["shown"]
     days = {m["name"].split("/")[0] for m in shown}
@@ -381,9 +377,9 @@ def test_names_that_fit_several_micrographs_are_told(run, tmp_path):
     (tmp_path / "other").mkdir()
     with (run / "micrographs.tsv").open("a") as file:
         file.write(f"other/m11.mrc\t{tmp_path / 'other' / 'm11.mrc'}\t4\n")
-    source = next(m for m in read_run(run).micrographs if m.name.endswith("m11.mrc"))
-    shutil.copy(peaks_path(source.name, run), tmp_path / "copy")
-    target = peaks_path("other/m11.mrc", run)
+    source = next(m for m in read_pick_run(run).micrographs if m.name.endswith("m11.mrc"))
+    shutil.copy(PickRun(run).peaks_path(source.name), tmp_path / "copy")
+    target = PickRun(run).peaks_path("other/m11.mrc")
     target.parent.mkdir(parents=True)
     shutil.copy(tmp_path / "copy", target)
     reference = {"m11.mrc": Coordinates.unscored([1.0], [1.0])}
@@ -407,6 +403,6 @@ def test_intervals_hold_the_error_that_scores_share(tmp_path):
     change_summary(tmp_path, training={"score_uncertainty": uncertainty})
     at = estimate_precision_recall(scores, uncertainty, [0.5]).at(0.5)
     assert at.precision_high - at.precision_low > 0.1
-    table = tabulate(read_run(tmp_path))
+    table = tabulate(read_pick_run(tmp_path))
     for name in ("precision_low", "precision_high", "recall_low", "recall_high"):
         assert getattr(table.quality, name)[table.own] == pytest.approx(getattr(at, name))

@@ -15,7 +15,7 @@ from scipy.special import expit
 from scipion_pupick.engine import PickSettings, find_micrographs, pick, read_picks, threshold
 from scipion_pupick.engine.errors import PupickError, UsageError
 from scipion_pupick.engine.picking.peaks_file import load_peaks
-from scipion_pupick.engine.runs.pick_run import peaks_path, read_run
+from scipion_pupick.engine.runs.pick_run import PickRun, read_pick_run
 
 FAINT = PickSettings(threshold=-1.0)
 
@@ -42,8 +42,8 @@ def inner_scores(run):
     """Scores of the peaks that no edge forbids, worked out anew."""
     edge = json.loads((run / "pick.json").read_text())["edge"]
     scores = []
-    for micrograph in read_run(run).micrographs:
-        kept = load_peaks(peaks_path(micrograph.name, run))
+    for micrograph in read_pick_run(run).micrographs:
+        kept = load_peaks(PickRun(run).peaks_path(micrograph.name))
         if kept is not None:
             c, margin = kept.coordinates, edge / kept.pixel_size
             low = np.minimum(c.x, c.y)
@@ -118,8 +118,8 @@ def test_a_run_that_was_stopped_gives_what_it_has(picked, tmp_path, caplog):
     for name in ("picks", "micrographs", "failed", "reused", "seconds"):
         del summary[name]
     (run / "pick.json").write_text(json.dumps(summary))
-    peaks_path(read_run(run).micrographs[-1].name, run).unlink()
-    assert not read_run(run).finished
+    PickRun(run).peaks_path(read_pick_run(run).micrographs[-1].name).unlink()
+    assert not read_pick_run(run).finished
     result = threshold(run, tmp_path / "chosen", per_micrograph=5)
     assert (len(result.picks), result.count) == (2, 10)
     assert "1 micrographs have not been picked yet" in caplog.text
@@ -129,7 +129,7 @@ def test_a_micrograph_that_failed_keeps_no_old_picks(picked, tmp_path):
     micrographs, model, run = picked
     assert "damaged" not in " ".join(threshold(run, tmp_path / "chosen", 0.0).picks)
     names = [m.name for m in micrographs]
-    assert [m.name for m in read_run(run).micrographs] == names
+    assert [m.name for m in read_pick_run(run).micrographs] == names
 
 
 @pytest.mark.parametrize(

@@ -46,10 +46,10 @@ from scipion_pupick.engine import (
 from scipion_pupick.engine.calibration.gaussian import calibrate
 from scipion_pupick.engine.cli.main import main
 from scipion_pupick.engine.errors import PupickError, UsageError
-from scipion_pupick.engine.jobs.train import count_particles
 from scipion_pupick.engine.networks.model import save_model
 from scipion_pupick.engine.runs.training_log import read_training_log
-from scipion_pupick.engine.training.loop import Epoch
+from scipion_pupick.engine.training.particle_count import count_particles
+from scipion_pupick.engine.training.progress import Epoch
 from scipion_pupick.engine.training.regions import TrainingImage
 
 EXAMPLE = Path(__file__).parents[2] / "examples" / "empiar10017"
@@ -182,7 +182,7 @@ def test_training_that_fails_midway_continues(data, unstopped, tmp_path, monkeyp
             raise OSError(28, "No space left on device", str(path))
 
     with monkeypatch.context() as patch:
-        patch.setattr("scipion_pupick.engine.jobs.train.write_text", fails_at_the_second)
+        patch.setattr("scipion_pupick.engine.runs.training_log.write_text", fails_at_the_second)
         with pytest.raises(OSError, match="No space left"):
             hasty(data, tmp_path)
     left = {"checkpoint.safetensors", "view.json", "micrographs.tsv", "labels.csv"}
@@ -396,7 +396,7 @@ def test_the_number_of_particles_holds_for_where_peaks_are_counted(data, tmp_pat
         seen.append(particles)
         return calibrate(scores, particles, *more)
 
-    monkeypatch.setattr("scipion_pupick.engine.jobs.train.calibrate", watched)
+    monkeypatch.setattr("scipion_pupick.engine.training.trained_model.calibrate", watched)
     hasty(data, tmp_path)
     # particles are 24 px wide, and the micrographs 144 px; 1.1 is PROBABILITY_PER_PARTICLE
     assert seen == [pytest.approx(1.1 * 9 * 4 * (1 - 24 / 144) ** 2, rel=0.01)]

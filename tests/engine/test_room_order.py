@@ -24,6 +24,7 @@ ORDER = (
     "picking",
     "calibration",
     "adaptation",
+    "picker",
     "evaluation",
     "training",
     "pretraining",

@@ -455,7 +455,7 @@ def test_a_stopped_training_continues(job, tmp_path, caplog, monkeypatch):
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patched:
-        patched.setattr("scipion_pupick.engine.jobs.train.save_progress", save_and_stop)
+        patched.setattr("scipion_pupick.engine.training.checkpoint.save_progress", save_and_stop)
         with pytest.raises(KeyboardInterrupt):
             train("--in_coords", coordinates, "--epochs", "2")
     caplog.set_level("INFO")

@@ -12,7 +12,8 @@ from relion_external import report as module
 from relion_external.report import Report, kept_scores, write_report
 from scipion_pupick.engine import Coordinates, Micrograph, find_micrographs
 from scipion_pupick.engine.picking.peaks_file import MicrographPeaks, save_peaks
-from scipion_pupick.engine.runs.pick_run import write_micrographs, write_summary
+from scipion_pupick.engine.runs.lists import write_micrographs
+from scipion_pupick.engine.runs.pick_run import PickRun
 
 HISTORY = "epoch\tloss\theld_out_ap\n1\t2.5\tnan\n2\t1.5\tnan\n"
 
@@ -101,7 +102,7 @@ def run(tmp_path):
         save_peaks(kept, tmp_path / f"scores/Movies/{name}.peaks.safetensors")
     names = [f"Movies/{name}.mrc" for name in (*scores, "never_picked")]
     write_micrographs([Micrograph(Path(name), name, 7.08) for name in names], tmp_path)
-    write_summary({"threshold": 0.0, "diameter": 180.0, "edge": 7.08 * 20}, tmp_path)
+    PickRun(tmp_path).write_record({"threshold": 0.0, "diameter": 180.0, "edge": 7.08 * 20})
     return tmp_path
 
 
@@ -110,7 +111,7 @@ def test_kept_scores_are_those_of_all_peaks(run):
 
 
 def test_kept_scores_leave_out_the_edges(run):
-    write_summary({"threshold": 0.0, "diameter": 180.0, "edge": 7.08 * 30}, run)
+    PickRun(run).write_record({"threshold": 0.0, "diameter": 180.0, "edge": 7.08 * 30})
     assert [scores.tolist() for scores in kept_scores(run)] == [[-7], [], [4, 5]]
 
 

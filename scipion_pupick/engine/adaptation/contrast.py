@@ -15,7 +15,7 @@ from typing import Sequence
 
 import torch
 
-from ..micrographs import Micrograph
+from ..micrographs import AnyMicrograph
 from ..networks.architectures import inverted
 from ..networks.model import Model
 from ..networks.scoring import make_scorer
@@ -24,14 +24,17 @@ from .scale import confidence, detect_in_micrographs, evenly_spaced
 
 log = logging.getLogger(__name__)
 
-MOST_MICROGRAPHS = 2
-# of the certainties; where next to nothing is found, dark particles are the likely ones
-MARGIN = 0.05
+MICROGRAPHS_COMPARED = 2
+# of the confidences; where next to nothing is found, dark particles are the likely ones
+LEAST_ADVANTAGE = 0.05
 BRIGHT = "bright_particles"
 
 
 def detect_contrast(
-    general: Model, scale: WorkingScale, micrographs: Sequence[Micrograph], device: torch.device
+    general: Model,
+    scale: WorkingScale,
+    micrographs: Sequence[AnyMicrograph],
+    device: torch.device,
 ) -> Model:
     """Return the general model, or one that sees negatives if it is more certain of these.
 
@@ -41,15 +44,17 @@ def detect_contrast(
         micrographs: to look at two of them; those that cannot be used are left out.
         device: to score on.
     """
-    chosen = evenly_spaced(micrographs, MOST_MICROGRAPHS)
+    compared = evenly_spaced(micrographs, MICROGRAPHS_COMPARED)
     of_negatives = invert_contrast(general)
     dark, bright = (
         confidence(
-            detect_in_micrographs(model, make_scorer(model.network, device), scale, chosen).values()
+            detect_in_micrographs(
+                model, make_scorer(model.network, device), scale, compared
+            ).values()
         )
         for model in (general, of_negatives)
     )
-    if bright <= dark + MARGIN:
+    if bright <= dark + LEAST_ADVANTAGE:
         return general
     log.info("Particles look brighter than what is round them: the general model is inverted.")
     return of_negatives

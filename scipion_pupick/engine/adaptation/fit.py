@@ -12,17 +12,17 @@ import json
 import logging
 from dataclasses import replace
 from pathlib import Path
-from typing import Dict, Optional, Sequence, Tuple
+from typing import Dict, List, Optional, Sequence, Tuple
 
 import numpy as np
 import torch
 
-from ..calibration.gaussian import calibrated
+from ..calibration.line import calibrated
 from ..calibration.precision_recall_estimate import best_threshold, estimate_precision_recall
 from ..calibration.target_decoy import calibrate_target_decoy
 from ..errors import UsageError
 from ..files.atomic import file_status
-from ..micrographs import Micrograph
+from ..micrographs import AnyMicrograph, Micrograph
 from ..networks.model import Model, load_model, save_model
 from ..networks.scoring import Scorer, make_scorer
 from ..picking.detector import PeaksInsideBorder, expected_among, peaks_inside_border
@@ -33,8 +33,7 @@ from .scale import evenly_spaced, read_usable, search_scale
 
 log = logging.getLogger(__name__)
 
-ADAPTED = "adapted.safetensors"
-MOST_MICROGRAPHS = 12
+MICROGRAPHS_FITTED = 12
 
 
 def adapt_to_micrographs(
@@ -42,42 +41,67 @@ def adapt_to_micrographs(
     scale: WorkingScale,
     micrographs: Sequence[Micrograph],
     particles: Optional[float],
-    folder: Path,
+    path: Path,
     device: torch.device,
 ) -> Path:
-    """Write a general model with scores and threshold for micrographs; keep one that is there.
+    """Fit the general model to micrographs and write it; keep one that is there.
 
-    At most twelve micrographs, spread evenly over those given, are scored for it. A run that goes
-    on with more micrographs keeps the model, so that all its scores mean the same. One of another
-    request, of micrographs that have changed since or of none that could be used is made anew.
+    A run that goes on with more micrographs keeps the model, so that all its scores mean the same.
+    One of another request, of micrographs that have changed since or of none that could be used is
+    made anew.
 
     Args:
         general: the model.
         scale: of the particle to pick.
         micrographs: to pick in.
         particles: about how many a micrograph holds; None if that is not known.
-        folder: of the run.
+        path: of the fitted model's file.
         device: to compute on.
 
     Returns:
-        Path of the model's file in the folder.
+        The path.
     """
-    path = folder / ADAPTED
-    request = {"general": general.digest, "diameter": scale.diameter, "particles": particles}
-    if not _is_there(path, request, micrographs):
-        chosen = evenly_spaced(micrographs, MOST_MICROGRAPHS)
-        log.info("Fitting the general model to %d micrographs.", len(chosen))
-        general = detect_contrast(general, scale, chosen, device)
-        scorer = make_scorer(general.network, device)
-        suited = search_scale(general, scorer, scale, chosen)
-        scored = {
-            micrograph: _peaks_and_decoys(scorer, image.image, suited.diameter_px)
-            for micrograph, image in read_usable(general, suited, chosen)
-        }
-        fitted_to = {m.name: [m.pixel_size, *file_status(m.path)] for m in scored}
-        record = {"adapted": request, "fitted_to": fitted_to}
-        save_model(_fit(general, suited, [*scored.values()], particles, record), path)
+    if not _is_there(path, _request(general, scale, particles), micrographs):
+        save_model(fit_general_model(general, scale, micrographs, particles, device), path)
     return path
+
+
+def fit_general_model(
+    general: Model,
+    scale: WorkingScale,
+    micrographs: Sequence[AnyMicrograph],
+    particles: Optional[float],
+    device: torch.device,
+) -> Model:
+    """Fit the general model to micrographs: its contrast, its scale and its scores.
+
+    At most twelve micrographs, spread evenly over those given, are scored for it. Arguments as in
+    `adapt_to_micrographs`.
+
+    Returns:
+        A model of particles of that diameter, with a threshold for these micrographs.
+    """
+    fitted = evenly_spaced(micrographs, MICROGRAPHS_FITTED)
+    log.info("Fitting the general model to %d micrographs.", len(fitted))
+    request = _request(general, scale, particles)
+    general = detect_contrast(general, scale, fitted, device)
+    scorer = make_scorer(general.network, device)
+    best_scale = search_scale(general, scorer, scale, fitted)
+    scored = {
+        micrograph: _peaks_and_decoys(scorer, image.image, best_scale.diameter_px)
+        for micrograph, image in read_usable(general, best_scale, fitted)
+    }
+    record = {"adapted": request, "fitted_to": {m.name: _status(m) for m in scored}}
+    return _calibrate(general, best_scale, [*scored.values()], particles, record)
+
+
+def _request(general: Model, scale: WorkingScale, particles: Optional[float]) -> Dict[str, object]:
+    return {"general": general.digest, "diameter": scale.diameter, "particles": particles}
+
+
+def _status(micrograph: AnyMicrograph) -> List[Optional[float]]:
+    """Pixel size, and what tells the file from another in its place."""
+    return [micrograph.pixel_size, *file_status(micrograph.path)]
 
 
 def _is_there(path: Path, request: Dict[str, object], micrographs: Sequence[Micrograph]) -> bool:
@@ -90,12 +114,12 @@ def _is_there(path: Path, request: Dict[str, object], micrographs: Sequence[Micr
         log.warning("%s is made anew: %s", path, error)
         return False
     fitted_to = training.get("fitted_to", {})
-    there = (m for m in micrographs if m.name in fitted_to and m.path.exists())
-    files = {m.name: [m.pixel_size, *file_status(m.path)] for m in there}
+    present = (m for m in micrographs if m.name in fitted_to and m.path.exists())
+    status = {m.name: _status(m) for m in present}
     return (
         training.get("adapted") == json.loads(json.dumps(request))
         and bool(fitted_to)
-        and all(files.get(name, file) == file for name, file in fitted_to.items())
+        and all(status.get(name, file) == file for name, file in fitted_to.items())
     )
 
 
@@ -107,22 +131,22 @@ def _peaks_and_decoys(
     return peaks_inside_border(scorer, image, diameter_px), negative.score
 
 
-def _fit(
+def _calibrate(
     general: Model,
     scale: WorkingScale,
     scored: Sequence[Tuple[PeaksInsideBorder, np.ndarray]],
     particles: Optional[float],
     record: Dict[str, object],
 ) -> Model:
-    peaks = [each for each, _ in scored]
-    every = np.concatenate([each.score for each in peaks] + [np.empty(0)])
-    decoys = np.concatenate([scores for _, scores in scored] + [np.empty(0)])
+    peaks = [of_micrograph for of_micrograph, _ in scored]
+    scores = np.concatenate([of_micrograph.score for of_micrograph in peaks] + [np.empty(0)])
+    decoys = np.concatenate([of_negative for _, of_negative in scored] + [np.empty(0)])
     expected = None if particles is None else expected_among(peaks, particles)
-    line = calibrate_target_decoy(every, decoys, expected)
+    line = calibrate_target_decoy(scores, decoys, expected)
     threshold = general.threshold
-    if len(every):
-        quality = estimate_precision_recall([line.log_odds(every)])
-        threshold = max(LEAST_SCORE, best_threshold(quality))
+    if len(scores):
+        curve = estimate_precision_recall([line.log_odds(scores)])
+        threshold = max(LEAST_SCORE, best_threshold(curve))
     training = {
         **general.training,
         **record,

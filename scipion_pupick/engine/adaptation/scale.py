@@ -17,7 +17,7 @@ import numpy as np
 from scipy.special import expit
 
 from ..files.prefetch import prefetch
-from ..micrographs import Micrograph
+from ..micrographs import AnyMicrograph
 from ..networks.model import Model
 from ..networks.scoring import Scorer
 from ..picking.detector import PeaksInsideBorder, peaks_inside_border
@@ -26,23 +26,23 @@ from ..preprocessing.working_image import WorkingImage, prepare
 
 log = logging.getLogger(__name__)
 
-STEP = 1.25
-MOST_STEPS = 2
+SCALE_STEP = 1.25
+FURTHEST_STEP = 2
 # share of the confidence that a scale one step away must make up for, two steps four times as much;
 # chosen on ten sets of phantoms and half of EMPIAR-10017
 PRIOR_PENALTY = 0.02
-LEAST_PARTICLES = 20.0
-MOST_MICROGRAPHS = 3
+LEAST_EXPECTED_PARTICLES = 20.0
+MICROGRAPHS_SEARCHED = 3
 
 
-def evenly_spaced(micrographs: Sequence[Micrograph], most: int) -> List[Micrograph]:
+def evenly_spaced(micrographs: Sequence[AnyMicrograph], most: int) -> List[AnyMicrograph]:
     """Choose at most so many micrographs, evenly_spaced evenly."""
     count = min(most, len(micrographs))
     return [micrographs[i] for i in np.linspace(0, len(micrographs) - 1, count).astype(int)]
 
 
 def search_scale(
-    general: Model, scorer: Scorer, scale: WorkingScale, micrographs: Sequence[Micrograph]
+    general: Model, scorer: Scorer, scale: WorkingScale, micrographs: Sequence[AnyMicrograph]
 ) -> WorkingScale:
     """Choose the scale at which the general model is most certain.
 
@@ -60,28 +60,29 @@ def search_scale(
     Returns:
         A scale of the same diameter (Å), with another width in working images.
     """
-    chosen = evenly_spaced(micrographs, MOST_MICROGRAPHS)
+    searched = evenly_spaced(micrographs, MICROGRAPHS_SEARCHED)
     reached: Dict[int, float] = {}
 
     def at(steps: float) -> WorkingScale:
-        return WorkingScale(scale.diameter, scale.diameter_px / STEP**steps)
+        return WorkingScale(scale.diameter, scale.diameter_px / SCALE_STEP**steps)
 
     def best_of(*steps: int) -> int:
-        for each in set(steps).difference(reached):
-            certain = confidence(detect_in_micrographs(general, scorer, at(each), chosen).values())
-            reached[each] = certain * (1 - PRIOR_PENALTY * each**2)
-        return max(reached, key=lambda each: reached[each])
+        for step in set(steps).difference(reached):
+            peaks = detect_in_micrographs(general, scorer, at(step), searched).values()
+            reached[step] = confidence(peaks) * (1 - PRIOR_PENALTY * step**2)
+        return max(reached, key=lambda step: reached[step])
 
     best = best_of(0, -1, 1)
     if not reached[best]:
         return scale
     if best:
-        best = best_of(best, MOST_STEPS * best)
+        best = best_of(best, FURTHEST_STEP * best)
     steps = _summit(best, reached)
     log.info(
-        "To the general model the particles look %.0f Å wide (%.0f Å were given): it works at that "
-        "scale. Nothing else changes.",
-        scale.diameter * STEP**steps,
+        "Best scale for the general model: %.0f Å (%.0f Å were given); box size and border still "
+        "use %.0f Å.",
+        scale.diameter * SCALE_STEP**steps,
+        scale.diameter,
         scale.diameter,
     )
     return at(steps)
@@ -105,14 +106,15 @@ def confidence(peaks: Iterable[PeaksInsideBorder]) -> float:
     Args:
         peaks: of each micrograph; their scores are log-odds.
     """
-    chance = expit(np.concatenate([each.score for each in peaks] + [np.empty(0)]))
+    scores = [of_micrograph.score for of_micrograph in peaks]
+    chance = expit(np.concatenate([*scores, np.empty(0)]))
     particles = float(chance.sum())
-    return float((chance**2).sum()) / particles if particles >= LEAST_PARTICLES else 0.0
+    return float((chance**2).sum()) / particles if particles >= LEAST_EXPECTED_PARTICLES else 0.0
 
 
 def detect_in_micrographs(
-    general: Model, scorer: Scorer, scale: WorkingScale, micrographs: Sequence[Micrograph]
-) -> Dict[Micrograph, PeaksInsideBorder]:
+    general: Model, scorer: Scorer, scale: WorkingScale, micrographs: Sequence[AnyMicrograph]
+) -> Dict[AnyMicrograph, PeaksInsideBorder]:
     """Peaks of each micrograph that can be used."""
     return {
         micrograph: peaks_inside_border(scorer, image.image, scale.diameter_px)
@@ -121,11 +123,11 @@ def detect_in_micrographs(
 
 
 def read_usable(
-    general: Model, scale: WorkingScale, micrographs: Sequence[Micrograph]
-) -> Iterator[Tuple[Micrograph, WorkingImage]]:
+    general: Model, scale: WorkingScale, micrographs: Sequence[AnyMicrograph]
+) -> Iterator[Tuple[AnyMicrograph, WorkingImage]]:
     """Prepare each micrograph for a model, leaving out those that cannot be used."""
 
-    def prepared(micrograph: Micrograph) -> WorkingImage:
+    def prepared(micrograph: AnyMicrograph) -> WorkingImage:
         return prepare(micrograph, scale, general.normalisation, general.mixture)
 
     for micrograph, image in prefetch(prepared, micrographs):

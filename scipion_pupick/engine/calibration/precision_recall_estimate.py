@@ -77,28 +77,28 @@ def estimate_precision_recall(
     every = np.sort(np.concatenate([*scores, np.empty(0)]))
     if thresholds is None:
         first = np.unique(np.linspace(0, len(every) - 1, min(POINTS, len(every))).astype(int))
-        chosen = every[first]
+        lowest = every[first]
     else:
-        chosen = np.asarray(thresholds, np.float64)
-        first = np.searchsorted(every, chosen)
+        lowest = np.asarray(thresholds, np.float64)
+        first = np.searchsorted(every, lowest)
     shift = STANDARD_ERRORS * uncertainty
     chances = [expit(every + change) for change in (-shift, 0.0, shift)]
-    found = np.stack([_above(chance, first) for chance in chances])
+    picked = np.stack([_above(chance, first) for chance in chances])
     lost = np.stack([_below(chance, first) for chance in chances])
     variance = chances[1] * (1 - chances[1])
     spread, spread_lost = _above(variance, first), _below(variance, first)
     picks = len(every) - first
-    precision = found / np.maximum(picks, 1)
+    precision = picked / np.maximum(picks, 1)
     # the slope has an error too: what lies below the threshold may err the other way
-    recall = found / np.maximum(found + lost[::-1], LEAST_PARTICLES)
-    particles = np.maximum(found[1] + lost[1], LEAST_PARTICLES)
+    recall = picked / np.maximum(picked + lost[::-1], LEAST_PARTICLES)
+    particles = np.maximum(picked[1] + lost[1], LEAST_PARTICLES)
     by_chance = np.sqrt((1 - recall[1]) ** 2 * spread + recall[1] ** 2 * spread_lost) / particles
     precision_low, precision_high = _interval(precision, np.sqrt(spread) / np.maximum(picks, 1))
     recall_low, recall_high = _interval(recall, by_chance)
     return EstimatedCurve(
-        threshold=chosen,
+        threshold=lowest,
         picks=picks,
-        true_picks=found[1],
+        true_picks=picked[1],
         precision=precision[1],
         precision_low=precision_low,
         precision_high=precision_high,
@@ -108,15 +108,15 @@ def estimate_precision_recall(
     )
 
 
-def best_threshold(quality: EstimatedCurve) -> float:
+def best_threshold(curve: EstimatedCurve) -> float:
     """Threshold of the highest estimated F1.
 
     Raises:
         IndexError: there is no peak.
     """
-    particles = quality.true_picks[0]
-    f1 = 2 * quality.true_picks / (quality.picks + particles)
-    return float(quality.threshold[np.argmax(f1)])
+    particles = curve.true_picks[0]
+    f1 = 2 * curve.true_picks / (curve.picks + particles)
+    return float(curve.threshold[np.argmax(f1)])
 
 
 def _above(values: np.ndarray, first: np.ndarray) -> np.ndarray:

@@ -1,22 +1,23 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Scores of the general model, and of what is trained from it, that are log-odds.
+"""Calibration with the contrast-inverted micrographs as null distribution: target and decoy.
 
-The model also scores the negatives of the micrographs. No particle is in these, but the noise is
-the same, so their peaks show how peaks that are no particles score (decoys, as in the search of
-mass spectra; Elias & Gygi, Nature Methods 4, 207, 2007). The scores of all peaks are then taken for
-a mixture: of a distribution that is nearly that of the decoys, and of a normal one of particles. It
-is fitted to the scores, to what these are usually like, and to about how many particles there are.
+It turns the scores of the general model, and of what is trained from it, into log-odds. No particle
+is in the negatives of the micrographs, but the noise is the same, so their peaks show how peaks
+that are no particles score (decoys, as in the search of mass spectra; Elias & Gygi, Nature
+Methods 4, 207, 2007). The scores of all peaks are then taken for a mixture: of a distribution that
+is nearly that of the decoys, and of a normal one of particles. It is fitted to the scores, to what
+these are usually like, and to about how many particles there are.
 
 No label is used: people label the clearest particles first, and a network scores those it was
 trained on higher than others. Networks that were trained from random weights may do anything in
-negatives, which they never saw: these are calibrated otherwise (`calibration.py`).
+negatives, which they never saw: these are calibrated otherwise (`gaussian.py`).
 """
 
 from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Callable, Optional, Tuple
+from typing import NamedTuple, Optional, Tuple
 
 import numpy as np
 from scipy.interpolate import CubicSpline
@@ -25,7 +26,8 @@ from scipy.optimize import minimize
 from scipy.special import expit, log_expit
 from scipy.stats import norm
 
-from .gaussian import GIVEN_COUNT_ERROR, MOST_PEAKS, Calibration, standard_error
+from .line import Calibration
+from .mixture_fit import GIVEN_COUNT_ERROR, ExpectedCount, PeakSample, fit_mixture, sample_peaks
 
 # instead of fewer decoys than these
 FEW_DECOYS = 20
@@ -36,15 +38,37 @@ LEAST_WIDTH = 0.05
 # of the kernel that smooths the scores of a thousand decoys, in their widths
 BANDWIDTH = 0.25
 GRID = np.arange(-12.0, 30.0, 0.02)
+GRID_STEP = GRID[1] - GRID[0]
 # share of other peaks that may score as no decoy does
 ODD, ODD_WIDTH = 0.01, 2.0
-# Scores measured from the mean of the decoys, in their widths, are usually like this: the mean of
-# the other peaks and the logarithm of their width both fall with the share of particles, which take
-# the room of the best of them; then the mean of the particles, the logarithm of their width and the
-# log-odds of a peak beforehand. Each with its spread over data sets.
+
+
+class DecoyMixture(NamedTuple):
+    """A distribution that is nearly that of the decoys, and a normal one of particles.
+
+    Scores are measured from the mean of the decoys, in their widths.
+
+    Attributes:
+        others: mean of the peaks that are no particles.
+        log_width: logarithm of their width.
+        particles: mean of the particles.
+        particles_log_width: logarithm of their width.
+        odds: log-odds of a peak beforehand.
+    """
+
+    others: float
+    log_width: float
+    particles: float
+    particles_log_width: float
+    odds: float
+
+
+# what is usual: the mean of the other peaks and the logarithm of their width both fall with the
+# share of particles, which take the room of the best of them
 OTHERS, OTHERS_BY_SHARE = np.array([0.12, 0.04]), np.array([-1.1, -0.2])
 PARTICLES = np.array([2.8, 0.31, -1.6])
-SPREAD = np.array([0.15, 0.05, 0.5, 0.15, 1.2])
+# of each parameter over data sets
+SPREAD = np.array(DecoyMixture(0.15, 0.05, 0.5, 0.15, 1.2))
 # the mixture is not quite true: all peaks together say as much as so many of them would
 INFORMATION = 600.0
 # faint particles are a tail among the other peaks: measured where the truth is known, log-odds rise
@@ -54,7 +78,12 @@ LEAST_SLOPE = 0.1
 # log-odds; nothing shows how far real particles and other peaks differ from what is usual: 70 % of
 # the picks were right where 85 to 97 % were estimated with an error of 0.6 (EMPIAR-10017)
 LEAST_ERROR = 1.0
-LIMITS = [(-2.0, 2.0), (-0.5, 0.5), (0.0, 100.0), (-1.0, 1.5), (-9.0, 6.0)]
+STARTS = tuple(
+    DecoyMixture(0.0, 0.0, mean, PARTICLES[1], odds)
+    for mean in (2.0, 4.0, 12.0)
+    for odds in (-2.0, -1.0)
+)
+LIMITS = ((-2.0, 2.0), (-0.5, 0.5), (0.0, 100.0), (-1.0, 1.5), (-9.0, 6.0))
 
 
 def calibrate_target_decoy(
@@ -71,115 +100,125 @@ def calibrate_target_decoy(
         particles: expected in these micrographs; None where nothing is known.
         count_error: standard error of the logarithm of `particles`.
     """
-    others = _null_distribution(decoys if len(decoys) >= FEW_DECOYS else USUAL_DECOYS)
-    kept = np.sort((scores[scores >= others.least] - others.centre) / others.width)
-    shown = kept[np.linspace(0, len(kept) - 1, min(MOST_PEAKS, len(kept))).astype(int)]
-    weight = min(1.0, INFORMATION / max(len(shown), 1))
+    null = NullDistribution.of_decoys(decoys if len(decoys) >= FEW_DECOYS else USUAL_DECOYS)
+    sample = sample_peaks((scores[scores >= null.least] - null.centre) / null.width, INFORMATION)
+    count = None if particles is None else ExpectedCount(particles, count_error)
 
-    def misfit(parameters: np.ndarray) -> float:
-        value = -weight * np.logaddexp(*_log_densities(shown, others, parameters)).sum()
-        value += _negative_log_prior(parameters)
-        if particles is not None and len(kept):
-            excess = log_expit(parameters[-1]) + math.log(len(kept) / max(particles, 1.0))
-            value += (excess / count_error) ** 2 / 2
-        return float(value)
+    def misfit(mixture: DecoyMixture) -> float:
+        return _misfit(mixture, sample, null, count)
 
-    starts = [
-        np.array([0.0, 0.0, mean, PARTICLES[1], odds])
-        for mean in (2.0, 4.0, 12.0)
-        for odds in (-2.0, -1.0)
-    ]
-    fits = [minimize(misfit, start, method="L-BFGS-B", bounds=LIMITS) for start in starts]
-    best = min(fits, key=lambda fit: fit.fun).x
-    slope, offset = _line(others, best)
+    fit = fit_mixture(misfit, STARTS, LIMITS)
+    slope, offset = _line(null, fit.parameters)
     even = np.array([-offset / slope])
 
-    def log_odds(parameters: np.ndarray) -> float:
-        noise, found = _log_densities(even, others, parameters)
-        return float((found - noise)[0])
+    def log_odds(mixture: DecoyMixture) -> float:
+        of_others, of_particles = _log_densities(even, null, mixture)
+        return float((of_particles - of_others)[0])
 
     return Calibration(
-        STEEPNESS * slope / others.width,
-        STEEPNESS * (offset - slope * others.centre / others.width),
-        max(standard_error(misfit, best, log_odds), LEAST_ERROR),
+        STEEPNESS * slope / null.width,
+        STEEPNESS * (offset - slope * null.centre / null.width),
+        max(fit.standard_error(log_odds), LEAST_ERROR),
     )
 
 
 @dataclass(frozen=True)
-class _NullDistribution:
+class NullDistribution:
     """How peaks that are no particles score.
 
     Attributes:
         least: score below which nothing counts.
         centre: mean of the decoys above it.
         width: their standard deviation.
-        log_density: by the score, from `centre` and in units of `width`.
-        share_below: of the density.
+        spline: logarithm of the density, over `GRID`: scores from `centre`, in units of `width`.
+        below: (g,) share of the density below each place of `GRID`.
     """
 
     least: float
     centre: float
     width: float
-    log_density: Callable[[np.ndarray], np.ndarray]
-    share_below: Callable[[float], float]
+    spline: CubicSpline
+    below: np.ndarray
+
+    @classmethod
+    def of_decoys(cls, decoys: np.ndarray) -> NullDistribution:
+        """Smooth the distribution of the scores (n,) of decoys."""
+        least = float(np.quantile(decoys, LEAST_QUANTILE))
+        above = decoys[decoys >= least]
+        centre, width = float(above.mean()), max(float(above.std()), LEAST_WIDTH)
+        density = _smoothed_density((decoys - centre) / width)
+        spline = CubicSpline(GRID, np.log(density))
+        return cls(least, centre, width, spline, np.cumsum(density) * GRID_STEP)
+
+    def log_density(self, scores: np.ndarray) -> np.ndarray:
+        """Logarithm of the density at scores (n,) from `centre`, in units of `width`."""
+        return self.spline(np.clip(scores, GRID[0], GRID[-1]))
+
+    def share_below(self, score: float) -> float:
+        """Share of the density below a score from `centre`, in units of `width`."""
+        return np.interp(score, GRID, self.below)
 
 
-def _null_distribution(decoys: np.ndarray) -> _NullDistribution:
-    least = float(np.quantile(decoys, LEAST_QUANTILE))
-    above = decoys[decoys >= least]
-    centre, width = float(above.mean()), max(float(above.std()), LEAST_WIDTH)
-    measured = (decoys - centre) / width
-    bandwidth = BANDWIDTH * (len(decoys) / 1000) ** -0.2
+def _smoothed_density(scores: np.ndarray) -> np.ndarray:
+    """Density over `GRID` of scores (n,), with a share that is wider."""
+    bandwidth = BANDWIDTH * (len(scores) / 1000) ** -0.2
     # smoothing makes wider
-    measured /= math.sqrt(1 + bandwidth**2 / max(float(measured.var()), bandwidth**2))
-    step = GRID[1] - GRID[0]
-    edges = np.append(GRID, GRID[-1] + step) - step / 2
-    counts, _ = np.histogram(np.clip(measured, GRID[0], GRID[-1]), edges)
-    density = gaussian_filter1d(counts / (len(decoys) * step), bandwidth / step, mode="constant")
-    density = (1 - ODD) * density + ODD * norm.pdf(GRID, 0, ODD_WIDTH)
-    below = np.cumsum(density) * step
-
-    def log_density(scores: np.ndarray) -> np.ndarray:
-        return spline(np.clip(scores, GRID[0], GRID[-1]))
-
-    spline = CubicSpline(GRID, np.log(density))
-    return _NullDistribution(
-        least, centre, width, log_density, lambda score: np.interp(score, GRID, below)
+    scores = scores / math.sqrt(1 + bandwidth**2 / max(float(scores.var()), bandwidth**2))
+    edges = np.append(GRID, GRID[-1] + GRID_STEP) - GRID_STEP / 2
+    counts, _ = np.histogram(np.clip(scores, GRID[0], GRID[-1]), edges)
+    density = gaussian_filter1d(
+        counts / (len(scores) * GRID_STEP), bandwidth / GRID_STEP, mode="constant"
     )
+    return (1 - ODD) * density + ODD * norm.pdf(GRID, 0, ODD_WIDTH)
 
 
-def _negative_log_prior(parameters: np.ndarray) -> float:
+def _misfit(
+    mixture: DecoyMixture,
+    sample: PeakSample,
+    null: NullDistribution,
+    count: Optional[ExpectedCount],
+) -> float:
+    """Negative logarithm of a mixture's probability, less a constant."""
+    value = -sample.weight * np.logaddexp(*_log_densities(sample.scores, null, mixture)).sum()
+    value += _negative_log_prior(mixture)
+    if count is not None and sample.peaks:
+        value += count.misfit(log_expit(mixture.odds), sample.peaks)
+    return float(value)
+
+
+def _negative_log_prior(mixture: DecoyMixture) -> float:
     """Of parameters, given what is usual; particles that are far clearer are not rare."""
-    usual = np.array([*(OTHERS + OTHERS_BY_SHARE * expit(parameters[-1])), *PARTICLES])
-    deviations = np.square((parameters - usual) / SPREAD)
-    return float((deviations.sum() - deviations[2]) / 2 + math.log1p(deviations[2]))
+    usual = np.array([*(OTHERS + OTHERS_BY_SHARE * expit(mixture.odds)), *PARTICLES])
+    deviations = np.square((np.array(mixture) - usual) / SPREAD)
+    clearness = deviations[2]
+    return float((deviations.sum() - clearness) / 2 + math.log1p(clearness))
 
 
 def _log_densities(
-    scores: np.ndarray, others: _NullDistribution, parameters: np.ndarray
+    scores: np.ndarray, null: NullDistribution, mixture: DecoyMixture
 ) -> Tuple[np.ndarray, np.ndarray]:
     """Of other peaks and of particles, each with its share."""
-    mean, log_width, particles, particles_log_width, odds = parameters
-    width = math.exp(log_width)
-    least = (others.least - others.centre) / others.width
-    kept = max(1 - others.share_below((least - mean) / width), 1e-3)
-    noise = others.log_density((scores - mean) / width) - log_width - math.log(kept)
-    found = norm.logpdf(scores, particles, math.exp(particles_log_width))
-    return noise + log_expit(-odds), found + log_expit(odds)
+    width = math.exp(mixture.log_width)
+    least = (null.least - null.centre) / null.width
+    share = max(1 - null.share_below((least - mixture.others) / width), 1e-3)
+    of_others = null.log_density((scores - mixture.others) / width)
+    of_others = of_others - mixture.log_width - math.log(share)
+    of_particles = norm.logpdf(scores, mixture.particles, math.exp(mixture.particles_log_width))
+    return of_others + log_expit(-mixture.odds), of_particles + log_expit(mixture.odds)
 
 
-def _line(others: _NullDistribution, parameters: np.ndarray) -> Tuple[float, float]:
+def _line(null: NullDistribution, mixture: DecoyMixture) -> Tuple[float, float]:
     """Slope, which is kept positive, and offset of the log-odds, by logistic regression.
 
     Particles' scores are wider spread than those of other peaks, so the true log-odds rise again
     at the lowest scores; below the mean of the other peaks nothing is a particle.
     """
-    mean, _, particles, particles_log_width, _ = parameters
-    least = (others.least - others.centre) / others.width
-    scores = np.linspace(least, particles + 4 * math.exp(particles_log_width), 301)
-    noise, found = _log_densities(scores, others, parameters)
-    chance = expit(found - noise) * (scores > mean)
-    weight = np.exp(np.logaddexp(noise, found))
+    least = (null.least - null.centre) / null.width
+    most = mixture.particles + 4 * math.exp(mixture.particles_log_width)
+    scores = np.linspace(least, most, 301)
+    of_others, of_particles = _log_densities(scores, null, mixture)
+    chance = expit(of_particles - of_others) * (scores > mixture.others)
+    weight = np.exp(np.logaddexp(of_others, of_particles))
     weight /= weight.sum()
 
     def loss(line: np.ndarray) -> Tuple[float, np.ndarray]:

@@ -11,11 +11,11 @@ from ..errors import UsageError
 from .precision_recall_estimate import EstimatedCurve
 
 
-def threshold_of_precision(quality: EstimatedCurve, precision: float) -> float:
+def threshold_of_precision(curve: EstimatedCurve, precision: float) -> float:
     """Return the lowest threshold from which on the estimated precision is high enough.
 
     Args:
-        quality: estimate over all peaks.
+        curve: estimate over all peaks.
         precision: wanted, between 0 and 1.
 
     Raises:
@@ -25,16 +25,16 @@ def threshold_of_precision(quality: EstimatedCurve, precision: float) -> float:
         raise UsageError(
             f"The precision is {precision:g}: give a share between 0 and 1, such as 0.9."
         )
-    if len(quality.threshold) == 0:
+    if len(curve.threshold) == 0:
         raise UsageError("There is no peak to reach a precision with.")
-    low = np.flatnonzero(quality.precision < precision)
+    low = np.flatnonzero(curve.precision < precision)
     first = int(low[-1]) + 1 if len(low) else 0
-    if first == len(quality.threshold):
+    if first == len(curve.threshold):
         raise UsageError(
             f"No threshold reaches an estimated precision of {precision:.9g}: the highest is "
-            f"{quality.precision.max():.4g}."
+            f"{curve.precision.max():.4g}."
         )
-    return float(quality.threshold[first])
+    return float(curve.threshold[first])
 
 
 def threshold_of_count(scores: Sequence[np.ndarray], per_micrograph: float) -> float:

@@ -20,7 +20,7 @@ from scipion_pupick import engine
 
 from ..errors import PupickError, UsageError
 from ..files.json_files import write_json
-from ..runs.pick_run import write_failures
+from ..runs.lists import write_failures
 from ..settings import (
     GENERAL,
     NETWORKS,
@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from ..evaluation.evaluate import Evaluation
 
 SUCCESS, FAILURE, USAGE = 0, 1, 2
+OLD = {"border": ("edge",), "min_distance": ("separation",)}
 
 log = logging.getLogger("pupick")
 
@@ -350,13 +351,13 @@ def _add_pick(commands: Any) -> None:
     _add_failures(parser)
     for name, unit, text in (
         ("threshold", "SCORE", "log-odds from which on a peak is picked; default: the model's"),
-        ("edge", "Å", "drop picks nearer to the edge, Å; default: half the diameter"),
-        ("separation", "Å", "least distance of two picks, Å; default: 0.4 diameters"),
+        ("border", "Å", "drop picks nearer to the edge, Å; default: half the diameter"),
+        ("min_distance", "Å", "least distance of two picks, Å; default: 0.4 diameters"),
         ("diameter", "Å", "of the particle, Å; default: the model's"),
         ("particles_per_micrograph", "N", "about how many, for the general model's threshold"),
     ):
-        option = f"--{name.replace('_', '-')}"
-        parser.add_argument(option, type=float, metavar=unit, help=text)
+        options = [f"--{name.replace('_', '-')}", *(f"--{old}" for old in OLD.get(name, ()))]
+        parser.add_argument(*options, type=float, metavar=unit, help=text)
     parser.add_argument(
         "--no-report", action="store_true", help="do not write report.html at the end"
     )

@@ -58,6 +58,11 @@ class Coordinates:
         return len(self.x)
 
     @property
+    def xy(self) -> FloatArray:
+        """Positions (n, 2) as (x, y), px of the micrograph."""
+        return np.column_stack([self.x, self.y])
+
+    @property
     def has_scores(self) -> bool:
         """Whether at least one pick has a score."""
         return bool(np.any(~np.isnan(self.score)))

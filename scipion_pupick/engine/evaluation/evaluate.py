@@ -12,8 +12,9 @@ import numpy as np
 from ..coordinates import Coordinates, Picks
 from ..errors import UsageError
 from ..files.atomic import PathLike, write_text
+from ..picking.border import inside_border
 from .curves import PrecisionRecall, precision_recall
-from .matching import BoolArray, FloatArray, match_points
+from .matching import FloatArray, match_points
 
 
 @dataclass(frozen=True)
@@ -167,15 +168,15 @@ def _match_micrograph(
     border: float,
     shapes: Mapping[str, Tuple[int, int]],
 ) -> _Matched:
-    found, wanted = _xy(picks), _xy(particles)
+    found, wanted = picks.xy, particles.xy
     assigned = match_points(found, wanted, tolerance, picks.score)
     hits = assigned >= 0
     distance = np.full(len(found), np.nan)
     distance[hits] = np.linalg.norm(found[hits] - wanted[assigned[hits]], axis=1)
     counted, wanted_counts = np.ones(len(found), bool), np.ones(len(wanted), bool)
     if border > 0:
-        counted = _is_inside(found, border, shapes[name])
-        wanted_counts = _is_inside(wanted, border, shapes[name])
+        counted = inside_border(found, border, shapes[name])
+        wanted_counts = inside_border(wanted, border, shapes[name])
     counted[hits] = wanted_counts[assigned[hits]]
     counts = MicrographCounts(
         name,
@@ -184,13 +185,3 @@ def _match_micrograph(
         hits=int((counted & hits).sum()),
     )
     return _Matched(counts, picks.score[counted], distance[counted])
-
-
-def _xy(coordinates: Coordinates) -> FloatArray:
-    return np.column_stack([coordinates.x, coordinates.y])
-
-
-def _is_inside(xy: FloatArray, border: float, shape: Tuple[int, int]) -> BoolArray:
-    ny, nx = shape
-    last = np.array([nx - 1, ny - 1])
-    return np.all((xy >= border) & (xy <= last - border), axis=1)

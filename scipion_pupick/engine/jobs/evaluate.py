@@ -20,6 +20,7 @@ from ..micrographs import Micrograph, image_shape
 from ..networks.architectures import STRIDE
 from ..networks.model import load_model
 from ..networks.scoring import make_scorer
+from ..picking.border import inside_span
 from ..preprocessing.scale import to_working
 from ..preprocessing.working_image import prepare
 from ..reporting.plots import check_figure_file, draw_precision_recall
@@ -118,18 +119,17 @@ def evaluate_regions(
         micrograph = next(m for m in micrographs if m.name == name)
         working = prepare(micrograph, loaded.scale.of(), loaded.normalisation, loaded.mixture)
         shape = (working.image.shape[0], working.image.shape[1])
-        xy = to_working(np.column_stack([particles.x, particles.y]), working.shape, shape)
+        xy = to_working(particles.xy, working.shape, shape)
         labels = label_map(shape, xy, training_radius, training_radius)[::STRIDE, ::STRIDE]
-        margins = border / (np.array(working.shape) / shape)
-        inside = np.ix_(*(_inside(size, margin) for size, margin in zip(shape, margins.tolist())))
+        borders = border / (np.array(working.shape) / shape)
+        inside = np.ix_(
+            *(
+                inside_span(np.arange(0, size, STRIDE), border_px, size)
+                for size, border_px in zip(shape, borders.tolist())
+            )
+        )
         scores.append(scorer(working.image[None])[0][inside].ravel())
         positive.append((labels == POSITIVE)[inside].ravel())
     if not scores:
         raise UsageError("There is no reference particle in the micrographs given.")
     return region_average_precision(np.concatenate(scores), np.concatenate(positive))
-
-
-def _inside(size: int, margin: float) -> np.ndarray:
-    """Which of the scored rows (or columns) of a working image lie inside a margin, px."""
-    position = np.arange(0, size, STRIDE)
-    return (position >= margin) & (position <= size - 1 - margin)

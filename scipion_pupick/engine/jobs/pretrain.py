@@ -9,14 +9,14 @@ import logging
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import asdict
 from functools import partial
+from itertools import chain
 from multiprocessing import get_context
 from pathlib import Path
 from typing import List, Sequence
 
-import numpy as np
 import torch
 
-from ..calibration.gaussian import calibrated
+from ..calibration.line import calibrated
 from ..device import choose_device, set_threads, usable_cores
 from ..evaluation.curves import precision_recall
 from ..files.atomic import PathLike, make_folder
@@ -25,15 +25,14 @@ from ..networks.model import Model, save_model
 from ..networks.scoring import make_scorer
 from ..preprocessing.scale import ModelScale
 from ..pretraining.dataset import SimulatedImage, load_images, save_images, simulate_images
-from ..pretraining.pretrain import calibrate_on, find_in, pretrain
-from ..settings import GENERAL, PretrainSettings
-from ..training.checkpoint import CHECKPOINT, load_progress, save_progress
-from ..training.loop import Progress, best_network
-from .train import log_epoch, write_log
+from ..pretraining.pretrain import calibrate_on, join_peaks, match_peaks, pretrain
+from ..runs.layout import CHECKPOINT, GENERAL_MODEL, SIMULATED, TRAINING_LOG
+from ..runs.training_log import write_training_log
+from ..settings import PretrainSettings
+from ..training.checkpoint import Checkpoint
+from ..training.progress import Progress, best_network, log_epoch
 
 log = logging.getLogger(__name__)
-
-FOLDER = "simulated"
 
 
 def make_general_model(
@@ -60,24 +59,25 @@ def make_general_model(
         OSError: a result cannot be written.
     """
     set_threads(threads)
-    chosen = choose_device(device)
+    processor = choose_device(device)
     folder = Path(output)
     make_folder(folder)
     fingerprint = hashlib.sha256(json.dumps(asdict(settings)).encode()).hexdigest()
-    reached = load_progress(folder / CHECKPOINT, fingerprint)
+    checkpoint = Checkpoint(folder / CHECKPOINT, fingerprint)
+    reached = checkpoint.load()
     number = settings.held_out + settings.particles
-    images = _simulate(folder / FOLDER, settings.training.seed, number, threads)
-    held_out = [image for each in images[: settings.held_out] for image in each]
-    rest = [image for each in images[settings.held_out :] for image in each]
+    images = _simulate(folder / SIMULATED, settings.training.seed, number, threads)
+    held_out = [*chain.from_iterable(images[: settings.held_out])]
+    training = [*chain.from_iterable(images[settings.held_out :])]
 
     def save(progress: Progress) -> None:
-        save_progress(progress, fingerprint, folder / CHECKPOINT)
-        write_log(progress.history, folder / "training.tsv")
+        checkpoint.save(progress)
+        write_training_log(progress.history, folder / TRAINING_LOG)
         log_epoch(progress)
 
-    progress = pretrain(rest, held_out, settings.training, chosen, reached, save)
-    model = _model(progress, settings, held_out, chosen)
-    save_model(model, folder / f"{GENERAL}.safetensors")
+    progress = pretrain(training, held_out, settings.training, processor, reached, save)
+    model = _model(progress, settings, held_out, processor)
+    save_model(model, folder / GENERAL_MODEL)
     return model
 
 
@@ -106,13 +106,10 @@ def _model(
     """Return the network of the best epoch, its scores calibrated on the held-out micrographs."""
     network = best_network(progress, settings.training)
     scorer = make_scorer(network, device)
-    found = [find_in(scorer, image) for image in held_out]
-    calibration = calibrate_on(found)
-    curve = precision_recall(
-        np.concatenate([each.hits for each in found]),
-        calibration.log_odds(np.concatenate([each.score for each in found])),
-        sum(each.particles for each in found),
-    )
+    of_images = [match_peaks(scorer, image) for image in held_out]
+    calibration = calibrate_on(of_images)
+    peaks = join_peaks(of_images)
+    curve = precision_recall(peaks.hits, calibration.log_odds(peaks.score), peaks.particles)
     return Model(
         network=calibrated(network, calibration),
         network_name=settings.training.network,

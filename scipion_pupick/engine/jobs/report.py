@@ -10,27 +10,22 @@ from typing import Any, Dict, List, Optional, Tuple
 import torch
 
 from ..coordinates import Picks, read_picks
-from ..coordinates.file_names import SUMMARY
 from ..device import choose_device, set_threads
 from ..errors import PupickError, UsageError
 from ..files.atomic import PathLike, write_text
 from ..files.json_files import read_json
-from ..micrographs import Micrograph
-from ..networks.architectures import STRIDE
 from ..networks.model import Model, load_model
-from ..networks.scoring import make_scorer
+from ..picker import Picker
 from ..preprocessing.scale import WorkingScale
-from ..reporting.contents import HISTORY, pick_page, train_page
+from ..reporting.contents import pick_page, train_page
 from ..reporting.page import Page, render
 from ..reporting.pictures import View
-from ..runs.pick_run import MICROGRAPHS, PickRun, read_micrographs, read_run
+from ..runs.layout import LABELS, MODEL, REPORT, TRAINING_LOG, VIEW
+from ..runs.lists import read_micrographs
+from ..runs.pick_run import PickRun, holds_pick_run, read_pick_run
+from ..settings import PickSettings
 
 log = logging.getLogger(__name__)
-
-REPORT = "report.html"
-LABELS = "labels.csv"
-MODEL = "model.safetensors"
-VIEW = "view.json"
 
 
 def report(
@@ -72,9 +67,9 @@ def try_report(run: PathLike, device: torch.device) -> None:
 
 
 def _write(folder: Path, path: Path, reference: Optional[Picks], device: torch.device) -> None:
-    if (folder / SUMMARY).is_file():
-        page = _of_picking(read_run(folder), reference, device)
-    elif (folder / HISTORY).is_file() or (folder / MODEL).is_file():
+    if holds_pick_run(folder):
+        page = _of_picking(read_pick_run(folder), reference, device)
+    elif (folder / TRAINING_LOG).is_file() or (folder / MODEL).is_file():
         page = _of_training(folder, reference)
     else:
         raise UsageError(
@@ -99,21 +94,17 @@ def _model_of(run: PickRun) -> Tuple[Optional[Model], List[str]]:
         model = load_model(path)
     except UsageError as error:
         return None, [f"There are no score maps, for the model cannot be read: {error}"]
-    if run.summary.get("digest") != model.digest:
+    if run.record.get("digest") != model.digest:
         return None, [f"There are no score maps, for {path} is another model by now."]
     return model, []
 
 
 def _view(run: PickRun, model: Optional[Model], device: torch.device) -> View:
+    scale = WorkingScale(run.diameter)
     if model is None:
-        return View(WorkingScale(run.diameter))
-    return View(
-        model.scale.of(run.diameter),
-        model.normalisation,
-        model.mixture,
-        make_scorer(model.network, device),
-        STRIDE,
-    )
+        return View(scale)
+    picker = Picker.of_model(model, PickSettings(diameter=run.diameter), device)
+    return View(picker.scale, picker)
 
 
 def _labels(folder: Path) -> Picks:
@@ -122,8 +113,7 @@ def _labels(folder: Path) -> Picks:
 
 
 def _of_training(folder: Path, reference: Optional[Picks]) -> Page:
-    known = folder / MICROGRAPHS
-    micrographs: Tuple[Micrograph, ...] = read_micrographs(known) if known.is_file() else ()
+    micrographs = read_micrographs(folder)
     labels = _labels(folder) if reference is None else reference
     training: Dict[str, Any] = {}
     scale, notices = WorkingScale(1.0), []

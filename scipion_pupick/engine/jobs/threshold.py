@@ -18,20 +18,9 @@ from ..calibration.precision_recall_estimate import (
 )
 from ..calibration.thresholds import threshold_of_count, threshold_of_precision
 from ..coordinates import Picks
-from ..coordinates.file_names import PICKS, SUMMARY, THRESHOLD
 from ..errors import UsageError
 from ..files.atomic import PathLike, make_folder
-from ..files.json_files import write_json
-from ..runs.pick_run import (
-    COORDINATES,
-    PickRun,
-    coordinates_path,
-    read_run,
-    refuse_other_picks,
-    write_coordinates,
-    write_picks,
-    write_summary,
-)
+from ..runs.pick_run import PickRun, read_pick_run
 from ..settings import LEAST_SCORE
 
 log = logging.getLogger(__name__)
@@ -95,7 +84,7 @@ def threshold(
         UsageError: there is no such run, or not one of the three can be applied.
         OSError: a result cannot be written.
     """
-    picked = read_run(run)
+    picked = read_pick_run(run)
     peaks = {name: kept.coordinates for name, kept in picked.peaks()}
     scores = [c.score for c in peaks.values()]
     quality = estimate_precision_recall(scores, picked.score_uncertainty)
@@ -108,7 +97,7 @@ def threshold(
     exact = estimate_precision_recall(scores, picked.score_uncertainty, thresholds=[chosen])
     at = exact.at(chosen) if len(quality.threshold) else None
     result = ThresholdResult(picks, chosen, at)
-    _write(result, picked, Path(output))
+    _write(result, picked, PickRun(Path(output)))
     return result
 
 
@@ -137,33 +126,25 @@ def _choose(
     return given[0]
 
 
-def _write(result: ThresholdResult, run: PickRun, output: Path) -> None:
-    make_folder(output)
-    refuse_other_picks(output)
-    (output / PICKS).unlink(missing_ok=True)
-    _forget_others(result.picks, output)
+def _write(result: ThresholdResult, run: PickRun, output: PickRun) -> None:
+    make_folder(output.folder)
+    output.refuse_other_picks()
+    output.forget_picks()
+    output.forget_other_coordinates(result.picks)
     for name, coordinates in result.picks.items():
-        write_coordinates(coordinates, name, output)
-    found = {"threshold": result.threshold, "picks": result.count}
-    if output.resolve() == run.folder.resolve():
-        summary = {**run.summary, **found}
-        if result.quality is not None and "estimate" in run.summary:
-            summary["estimate"] = result.quality.summary()
-        write_summary(summary, output)
-        log.info("A report in %s keeps the threshold from before, until `pupick report`.", output)
+        output.write_coordinates(coordinates, name)
+    findings = {"threshold": result.threshold, "picks": result.count}
+    if output.folder.resolve() == run.folder.resolve():
+        record = {**run.record, **findings}
+        if result.quality is not None and "estimate" in run.record:
+            record["estimate"] = result.quality.summary()
+        output.write_record(record)
+        log.info(
+            "A report in %s keeps the threshold from before, until `pupick report`.", output.folder
+        )
     estimate = {} if result.quality is None else asdict(result.quality)
     estimated = {name: float(estimate[name]) for name in ESTIMATES if name in estimate}
-    record = {"run": str(run.folder), "micrographs": len(result.picks), **found, **estimated}
-    write_json(output / THRESHOLD, record)
+    record = {"run": str(run.folder), "micrographs": len(result.picks), **findings, **estimated}
+    output.write_threshold_record(record)
     # last, for it stands for the whole
-    write_picks(result.picks, output)
-
-
-def _forget_others(picks: Picks, output: Path) -> None:
-    """Remove the picks that an earlier threshold has left of other micrographs."""
-    if not (output / THRESHOLD).is_file() or (output / SUMMARY).is_file():
-        return
-    kept = {coordinates_path(name, output) for name in picks}
-    for path in (output / COORDINATES).rglob("*.star"):
-        if path not in kept:
-            path.unlink()
+    output.write_picks(result.picks)

@@ -6,10 +6,12 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Optional, Tuple
+from typing import Any, Optional, Tuple, Union
+
+import numpy.typing as npt
 
 from ..errors import MicrographError
-from .read import read_pixel_size
+from .read import read_image, read_pixel_size
 
 Shape = Tuple[int, int]
 
@@ -33,7 +35,41 @@ class Micrograph:
     pixel_size: Optional[float] = None
 
 
-def require_pixel_size(micrograph: Micrograph) -> float:
+@dataclass(frozen=True, eq=False)
+class MicrographInMemory:
+    """A micrograph of a set that is an array already.
+
+    Attributes:
+        image: (ny, nx) grey values.
+        name: for messages, unique in its set.
+        pixel_size: Å/px.
+    """
+
+    image: npt.NDArray[Any]
+    name: str
+    pixel_size: float
+
+    @property
+    def path(self) -> Path:
+        """Its name, where a message names a file."""
+        return Path(self.name)
+
+
+AnyMicrograph = Union[Micrograph, MicrographInMemory]
+
+
+def image_of(micrograph: AnyMicrograph) -> npt.NDArray[Any]:
+    """Return the grey values (ny, nx) of a micrograph, read-only where they are a file's.
+
+    Raises:
+        MicrographError: as `read_image`.
+    """
+    if isinstance(micrograph, MicrographInMemory):
+        return micrograph.image
+    return read_image(micrograph.path)
+
+
+def require_pixel_size(micrograph: AnyMicrograph) -> float:
     """Return the pixel size in Å/px: the given one, or else that in the file's header.
 
     Raises:

@@ -17,9 +17,9 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from ..errors import UsageError
+from ..settings import STRIDE
 from .symmetry import make_symmetric
 
-STRIDE = 4
 BAND_PIXELS = 2**21
 RECONSTRUCTED = 31
 

@@ -8,17 +8,45 @@ from typing import Callable, Sequence
 
 import numpy as np
 
-from ..networks.architectures import STRIDE
-from ..settings import SEPARATION
+from ..settings import SEPARATION, STRIDE
+from .border import inside_border, share_inside
 from .peaks import Peaks, find_peaks
 
+Scorer = Callable[[np.ndarray], np.ndarray]
 
-def detect_peaks(
-    scorer: Callable[[np.ndarray], np.ndarray], image: np.ndarray, diameter_px: float
-) -> Peaks:
+
+@dataclass(frozen=True)
+class Detector:
+    """What finds particles in working images.
+
+    Attributes:
+        scorer: from working images (b, h, w) to score maps (b, ceil(h/stride), ceil(w/stride)).
+        min_distance: between two peaks, px of the working image.
+        stride: px of the working image from one score to the next.
+    """
+
+    scorer: Scorer
+    min_distance: float
+    stride: int = STRIDE
+
+    @classmethod
+    def of_width(cls, scorer: Scorer, diameter_px: float) -> Detector:
+        """Return the detector of particles of a width, px of the working image."""
+        return cls(scorer, SEPARATION * diameter_px)
+
+    def find_in_map(self, score_map: np.ndarray, least_score: float = -np.inf) -> Peaks:
+        """Find the peaks of a score map (h, w); their places are px of the working image."""
+        peaks = find_peaks(score_map, self.min_distance / self.stride, least_score)
+        return Peaks(peaks.xy * self.stride, peaks.score)
+
+    def find(self, image: np.ndarray) -> Peaks:
+        """Score a working image (h, w) and find its peaks, px of the working image."""
+        return self.find_in_map(self.scorer(image[None])[0])
+
+
+def detect_peaks(scorer: Scorer, image: np.ndarray, diameter_px: float) -> Peaks:
     """Score a working image (h, w) and find its peaks, as far apart as picks; all in working px."""
-    peaks = find_peaks(scorer(image[None])[0], SEPARATION * diameter_px / STRIDE)
-    return Peaks(peaks.xy * STRIDE, peaks.score)
+    return Detector.of_width(scorer, diameter_px).find(image)
 
 
 @dataclass(frozen=True)
@@ -36,15 +64,12 @@ class PeaksInsideBorder:
 
 def expected_among(peaks: Sequence[PeaksInsideBorder], particles: float) -> float:
     """How many of the peaks should be particles, with so many particles in an image."""
-    return particles * sum(each.share for each in peaks)
+    return particles * sum(of_image.share for of_image in peaks)
 
 
-def peaks_inside_border(
-    scorer: Callable[[np.ndarray], np.ndarray], image: np.ndarray, diameter_px: float
-) -> PeaksInsideBorder:
+def peaks_inside_border(scorer: Scorer, image: np.ndarray, diameter_px: float) -> PeaksInsideBorder:
     """As `detect_peaks`, without the peaks nearer to the edges than half a diameter."""
     peaks = detect_peaks(scorer, image, diameter_px)
-    last = np.array(image.shape[::-1]) - 1
-    inside = ((peaks.xy >= diameter_px / 2) & (peaks.xy <= last - diameter_px / 2)).all(axis=1)
-    share = float(np.prod(np.maximum(0, 1 - diameter_px / np.maximum(last, 1))))
-    return PeaksInsideBorder(peaks.score[inside], share)
+    border, shape = diameter_px / 2, (image.shape[0], image.shape[1])
+    inside = inside_border(peaks.xy, border, shape)
+    return PeaksInsideBorder(peaks.score[inside], share_inside(border, shape))

@@ -14,34 +14,33 @@ from safetensors.numpy import save
 from ..coordinates import Coordinates
 from ..files.atomic import PathLike, atomic_write
 from ..micrographs import Shape
+from .border import inside_border
 
-SUFFIX = ".peaks.safetensors"
 # to be raised whenever the same model finds other peaks than before
 VERSION = 1
 
 
 @dataclass(frozen=True)
 class MicrographPeaks:
-    """Peaks of one micrograph by descending score, and how they were found.
+    """Peaks of one micrograph by descending score.
 
     Attributes:
         coordinates: all peaks, px of the micrograph.
         shape: (ny, nx) of the micrograph, px.
         pixel_size: of the micrograph, Å/px.
-        fingerprint: of the model, the settings and the micrograph's file.
+        fingerprint: of the model, the settings and the micrograph's file that they were found
+            with; empty for a micrograph that is in memory.
     """
 
     coordinates: Coordinates
     shape: Shape
     pixel_size: float
-    fingerprint: str
+    fingerprint: str = ""
 
-    def above(self, threshold: float, edge: float) -> Coordinates:
-        """Choose the peaks with at least a score (log-odds) and a distance (px) from the edges."""
-        x, y, score = self.coordinates.x, self.coordinates.y, self.coordinates.score
-        height, width = self.shape
-        inside = (x >= edge) & (y >= edge) & (x <= width - 1 - edge) & (y <= height - 1 - edge)
-        return self.coordinates.select(inside & (score >= threshold))
+    def above(self, threshold: float, border: float) -> Coordinates:
+        """Choose the peaks with at least a score (log-odds) that lie inside the border (px)."""
+        inside = inside_border(self.coordinates.xy, border, self.shape)
+        return self.coordinates.select(inside & (self.coordinates.score >= threshold))
 
 
 def save_peaks(peaks: MicrographPeaks, path: PathLike) -> None:

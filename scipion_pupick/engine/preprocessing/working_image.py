@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""One micrograph from its file to a normalised working image."""
+"""One micrograph from its grey values to a normalised working image."""
 
 from __future__ import annotations
 
@@ -9,7 +9,14 @@ from typing import Optional, Sequence
 import numpy as np
 
 from ..errors import MicrographError, UsageError
-from ..micrographs import Micrograph, Shape, image_shape, read_image, require_pixel_size
+from ..micrographs import (
+    AnyMicrograph,
+    Micrograph,
+    Shape,
+    image_of,
+    image_shape,
+    require_pixel_size,
+)
 from ..settings import NORMALISATIONS
 from .fourier_crop import downsample
 from .mixture import Mixture
@@ -30,14 +37,14 @@ class WorkingImage:
         pixel_size: of the micrograph, Å/px.
     """
 
-    micrograph: Micrograph
+    micrograph: AnyMicrograph
     image: np.ndarray
     shape: Shape
     pixel_size: float
 
 
 def read_working_image(
-    micrograph: Micrograph, scale: WorkingScale, threads: int = 1
+    micrograph: AnyMicrograph, scale: WorkingScale, threads: int = 1
 ) -> WorkingImage:
     """Read a micrograph and downsample it, grey values kept.
 
@@ -45,7 +52,7 @@ def read_working_image(
         MicrographError: it cannot be used; says why.
     """
     pixel_size = require_pixel_size(micrograph)
-    image = read_image(micrograph.path)
+    image = image_of(micrograph)
     shape = (image.shape[0], image.shape[1])
     try:
         working = downsample(image, scale.shape(shape, pixel_size), threads)
@@ -73,7 +80,7 @@ def normalise_working_image(
 
 
 def prepare(
-    micrograph: Micrograph,
+    micrograph: AnyMicrograph,
     scale: WorkingScale,
     method: str = "gmm",
     mixture: Optional[Mixture] = None,

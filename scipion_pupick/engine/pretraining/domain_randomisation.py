@@ -35,10 +35,10 @@ def augment_tiles(tiles: Tensor, random: np.random.Generator) -> Tensor:
     Returns:
         Tiles of the same shape.
     """
-    varied = torch.cat(
-        [_vary_values(tile[None], random) for tile in augment_spectrum(tiles, random)]
+    augmented = torch.cat(
+        [_augment_values(tile[None], random) for tile in augment_spectrum(tiles, random)]
     )
-    return augment_contrast(varied, CONTRAST, random)
+    return augment_contrast(augmented, CONTRAST, random)
 
 
 def augment_spectrum(tiles: Tensor, random: np.random.Generator) -> Tensor:
@@ -76,7 +76,7 @@ def _random_log_gain(frequency: Tensor, random: np.random.Generator) -> Tensor:
     return log_gain
 
 
-def _vary_values(tile: Tensor, random: np.random.Generator) -> Tensor:
+def _augment_values(tile: Tensor, random: np.random.Generator) -> Tensor:
     """Saturate, even out or denoise a tile (1, 1, w, w), or leave it; add noise to some."""
     choice = random.random()
     if choice < 0.2:

@@ -11,15 +11,17 @@ import torch
 from scipy.optimize import brentq, minimize
 from scipy.special import expit
 
-from ..calibration.gaussian import Calibration
+from ..calibration.line import Calibration
 from ..evaluation.curves import average_precision
 from ..evaluation.matching import match_points
 from ..networks.architectures import Network
 from ..networks.scoring import Scorer, make_scorer
+from ..picking.border import inside_border
 from ..picking.detector import detect_peaks
 from ..settings import TOLERANCE, OptimizerSettings
-from ..training.loop import Progress, Trainer
+from ..training.loop import Trainer
 from ..training.prior import fresh_network
+from ..training.progress import Progress
 from .dataset import SimulatedImage
 from .supervised_loss import SupervisedLoss
 
@@ -46,20 +48,20 @@ def pretrain(
 
     def validate(average: Network) -> float:
         scorer = make_scorer(average, device)
-        return mean_average_precision([find_in(scorer, image) for image in held_out])
+        return mean_average_precision([match_peaks(scorer, image) for image in held_out])
 
     trainer = Trainer(network, loss, validate, loss.positive_share(), settings, device)
     return trainer.run(progress, after_epoch)
 
 
 @dataclass(frozen=True)
-class FoundPeaks:
-    """Peaks of an image whose particles are known, without those near the edges.
+class MatchedPeaks:
+    """Peaks of images whose particles are known, without those near the edges.
 
     Attributes:
         score: (n,) of the peaks.
         hits: (n,) bool, which of them are particles.
-        particles: in the image, found or not.
+        particles: in the images, whether a peak is at them or not.
     """
 
     score: np.ndarray
@@ -67,42 +69,50 @@ class FoundPeaks:
     particles: int
 
 
-def find_in(scorer: Scorer, image: SimulatedImage) -> FoundPeaks:
-    """Find the peaks of an image and tell which are particles."""
+def match_peaks(scorer: Scorer, image: SimulatedImage) -> MatchedPeaks:
+    """Detect the peaks of an image and tell which are particles."""
     radius = image.diameter_px / 2
     peaks = detect_peaks(scorer, image.pixels.astype(np.float32), image.diameter_px)
-    last = np.array(image.pixels.shape[::-1]) - 1
-    inner, known = (
-        np.asarray(((xy >= radius) & (xy <= last - radius)).all(axis=1))
-        for xy in (peaks.xy, image.xy)
+    shape = (image.pixels.shape[0], image.pixels.shape[1])
+    inside, counted = (inside_border(xy, radius, shape) for xy in (peaks.xy, image.xy))
+    score, particles = peaks.score[inside], image.xy[counted]
+    matched = match_points(peaks.xy[inside], particles, 2 * TOLERANCE * radius, score)
+    return MatchedPeaks(score, matched >= 0, len(particles))
+
+
+def join_peaks(of_images: Sequence[MatchedPeaks]) -> MatchedPeaks:
+    """Put the peaks of several images together."""
+    return MatchedPeaks(
+        np.concatenate([peaks.score for peaks in of_images]),
+        np.concatenate([peaks.hits for peaks in of_images]),
+        sum(peaks.particles for peaks in of_images),
     )
-    score = peaks.score[inner]
-    matched = match_points(peaks.xy[inner], image.xy[known], 2 * TOLERANCE * radius, score)
-    return FoundPeaks(score, matched >= 0, int(known.sum()))
 
 
-def mean_average_precision(found: Sequence[FoundPeaks]) -> float:
+def mean_average_precision(of_images: Sequence[MatchedPeaks]) -> float:
     """Mean, over images that hold particles, of the average precision of their peaks."""
-    return float(
-        np.mean([average_precision(f.hits, f.score, f.particles) for f in found if f.particles])
-    )
+    precisions = [
+        average_precision(peaks.hits, peaks.score, peaks.particles)
+        for peaks in of_images
+        if peaks.particles
+    ]
+    return float(np.mean(precisions))
 
 
-def calibrate_on(found: Sequence[FoundPeaks]) -> Calibration:
+def calibrate_on(of_images: Sequence[MatchedPeaks]) -> Calibration:
     """Fit log-odds to peaks of which it is known whether they are particles (logistic regression).
 
     The standard error is the spread over images of the constant that would make the expected
     number of particles among an image's peaks right: images differ more than peaks do.
     """
-    scores = np.concatenate([each.score for each in found])
-    hits = np.concatenate([each.hits for each in found])
+    peaks = join_peaks(of_images)
 
     def loss(line: np.ndarray) -> float:
-        odds = line[0] * scores + line[1]
-        return float(np.mean(np.logaddexp(0, odds) - hits * odds))
+        odds = line[0] * peaks.score + line[1]
+        return float(np.mean(np.logaddexp(0, odds) - peaks.hits * odds))
 
     slope, offset = minimize(loss, [1.0, 0.0], method="Nelder-Mead").x
-    shifts = [_shift(slope * each.score + offset, int(each.hits.sum())) for each in found]
+    shifts = [_shift(slope * peaks.score + offset, int(peaks.hits.sum())) for peaks in of_images]
     return Calibration(float(slope), float(offset), float(np.std([s for s in shifts if s])))
 
 

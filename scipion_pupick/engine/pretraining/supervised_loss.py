@@ -10,9 +10,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from ..networks.architectures import STRIDE
 from ..settings import OptimizerSettings
-from ..training.batches import sample_tiles
+from ..training.batches import ScoreGrid, sample_tiles
 from ..training.regions import MASKED, POSITIVE, TrainingImage, label_map
 from ..training.step import StepLoss, TrainedModel, compute_features
 from .dataset import SimulatedImage
@@ -34,8 +33,7 @@ class SupervisedLoss:
         device: torch.device,
     ) -> None:
         self.images = [_training_image(image, settings.training_radius) for image in images]
-        count = (TILE - field) // STRIDE + 1
-        self.positions = np.arange(count) * STRIDE + (field - 1) / 2
+        self.grid = ScoreGrid(TILE, field)
         self.settings, self.device = settings, device
 
     def positive_share(self) -> float:
@@ -46,7 +44,7 @@ class SupervisedLoss:
     def __call__(self, model: TrainedModel, random: np.random.Generator) -> StepLoss:
         """Draw tiles and evaluate the loss on them."""
         which = random.integers(len(self.images), size=self.settings.tiles)
-        tiles, labels = sample_tiles(self.images, which, TILE, self.positions, CONTRAST, random)
+        tiles, labels = sample_tiles(self.images, which, self.grid, CONTRAST, random)
         tiles = augment_tiles(tiles, random)
         tiles = tiles.to(self.device, memory_format=torch.channels_last)
         features = compute_features(model.network, tiles)

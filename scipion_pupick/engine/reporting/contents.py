@@ -13,13 +13,13 @@ from ..coordinates import Coordinates, Picks
 from ..coordinates.assign_picks import join_by_micrograph
 from ..errors import UsageError
 from ..micrographs import Micrograph, match_names
+from ..runs.layout import TRAINING_LOG
 from ..runs.pick_run import PickRun
 from ..runs.training_log import read_training_log
+from ..settings import STRIDE
 from .page import Page
 from .pictures import MAP_RANGE, Pictures, View, choose_shown, draw
 from .tables import ScoreTables, tabulate, threshold_grid
-
-HISTORY = "training.tsv"
 
 Facts = List[Tuple[str, str]]
 
@@ -41,7 +41,7 @@ def pick_page(
     known, unmatched = _by_name(reference, run.micrographs, reference_is)
     peaks = {m.name: kept for m in shown if (kept := run.peaks_of(m)) is not None}
     pictures = draw(shown, peaks, known, view, tables.grid)
-    training = run.summary.get("training", {})
+    training = run.record.get("training", {})
     data = {
         **_common(pictures, view, run.diameter),
         "tables": tables.as_json(),
@@ -106,7 +106,7 @@ def _common(pictures: Pictures, view: View, diameter: float) -> Dict[str, Any]:
         "shown": pictures.micrographs,
         "gallery": pictures.gallery,
         "mapRange": MAP_RANGE,
-        "stride": view.stride,
+        "stride": STRIDE,
         "diameter": diameter,
     }
 
@@ -129,7 +129,7 @@ def _by_name(
 
 def _history(folder: Path, training: Mapping[str, Any]) -> Optional[Dict[str, Any]]:
     """Return the epochs that lie in a folder, if they are of the same training."""
-    history = read_training_log(folder / HISTORY)
+    history = read_training_log(folder / TRAINING_LOG)
     epochs = training.get("epochs")
     if not history or (epochs is not None and len(history["epoch"]) != epochs):
         return None
@@ -172,7 +172,7 @@ def _notices(run: PickRun, tables: ScoreTables, pictures: Pictures) -> List[str]
             "The model does not say how well its scores are calibrated: take the estimated "
             "precision and recall as a rough guide."
         )
-    if _is_general(run.summary):
+    if _is_general(run.record):
         notices.append(
             "The general model has seen none of your particles: the estimated precision and recall "
             "can be off by more than their intervals. Look at the micrographs and the cut-outs; "
@@ -196,20 +196,20 @@ def _unseen(pictures: Pictures) -> List[str]:
 
 
 def _pick_facts(run: PickRun) -> Facts:
-    summary = run.summary
+    record = run.record
     facts = [
         ("Micrographs", f"{len(run.micrographs):,}, of which {len(run.failures):,} failed"),
         ("Model", _model(run)),
-        ("Particle", f"{run.diameter:g} Å wide; picks at least {_angstrom(summary)} apart"),
+        ("Particle", f"{run.diameter:g} Å wide; picks at least {_angstrom(record)} apart"),
         ("Threshold", f"{run.threshold:.2f} (log-odds that a peak is a particle)"),
     ]
     if run.finished:
-        facts.append(("Time", _time(summary)))
-    return [*facts, *_training_facts(summary.get("training", {})), *_versions(summary)]
+        facts.append(("Time", _time(record)))
+    return [*facts, *_training_facts(record.get("training", {})), *_versions(record)]
 
 
 def _model(run: PickRun) -> str:
-    path, summary = str(run.model), run.summary
+    path, summary = str(run.model), run.record
     if not _is_general(summary):
         return path
     simulated = int(summary["training"].get("simulated_particles", 0))

@@ -12,6 +12,7 @@ from typing import Any, Dict, List, Tuple
 from jinja2 import Environment, StrictUndefined
 
 from .plots import REFERENCE_COLOUR, SCORE_COLOURS
+from .script import join_modules
 
 MOST_FAILURES = 200
 
@@ -47,7 +48,7 @@ def render(page: Page) -> str:
         failures=page.failures[:MOST_FAILURES],
         more_failures=max(0, len(page.failures) - MOST_FAILURES),
         style=_read("report.css"),
-        script=_read("report.js"),
+        script=join_modules(),
         data=to_json({**page.data, **colours}),
     )
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, replace
-from typing import Any, Callable, Dict, List, Mapping, Optional, Sequence
+from typing import Any, Dict, List, Mapping, Optional, Sequence
 
 import numpy as np
 from scipy.ndimage import gaussian_filter
@@ -14,11 +14,12 @@ from ..coordinates import Coordinates
 from ..errors import MicrographError
 from ..files.prefetch import prefetch
 from ..micrographs import Micrograph, Shape
+from ..picker import Picker
 from ..picking.peaks_file import MicrographPeaks
 from ..preprocessing.fourier_crop import downsample
 from ..preprocessing.scale import WorkingScale, to_working
 from ..preprocessing.working_image import WorkingImage, prepare
-from ..settings import LEAST_SCORE
+from ..settings import LEAST_SCORE, STRIDE
 from .packing import grey_image, pack, png_address
 from .tables import ranks
 
@@ -33,8 +34,6 @@ MOST_CUTS = 800
 SCORE_BINS = 40
 PEAK_STEPS_PER_PX = 16
 MAP_RANGE = (LEAST_SCORE, 8.0)
-
-Score = Callable[[np.ndarray], np.ndarray]
 
 
 def choose_shown(counts: Sequence[int], most: int = MOST_SHOWN) -> List[int]:
@@ -60,24 +59,20 @@ class View:
     """How micrographs are read and scored for a report.
 
     Attributes:
-        scale: of the model.
-        normalisation: method of `normalise.normalise`.
-        mixture: shared over the set, or None.
-        score: from working images (b, h, w) to log-odds; None where there is no model.
-        stride: px of the working image from one score to the next.
+        scale: at which particles are shown.
+        picker: for score maps, and to prepare micrographs as it does; None where there is no model.
         side: largest side of a shown micrograph, px.
     """
 
     scale: WorkingScale
-    normalisation: str = "gmm"
-    mixture: Any = None
-    score: Optional[Score] = None
-    stride: int = 4
+    picker: Optional[Picker] = None
     side: int = LARGEST_SIDE
 
     def prepare(self, micrograph: Micrograph) -> WorkingImage:
         """Read and prepare a micrograph."""
-        return prepare(micrograph, self.scale, self.normalisation, self.mixture)
+        if self.picker is None:
+            return prepare(micrograph, self.scale)
+        return self.picker.prepare(micrograph)
 
 
 @dataclass(frozen=True)
@@ -127,8 +122,8 @@ def draw(
         picks = Coordinates.empty() if kept is None else kept.coordinates
         smooth = gaussian_filter(working.image, BLUR_PX)
         cuts.append(_cut(working, smooth, picks, len(shown)))
-        scorer = view.score if len(shown) % map_step == 0 else None
-        shown.append(_describe(working, smooth, picks, known, replace(view, score=scorer), grid))
+        picker = view.picker if len(shown) % map_step == 0 else None
+        shown.append(_describe(working, smooth, picks, known, replace(view, picker=picker), grid))
     return Pictures(shown, _gallery(cuts, grid), failures)
 
 
@@ -154,10 +149,10 @@ def _describe(
         **frame.describe(working.micrograph.name, picks, reference, grid),
         "image": png_address(grey_image(image, low, high)),
     }
-    if view.score is not None:
-        score_map = view.score(working.image[None])[0]
+    if view.picker is not None:
+        score_map = view.picker.scorer(working.image[None])[0]
         result["map"] = png_address(grey_image(score_map, *MAP_RANGE))
-        result["mapStep"] = view.stride * shape[1] / working.image.shape[1]
+        result["mapStep"] = STRIDE * shape[1] / working.image.shape[1]
     return result
 
 
@@ -198,7 +193,7 @@ class _Frame:
 
     def _positions(self, picks: Coordinates) -> Dict[str, Any]:
         """Pack positions in 1/16 px of the shown image, where the first pixel begins at 0."""
-        xy = to_working(np.column_stack([picks.x, picks.y]), self.original, self.shown)
+        xy = to_working(picks.xy, self.original, self.shown)
         return pack((xy + 0.5) * PEAK_STEPS_PER_PX, "uint16")
 
 
@@ -215,7 +210,7 @@ class _Cuts:
 def _cut(working: WorkingImage, image: np.ndarray, picks: Coordinates, micrograph: int) -> _Cuts:
     """Cut out the peaks that have enough round them from the smoothed working image."""
     shape = (image.shape[0], image.shape[1])
-    xy = to_working(np.column_stack([picks.x, picks.y]), working.shape, shape)
+    xy = to_working(picks.xy, working.shape, shape)
     corner = np.round(xy).astype(int) - CUT_SIDE // 2
     last = np.array(image.shape[::-1]) - CUT_SIDE
     inside = ((corner >= 0) & (corner <= last)).all(axis=1)

@@ -139,7 +139,7 @@ def plot_picks(
         sizes,
         np.zeros(len(picks)),
         units="xy",
-        offsets=np.column_stack([picks.x, picks.y]),
+        offsets=picks.xy,
         offset_transform=axes.transData,
         facecolors="none",
         linewidths=1.5,

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The folder of a picking run: what lies where in it, and how it is read again.
+"""The folder of a picking run: how it is written, and how it is read again.
 
 The list of micrographs and the settings are written when a run begins, so that a run that was
 stopped can be looked at as well.
@@ -7,190 +7,257 @@ stopped can be looked at as well.
 
 from __future__ import annotations
 
-import csv
-import io
 import math
 from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
-from typing import Any, Dict, Iterator, List, Mapping, Optional, Sequence, Tuple
+from typing import Any, Dict, Iterable, Iterator, Mapping, Optional, Sequence, Tuple
 
 from ..coordinates import Coordinates, Picks
-from ..coordinates.file_names import PICKS, SUMMARY, file_of_micrograph, holds_own_picks
+from ..coordinates.file_names import file_of_micrograph, files_of_micrographs
 from ..coordinates.relion import coordinates_text, particles_text
 from ..errors import PupickError, UsageError
 from ..files.atomic import PathLike, write_text
 from ..files.json_files import read_json, write_json
 from ..micrographs import Micrograph
-from ..picking.peaks_file import SUFFIX, MicrographPeaks, load_peaks
-
-MICROGRAPHS = "micrographs.tsv"
-FAILED = "failed.tsv"
-COORDINATES = "micrographs"
-
-
-def refuse_other_picks(folder: Path) -> None:
-    """Refuse to write picks where picks lie that are not pupick's own, such as hand picks.
-
-    Raises:
-        UsageError: they do.
-    """
-    if (folder / PICKS).is_file() and not holds_own_picks(folder):
-        raise UsageError(
-            f"{folder / PICKS} was not written by a picking run and would be overwritten: give "
-            "another folder (--output)."
-        )
-
-
-def peaks_path(name: str, folder: Path) -> Path:
-    """Return the file of all peaks of a micrograph."""
-    return file_of_micrograph(name, folder / "scores", SUFFIX)
-
-
-def coordinates_path(name: str, folder: Path) -> Path:
-    """Return the file of the picks of a micrograph."""
-    return file_of_micrograph(name, folder / COORDINATES, ".star")
-
-
-def write_micrographs(micrographs: Sequence[Micrograph], folder: Path) -> None:
-    """Write the list of the micrographs to pick in, with their files and pixel sizes (Å/px)."""
-    rows = [[m.name, str(m.path.absolute()), m.pixel_size or ""] for m in micrographs]
-    _write_table(folder / MICROGRAPHS, ["micrograph", "file", "pixel_size"], rows)
-
-
-def write_failures(failures: Mapping[str, str], path: Path) -> None:
-    """Write the reason for each micrograph that could not be used (TSV)."""
-    _write_table(path, ["micrograph", "reason"], [list(row) for row in failures.items()])
-
-
-def read_failures(path: Path) -> Dict[str, str]:
-    """Read the list that `write_failures` has written; nothing where there is none."""
-    return {row["micrograph"]: row["reason"] for row in _read_table(path)}
-
-
-def write_summary(summary: Mapping[str, Any], folder: Path) -> None:
-    """Write the settings of a run, and what it has found."""
-    write_json(folder / SUMMARY, summary)
-
-
-def write_coordinates(picks: Coordinates, name: str, folder: Path) -> None:
-    """Write the picks of one micrograph."""
-    write_text(coordinates_path(name, folder), coordinates_text(picks, with_scores=True))
-
-
-def write_picks(picks: Picks, folder: Path) -> None:
-    """Write the list of all picks."""
-    write_text(folder / PICKS, particles_text(picks, with_scores=True))
-
-
-def _write_table(path: Path, head: List[str], rows: Sequence[Sequence[Any]]) -> None:
-    text = io.StringIO()
-    csv.writer(text, delimiter="\t", lineterminator="\n").writerows([head, *rows])
-    write_text(path, text.getvalue())
+from ..picking.peaks_file import MicrographPeaks, load_peaks, save_peaks
+from .layout import (
+    ADAPTED_MODEL,
+    CHECKPOINT,
+    COORDINATES,
+    FAILED,
+    MICROGRAPHS,
+    PEAKS_SUFFIX,
+    PICK_RECORD,
+    PICKS,
+    REPORT,
+    SCORES,
+    THRESHOLD_RECORD,
+    holds_own_picks,
+)
+from .lists import read_failures, read_micrographs, write_failures, write_micrographs
 
 
 @dataclass(frozen=True)
 class PickRun:
-    """A picking run as its folder tells it.
+    """A picking run, finished or not, or the picks of another threshold: what its folder holds.
+
+    What is read from the folder is read once, when it is first asked for.
 
     Attributes:
         folder: of the run.
-        summary: settings, and what was found if the run has ended.
-        micrographs: to pick in, in the order in which they were given.
-        failures: reason by name of those that could not be used.
     """
 
     folder: Path
-    summary: Dict[str, Any]
-    micrographs: Tuple[Micrograph, ...]
-    failures: Dict[str, str]
+
+    @property
+    def adapted_model(self) -> Path:
+        """File of the general model as it was fitted to the micrographs."""
+        return self.folder / ADAPTED_MODEL
+
+    @property
+    def report(self) -> Path:
+        """File of the report."""
+        return self.folder / REPORT
+
+    @cached_property
+    def record(self) -> Dict[str, Any]:
+        """Settings, and what was found if the run has ended.
+
+        Raises:
+            PupickError: the file is damaged.
+        """
+        path = self.folder / PICK_RECORD
+        record = read_json(path)
+        try:
+            {name: float(record[name]) for name in ("threshold", "diameter", "edge")}
+        except (ValueError, KeyError, TypeError) as error:
+            raise PupickError(f"{path} is damaged ({error!r}): pick again.") from error
+        return record
+
+    @cached_property
+    def micrographs(self) -> Tuple[Micrograph, ...]:
+        """Micrographs to pick in, in the order in which they were given."""
+        return read_micrographs(self.folder)
+
+    @cached_property
+    def failures(self) -> Dict[str, str]:
+        """Reason by name of the micrographs that could not be used."""
+        return read_failures(self.folder / FAILED)
 
     @property
     def finished(self) -> bool:
         """Whether the run has ended."""
-        return "seconds" in self.summary
+        return "seconds" in self.record
 
     @property
     def threshold(self) -> float:
         """Log-odds that the run applied."""
-        return float(self.summary["threshold"])
+        return float(self.record["threshold"])
 
     @property
     def diameter(self) -> float:
         """Particle diameter, Å."""
-        return float(self.summary["diameter"])
+        return float(self.record["diameter"])
+
+    @property
+    def border(self) -> float:
+        """Width of the border in which no pick counts, Å."""
+        return float(self.record["edge"])
 
     @property
     def model(self) -> Path:
         """File of the model."""
-        return Path(self.summary.get("model", ""))
+        return Path(self.record.get("model", ""))
 
     @property
     def is_calibrated(self) -> bool:
         """Whether the model says how far its scores may be off."""
-        return self.summary.get("training", {}).get("score_uncertainty") is not None
+        return self.record.get("training", {}).get("score_uncertainty") is not None
 
     @property
     def score_uncertainty(self) -> float:
         """Standard error that all scores share, log-odds; 0 where the model does not say."""
-        return float(self.summary.get("training", {}).get("score_uncertainty") or 0.0)
+        return float(self.record.get("training", {}).get("score_uncertainty") or 0.0)
+
+    def peaks_path(self, name: str) -> Path:
+        """Return the file of all peaks of a micrograph."""
+        return file_of_micrograph(name, self.folder / SCORES, PEAKS_SUFFIX)
+
+    def coordinates_path(self, name: str) -> Path:
+        """Return the file of the picks of a micrograph."""
+        return file_of_micrograph(name, self.folder / COORDINATES, ".star")
+
+    def kept_peaks(self, name: str) -> Optional[MicrographPeaks]:
+        """Return all peaks that are kept of a micrograph; None where there are none."""
+        return load_peaks(self.peaks_path(name))
 
     def peaks_of(self, micrograph: Micrograph) -> Optional[MicrographPeaks]:
-        """Return the peaks of a micrograph without those at the edges; None if it has no scores."""
-        kept = load_peaks(peaks_path(micrograph.name, self.folder))
-        if kept is None or micrograph.name in self.failures:
+        """Return the peaks inside the border of a micrograph; None if it has no scores."""
+        peaks = self.kept_peaks(micrograph.name)
+        if peaks is None or micrograph.name in self.failures:
             return None
-        edge = float(self.summary["edge"]) / kept.pixel_size
-        return replace(kept, coordinates=kept.above(-math.inf, edge))
+        inside = peaks.above(-math.inf, self.border / peaks.pixel_size)
+        return replace(peaks, coordinates=inside)
 
     def peaks(self) -> Iterator[Tuple[str, MicrographPeaks]]:
         """Return the peaks of each micrograph that has scores."""
         for micrograph in self.micrographs:
-            kept = self.peaks_of(micrograph)
-            if kept is not None:
-                yield micrograph.name, kept
+            peaks = self.peaks_of(micrograph)
+            if peaks is not None:
+                yield micrograph.name, peaks
+
+    def refuse_other_picks(self) -> None:
+        """Refuse to write picks where picks lie that are not pupick's own, such as hand picks.
+
+        Raises:
+            UsageError: they do.
+        """
+        if (self.folder / PICKS).is_file() and not holds_own_picks(self.folder):
+            raise UsageError(
+                f"{self.folder / PICKS} was not written by a picking run and would be "
+                "overwritten: give another folder (--output)."
+            )
+
+    def refuse_training(self) -> None:
+        """Refuse to write picks where a training lies.
+
+        Raises:
+            UsageError: one does.
+        """
+        if (self.folder / CHECKPOINT).is_file():
+            raise UsageError(f"{self.folder} holds a training: give another folder for the picks.")
+
+    def check_names(self, names: Iterable[str]) -> None:
+        """Refuse micrographs that would share a file.
+
+        Raises:
+            UsageError: two would, or a name has no file part.
+        """
+        files_of_micrographs(names, self.folder, PEAKS_SUFFIX)
+
+    def picked_before(self, micrographs: Sequence[Micrograph]) -> Sequence[str]:
+        """Return the names of micrographs that were picked here, but are not among these."""
+        names = {m.name for m in self.micrographs} - {m.name for m in micrographs}
+        return [name for name in names if self.coordinates_path(name).is_file()]
+
+    def begin(
+        self,
+        micrographs: Sequence[Micrograph],
+        pending: Sequence[Micrograph],
+        record: Mapping[str, Any],
+    ) -> None:
+        """Write what is known of a run, and remove what pending micrographs have from others."""
+        write_micrographs(micrographs, self.folder)
+        write_failures({}, self.folder / FAILED)
+        self.write_record(record)
+        self.forget_picks()
+        for micrograph in pending:
+            self.peaks_path(micrograph.name).unlink(missing_ok=True)
+            self.forget_coordinates(micrograph.name)
+
+    def end(self, picks: Picks, failures: Mapping[str, str], record: Mapping[str, Any]) -> None:
+        """Write the list of all picks, the failures and the record of a run that has ended."""
+        self.write_picks(picks)
+        write_failures(failures, self.folder / FAILED)
+        self.write_record(record)
+
+    def write_record(self, record: Mapping[str, Any]) -> None:
+        """Write the settings of a run, and what it has found."""
+        write_json(self.folder / PICK_RECORD, record)
+
+    def write_threshold_record(self, record: Mapping[str, Any]) -> None:
+        """Write which threshold was applied to the peaks of a run, and what it gives."""
+        write_json(self.folder / THRESHOLD_RECORD, record)
+
+    def write_peaks(self, peaks: MicrographPeaks, name: str) -> None:
+        """Keep all peaks of one micrograph."""
+        save_peaks(peaks, self.peaks_path(name))
+
+    def write_coordinates(self, picks: Coordinates, name: str) -> None:
+        """Write the picks of one micrograph."""
+        write_text(self.coordinates_path(name), coordinates_text(picks, with_scores=True))
+
+    def write_picks(self, picks: Picks) -> None:
+        """Write the list of all picks."""
+        write_text(self.folder / PICKS, particles_text(picks, with_scores=True))
+
+    def forget_picks(self) -> None:
+        """Remove the list of all picks."""
+        (self.folder / PICKS).unlink(missing_ok=True)
+
+    def forget_coordinates(self, name: str) -> None:
+        """Remove the picks of one micrograph."""
+        self.coordinates_path(name).unlink(missing_ok=True)
+
+    def forget_other_coordinates(self, names: Iterable[str]) -> None:
+        """Remove the picks that an earlier threshold has left of micrographs other than these."""
+        if not (self.folder / THRESHOLD_RECORD).is_file() or holds_pick_run(self.folder):
+            return
+        kept = {self.coordinates_path(name) for name in names}
+        for path in (self.folder / COORDINATES).rglob("*.star"):
+            if path not in kept:
+                path.unlink()
 
 
-def read_run(folder: PathLike) -> PickRun:
+def holds_pick_run(folder: Path) -> bool:
+    """Whether `pupick pick` has written to a folder."""
+    return (folder / PICK_RECORD).is_file()
+
+
+def read_pick_run(folder: PathLike) -> PickRun:
     """Read the folder of a picking run, finished or not.
 
     Raises:
         UsageError: it is no such folder.
         PupickError: a file in it is damaged.
     """
-    run = Path(folder)
-    if not (run / SUMMARY).is_file() or not (run / MICROGRAPHS).is_file():
+    run = PickRun(Path(folder))
+    if not holds_pick_run(run.folder) or not (run.folder / MICROGRAPHS).is_file():
         raise UsageError(
-            f"{run} is not the folder of a picking run: it has no {SUMMARY} and {MICROGRAPHS}, "
-            "which `pupick pick --output` writes."
+            f"{run.folder} is not the folder of a picking run: it has no {PICK_RECORD} and "
+            f"{MICROGRAPHS}, which `pupick pick --output` writes."
         )
-    micrographs = read_micrographs(run / MICROGRAPHS)
-    failures = read_failures(run / FAILED)
-    return PickRun(run, _read_summary(run / SUMMARY), micrographs, failures)
-
-
-def read_micrographs(path: Path) -> Tuple[Micrograph, ...]:
-    """Read the list that `write_micrographs` has written."""
-    return tuple(
-        Micrograph(
-            Path(row["file"]),
-            row["micrograph"],
-            float(row["pixel_size"]) if row["pixel_size"] else None,
-        )
-        for row in _read_table(path)
-    )
-
-
-def _read_summary(path: Path) -> Dict[str, Any]:
-    summary = read_json(path)
-    try:
-        {name: float(summary[name]) for name in ("threshold", "diameter", "edge")}
-    except (ValueError, KeyError, TypeError) as error:
-        raise PupickError(f"{path} is damaged ({error!r}): pick again.") from error
-    return summary
-
-
-def _read_table(path: Path) -> List[Dict[str, str]]:
-    if not path.is_file():
-        return []
-    with path.open(encoding="utf-8", newline="") as file:
-        return list(csv.DictReader(file, delimiter="\t"))
+    # what is damaged shall be said now
+    _ = run.record, run.micrographs, run.failures
+    return run

@@ -4,12 +4,27 @@
 from __future__ import annotations
 
 import csv
+from dataclasses import astuple, fields
 from pathlib import Path
-from typing import Dict
+from typing import TYPE_CHECKING, Dict, Sequence
 
 import numpy as np
 
-from ..files.atomic import PathLike
+from ..files.atomic import PathLike, write_text
+
+if TYPE_CHECKING:
+    # PyTorch, which this brings along, is not there where a log is only read
+    from ..training.progress import Epoch
+
+
+def write_training_log(history: Sequence[Epoch], path: PathLike) -> None:
+    """Write a training's epochs, one or more, as a table (TSV), a row for each."""
+    names = [column.name for column in fields(history[0])]
+    rows = [
+        [f"{value:.6g}" if isinstance(value, float) else str(value) for value in astuple(epoch)]
+        for epoch in history
+    ]
+    write_text(path, "".join("\t".join(row) + "\n" for row in [names, *rows]))
 
 
 def read_training_log(path: PathLike) -> Dict[str, np.ndarray]:

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import List, Sequence, Tuple
+from typing import Sequence, Tuple
 
 import numpy as np
 import torch
@@ -18,11 +18,30 @@ from torch import Tensor
 from torch.nn import functional
 
 from ..networks.architectures import STRIDE
-from ..settings import Augmentation
+from ..settings import Augmentation, OptimizerSettings
 from .augmentation import augment_contrast, random_transforms
 from .regions import MASKED, UNLABELED, TrainingImage
 
 TILE = 112
+
+
+@dataclass(frozen=True)
+class ScoreGrid:
+    """Where the scores of a square tile lie.
+
+    Attributes:
+        width: of the tile, px.
+        field: width of the region that one score depends on, px.
+    """
+
+    width: int
+    field: int
+
+    @property
+    def positions(self) -> np.ndarray:
+        """Centres (s,) of the scores along one axis, px from the tile's first pixel."""
+        count = (self.width - self.field) // STRIDE + 1
+        return np.arange(count) * STRIDE + (self.field - 1) / 2
 
 
 @dataclass(frozen=True)
@@ -59,10 +78,9 @@ class Geometry:
         return slice(0, step * self.per_side, step)
 
     @property
-    def positions(self) -> np.ndarray:
-        """Centres of a tile's scores along one axis, px from the tile's first pixel."""
-        count = (self.tile - self.field) // STRIDE + 1
-        return np.arange(count) * STRIDE + (self.field - 1) / 2
+    def grid(self) -> ScoreGrid:
+        """Where the scores of a tile lie."""
+        return ScoreGrid(self.tile, self.field)
 
 
 @dataclass(frozen=True)
@@ -85,10 +103,7 @@ class Batch:
 def sample_batch(
     images: Sequence[TrainingImage],
     geometry: Geometry,
-    mosaics: int,
-    tiles: int,
-    training_radius: float,
-    augmentation: Augmentation,
+    settings: OptimizerSettings,
     random: np.random.Generator,
 ) -> Batch:
     """Draw a balanced batch.
@@ -101,29 +116,24 @@ def sample_batch(
     Args:
         images: together they hold at least one labelled particle.
         geometry: of the network that is trained.
-        mosaics: of labelled particles (and as many of labelled negatives, where there are any).
-        tiles: of U.
-        training_radius: px of the working image.
-        augmentation: amounts of the random changes.
+        settings: number of mosaics of labelled particles (and of as many of labelled negatives,
+            where there are any), number of tiles of U, training radius, random changes.
         random: drawn from; the only source of chance.
     """
     positive = _labelled([image.positive for image in images])
     negative = _labelled([image.negative for image in images])
-    parts: List[Tensor] = []
-    counts: List[int] = []
-    for places in (positive, negative):
-        count = mosaics if len(places) else 0
-        counts.append(count)
-        if count:
-            parts.append(
-                _mosaics(images, places, geometry, count, training_radius, augmentation, random)
-            )
-    which = positive[random.integers(len(positive), size=tiles), 0].astype(int)
+    mosaics = [
+        _mosaics(images, places, geometry, settings, random)
+        for places in (positive, negative)
+        if len(places)
+    ]
+    which = positive[random.integers(len(positive), size=settings.tiles), 0].astype(int)
     unlabeled_tiles, labels = sample_tiles(
-        images, which, geometry.tile, geometry.positions, augmentation, random
+        images, which, geometry.grid, settings.augmentation, random
     )
-    batch = augment_contrast(torch.cat([*parts, unlabeled_tiles]), augmentation, random)
-    return Batch(batch, counts[0], counts[1], labels == UNLABELED)
+    tiles = augment_contrast(torch.cat([*mosaics, unlabeled_tiles]), settings.augmentation, random)
+    negative_mosaics = settings.mosaics if len(negative) else 0
+    return Batch(tiles, settings.mosaics, negative_mosaics, labels == UNLABELED)
 
 
 def _labelled(places: Sequence[np.ndarray]) -> np.ndarray:
@@ -136,19 +146,18 @@ def _mosaics(
     images: Sequence[TrainingImage],
     places: np.ndarray,
     geometry: Geometry,
-    count: int,
-    training_radius: float,
-    augmentation: Augmentation,
+    settings: OptimizerSettings,
     random: np.random.Generator,
 ) -> Tensor:
-    """Mosaics (count, 1, tile, tile) of patches round places drawn with replacement."""
+    """Mosaics (m, 1, tile, tile) of patches round places drawn with replacement."""
+    count = settings.mosaics
     per_side, patch = geometry.per_side, geometry.patch
     number = count * per_side**2
     drawn = places[random.integers(len(places), size=number)]
-    radius = training_radius * np.sqrt(random.random(number))
+    radius = settings.training_radius * np.sqrt(random.random(number))
     angle = random.uniform(0, 2 * np.pi, number)
     centres = drawn[:, 1:] + radius[:, None] * np.stack([np.cos(angle), np.sin(angle)], axis=1)
-    transforms = random_transforms(number, augmentation, random)
+    transforms = random_transforms(number, settings.augmentation, random)
     centre = (geometry.field - 1) / 2
     offsets = np.arange(patch) - centre
     patches = _cut(images, drawn[:, 0].astype(int), centres, transforms, offsets)
@@ -159,8 +168,7 @@ def _mosaics(
 def sample_tiles(
     images: Sequence[TrainingImage],
     which: np.ndarray,
-    width: int,
-    positions: np.ndarray,
+    grid: ScoreGrid,
     augmentation: Augmentation,
     random: np.random.Generator,
 ) -> Tuple[Tensor, Tensor]:
@@ -169,8 +177,7 @@ def sample_tiles(
     Args:
         images: at least one.
         which: (count,) index of the image of each tile.
-        width: of a tile, px.
-        positions: (s,) of its scores along one axis, px from its first pixel.
+        grid: width of a tile, and where its scores lie.
         augmentation: amounts of the random changes.
         random: drawn from; the only source of chance.
 
@@ -182,9 +189,9 @@ def sample_tiles(
     sizes = np.array([image.image.shape[::-1] for image in images])[which]
     centres = random.random((count, 2)) * (sizes - 1)
     transforms = random_transforms(count, augmentation, random)
-    centre = (width - 1) / 2
-    tiles = _cut(images, which, centres, transforms, np.arange(width) - centre)
-    points = _points(centres, transforms, positions - centre)
+    centre = (grid.width - 1) / 2
+    tiles = _cut(images, which, centres, transforms, np.arange(grid.width) - centre)
+    points = _points(centres, transforms, grid.positions - centre)
     rows = [_labels_at(images[i].labels, xy) for i, xy in zip(which, points)]
     return tiles[:, None], torch.from_numpy(np.stack(rows))
 
@@ -216,8 +223,8 @@ def _cut(
     for i in np.unique(which):
         image = torch.from_numpy(images[i].image).float()
         size = torch.tensor(image.shape[::-1], dtype=torch.float32)
-        chosen = np.flatnonzero(which == i)
-        grid = 2 * torch.from_numpy(points[chosen]) / (size - 1) - 1
+        tiles = np.flatnonzero(which == i)
+        grid = 2 * torch.from_numpy(points[tiles]) / (size - 1) - 1
         cut = functional.grid_sample(
             image[None, None],
             grid.reshape(1, -1, len(offsets), 2),
@@ -225,5 +232,5 @@ def _cut(
             padding_mode="zeros",
             align_corners=True,
         )
-        squares[chosen] = cut.reshape(len(chosen), len(offsets), len(offsets))
+        squares[tiles] = cut.reshape(len(tiles), len(offsets), len(offsets))
     return squares

@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Optional
 
@@ -13,10 +13,30 @@ from safetensors.torch import save
 
 from ..errors import UsageError
 from ..files.atomic import PathLike, atomic_write
-from .loop import Epoch, Progress
+from .progress import Epoch, Progress
 
-CHECKPOINT = "checkpoint.safetensors"
 STATES = ("weights", "average", "best", "optimizer")
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """The file of one training's progress.
+
+    Attributes:
+        path: of the file.
+        fingerprint: of the data and settings; a checkpoint continues only the same training.
+    """
+
+    path: Path
+    fingerprint: str
+
+    def save(self, progress: Progress) -> None:
+        """Write the progress."""
+        save_progress(progress, self.fingerprint, self.path)
+
+    def load(self) -> Optional[Progress]:
+        """Read the progress; see `load_progress`."""
+        return load_progress(self.path, self.fingerprint)
 
 
 def save_progress(progress: Progress, fingerprint: str, path: PathLike) -> None:

@@ -1,68 +1,115 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Micrographs and picks, read and prepared for training."""
+"""Micrographs and their labels, read and prepared for training."""
 
 from __future__ import annotations
 
 import logging
 from contextlib import suppress
+from dataclasses import dataclass
 from typing import Dict, List, Optional, Sequence, Tuple
 
 import numpy as np
-from scipy.spatial import cKDTree
 
-from ..coordinates import Coordinates, Picks
-from ..errors import MicrographError, PupickError, UsageError
+from ..errors import MicrographError, PupickError
 from ..files.prefetch import prefetch
 from ..files.progress import track
 from ..micrographs import Micrograph
 from ..preprocessing.histogram import histogram
 from ..preprocessing.mixture import Mixture, fit_mixture
-from ..preprocessing.scale import WorkingScale, to_working
+from ..preprocessing.scale import WorkingScale
 from ..preprocessing.working_image import (
     WorkingImage,
     normalise_working_image,
     pixel_method,
     read_working_image,
 )
-from .regions import TrainingImage, label_map
+from ..settings import TrainSettings
+from .labels import Labels, label_image
+from .regions import TrainingImage
 from .validation import LEAST_HELD_OUT
 
 log = logging.getLogger(__name__)
 
 USUAL_SHARE = 0.2
 LEAST_USUAL = 100
-SAME_PARTICLE = 0.4  # particle radii between picks by hand and the particles extracted from them
+
+
+@dataclass(frozen=True)
+class TrainingData:
+    """Prepared micrographs.
+
+    Attributes:
+        images: to train on.
+        held_out: labelled ones that only choose the best epoch.
+        mixture: of a joint normalisation.
+        failures: reason by name of the micrographs that could not be used.
+    """
+
+    images: Tuple[TrainingImage, ...]
+    held_out: Tuple[TrainingImage, ...]
+    mixture: Optional[Mixture]
+    failures: Dict[str, str]
+
+    @property
+    def labels(self) -> int:
+        """Labelled particles trained on."""
+        return sum(len(image.positive) for image in self.images)
+
+    @property
+    def held_out_labels(self) -> int:
+        """Labelled particles that only choose the best epoch."""
+        return sum(len(image.positive) for image in self.held_out)
+
+
+def choose_micrographs(
+    micrographs: Sequence[Micrograph], labels: Labels, settings: TrainSettings
+) -> List[Micrograph]:
+    """Return all micrographs with labels, and others up to the most that are used."""
+    labelled = labels.names
+    others = [m for m in micrographs if m.name not in labelled]
+    room = max(0, settings.most_micrographs - len(labelled))
+    if len(others) > room:
+        log.info("%d of %d unlabelled micrographs are used.", room, len(others))
+        random = np.random.default_rng([settings.training.seed, 0])
+        others = [others[i] for i in sorted(random.permutation(len(others))[:room])]
+    used = labelled.union(m.name for m in others)
+    return [m for m in micrographs if m.name in used]
 
 
 def read_data(
-    micrographs: Sequence[Micrograph],
-    labelled: Picks,
-    excluded: Picks,
-    scale: WorkingScale,
-    normalisation: str,
-    training_radius: float,
-) -> Tuple[List[TrainingImage], Optional[Mixture], Dict[str, str]]:
-    """Read micrographs with their labels.
+    micrographs: Sequence[Micrograph], labels: Labels, settings: TrainSettings
+) -> TrainingData:
+    """Read and prepare micrographs with their labels, and hold some out.
 
     Args:
         micrographs: to read.
-        labelled: particles by micrograph name, px of the micrographs; those that are given twice,
-            by hand and as extracted particles, say, count once.
-        excluded: places that are no particle, in the same form.
-        scale: working scale.
-        normalisation: in `settings.NORMALISATIONS`.
-        training_radius: see `regions.label_map`.
+        labels: of these.
+        settings: diameter and working scale, normalisation, training radius, share to hold out.
 
     Returns:
-        The images in order, without those that failed; the shared mixture of a joint
-        normalisation; and the reason, by micrograph name, of each failure.
+        The images in order, without those that failed.
 
     Raises:
-        UsageError: a particle is excluded, too.
+        UsageError: a place is labelled both as a particle and as none.
         PupickError: no labelled particle is left.
     """
-    working: List[WorkingImage] = []
     failures: Dict[str, str] = {}
+    working = _read(micrographs, settings, failures)
+    normalised, mixture = _normalise(working, settings.normalisation, failures)
+    images = [label_image(image, labels, settings.training) for image in normalised]
+    if not any(len(image.positive) for image in images):
+        reason = next(iter(failures.values()), "all picks lie outside their micrographs")
+        raise PupickError(f"No labelled particle is left to train on: {reason}")
+    training, held_out = hold_out(images, settings.held_out, settings.training.seed)
+    return TrainingData(training, held_out, mixture, failures)
+
+
+def _read(
+    micrographs: Sequence[Micrograph], settings: TrainSettings, failures: Dict[str, str]
+) -> List[WorkingImage]:
+    """Read micrographs at the working scale, and note the reason for each that fails."""
+    scale = WorkingScale(settings.diameter, settings.training.diameter_px)
+    working: List[WorkingImage] = []
     stream = prefetch(lambda micrograph: read_working_image(micrograph, scale), micrographs)
     for micrograph, image in track(stream, len(micrographs), "micrographs read"):
         if isinstance(image, WorkingImage):
@@ -70,15 +117,7 @@ def read_data(
         else:
             log.warning("%s", image)
             failures[micrograph.name] = str(image)
-    normalised, mixture = _normalise(working, normalisation, failures)
-    images = [
-        _label(image, labelled, excluded, training_radius, scale.diameter_px / 2)
-        for image in normalised
-    ]
-    if not any(len(image.positive) for image in images):
-        reason = next(iter(failures.values()), "all picks lie outside their micrographs")
-        raise PupickError(f"No labelled particle is left to train on: {reason}")
-    return images, mixture, failures
+    return working
 
 
 def hold_out(
@@ -98,14 +137,12 @@ def hold_out(
     wanted = share * labels
     order = [i for i, image in enumerate(images) if len(image.positive)]
     np.random.default_rng([seed, 0]).shuffle(order)
-    chosen: List[int] = []
-    if wanted >= LEAST_HELD_OUT:
-        while (
-            sum(len(images[i].positive) for i in chosen) < wanted and len(chosen) < len(order) - 1
-        ):
-            chosen.append(order[len(chosen)])
-    training = tuple(image for i, image in enumerate(images) if i not in chosen)
-    return training, tuple(images[i] for i in chosen)
+    if wanted < LEAST_HELD_OUT:
+        return tuple(images), ()
+    before = np.cumsum([0] + [len(images[i].positive) for i in order])
+    held_out = order[:-1][: np.searchsorted(before, wanted)]
+    training = tuple(image for i, image in enumerate(images) if i not in held_out)
+    return training, tuple(images[i] for i in held_out)
 
 
 def _normalise(
@@ -129,67 +166,3 @@ def _shared_mixture(working: Sequence[WorkingImage]) -> Optional[Mixture]:
         with suppress(MicrographError):
             histograms.append(histogram(image.image))
     return fit_mixture(histograms)[0] if histograms else None
-
-
-def _label(
-    working: WorkingImage,
-    labelled: Picks,
-    excluded: Picks,
-    training_radius: float,
-    particle_radius: float,
-) -> TrainingImage:
-    name = working.micrograph.name
-    given = _working_xy(labelled.get(name), working, "picks")
-    positive = _distinct(given, SAME_PARTICLE * particle_radius, name)
-    negative = _working_xy(excluded.get(name), working, "negatives")
-    _refuse_contradictions(positive, negative, SAME_PARTICLE * particle_radius, name)
-    shape = (working.image.shape[0], working.image.shape[1])
-    labels = label_map(shape, positive, training_radius, particle_radius)
-    return TrainingImage(working.image, labels, positive, negative)
-
-
-def _distinct(xy: np.ndarray, least: float, name: str) -> np.ndarray:
-    """Leave out points (n, 2) that are nearer than `least` to one before them."""
-    pairs = cKDTree(xy).query_pairs(least, output_type="ndarray") if len(xy) else xy[:0]
-    doubles = np.unique(pairs[:, 1]).astype(int)
-    if len(doubles):
-        log.warning(
-            "%s: %d of %d picks are of particles that are picked already, and do not count.",
-            name,
-            len(doubles),
-            len(xy),
-        )
-    return np.delete(xy, doubles, axis=0)
-
-
-def _refuse_contradictions(
-    positive: np.ndarray, negative: np.ndarray, least: float, name: str
-) -> None:
-    if not len(positive) or not len(negative):
-        return
-    same = int((cKDTree(positive).query(negative)[0] < least).sum())
-    if same:
-        raise UsageError(
-            f"{name}: {same} of {len(negative)} negatives lie on picked particles: remove them "
-            "from the picks or from the negatives."
-        )
-
-
-def _working_xy(coordinates: Optional[Coordinates], working: WorkingImage, what: str) -> np.ndarray:
-    """Points (n, 2) in px of the working image; those outside the micrograph are left out."""
-    if coordinates is None:
-        return np.empty((0, 2))
-    xy = np.column_stack([coordinates.x, coordinates.y])
-    height, width = working.shape
-    inside = ((xy > -0.5) & (xy < [width - 0.5, height - 0.5])).all(axis=1)
-    if not inside.all():
-        log.warning(
-            "%s: %d of %d %s lie outside the image of %d x %d px and are left out.",
-            working.micrograph.name,
-            np.count_nonzero(~inside),
-            len(xy),
-            what,
-            width,
-            height,
-        )
-    return to_working(xy[inside], working.shape, working.image.shape)

@@ -5,77 +5,20 @@ from __future__ import annotations
 
 import copy
 import math
-from dataclasses import dataclass
 from typing import Callable, Dict, List, Optional, Tuple
 
 import numpy as np
 import torch
-from torch import Tensor
 
 from ..errors import PupickError
-from ..networks.architectures import Network, make_network
+from ..networks.architectures import Network
 from ..networks.scoring import to_channels_last
 from ..networks.symmetry import is_symmetric, symmetrise_step
 from ..settings import OptimizerSettings
+from .progress import Epoch, Progress, State, network_of_state
 from .step import StepLoss, TrainedModel
 
-State = Dict[str, Tensor]
 STEPS = 50
-
-
-@dataclass(frozen=True)
-class Epoch:
-    """One row of the training log.
-
-    Attributes:
-        epoch: counted from 1.
-        loss: mean of the whole objective.
-        classification: its part on labelled regions.
-        penalty: its part on unlabelled regions, that of distillation too.
-        reconstruction: error of the autoencoder, squared grey values a pixel.
-        pi: fraction of positive regions assumed among the unlabelled.
-        regions: regions scored.
-        held_out_ap: average precision estimated from the held-out labels; NaN without any.
-    """
-
-    epoch: int
-    loss: float
-    classification: float
-    penalty: float
-    reconstruction: float
-    pi: float
-    regions: int
-    held_out_ap: float
-
-
-@dataclass(frozen=True)
-class Progress:
-    """All that training needs to go on after an epoch.
-
-    Attributes:
-        weights: network and decoder in training.
-        average: moving average of the weights.
-        best: the average after the best epoch.
-        optimizer: the optimiser's tensors.
-        history: the epochs done.
-        best_epoch: counted from 1; 0 in the first half of a training with held-out labels.
-        best_ap: held-out average precision of the best epoch; NaN without held-out labels.
-    """
-
-    weights: State
-    average: State
-    best: State
-    optimizer: State
-    history: Tuple[Epoch, ...]
-    best_epoch: int
-    best_ap: float
-
-
-def best_network(progress: Progress, settings: OptimizerSettings) -> Network:
-    """Make the network of the best epoch, in evaluation mode."""
-    network = make_network(settings.network)
-    network.load_state_dict(_part(progress.best, "network"))
-    return network.eval()
 
 
 class Trainer:
@@ -98,7 +41,7 @@ class Trainer:
         Args:
             network: to start from; it is changed.
             loss: draws a batch and evaluates the objective on it.
-            validate: gives a network's held-out average precision, NaN without held-out labels.
+            validate: returns a network's held-out average precision, NaN without held-out labels.
             pi: fraction of positive regions, for the log.
             settings: how to train.
             device: to compute on.
@@ -139,7 +82,7 @@ class Trainer:
         random = np.random.default_rng([self.settings.seed, number])
         self.model.train()
         steps = [self._step(number, i, random) for i in range(self.steps)]
-        ap = self._judge_average()
+        ap = self._validate_average()
         loss, labelled, penalty, error = np.mean([step[:4] for step in steps], axis=0).tolist()
         regions = sum(step[4] for step in steps)
         self.history.append(Epoch(number, loss, labelled, penalty, error, self.pi, regions, ap))
@@ -177,10 +120,8 @@ class Trainer:
             else:
                 self.average[name].copy_(value)
 
-    def _judge_average(self) -> float:
-        network = make_network(self.settings.network)
-        network.load_state_dict(_part(self.average, "network"))
-        return self.validate(network.eval())
+    def _validate_average(self) -> float:
+        return self.validate(network_of_state(self.average, self.settings))
 
     def progress(self) -> Progress:
         """What has been reached."""
@@ -211,11 +152,6 @@ def one_cycle(fraction: float, warm_up: float = 0.1) -> float:
     if fraction < warm_up:
         return (fraction + 1e-3) / (warm_up + 1e-3)
     return 0.5 * (1 + math.cos(math.pi * (fraction - warm_up) / (1 - warm_up)))
-
-
-def _part(state: State, name: str) -> State:
-    prefix = f"{name}."
-    return {key[len(prefix) :]: value for key, value in state.items() if key.startswith(prefix)}
 
 
 def _copy_to(state: State, device: torch.device) -> State:

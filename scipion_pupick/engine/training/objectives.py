@@ -250,9 +250,9 @@ def distillation(scores: Tensor, start_scores: Tensor) -> Tensor:
         scores: (n,) logits; 0 is returned where there are none.
         start_scores: (n,) logits of the same regions, without gradient.
     """
-    known = _in_full(start_scores).sigmoid()
+    taught = _in_full(start_scores).sigmoid()
     scores = _in_full(scores)
-    losses = known * logsigmoid(scores) + (1 - known) * logsigmoid(-scores)
+    losses = taught * logsigmoid(scores) + (1 - taught) * logsigmoid(-scores)
     return -losses.sum() / max(len(scores), 1)
 
 

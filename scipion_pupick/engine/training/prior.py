@@ -66,9 +66,9 @@ def with_prior(
     """
     labelled = labelled_images(images)
     number = min(10, len(labelled))
-    chosen = [labelled[i] for i in np.linspace(0, len(labelled) - 1, number).astype(int)]
+    scored = [labelled[i] for i in np.linspace(0, len(labelled) - 1, number).astype(int)]
     scorer = make_scorer(network, device)
-    scores = np.concatenate([scorer(image.image[None]).ravel() for image in chosen])
+    scores = np.concatenate([scorer(image.image[None]).ravel() for image in scored])
     shift = brentq(lambda shift: expit(scores + shift).mean() - pi, -100, 100)
     shifted = copy.deepcopy(network)
     with torch.no_grad():

@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from typing import Optional, Sequence
+from typing import Optional
 
 import numpy as np
 import torch
@@ -11,19 +11,24 @@ from torch import Tensor
 
 from ..networks.architectures import RECONSTRUCTED, Decoder, Network
 from ..networks.scoring import fuse, to_channels_last
-from ..settings import OptimizerSettings
 from .batches import Geometry, sample_batch
 from .objectives import (
     OBJECTIVES,
+    autoencoder_weight,
     distillation,
+    distillation_weight,
     reconstruction_error,
 )
-from .regions import TrainingImage
 from .step import StepLoss, TrainedModel, compute_features
+from .task import TrainingTask
 
 
 class Teacher:
-    """A trained network whose answers hold the one that is trained from it."""
+    """A trained network whose answers hold the one that is trained from it.
+
+    Attributes:
+        weight: of the distillation in the objective.
+    """
 
     def __init__(self, network: Network, weight: float, device: torch.device) -> None:
         self.network, self.weight = fuse(network).to(device), weight
@@ -36,35 +41,33 @@ class Teacher:
             return self.network.classifier(features.float())[:, 0]
 
 
+def make_teacher(network: Network, task: TrainingTask) -> Teacher:
+    """Make a teacher of the network that a training starts from, with the weight of its answers."""
+    weight = task.settings.distillation
+    return Teacher(
+        network, distillation_weight(task.labels) if weight is None else weight, task.device
+    )
+
+
 class PuLoss:
     """An objective of positive and unlabelled regions, with autoencoder and distillation."""
 
-    def __init__(
-        self,
-        images: Sequence[TrainingImage],
-        geometry: Geometry,
-        pi: float,
-        gamma: float,
-        teacher: Optional[Teacher],
-        settings: OptimizerSettings,
-        device: torch.device,
-    ) -> None:
-        self.gamma, self.teacher = gamma, teacher
-        self.images, self.geometry, self.pi = images, geometry, pi
-        self.settings, self.device = settings, device
+    def __init__(self, task: TrainingTask, field: int, teacher: Optional[Teacher]) -> None:
+        """Prepare the objective.
+
+        Args:
+            task: what to train on, and how.
+            field: width of the region that a score depends on, px of the working image.
+            teacher: that holds the network; None for one that starts from random weights.
+        """
+        self.images, self.settings, self.device = task.images, task.settings, task.device
+        self.pi, self.gamma = task.pi, _gamma(task)
+        self.geometry, self.teacher = Geometry(field), teacher
 
     def __call__(self, model: TrainedModel, random: np.random.Generator) -> StepLoss:
         """Draw a batch and evaluate the objective on it."""
         settings = self.settings
-        batch = sample_batch(
-            self.images,
-            self.geometry,
-            settings.mosaics,
-            settings.tiles,
-            settings.training_radius,
-            settings.augmentation,
-            random,
-        )
+        batch = sample_batch(self.images, self.geometry, settings, random)
         tiles = batch.tiles.to(self.device, memory_format=torch.channels_last)
         features = compute_features(model.network, tiles)
         scores = model.network.classifier(features.float())[:, 0]
@@ -107,3 +110,10 @@ class PuLoss:
         shown = slice(first, first + RECONSTRUCTED)
         targets = patches[..., shown, shown].reshape(-1, 1, RECONSTRUCTED, RECONSTRUCTED)
         return reconstruction_error(targets, decoder(latent)) / RECONSTRUCTED**2
+
+
+def _gamma(task: TrainingTask) -> float:
+    """Weight of the autoencoder; without a wish, none where features are there to start from."""
+    if task.settings.autoencoder is not None:
+        return task.settings.autoencoder
+    return 0.0 if task.start is not None else autoencoder_weight(task.labels)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""How well a network ranks particles, judged by held-out labels."""
+"""How well a network ranks particles, as held-out labels tell."""
 
 from __future__ import annotations
 
@@ -7,7 +7,6 @@ import math
 from typing import Sequence
 
 import numpy as np
-import torch
 
 from ..evaluation.curves import estimated_average_precision
 from ..evaluation.matching import match_points
@@ -15,23 +14,19 @@ from ..networks.architectures import Network
 from ..networks.scoring import Scorer, make_scorer
 from ..picking.detector import detect_peaks
 from ..picking.peaks import Peaks
-from ..settings import TOLERANCE, OptimizerSettings
+from ..settings import TOLERANCE
 from .regions import TrainingImage
+from .task import TrainingTask
 
 LEAST_HELD_OUT = 10
 
 
-def validate(
-    network: Network,
-    held_out: Sequence[TrainingImage],
-    particles: float,
-    settings: OptimizerSettings,
-    device: torch.device,
-) -> float:
+def validate(network: Network, task: TrainingTask) -> float:
     """Average precision of a network by the held-out labels; NaN with fewer than 10 of these."""
-    if sum(len(image.positive) for image in held_out) < LEAST_HELD_OUT:
+    if sum(len(image.positive) for image in task.held_out) < LEAST_HELD_OUT:
         return math.nan
-    return held_out_ap(make_scorer(network, device), held_out, particles, settings.diameter_px)
+    scorer = make_scorer(network, task.device)
+    return held_out_ap(scorer, task.held_out, task.particles, task.settings.diameter_px)
 
 
 def held_out_ap(

@@ -13,21 +13,21 @@ START_WEIGHT = 8.0
 CLEARLY_BETTER = 0.02
 
 
-def interpolate_weights(network: Network, start: Network, share: float) -> Network:
-    """Average the weights of a network, which get this share, with those that it started from.
+def interpolate_weights(network: Network, start: Network, fraction: float) -> Network:
+    """Average the weights of a network, which get this fraction, with those that it started from.
 
     Training finds weights that suit the labels too well; part of the way back lie weights that
     suit all particles better (Wortsman et al., CVPR 2022).
     """
-    blended = copy.deepcopy(network)
-    for value, old in zip(blended.state_dict().values(), start.state_dict().values()):
+    average = copy.deepcopy(network)
+    for value, old in zip(average.state_dict().values(), start.state_dict().values()):
         if value.is_floating_point():
-            value.lerp_(old.to(value.device), 1 - share)
-    return blended
+            value.lerp_(old.to(value.device), 1 - fraction)
+    return average
 
 
 def default_fraction(labels: int) -> float:
-    """Share of what training found in the average with its start, √N : 8 for N labels.
+    """Fraction of what training found in the average with its start, √N : 8 for N labels.
 
     More labels help less than their number says: they share micrographs, and the taste of who
     picked them.
@@ -38,24 +38,25 @@ def default_fraction(labels: int) -> float:
 def choose_fraction(
     network: Network, start: Network, labels: int, validate_average: Callable[[Network], float]
 ) -> Tuple[float, float]:
-    """Choose the share of what training found in the average with its start.
+    """Choose the fraction of what training found in the average with its start.
 
     Args:
         network: trained.
         start: that its training started from.
         labels: number that the network was trained on.
-        validate_average: gives the held-out average precision of an average, NaN without held-out
-            labels.
+        validate_average: returns the held-out average precision of an average, NaN without
+            held-out labels.
 
     Returns:
-        The share, which is the usual one unless none or all has an average precision that is
+        The fraction, which is the default unless none or all has an average precision that is
         better by 0.02; and its average precision.
     """
-    usual = default_fraction(labels)
-    found = {
-        share: validate_average(interpolate_weights(network, start, share))
-        for share in (usual, 0.0, 1.0)
+    default = default_fraction(labels)
+    precisions = {
+        fraction: validate_average(interpolate_weights(network, start, fraction))
+        for fraction in (default, 0.0, 1.0)
     }
-    best = max((0.0, 1.0), key=lambda share: found[share])
-    chosen = best if found[best] > found[usual] + CLEARLY_BETTER else usual
-    return chosen, found[chosen]
+    extreme = max((0.0, 1.0), key=lambda fraction: precisions[fraction])
+    is_better = precisions[extreme] > precisions[default] + CLEARLY_BETTER
+    fraction = extreme if is_better else default
+    return fraction, precisions[fraction]

@@ -12,7 +12,7 @@ import torch
 from scipion_pupick.engine import find_micrographs, load_model
 from scipion_pupick.engine.adaptation.scale import (
     PRIOR_PENALTY,
-    STEP,
+    SCALE_STEP,
     confidence,
     evenly_spaced,
     search_scale,
@@ -89,7 +89,7 @@ def test_the_scale_lies_between_the_surest_and_the_one_given(monkeypatch, surest
     asked = WorkingScale(DIAMETER)
 
     def peaks_at(_, scorer, scale, chosen):
-        steps = math.log(asked.diameter_px / scale.diameter_px, STEP)
+        steps = math.log(asked.diameter_px / scale.diameter_px, SCALE_STEP)
         chance = 0.9 - 0.1 * (steps - surest) ** 2
         return {chosen[0]: PeaksInsideBorder(np.full(100, np.log(chance / (1 - chance))), 1.0)}
 
@@ -99,7 +99,7 @@ def test_the_scale_lies_between_the_surest_and_the_one_given(monkeypatch, surest
     product = (0.9 - 0.1 * (candidates - surest) ** 2) * (1 - PRIOR_PENALTY * candidates**2)
     summit = candidates[product.argmax()]
     assert abs(summit) <= abs(surest)
-    steps = math.log(asked.diameter_px / suited.diameter_px, STEP)
+    steps = math.log(asked.diameter_px / suited.diameter_px, SCALE_STEP)
     assert steps == pytest.approx(summit, abs=0.02)
     if surest:
         assert abs(steps) < abs(surest)

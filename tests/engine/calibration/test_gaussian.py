@@ -6,7 +6,8 @@ import pytest
 import torch
 from scipy.special import expit, logit
 
-from scipion_pupick.engine.calibration.gaussian import calibrate, calibrated
+from scipion_pupick.engine.calibration.gaussian import calibrate
+from scipion_pupick.engine.calibration.line import calibrated
 from scipion_pupick.engine.calibration.precision_recall_estimate import (
     best_threshold,
     estimate_precision_recall,

@@ -14,14 +14,14 @@ from scipion_pupick.engine.networks.model import load_model
 from scipion_pupick.engine.networks.scoring import make_scorer
 from scipion_pupick.engine.pretraining.dataset import load_images, save_images, simulate_images
 from scipion_pupick.engine.pretraining.pretrain import (
-    FoundPeaks,
+    MatchedPeaks,
     calibrate_on,
-    find_in,
+    match_peaks,
     mean_average_precision,
     pretrain,
 )
 from scipion_pupick.engine.settings import PRETRAINING, PretrainSettings
-from scipion_pupick.engine.training.loop import best_network
+from scipion_pupick.engine.training.progress import best_network
 
 CPU = torch.device("cpu")
 TINY = replace(PRETRAINING, network="conv3", epochs=2, steps=2, tiles=2)
@@ -59,15 +59,15 @@ def test_a_network_learns_from_simulated_images(images):
     first, last = progress.history
     assert last.held_out_ap > 1.5 * first.held_out_ap
     scorer = make_scorer(best_network(progress, settings), CPU)
-    found = [find_in(scorer, image) for image in images[:2]]
+    found = [match_peaks(scorer, image) for image in images[:2]]
     chance = np.mean([f.hits.mean() for f in found])
     assert mean_average_precision(found) > 1.5 * chance
 
 
 def test_the_mean_average_precision_leaves_out_images_without_particles():
-    perfect = FoundPeaks(np.array([2.0, 1.0]), np.array([True, False]), 1)
-    half = FoundPeaks(np.array([2.0, 1.0]), np.array([False, True]), 1)
-    empty = FoundPeaks(np.array([2.0]), np.array([False]), 0)
+    perfect = MatchedPeaks(np.array([2.0, 1.0]), np.array([True, False]), 1)
+    half = MatchedPeaks(np.array([2.0, 1.0]), np.array([False, True]), 1)
+    empty = MatchedPeaks(np.array([2.0]), np.array([False]), 0)
     assert mean_average_precision([perfect, half, empty]) == pytest.approx(0.75)
 
 
@@ -78,7 +78,7 @@ def test_calibration_finds_the_line_and_the_spread_that_peaks_were_drawn_from():
     for shift in shifts:
         score = random.normal(0, 2, 500)
         hits = random.random(500) < expit(1.5 * score - 1 + shift)
-        found.append(FoundPeaks(score, hits, int(hits.sum())))
+        found.append(MatchedPeaks(score, hits, int(hits.sum())))
     calibration = calibrate_on(found)
     # averaging over shifts flattens the line a little
     assert calibration.slope == pytest.approx(1.5, rel=0.1)

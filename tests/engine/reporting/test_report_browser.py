@@ -16,7 +16,7 @@ from scipion_pupick.engine import (
     report,
     threshold,
 )
-from scipion_pupick.engine.runs.pick_run import coordinates_path, read_run, write_summary
+from scipion_pupick.engine.runs.pick_run import PickRun, read_pick_run
 
 webdriver = pytest.importorskip("selenium.webdriver")
 service = pytest.importorskip("selenium.webdriver.chrome.service")
@@ -143,7 +143,8 @@ def captions(page):
 
 def counts_by_name(folder, names):
     return {
-        name: sum(map(len, read_picks(coordinates_path(name, folder)).values())) for name in names
+        name: sum(map(len, read_picks(PickRun(folder).coordinates_path(name)).values()))
+        for name in names
     }
 
 
@@ -310,12 +311,12 @@ def test_nothing_is_wider_than_the_window(page, width):
 
 def forget(run, *names):
     summary = json.loads((run / "pick.json").read_text())
-    write_summary({name: summary[name] for name in summary if name not in names}, run)
+    PickRun(run).write_record({name: summary[name] for name in summary if name not in names})
 
 
 def no_picks(run):
     summary = json.loads((run / "pick.json").read_text())
-    write_summary({**summary, "threshold": 60.0}, run)
+    PickRun(run).write_record({**summary, "threshold": 60.0})
 
 
 def nothing_scored(run):
@@ -325,7 +326,7 @@ def nothing_scored(run):
 
 def no_peak(run):
     summary = json.loads((run / "pick.json").read_text())
-    write_summary({**summary, "edge": 1e6}, run)
+    PickRun(run).write_record({**summary, "edge": 1e6})
 
 
 def one_micrograph(run):
@@ -334,7 +335,7 @@ def one_micrograph(run):
 
 
 def no_images(run):
-    rows = [f"{m.name}\t/nowhere/x.mrc\t\n" for m in read_run(run).micrographs]
+    rows = [f"{m.name}\t/nowhere/x.mrc\t\n" for m in read_pick_run(run).micrographs]
     (run / "micrographs.tsv").write_text("micrograph\tfile\tpixel_size\n" + "".join(rows))
 
 

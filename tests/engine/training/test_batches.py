@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from scipion_pupick.engine.networks.architectures import NETWORKS, STRIDE, make_network
-from scipion_pupick.engine.settings import Augmentation
+from scipion_pupick.engine.settings import Augmentation, OptimizerSettings
 from scipion_pupick.engine.training.batches import Geometry, sample_batch
 from scipion_pupick.engine.training.regions import MASKED, UNLABELED, TrainingImage, label_map
 
@@ -39,7 +39,10 @@ def flat(value, shape=(200, 200), **labels):
 
 def draw(images, mosaics=2, tiles=2, geometry=GEOMETRY, radius=3.0, change=SAME, seed=0):
     random = np.random.default_rng(seed)
-    return sample_batch(images, geometry, mosaics, tiles, radius, change, random)
+    settings = OptimizerSettings(
+        mosaics=mosaics, tiles=tiles, training_radius=radius, augmentation=change
+    )
+    return sample_batch(images, geometry, settings, random)
 
 
 def draw_places(sets, **how):
@@ -103,7 +106,7 @@ def test_cells_are_the_scores_of_the_patches(name):
     with torch.no_grad():
         scores = network(tile)[0, 0]
         alone = network(patches.reshape(-1, 1, geometry.field, geometry.field))
-    assert scores.shape == (len(geometry.positions),) * 2
+    assert scores.shape == (len(geometry.grid.positions),) * 2
     expected = alone.reshape(geometry.per_side, geometry.per_side)
     cells = scores[geometry.cells, geometry.cells]
     torch.testing.assert_close(cells, expected, atol=1e-5, rtol=0)
@@ -125,7 +128,7 @@ def test_the_score_of_a_cell_depends_on_its_patch_alone():
 def test_positions_are_the_centres_of_the_scored_regions(field):
     geometry = Geometry(field)
     starts = np.arange(0, geometry.tile - field + 1, STRIDE)
-    np.testing.assert_array_equal(geometry.positions, starts + field // 2)
+    np.testing.assert_array_equal(geometry.grid.positions, starts + field // 2)
 
 
 @pytest.mark.parametrize("field", FIELDS)
@@ -214,7 +217,7 @@ def test_scores_of_u_lie_in_the_image_and_outside_labelled_particles(change):
     shape = (200, 260)
     labels = np.random.default_rng(3).uniform([0, 0], [259, 199], (25, 2))
     places, batch = draw_places([ramps(shape, positive=labels)], tiles=30, change=change)
-    places = apply(affine_maps(places[batch.positive_mosaics :]), GEOMETRY.positions)
+    places = apply(affine_maps(places[batch.positive_mosaics :]), GEOMETRY.grid.positions)
     nearest = np.linalg.norm(places[..., None, :] - labels, axis=-1).min(-1)
     beyond = np.maximum(-places, places - [259, 199]).max(-1)
     in_u = batch.unlabeled.numpy()
@@ -316,7 +319,7 @@ def test_an_image_smaller_than_a_tile():
     assert torch.isfinite(batch.tiles).all()
     distances = np.linalg.norm(patch_centres(places[:2]) - labels[0], axis=-1)
     assert distances.max() <= 3 + 2 * BLUR
-    u = apply(affine_maps(places[2:]), GEOMETRY.positions)[batch.unlabeled.numpy()]
+    u = apply(affine_maps(places[2:]), GEOMETRY.grid.positions)[batch.unlabeled.numpy()]
     assert len(u)
     assert u.min() > -0.5 - BLUR
     assert (u < [39.5 + BLUR, 59.5 + BLUR]).all()

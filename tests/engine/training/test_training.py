@@ -21,15 +21,18 @@ from scipion_pupick.engine.networks.architectures import make_network
 from scipion_pupick.engine.networks.scoring import make_scorer
 from scipion_pupick.engine.networks.symmetry import is_symmetric
 from scipion_pupick.engine.picking.detector import detect_peaks
-from scipion_pupick.engine.preprocessing.scale import WorkingScale
+from scipion_pupick.engine.settings import TrainSettings
 from scipion_pupick.engine.training.checkpoint import load_progress, save_progress
 from scipion_pupick.engine.training.data import hold_out, read_data
 from scipion_pupick.engine.training.fit import fit, usual_steps
-from scipion_pupick.engine.training.loop import Trainer, best_network, one_cycle
+from scipion_pupick.engine.training.labels import Labels
+from scipion_pupick.engine.training.loop import Trainer, one_cycle
 from scipion_pupick.engine.training.objectives import OBJECTIVES
 from scipion_pupick.engine.training.prior import assumed_pi, fresh_network, prior_shift, with_prior
+from scipion_pupick.engine.training.progress import best_network
 from scipion_pupick.engine.training.regions import POSITIVE, TrainingImage, label_map
 from scipion_pupick.engine.training.step import StepLoss
+from scipion_pupick.engine.training.task import TrainingTask
 from scipion_pupick.engine.training.validation import held_out_ap, validate
 from scipion_pupick.engine.training.weight_averaging import choose_fraction, interpolate_weights
 
@@ -54,6 +57,10 @@ def make_images(seeds, **options):
     return [make_image(seed, **options)[0] for seed in seeds]
 
 
+def task_of(images, held_out, settings, start=None):
+    return TrainingTask(images, held_out, PARTICLES, settings, CPU, start)
+
+
 IMAGES = make_images([0, 1])
 HELD_OUT = make_images([2])
 
@@ -64,11 +71,7 @@ def trained():
     settings = replace(QUICK, epochs=8)
     reached = []
     progress = fit(
-        IMAGES,
-        HELD_OUT,
-        PARTICLES,
-        settings,
-        CPU,
+        task_of(IMAGES, HELD_OUT, settings),
         after_epoch=lambda progress: reached.append(copy.deepcopy(progress)),
     )
     return settings, progress, reached
@@ -111,39 +114,33 @@ def test_stopped_training_continues_as_if_never_stopped(stop_after, autoencoder,
             raise _StopError
 
     with pytest.raises(_StopError):
-        fit(IMAGES, HELD_OUT, PARTICLES, settings, CPU, after_epoch=save_and_stop)
+        fit(task_of(IMAGES, HELD_OUT, settings), after_epoch=save_and_stop)
     epochs = []
     continued = fit(
-        IMAGES,
-        HELD_OUT,
-        PARTICLES,
-        settings,
-        CPU,
+        task_of(IMAGES, HELD_OUT, settings),
         progress=load_progress(path, "mark"),
         after_epoch=lambda progress: epochs.append(len(progress.history)),
     )
     assert epochs == list(range(stop_after + 1, settings.epochs + 1))
-    assert_same_progress(continued, fit(IMAGES, HELD_OUT, PARTICLES, settings, CPU))
+    assert_same_progress(continued, fit(task_of(IMAGES, HELD_OUT, settings)))
 
 
 def test_finished_training_does_nothing_more(tmp_path):
     settings = replace(HASTY, epochs=1)
-    save_progress(
-        fit(IMAGES, [], PARTICLES, settings, CPU), "mark", tmp_path / "checkpoint.safetensors"
-    )
+    save_progress(fit(task_of(IMAGES, [], settings)), "mark", tmp_path / "checkpoint.safetensors")
     progress = load_progress(tmp_path / "checkpoint.safetensors", "mark")
 
     def never(progress):
         raise AssertionError("another epoch was trained")
 
-    again = fit(IMAGES, [], PARTICLES, settings, CPU, progress=progress, after_epoch=never)
+    again = fit(task_of(IMAGES, [], settings), progress=progress, after_epoch=never)
     assert_same_progress(again, progress)
 
 
 def test_the_seed_decides_the_weights():
     settings = replace(HASTY, epochs=1)
     first, same, other = (
-        fit(IMAGES, [], PARTICLES, replace(settings, seed=seed), CPU) for seed in (3, 3, 4)
+        fit(task_of(IMAGES, [], replace(settings, seed=seed))) for seed in (3, 3, 4)
     )
     assert_same_progress(first, same)
     assert any(not torch.equal(first.best[name], other.best[name]) for name in first.best)
@@ -160,7 +157,7 @@ def test_it_learns_to_find_blobs(trained):
 
 def test_it_learns_from_incomplete_labels():
     images = make_images([0, 1, 3], labels=4)
-    progress = fit(images, [], PARTICLES, QUICK, CPU)
+    progress = fit(task_of(images, [], QUICK))
     scorer = make_scorer(best_network(progress, QUICK), CPU)
     assert true_ap(scorer, make_images([5, 6])) > 0.9
 
@@ -231,7 +228,7 @@ def test_the_best_epoch_is_kept(trained):
 @pytest.mark.parametrize("labels", [0, 9])
 def test_with_few_labels_held_out_the_last_epoch_is_taken(labels):
     held_out = make_images([2], labels=labels) if labels else []
-    progress = fit(IMAGES, held_out, PARTICLES, HASTY, CPU)
+    progress = fit(task_of(IMAGES, held_out, HASTY))
     assert [math.isnan(epoch.held_out_ap) for epoch in progress.history] == [True] * HASTY.epochs
     assert progress.best_epoch == HASTY.epochs
     assert_same_state(progress.best, progress.average)
@@ -241,7 +238,7 @@ def test_with_few_labels_held_out_the_last_epoch_is_taken(labels):
 @pytest.mark.parametrize("autoencoder", [0.0, 0.5])
 def test_every_objective_trains(objective, autoencoder):
     settings = replace(QUICK, objective=objective, autoencoder=autoencoder, epochs=2, steps=6)
-    history = fit(IMAGES, [], PARTICLES, settings, CPU).history
+    history = fit(task_of(IMAGES, [], settings)).history
     for epoch in history:
         parts = (epoch.loss, epoch.classification, epoch.penalty, epoch.reconstruction)
         assert np.isfinite(parts).all()
@@ -254,12 +251,10 @@ def test_every_objective_trains(objective, autoencoder):
 
 
 def test_the_autoencoder_is_on_by_itself_with_few_labels_only():
-    few = fit(
-        make_images([0], labels=10), [], PARTICLES, replace(HASTY, autoencoder=None, epochs=1), CPU
-    )
+    few = fit(task_of(make_images([0], labels=10), [], replace(HASTY, autoencoder=None, epochs=1)))
     assert few.history[0].reconstruction > 0
     many = replace(IMAGES[0], positive=np.tile(IMAGES[0].positive, (20, 1)))
-    none = fit([many], [], PARTICLES, replace(HASTY, autoencoder=None, epochs=1), CPU)
+    none = fit(task_of([many], [], replace(HASTY, autoencoder=None, epochs=1)))
     assert none.history[0].reconstruction == 0
 
 
@@ -269,9 +264,7 @@ def test_labelled_negatives_part_particles_from_their_like():
     settings = replace(QUICK, objective="ge-kl")
 
     def scores(training):
-        scorer = make_scorer(
-            best_network(fit(training, [], PARTICLES, settings, CPU), settings), CPU
-        )
+        scorer = make_scorer(best_network(fit(task_of(training, [], settings)), settings), CPU)
         maps = [scorer(image.image[None])[0] for image in images]
         cells = [np.rint(xy / 4).astype(int) for xy in places]
         each = np.array([scores[xy[:, 1], xy[:, 0]] for scores, xy in zip(maps, cells)])
@@ -289,7 +282,7 @@ def test_training_can_start_from_a_network(trained):
     start = best_network(progress, settings)
     before = copy.deepcopy(start.state_dict())
     gentle = replace(HASTY, epochs=1, learning_rate=1e-5)
-    first = fit(IMAGES, HELD_OUT, PARTICLES, gentle, CPU, start=start)
+    first = fit(task_of(IMAGES, HELD_OUT, gentle, start))
     assert first.history[0].held_out_ap > 0.9
     assert_same_state(start.state_dict(), before)
     assert not torch.equal(first.weights["network.classifier.weight"], before["classifier.weight"])
@@ -316,7 +309,7 @@ def test_the_answers_of_the_start_hold_a_network_that_has_one_label(trained):
     distances = []
     for weight in (None, 0.0):
         settings = replace(QUICK, epochs=8, learning_rate=5e-3, distillation=weight)
-        reached = fit(one_label, [], PARTICLES, settings, CPU, start=start)
+        reached = fit(task_of(one_label, [], settings, start))
         scorer = make_scorer(best_network(reached, settings), CPU)
         distances.append(np.abs(expit(scorer(IMAGES[1].image[None])) - known).mean())
     held, free = distances
@@ -329,7 +322,7 @@ def test_the_answers_of_the_start_weigh_by_themselves_with_few_labels_only(train
     short = replace(HASTY, epochs=1)
 
     def first_epoch(images, **changes):
-        return fit(images, [], PARTICLES, replace(short, **changes), CPU, start=start).history[0]
+        return fit(task_of(images, [], replace(short, **changes), start)).history[0]
 
     few = make_images([0], labels=5)
     held = first_epoch(few)
@@ -348,7 +341,7 @@ def test_held_out_labels_choose_the_share_of_what_training_found(trained):
         spoiled.classifier.weight.neg_()
 
     def validate_average(network):
-        return validate(network, HELD_OUT, PARTICLES, settings, CPU)
+        return validate(network, task_of(IMAGES, HELD_OUT, settings))
 
     assert validate_average(spoiled) < validate_average(good) == 1
     assert choose_fraction(spoiled, good, 10_000, validate_average) == (0.0, 1.0)
@@ -379,7 +372,7 @@ def test_a_symmetric_network_stays_so_and_another_is_free(symmetric):
     if not symmetric:
         with torch.no_grad():
             start.features[0].weight[0] *= 1.1
-    reached = best_network(fit(IMAGES, [], PARTICLES, settings, CPU, start=start), settings)
+    reached = best_network(fit(task_of(IMAGES, [], settings, start)), settings)
     assert is_symmetric(reached) == symmetric
     moved = (reached.features[0].weight - start.features[0].weight).abs().flatten(1).amax(1)
     assert moved.min() > 1e-4
@@ -411,13 +404,13 @@ def test_few_labels_that_adjust_a_network_take_half_as_many_batches():
 
 def test_an_objective_that_diverges_is_reported():
     with pytest.raises(PupickError, match="epoch 1.*[Ll]earning rate"):
-        fit(IMAGES, [], PARTICLES, replace(HASTY, learning_rate=1e38, steps=4), CPU)
+        fit(task_of(IMAGES, [], replace(HASTY, learning_rate=1e38, steps=4)))
 
 
 @pytest.mark.parametrize("field", ["network", "objective"])
 def test_unknown_names_are_refused(field):
     with pytest.raises(UsageError, match="'other'.*choose"):
-        fit(IMAGES, [], PARTICLES, replace(HASTY, **{field: "other"}), CPU)
+        fit(task_of(IMAGES, [], replace(HASTY, **{field: "other"})))
 
 
 @pytest.mark.parametrize(
@@ -449,7 +442,7 @@ def test_the_learning_rate_rises_and_falls_to_zero():
 
 def test_a_checkpoint_of_another_training_is_refused(tmp_path):
     path = tmp_path / "checkpoint.safetensors"
-    save_progress(fit(IMAGES, [], PARTICLES, replace(HASTY, epochs=1), CPU), "one", path)
+    save_progress(fit(task_of(IMAGES, [], replace(HASTY, epochs=1))), "one", path)
     with pytest.raises(UsageError, match="--overwrite"):
         load_progress(path, "another")
 
@@ -464,7 +457,7 @@ def test_a_checkpoint_without_its_fingerprint_is_damaged(tmp_path):
 @pytest.mark.parametrize("keep", [0, 100, -100])
 def test_a_damaged_checkpoint_is_refused(keep, tmp_path):
     path = tmp_path / "checkpoint.safetensors"
-    save_progress(fit(IMAGES, [], PARTICLES, replace(HASTY, epochs=1), CPU), "one", path)
+    save_progress(fit(task_of(IMAGES, [], replace(HASTY, epochs=1))), "one", path)
     path.write_bytes(path.read_bytes()[:keep])
     with pytest.raises(UsageError, match=r"checkpoint.safetensors is damaged.*delete"):
         load_progress(path, "one")
@@ -514,8 +507,9 @@ def test_one_labelled_image_always_stays_to_train_on():
 
 
 def read(micrographs, labelled, excluded=None, normalisation="micrograph"):
-    scale = WorkingScale(DIAMETER)
-    return read_data(micrographs, labelled, excluded or {}, scale, normalisation, 3.0)
+    settings = TrainSettings(DIAMETER, normalisation=normalisation, held_out=0.0)
+    data = read_data(micrographs, Labels(labelled, excluded or {}), settings)
+    return data.images, data.mixture, data.failures
 
 
 @pytest.fixture

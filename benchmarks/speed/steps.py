@@ -1,0 +1,143 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The measured commands of both programs, and the names under which their costs are kept."""
+
+from __future__ import annotations
+
+from typing import List
+
+from benchmarks.common.measure import Step
+from benchmarks.speed.simulate import DIAMETER, PIXEL_SIZE
+
+DIAMETER_PX = DIAMETER / PIXEL_SIZE
+# Topaz's advice: the particle spans about half of the 71 px that the network sees.
+RECOMMENDED_SCALE = round(2 * DIAMETER_PX / 71)
+# The scale at which pupick works: a diameter of 24 px.
+SAME_SCALE = round(DIAMETER_PX / 24)
+SCALES = (RECOMMENDED_SCALE, SAME_SCALE)
+
+EXPECTED_PARTICLES = 300  # per micrograph, in both sets; it has no influence on the speed
+TOPAZ_MINIBATCH = 256
+TOPAZ_ITERATIONS = 40
+# Times that the simulated set is repeated in the larger set, where start-up weighs little.
+COPIES = 4
+
+TRAIN_SET = "train"
+SIMULATED = "simulated"
+SIMULATED_MANY = "simulated-many"
+SIMULATED_MODEL = "model-simulated"
+
+
+def topaz_start(topaz: List[str]) -> Step:
+    return Step("topaz/start", [*topaz, "--version"])
+
+
+def topaz_preprocess(topaz: List[str], files: List[str], scale: int, threads: int) -> Step:
+    """Downsample and normalise; two cores are used by two processes of one thread.
+
+    (Two threads in one process cost it many times the CPU and save no time.)
+    """
+    output = f"topaz-scale{scale}"
+    workers = ["-t", str(threads if threads > 1 else 0), "-j", "1"]
+    return Step(
+        f"topaz/preprocess/scale {scale}, threads {threads}",
+        [*topaz, "preprocess", "-s", str(scale), "-d", "-1", *workers, "-o", f"{output}/", *files],
+        output=output,
+        micrographs=len(files),
+    )
+
+
+def topaz_extract(topaz: List[str], names: List[str], scale: int, threads: int) -> Step:
+    """Picks of the packaged resnet8_u32 at the default threshold, in full-size pixels."""
+    output = f"topaz-picks-scale{scale}.txt"
+    radius = str(round(DIAMETER_PX / scale / 2))
+    options = ["-m", "resnet8_u32", "-r", radius, "-x", str(scale), "-d", "-1"]
+    files = [f"topaz-scale{scale}/{name}" for name in names]
+    return Step(
+        f"topaz/extract/scale {scale}, threads {threads}",
+        [*topaz, "extract", *options, "-j", str(threads), "-o", output, *files],
+        threads,
+        output,
+        micrographs=len(names),
+    )
+
+
+def topaz_training_set(topaz: List[str], files: List[str]) -> Step:
+    """Normalise the training micrographs, whose scale is already the recommended one."""
+    output = f"topaz-{TRAIN_SET}"
+    options = ["-s", "1", "-d", "-1", "-t", "0", "-j", "1", "-o", f"{output}/"]
+    return Step("topaz/training set", [*topaz, "preprocess", *options, *files], output=output)
+
+
+def topaz_train(topaz: List[str], threads: int) -> Step:
+    """A part of Topaz's 10 epochs of 1000 iterations, which all cost the same."""
+    output = "topaz-curve.tsv"
+    data = ["--train-images", f"topaz-{TRAIN_SET}", "--train-targets", "labels-topaz.txt"]
+    network = ["-m", "resnet8", "--units", "32", "-n", str(EXPECTED_PARTICLES)]
+    length = ["--minibatch-size", str(TOPAZ_MINIBATCH), "--epoch-size", str(TOPAZ_ITERATIONS)]
+    options = ["--num-epochs", "1", "--num-workers", "0", "-d", "-1", "-j", str(threads)]
+    return Step(
+        f"topaz/train/threads {threads}",
+        [*topaz, "train", *data, *network, *length, *options, "-o", output],
+        threads,
+        output,
+        regions=TOPAZ_MINIBATCH * TOPAZ_ITERATIONS,
+    )
+
+
+def pupick_start(pupick: str) -> Step:
+    return Step("pupick/start", [pupick, "--version"])
+
+
+def pupick_preprocess(pupick: str, folder: str, micrographs: int, threads: int) -> Step:
+    output = "pupick-preprocessed"
+    size = ["--pixel-size", str(PIXEL_SIZE), "--diameter", f"{DIAMETER:g}"]
+    options = ["--micrographs", folder, *size, "--output", output, "--threads", str(threads)]
+    return Step(
+        f"pupick/preprocess/{folder}, threads {threads}",
+        [pupick, "preprocess", *options],
+        threads,
+        output,
+        micrographs=micrographs,
+    )
+
+
+def pupick_pick(pupick: str, folder: str, micrographs: int, threads: int) -> Step:
+    output = "pupick-picks"
+    model = ["--model", f"{SIMULATED_MODEL}/model.safetensors"]
+    options = ["--micrographs", folder, *model, "--output", output, "--threads", str(threads)]
+    return Step(
+        f"pupick/pick/{folder}, threads {threads}",
+        [pupick, "pick", *options],
+        threads,
+        output,
+        micrographs=micrographs,
+    )
+
+
+def pupick_train(pupick: str, seed: int, threads: int) -> Step:
+    """A whole training on the real micrographs, with all that it does by default."""
+    data = ["--micrographs", TRAIN_SET, "--picks", "labels.star"]
+    output = "pupick-model"
+    return Step(
+        f"pupick/train/threads {threads}",
+        [pupick, "train", *data, *train_options(seed, output, threads)],
+        threads,
+        output,
+    )
+
+
+def pupick_train_simulated(pupick: str, seed: int, threads: int) -> Step:
+    """The model that the picking is measured with; a short training makes one as fast as any."""
+    data = ["--micrographs", SIMULATED, "--picks", "labels-simulated.star", "--epochs", "3"]
+    return Step(
+        "pupick/model for the picking",
+        [pupick, "train", *data, *train_options(seed, SIMULATED_MODEL, threads)],
+        threads,
+        SIMULATED_MODEL,
+    )
+
+
+def train_options(seed: int, output: str, threads: int) -> List[str]:
+    network = ["--diameter", f"{DIAMETER:g}", "--network", "resnet8"]
+    expected = ["--particles-per-micrograph", str(EXPECTED_PARTICLES)]
+    return [*network, *expected, "--seed", str(seed), "--output", output, "--threads", str(threads)]

@@ -1,0 +1,85 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+// What the page is about, and what is chosen in it.
+//
+// Thresholds are levels: indices into the grid of scores (`tables.grid`). `tables` is null where
+// nothing has been picked.
+
+import { byId } from "./dom.js";
+
+export const data = JSON.parse(byId("data").textContent);
+export const tables = data.tables;
+// level: of the threshold; current: index of the micrograph in the viewer; x, y: its point in the
+// viewer's corner, px of the image
+export const state = { level: tables ? tables.own : 0, current: 0, zoom: 1, x: 0, y: 0 };
+
+export function unpack(packed) {
+  const kinds = { uint8: Uint8Array, uint16: Uint16Array, uint32: Uint32Array };
+  const bytes = Uint8Array.from(atob(packed.data), (c) => c.charCodeAt(0));
+  return new kinds[packed.type](bytes.buffer);
+}
+
+// ---- levels
+
+export const threshold = () => tables.grid[state.level];
+export const estimated = (name, level) => tables.quality[name][level];
+
+export function levelOf(value) {
+  let best = 0;
+  tables.grid.forEach((score, level) => {
+    if (Math.abs(score - value) < Math.abs(tables.grid[best] - value)) best = level;
+  });
+  return best;
+}
+
+// first level whose threshold is not below a value
+export function levelUp(value) {
+  let low = 0, high = tables.grid.length;
+  while (low < high) {
+    const middle = (low + high) >> 1;
+    if (tables.grid[middle] < value) low = middle + 1;
+    else high = middle;
+  }
+  return low;
+}
+
+// ---- all micrographs: only how many are picked
+
+const countTable = tables && unpack(tables.perMicrograph);
+
+// picks of each micrograph at the threshold, interpolated between the levels of the table
+export function countsNow() {
+  const levels = tables.levels, width = levels.length, n = data.names.length;
+  const right = levels.findIndex((level) => level >= state.level);
+  const left = levels[right] === state.level ? right : right - 1;
+  const span = levels[right] - levels[left];
+  const share = left === right ? 0 : (state.level - levels[left]) / span;
+  const counts = new Float64Array(n);
+  for (let i = 0; i < n; i++) {
+    const row = i * width;
+    counts[i] = (1 - share) * countTable[row + left] + share * countTable[row + right];
+  }
+  return counts;
+}
+
+// ---- micrographs that are shown: all their peaks
+
+const PEAK_STEPS = 16;
+
+export const shown = data.shown.map((m, index) => ({
+  ...m, index,
+  order: data.names.indexOf(m.name),
+  peaks: unpack(m.peaks), ranks: unpack(m.ranks), reference: unpack(m.reference),
+}));
+export const baseName = (name) => name.split("/").pop();
+export const radiusOf = (m) => data.diameter / m.pixelSize / 2;
+
+// the i-th point (x, y), px, of packed coordinates
+export function pointOf(packed, i) {
+  return [packed[2 * i] / PEAK_STEPS, packed[2 * i + 1] / PEAK_STEPS];
+}
+
+export function picksOf(m) {
+  let count = 0;
+  for (const rank of m.ranks) count += rank >= state.level;
+  return count;
+}

@@ -1,0 +1,33 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+// The list of all micrographs.
+
+import { countsNow, data, state, tables } from "./data.js";
+import { byId, element } from "./dom.js";
+import { whole } from "./numbers.js";
+import { sorted } from "./thumbnails.js";
+
+const MORE = 100;
+let rowsShown = 25;
+
+function listRow(m, about) {
+  const count = { className: "number", textContent: about + whole(m.count) };
+  return element("tr", {}, element("td", { textContent: m.name }), element("td", count));
+}
+
+export function listAll(counts) {
+  const wanted = byId("filter").value.toLowerCase();
+  const about = tables.levels.includes(state.level) ? "" : "about ";
+  const rows = data.names.map((name, order) => ({ name, order, count: counts[order] }))
+    .filter((m) => m.name.toLowerCase().includes(wanted));
+  const listed = sorted(rows, byId("all-sort").value, (m) => m.count);
+  byId("list").replaceChildren(...listed.slice(0, rowsShown).map((m) => listRow(m, about)));
+  byId("more").hidden = listed.length <= rowsShown;
+}
+
+export function listenToList() {
+  byId("filter").oninput = byId("all-sort").onchange = () => listAll(countsNow());
+  byId("more").onclick = () => {
+    rowsShown += MORE;
+    listAll(countsNow());
+  };
+}

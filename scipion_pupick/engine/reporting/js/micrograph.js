@@ -1,0 +1,99 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+// A micrograph on a canvas: image, score map, picks, reference.
+
+import { LUT, colourOf, colourRange, css } from "./colours.js";
+import { data, pointOf, radiusOf, state, tables } from "./data.js";
+import { element, isOn } from "./dom.js";
+import { clamp } from "./numbers.js";
+
+const BELOW = "rgba(255,255,255,.55)";
+
+export async function decode(address) {
+  const image = new Image();
+  image.src = address;
+  await image.decode();
+  return image;
+}
+
+export async function loadImages(m) {
+  if (m.image) m.picture = await decode(m.image);
+  if (m.map) m.overlay = colourMap(await decode(m.map));
+}
+
+// scores in colours, the fainter the lower
+function colourMap(image) {
+  const map = element("canvas", { width: image.width, height: image.height });
+  const context = map.getContext("2d");
+  context.drawImage(image, 0, 0);
+  const pixels = context.getImageData(0, 0, image.width, image.height);
+  const [low, high] = data.mapRange, faint = colourRange[0] - 3;
+  for (let i = 0; i < pixels.data.length; i += 4) {
+    const score = low + pixels.data[i] / 255 * (high - low);
+    const strength = Math.sqrt(clamp((score - faint) / (colourRange[1] - faint), 0, 1));
+    pixels.data.set([...LUT[colourOf(score)], 255 * strength], i);
+  }
+  context.putImageData(pixels, 0, 0);
+  return map;
+}
+
+// draw so that the point (x, y) lies in the corner, `scale` screen px to one of the micrograph's
+export function paint(context, m, { scale, x, y, width, height, line }) {
+  context.setTransform(1, 0, 0, 1, 0, 0);
+  context.clearRect(0, 0, width, height);
+  context.setTransform(scale, 0, 0, scale, -x * scale, -y * scale);
+  context.imageSmoothingEnabled = scale < 3;
+  context.fillStyle = "#777";
+  context.fillRect(0, 0, m.width, m.height);
+  if (m.picture) context.drawImage(m.picture, 0, 0, m.width, m.height);
+  if (m.overlay && isOn("show-map")) overlay(context, m);
+  context.lineWidth = line / scale;
+  if (tables && isOn("show-below")) {
+    circles(context, m, (rank) => rank < state.level, () => 0, BELOW);
+  }
+  if (tables && isOn("show-picks")) {
+    circles(context, m, (rank) => rank >= state.level, (rank) => colourOf(tables.grid[rank]));
+  }
+  if (isOn("show-reference")) marks(context, m, scale);
+}
+
+function overlay(context, m) {
+  context.imageSmoothingEnabled = true;
+  // a score is of the pixel in the middle of its step, which begins half a step before
+  const step = m.mapStep, corner = (0.5 * step / data.stride) - step / 2;
+  context.drawImage(m.overlay, corner, corner, m.overlay.width * step, m.overlay.height * step);
+}
+
+function addCircle(path, [x, y], radius) {
+  path.moveTo(x + radius, y);
+  path.arc(x, y, radius, 0, 2 * Math.PI);
+}
+
+// peaks of the wanted ranks, one stroke a bin, the highest bin on top
+function circles(context, m, wanted, binOf, colour) {
+  const paths = new Map(), radius = radiusOf(m);
+  for (let i = 0; i < m.ranks.length; i++) {
+    if (!wanted(m.ranks[i])) continue;
+    const bin = binOf(m.ranks[i]);
+    if (!paths.has(bin)) paths.set(bin, new Path2D());
+    addCircle(paths.get(bin), pointOf(m.peaks, i), radius);
+  }
+  for (const [bin, path] of [...paths].sort((a, b) => a[0] - b[0])) {
+    context.strokeStyle = colour || css(LUT[bin]);
+    context.stroke(path);
+  }
+}
+
+// the reference: crosses over picks, and circles where there are none
+function marks(context, m, scale) {
+  const path = new Path2D(), radius = radiusOf(m), arm = Math.max(radius / 3, 2.5 / scale);
+  for (let i = 0; i < m.reference.length / 2; i++) {
+    const [x, y] = pointOf(m.reference, i);
+    path.moveTo(x - arm, y);
+    path.lineTo(x + arm, y);
+    path.moveTo(x, y - arm);
+    path.lineTo(x, y + arm);
+    if (!tables) addCircle(path, [x, y], radius);
+  }
+  context.strokeStyle = data.referenceColour;
+  context.stroke(path);
+}

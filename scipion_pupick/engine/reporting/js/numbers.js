@@ -1,0 +1,12 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+// Numbers, and how they are written.
+
+export const clamp = (value, low, high) => Math.min(high, Math.max(low, value));
+export const whole = (value) => Math.round(value).toLocaleString("en-GB");
+export const percent = (value) => `${Math.round(100 * value)} %`;
+export const signed = (value, digits = 2) => value.toFixed(digits).replace("-", "−");
+
+export function short(value) {
+  if (value >= 1e6) return `${value / 1e6}M`;
+  return value >= 1e4 ? `${value / 1e3}k` : whole(value);
+}

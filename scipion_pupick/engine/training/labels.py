@@ -1,0 +1,148 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Labelled particles and places that are none, from picks to pixels of a working image."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass
+from typing import Optional, Sequence, Set
+
+import numpy as np
+from scipy.spatial import cKDTree
+
+from ..coordinates import Coordinates, Picks
+from ..coordinates.assign_picks import assign_to_micrographs
+from ..errors import UsageError
+from ..micrographs import Micrograph
+from ..preprocessing.scale import to_working
+from ..preprocessing.working_image import WorkingImage
+from ..settings import OptimizerSettings
+from .regions import TrainingImage, label_map
+
+log = logging.getLogger(__name__)
+
+SAME_PARTICLE = 0.4  # particle radii between picks by hand and the particles extracted from them
+
+
+@dataclass(frozen=True)
+class Labels:
+    """Labelled places by micrograph name, px of the micrographs.
+
+    Attributes:
+        positive: particles; those that are given twice, by hand and as extracted particles, say,
+            count once.
+        negative: places that are no particle.
+    """
+
+    positive: Picks
+    negative: Picks
+
+    @property
+    def names(self) -> Set[str]:
+        """Names of the micrographs that hold any."""
+        return {*self.positive, *self.negative}
+
+
+def assign_labels(
+    picks: Picks, negatives: Optional[Picks], micrographs: Sequence[Micrograph]
+) -> Labels:
+    """Key picks and negatives by the names of their micrographs.
+
+    Args:
+        picks: particles under the names of some file, px.
+        negatives: places that are no particle, in the same form.
+        micrographs: they may belong to.
+
+    Raises:
+        UsageError: no pick is in any of the micrographs.
+    """
+    labels = Labels(
+        _not_empty(assign_to_micrographs(picks, micrographs, "picks")),
+        _not_empty(assign_to_micrographs(negatives or {}, micrographs, "negatives")),
+    )
+    if not labels.positive:
+        raise UsageError(_no_label_text(picks, micrographs))
+    return labels
+
+
+def _not_empty(picks: Picks) -> Picks:
+    return {name: coordinates for name, coordinates in picks.items() if len(coordinates)}
+
+
+def _no_label_text(picks: Picks, micrographs: Sequence[Micrograph]) -> str:
+    if not any(len(coordinates) for coordinates in picks.values()):
+        return "The picks hold no particle: pick at least one, better 10 to 100, by hand (--picks)."
+    return (
+        f"The picks are of other micrographs (such as {next(iter(picks))}) than those given "
+        f"(such as {micrographs[0].name}): check --picks and --micrographs."
+    )
+
+
+def label_image(
+    working: WorkingImage, labels: Labels, settings: OptimizerSettings
+) -> TrainingImage:
+    """Label the pixels of a normalised working image.
+
+    Args:
+        working: the image.
+        labels: of all micrographs.
+        settings: radii of particles and of what counts as their centre, px of the working image.
+
+    Raises:
+        UsageError: a place is labelled both as a particle and as none.
+    """
+    name, particle_radius = working.micrograph.name, settings.diameter_px / 2
+    positive = _working_xy(labels.positive.get(name), working, "picks")
+    positive = _distinct(positive, SAME_PARTICLE * particle_radius, name)
+    negative = _working_xy(labels.negative.get(name), working, "negatives")
+    _refuse_contradictions(positive, negative, SAME_PARTICLE * particle_radius, name)
+    shape = (working.image.shape[0], working.image.shape[1])
+    pixels = label_map(shape, positive, settings.training_radius, particle_radius)
+    return TrainingImage(working.image, pixels, positive, negative)
+
+
+def _distinct(xy: np.ndarray, least: float, name: str) -> np.ndarray:
+    """Leave out points (n, 2) that are nearer than `least` to one before them."""
+    pairs = cKDTree(xy).query_pairs(least, output_type="ndarray") if len(xy) else xy[:0]
+    doubles = np.unique(pairs[:, 1]).astype(int)
+    if len(doubles):
+        log.warning(
+            "%s: %d of %d picks are of particles that are picked already, and do not count.",
+            name,
+            len(doubles),
+            len(xy),
+        )
+    return np.delete(xy, doubles, axis=0)
+
+
+def _refuse_contradictions(
+    positive: np.ndarray, negative: np.ndarray, least: float, name: str
+) -> None:
+    if not len(positive) or not len(negative):
+        return
+    same = int((cKDTree(positive).query(negative)[0] < least).sum())
+    if same:
+        raise UsageError(
+            f"{name}: {same} of {len(negative)} negatives lie on picked particles: remove them "
+            "from the picks or from the negatives."
+        )
+
+
+def _working_xy(coordinates: Optional[Coordinates], working: WorkingImage, what: str) -> np.ndarray:
+    """Points (n, 2) in px of the working image; those outside the micrograph are left out."""
+    if coordinates is None:
+        return np.empty((0, 2))
+    xy = coordinates.xy
+    height, width = working.shape
+    inside = ((xy > -0.5) & (xy < [width - 0.5, height - 0.5])).all(axis=1)
+    if not inside.all():
+        log.warning(
+            "%s: %d of %d %s lie outside the image of %d x %d px and are left out.",
+            working.micrograph.name,
+            np.count_nonzero(~inside),
+            len(xy),
+            what,
+            width,
+            height,
+        )
+    return to_working(xy[inside], working.shape, working.image.shape)

@@ -1,0 +1,98 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""About how many particles a micrograph holds: what users say, a first guess, an estimate."""
+
+from __future__ import annotations
+
+import logging
+import math
+from typing import Sequence
+
+import numpy as np
+
+from ..networks.scoring import Scorer
+from ..picking.detector import detect_peaks
+from ..settings import TOLERANCE, OptimizerSettings
+from .prior import assumed_pi
+from .regions import TrainingImage
+from .validation import label_scores
+
+log = logging.getLogger(__name__)
+
+CROWDING = 0.1  # share of the area that particles cover, until more is known
+SURE_SHARE = 0.8
+
+
+def check_particle_count(
+    images: Sequence[TrainingImage], particles: float, settings: OptimizerSettings
+) -> None:
+    """Refuse more particles than fit in an image, and warn of fewer than are labelled.
+
+    Args:
+        images: to train on.
+        particles: that an image is said to hold.
+        settings: radii of particles, px of the working image.
+
+    Raises:
+        UsageError: so many do not fit.
+    """
+    assumed_pi(images, particles, settings)
+    labels = sum(len(image.positive) for image in images)
+    if labels > particles * len(images):
+        log.warning(
+            "%d particles are labelled in %d micrographs, more than %g in each: is that number "
+            "right? (--particles-per-micrograph)",
+            labels,
+            len(images),
+            particles,
+        )
+
+
+def guess_particles(images: Sequence[TrainingImage], diameter_px: float) -> float:
+    """Guess the particles in an image from its area, or from the most labels that one holds.
+
+    Args:
+        images: to train on.
+        diameter_px: of the particle, px of the working image.
+    """
+    areas = [image.image.size for image in images]
+    disc = math.pi * (diameter_px / 2) ** 2
+    most_labels = max(len(image.positive) for image in images)
+    return max(most_labels, CROWDING * float(np.mean(areas)) / disc)
+
+
+def count_particles(
+    scorer: Scorer,
+    labelled: Sequence[TrainingImage],
+    images: Sequence[TrainingImage],
+    diameter_px: float,
+) -> float:
+    """Estimate the particles in an image from the scores of the labelled ones.
+
+    The peaks are counted that score as high as 80 % of the labelled particles do (or as all that
+    have a peak, if these are fewer), and their number is divided by that share. Counting peaks,
+    not pixels, keeps the many pixels of the background from swamping the estimate where classes
+    overlap.
+
+    Args:
+        scorer: of a network trained for a while.
+        labelled: images with labels.
+        images: to count in.
+        diameter_px: of the particle, px of the working image.
+    """
+    of_labels = [
+        label_scores(
+            detect_peaks(scorer, image.image, diameter_px),
+            image.positive,
+            TOLERANCE * diameter_px,
+        )
+        for image in labelled
+    ]
+    scores = np.sort(np.concatenate(of_labels))[::-1]
+    with_peak = int(np.count_nonzero(np.isfinite(scores)))
+    sure = min(with_peak, math.ceil(SURE_SHARE * len(scores)))
+    if not sure:
+        return 0.0
+    peaks = np.concatenate(
+        [detect_peaks(scorer, image.image, diameter_px).score for image in images]
+    )
+    return np.count_nonzero(peaks >= scores[sure - 1]) / len(images) * len(scores) / sure

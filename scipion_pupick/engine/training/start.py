@@ -1,0 +1,123 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What a training starts from: a model or random weights, and the settings that this binds."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass, replace
+from typing import Optional, Sequence
+
+import torch
+
+from ..adaptation.contrast import BRIGHT, detect_contrast, invert_contrast
+from ..adaptation.scale import search_scale
+from ..files.atomic import PathLike
+from ..micrographs import Micrograph
+from ..networks.architectures import Network
+from ..networks.model import Model, load_model
+from ..networks.scoring import make_scorer
+from ..preprocessing.scale import WorkingScale
+from ..settings import GENERAL, TrainSettings
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Start:
+    """What a training starts from.
+
+    Attributes:
+        model: whose weights are adjusted; None for random weights.
+        settings: how to train, with the network, scale and normalisation of the model.
+    """
+
+    model: Optional[Model]
+    settings: TrainSettings
+
+    @property
+    def network(self) -> Optional[Network]:
+        """The network of the model."""
+        return None if self.model is None else self.model.network
+
+    @property
+    def scale(self) -> WorkingScale:
+        """The working scale to train at."""
+        return WorkingScale(self.settings.diameter, self.settings.training.diameter_px)
+
+    @property
+    def is_general(self) -> bool:
+        """Whether the model is the general one, or was trained from it."""
+        return self.model is not None and bool(self.model.training.get("general"))
+
+    @property
+    def sees_negatives(self) -> bool:
+        """Whether the model takes particles to be brighter than what is round them."""
+        return self.model is not None and bool(self.model.training.get(BRIGHT))
+
+    def at_scale(self, scale: WorkingScale) -> Start:
+        """Return the start with settings for another working scale."""
+        training = replace(self.settings.training, diameter_px=scale.diameter_px)
+        return replace(self, settings=replace(self.settings, training=training))
+
+    def inverted(self) -> Start:
+        """Return the start with a model that sees negatives, if there is a model."""
+        if self.model is None or self.sees_negatives:
+            return self
+        return replace(self, model=invert_contrast(self.model))
+
+
+def choose_start(path: Optional[PathLike], settings: TrainSettings) -> Start:
+    """Load the model to start from, if there is one that fits.
+
+    Args:
+        path: of a model, whose network, scale and normalisation replace those of the settings, or
+            `general`, which is taken only where the settings do not differ from its own in these;
+            None for random weights.
+        settings: how to train.
+
+    Raises:
+        UsageError: there is no such model.
+    """
+    if path is None:
+        return Start(None, settings)
+    model = load_model(path)
+    continued = _continue_from(model, settings)
+    if str(path) == GENERAL and settings != continued:
+        log.info(
+            "The general model has the network %s, %g px a diameter and its own normalisation: "
+            "with these settings training starts from random weights.",
+            model.network_name,
+            model.scale.diameter_px,
+        )
+        return Start(None, settings)
+    log.info(
+        "Training starts from %s, with its network (%s), scale and normalisation.",
+        path,
+        model.network_name,
+    )
+    return Start(model, continued)
+
+
+def _continue_from(model: Model, settings: TrainSettings) -> TrainSettings:
+    """Take over from a model what its weights are bound to: network, scale, normalisation."""
+    training = replace(
+        settings.training, network=model.network_name, diameter_px=model.scale.diameter_px
+    )
+    shared = "micrograph" if model.mixture is None else "joint"
+    normalisation = "affine" if model.normalisation == "affine" else shared
+    return replace(settings, training=training, normalisation=normalisation)
+
+
+def adapt_start(start: Start, labelled: Sequence[Micrograph], device: torch.device) -> Start:
+    """Fit contrast and scale of the general model to micrographs; leave any other start as it is.
+
+    Args:
+        start: what training starts from.
+        labelled: micrographs with particles.
+        device: to score on.
+    """
+    if start.model is None or start.model.scale.diameter is not None:
+        return start
+    model = detect_contrast(start.model, start.scale, labelled, device)
+    scale = search_scale(model, make_scorer(model.network, device), start.scale, labelled)
+    return replace(start, model=model).at_scale(scale)

@@ -1,0 +1,98 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""One training, from prepared data to a model."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass, replace
+from typing import Callable
+
+import torch
+
+from ..device import describe_device
+from ..networks.model import Model
+from ..networks.scoring import make_scorer
+from ..settings import OptimizerSettings
+from .checkpoint import Checkpoint
+from .data import TrainingData
+from .fit import fit, usual_steps
+from .particle_count import count_particles, guess_particles
+from .progress import Progress, best_network, log_epoch
+from .start import Start
+from .task import TrainingTask
+from .trained_model import make_trained_model
+
+log = logging.getLogger(__name__)
+
+FIRST_EPOCHS = 3
+
+
+@dataclass(frozen=True)
+class TrainJob:
+    """One training, from prepared data to a model.
+
+    Attributes:
+        start: what to start from, and how to train.
+        data: to train on.
+        device: to compute on.
+        checkpoint: of the training.
+        estimate: checkpoint of the short training that the number of particles is estimated with.
+        after_epoch: called with the progress after each epoch of the training.
+    """
+
+    start: Start
+    data: TrainingData
+    device: torch.device
+    checkpoint: Checkpoint
+    estimate: Checkpoint
+    after_epoch: Callable[[Progress], None]
+
+    def run(self) -> Model:
+        """Train, or go on with it, and return the model.
+
+        Raises:
+            PupickError: the objective stopped being finite, or the network finds no peak.
+        """
+        particles = self.start.settings.particles_per_micrograph or self._estimate_particles()
+        log.info(
+            "Training on %d labels in %d micrographs (and %d labels held out), with about %.0f "
+            "particles a micrograph, on %s.",
+            self.data.labels,
+            sum(len(image.positive) > 0 for image in self.data.images),
+            self.data.held_out_labels,
+            particles,
+            describe_device(self.device),
+        )
+        settings = self.start.settings.training
+        steps = settings.steps or usual_steps(self.data.labels, self.start.model is not None)
+        task = self._task(particles, replace(settings, steps=steps))
+        progress = _fit(task, self.checkpoint, self.after_epoch)
+        return make_trained_model(progress, task, self.start, self.data)
+
+    def _estimate_particles(self) -> float:
+        """Train for a few epochs on a guess, and count the peaks that score as labels do."""
+        settings, images = self.start.settings.training, self.data.images
+        guess = guess_particles(images, settings.diameter_px)
+        log.info("Estimating how many particles a micrograph holds, starting from %.0f.", guess)
+        task = self._task(guess, replace(settings, epochs=FIRST_EPOCHS))
+        progress = _fit(task, self.estimate, log_epoch)
+        scorer = make_scorer(best_network(progress, task.settings), self.device)
+        labelled = self.data.held_out or images
+        number = count_particles(scorer, labelled, images, settings.diameter_px)
+        return max(number, self.data.labels / len(images), 1.0)
+
+    def _task(self, particles: float, settings: OptimizerSettings) -> TrainingTask:
+        images, held_out = self.data.images, self.data.held_out
+        return TrainingTask(images, held_out, particles, settings, self.device, self.start.network)
+
+
+def _fit(
+    task: TrainingTask, checkpoint: Checkpoint, after_epoch: Callable[[Progress], None]
+) -> Progress:
+    """Train from where the checkpoint is, writing it after each epoch."""
+
+    def save(progress: Progress) -> None:
+        checkpoint.save(progress)
+        after_epoch(progress)
+
+    return fit(task, checkpoint.load(), save)

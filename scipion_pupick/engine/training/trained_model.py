@@ -1,0 +1,140 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""From the progress of a training to a model whose scores are log-odds."""
+
+from __future__ import annotations
+
+import logging
+import math
+from dataclasses import asdict, dataclass, replace
+from typing import Any, Dict, List, Tuple
+
+import numpy as np
+
+from ..adaptation.contrast import BRIGHT
+from ..calibration.gaussian import PROBABILITY_PER_PARTICLE, calibrate
+from ..calibration.line import Calibration, calibrated
+from ..calibration.mixture_fit import ESTIMATED_COUNT_ERROR, GIVEN_COUNT_ERROR
+from ..calibration.precision_recall_estimate import best_threshold, estimate_precision_recall
+from ..calibration.target_decoy import calibrate_target_decoy
+from ..errors import PupickError
+from ..networks.architectures import Network
+from ..networks.model import Model
+from ..networks.scoring import Scorer, make_scorer
+from ..picking.detector import expected_among, peaks_inside_border
+from ..preprocessing.scale import ModelScale
+from ..preprocessing.working_image import pixel_method
+from ..settings import LEAST_SCORE
+from .data import TrainingData
+from .prior import prior_shift
+from .progress import Progress, best_network
+from .start import Start
+from .task import TrainingTask
+from .validation import validate
+from .weight_averaging import choose_fraction, interpolate_weights
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class _Average:
+    """A trained network averaged with what it started from.
+
+    Attributes:
+        network: the average.
+        fraction: of what training found in it.
+        precision: its held-out average precision; NaN without held-out labels.
+    """
+
+    network: Network
+    fraction: float
+    precision: float
+
+
+def make_trained_model(
+    progress: Progress, task: TrainingTask, start: Start, data: TrainingData
+) -> Model:
+    """Average the best network with its start, calibrate its scores and set the threshold.
+
+    Args:
+        progress: of the training, which has ended.
+        task: that it was trained on.
+        start: what it started from.
+        data: what the task was made of.
+
+    Raises:
+        PupickError: the network finds no peak.
+    """
+    settings = start.settings
+    average = _average(progress, task)
+    scores, calibration = _calibrate(make_scorer(average.network, task.device), task, start)
+    log_odds = [calibration.log_odds(of_image) for of_image in scores]
+    return Model(
+        network=calibrated(average.network, calibration),
+        network_name=task.settings.network,
+        scale=ModelScale(settings.diameter, task.settings.diameter_px),
+        threshold=max(LEAST_SCORE, best_threshold(estimate_precision_recall(log_odds))),
+        normalisation=pixel_method(settings.normalisation),
+        mixture=data.mixture,
+        training={
+            "labels": data.labels,
+            "held_out_labels": data.held_out_labels,
+            "micrographs": len(data.images),
+            BRIGHT: start.sees_negatives,
+            "held_out_micrographs": len(data.held_out),
+            "failed_micrographs": data.failures,
+            "particles_per_micrograph": round(task.particles, 1),
+            "particles_estimated": settings.particles_per_micrograph is None,
+            **_results(progress, average, calibration),
+            "settings": asdict(task.settings),
+        },
+    )
+
+
+def _results(progress: Progress, average: _Average, calibration: Calibration) -> Dict[str, Any]:
+    return {
+        "pi": progress.history[-1].pi,
+        "score_uncertainty": round(calibration.error, 3),
+        "best_epoch": progress.best_epoch,
+        "epochs": len(progress.history),
+        "trained_share": average.fraction,
+        "held_out_average_precision": None if math.isnan(average.precision) else average.precision,
+    }
+
+
+def _average(progress: Progress, task: TrainingTask) -> _Average:
+    network = best_network(progress, task.settings)
+    if task.start is None:
+        return _Average(network, 1.0, progress.best_ap)
+
+    def validate_average(average: Network) -> float:
+        return validate(average, task)
+
+    fraction, precision = choose_fraction(network, task.start, task.labels, validate_average)
+    log.info(
+        "The model averages what training found (%.0f %%) with what it started from.",
+        100 * fraction,
+    )
+    return _Average(interpolate_weights(network, task.start, fraction), fraction, precision)
+
+
+def _calibrate(
+    scorer: Scorer, task: TrainingTask, start: Start
+) -> Tuple[List[np.ndarray], Calibration]:
+    """Scores of the peaks of each image, and the line from these to log-odds."""
+    width = task.settings.diameter_px
+    images = [*task.images, *task.held_out]
+    peaks = [peaks_inside_border(scorer, image.image, width) for image in images]
+    of_images = [of_image.score for of_image in peaks]
+    scores = np.concatenate(of_images)
+    if not len(scores):
+        raise PupickError("The trained network finds no peak at all: check the micrographs.")
+    expected = expected_among(peaks, task.particles)
+    is_given = start.settings.particles_per_micrograph is not None
+    error = GIVEN_COUNT_ERROR if is_given else ESTIMATED_COUNT_ERROR
+    if start.is_general:
+        decoys = [peaks_inside_border(scorer, -image.image, width).score for image in images]
+        line = calibrate_target_decoy(scores, np.concatenate(decoys), expected, error)
+        return of_images, line
+    shift = prior_shift(task.images, task.particles)
+    line = calibrate(scores + shift, PROBABILITY_PER_PARTICLE * expected, error)
+    return of_images, replace(line, offset=line.offset + line.slope * shift)
