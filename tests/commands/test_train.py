@@ -377,6 +377,7 @@ def test_neither_hand_picks_nor_a_picking_run_are_written_over(data, tmp_path):
         assert files(folder).keys() == {name}
 
 
+@pytest.mark.slow
 def test_the_number_of_particles_is_estimated_by_all_micrographs(tmp_path):
     """One with many labels says nothing of the others."""
     folder = tmp_path / "mics"
@@ -411,6 +412,7 @@ def test_negatives_are_never_left_out(data, tmp_path):
     assert hasty(data, tmp_path / "without", few).training["micrographs"] == 3
 
 
+@pytest.mark.slow
 def test_a_training_that_goes_on_elsewhere_keeps_its_scale(tmp_path):
     """The scale that another processor finds differs in its last digits."""
     micrographs = find_micrographs([str(EXAMPLE / "micrographs")])[:1]
@@ -531,6 +533,7 @@ def test_few_labels_adjust_a_trained_network_in_half_as_many_steps(data, trained
     assert regions[0] == pytest.approx(2 * regions[1], rel=0.2)
 
 
+@pytest.mark.slow
 def test_the_number_of_particles_is_estimated(trained, tmp_path):
     few = as_picks(simulate_set(trained / "train", range(4)), most=6)
     settings = TrainSettings(DIAMETER, training=QUICK)
@@ -609,6 +612,7 @@ def test_picks_of_other_micrographs_are_refused(data, tmp_path):
         hasty(data, tmp_path, picks=picks)
 
 
+@pytest.mark.slow
 def test_particles_are_counted_right_where_all_of_them_are_labelled(tmp_path):
     particles = simulate_set(tmp_path / "faint", range(6), contrast=-0.5)
     micrographs = find_micrographs([str(tmp_path / "faint")])

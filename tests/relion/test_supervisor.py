@@ -22,6 +22,8 @@ from helpers.relion_files import (
 from relion_external.supervisor import output_folder
 from relion_external.worker import form_words
 
+pytestmark = pytest.mark.slow  # each test starts programs
+
 ROOT = Path(__file__).parents[2]
 JOB = ["--o", "External/job005/", "--in_mics", "CtfFind/job003/micrographs_ctf.star"]
 PICK = [*JOB, "--model", "model.safetensors", "--gpu", "none", "--j", "1"]

@@ -22,6 +22,7 @@ webdriver = pytest.importorskip("selenium.webdriver")
 service = pytest.importorskip("selenium.webdriver.chrome.service")
 CHROMIUM, DRIVER = shutil.which("chromium"), shutil.which("chromedriver")
 pytestmark = [
+    pytest.mark.slow,
     pytest.mark.skipif(not (CHROMIUM and DRIVER), reason="needs chromium and chromedriver"),
     # the driver's sockets and pipes are closed when it is collected
     pytest.mark.filterwarnings("ignore::ResourceWarning"),
