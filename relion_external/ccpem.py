@@ -68,7 +68,7 @@ class _PupickJob(PipelinerJob):
         for name in self.NUMBERS:
             parameter = parameters_of(self.JOB)[name]
             self.joboptions[name] = FloatJobOption(
-                label=f"{name.replace('_', ' ').capitalize()}:",
+                label=f"{parameter.label}:",
                 default_value=None,
                 help_text=parameter.text,
                 is_required=parameter.required,
@@ -157,7 +157,7 @@ class PupickPick(_PupickJob):
 
     PROCESS_NAME = "pupick.autopick.pick"
     JOB = PICK
-    NUMBERS = ("diameter", "particles_per_micrograph", "threshold", "edge", "separation")
+    NUMBERS = ("diameter", "particles_per_micrograph", "threshold", "border", "min_distance")
 
     def __init__(self) -> None:
         super().__init__()

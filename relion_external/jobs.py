@@ -6,14 +6,13 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Dict, List, Mapping, Optional
 
 from scipion_pupick import engine
 from scipion_pupick.engine import (
     Micrograph,
-    OptimizerSettings,
     PickResult,
     Picks,
     PickSettings,
@@ -24,7 +23,7 @@ from scipion_pupick.engine.errors import PupickError
 from scipion_pupick.engine.files.json_files import read_json, write_json
 from scipion_pupick.engine.runs.layout import TRAINING_LOG
 from scipion_pupick.engine.runs.pick_run import PickRun
-from scipion_pupick.engine.settings import GENERAL
+from scipion_pupick.engine.settings import GENERAL, make_settings
 
 from . import forms, versions
 from .inputs import (
@@ -45,7 +44,6 @@ ENGINE_FOLDER = "pupick"
 LOGFILE = "logfile.pdf"
 TRAINING_RECORD = "training_job.json"
 PICKING_RECORD = "picking_job.json"
-RENAMED = {"edge": "border", "separation": "min_distance"}
 
 
 def run_job(options: Options) -> None:
@@ -62,8 +60,8 @@ def run_job(options: Options) -> None:
         job.finish_training(job.train())
     else:
         files = coordinate_files([m.name for m in job.micrographs], job.folder, job.version)
-        given = options.values.get("model", GENERAL)
-        model = find_model(given) if options.job == PICK else job.train()
+        name = options.values.get("model", GENERAL)
+        model = find_model(name) if options.job == PICK else job.train()
         job.pick(model, files)
 
 
@@ -101,10 +99,10 @@ class PickJob:
         """
         labels = read_labels(self.options, self.micrographs)
         path, record = self.folder / MODEL_FILE, self.folder / TRAINING_RECORD
-        known = read_json(record) if record.is_file() else None
+        stored = read_json(record) if record.is_file() else {}
         negatives = read_negatives(self.options, self.micrographs)
         request = self._request(labels, negatives)
-        if path.is_file() and known == request:
+        if path.is_file() and _is_same(stored, request):
             log.info("The model has been trained on these particles: it is used as it is.")
             return path
         record.unlink(missing_ok=True)
@@ -113,7 +111,7 @@ class PickJob:
             self.micrographs,
             labels,
             self.folder,
-            train_settings(values),
+            make_settings(TrainSettings, values),
             negatives=negatives,
             start=find_start(values.get("start", GENERAL)),
             overwrite=True,
@@ -181,12 +179,12 @@ class PickJob:
         """
         record = self.folder / PICKING_RECORD
         request = {"threshold": result.threshold, "edge": settings.border, "version": self.version}
-        known = read_json(record) if record.is_file() else {}
-        if known != request:
+        stored = read_json(record) if record.is_file() else {}
+        if stored != request:
             record.unlink(missing_ok=True)
         for name, coordinates in result.picks.items():
             kept = PickRun(self.folder / ENGINE_FOLDER).peaks_path(name)
-            if known != request or _is_older(files[name], kept):
+            if stored != request or _is_older(files[name], kept):
                 write_coordinates(coordinates, files[name], self.version)
         write_json(record, request)
 
@@ -220,20 +218,8 @@ class PickJob:
 
 def pick_settings(options: Options) -> PickSettings:
     """Turn a job's parameters into the engine's settings; a model just trained has its diameter."""
-    names = {column.name for column in fields(PickSettings)}
-    if options.job != PICK:
-        names.discard("diameter")
-    values = {RENAMED.get(name, name): value for name, value in options.values.items()}
-    return PickSettings(**{name: value for name, value in values.items() if name in names})
-
-
-def train_settings(values: Mapping[str, Any]) -> TrainSettings:
-    """Turn a job's parameters into the engine's settings."""
-    own, training = (
-        {column.name: values[column.name] for column in fields(kind) if column.name in values}
-        for kind in (TrainSettings, OptimizerSettings)
-    )
-    return TrainSettings(**own, training=OptimizerSettings(**training))
+    diameter = {} if options.job == PICK else {"diameter": None}
+    return make_settings(PickSettings, {**options.values, **diameter})
 
 
 def _status(path: Path) -> List[int]:
@@ -242,6 +228,15 @@ def _status(path: Path) -> List[int]:
         return []
     status = path.stat()
     return [status.st_size, status.st_mtime_ns]
+
+
+def _is_same(stored: Mapping[str, Any], request: Mapping[str, Any]) -> bool:
+    """Whether a record describes the same training; versions differ in what was not given."""
+    first, second = (
+        {**record, "parameters": {k: v for k, v in record["parameters"].items() if v is not None}}
+        for record in ({"parameters": {}, **stored}, request)
+    )
+    return first == second
 
 
 def _is_older(file: Path, source: Path) -> bool:

@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """What the jobs can be told: RELION's own arguments, and the parameters of the External form.
 
-Only the standard library is used, so that an error of typing is reported at once.
+Only the standard library is used, and the engine's settings, which use no more themselves: so an
+error of typing is reported at once.
 """
 
 from __future__ import annotations
@@ -10,7 +11,15 @@ import difflib
 import math
 import textwrap
 from dataclasses import dataclass
-from typing import Any, Callable, Dict, FrozenSet, Mapping, Optional, Sequence, Tuple
+from typing import Any, Callable, Dict, List, Mapping, Optional, Sequence, Tuple
+
+from scipion_pupick.engine.settings import (
+    ADVANCED,
+    PickSettings,
+    Setting,
+    TrainSettings,
+    offered_settings,
+)
 
 from .errors import JobError
 from .versions import VERSIONS
@@ -45,18 +54,10 @@ USED_INPUTS = {
 RELION_ARGUMENTS = (*INPUTS, "o", "j", "pipeline_control")
 
 
-def number(text: str) -> float:
-    """Turn text into a finite number."""
-    value = float(text)
-    if not math.isfinite(value):
-        raise ValueError(text)
-    return value
-
-
 def positive(text: str) -> float:
-    """Turn text into a number above 0."""
-    value = number(text)
-    if value <= 0:
+    """Turn text into a finite number above 0."""
+    value = float(text)
+    if not 0 < value < math.inf:
         raise ValueError(text)
     return value
 
@@ -95,7 +96,6 @@ class Kind:
     name: str
 
 
-NUMBER = Kind(number, "a number")
 POSITIVE = Kind(positive, "a number above 0")
 WHOLE = Kind(whole, "a whole number, 0 or more")
 TEXT = Kind(str, "a text")
@@ -104,59 +104,77 @@ GPU = Kind(device, "auto, none or a GPU's number")
 VERSION = Kind(relion_version, ", ".join(VERSIONS))
 
 
+def kind_of(setting: Setting) -> Kind:
+    """Return how the values of one of the engine's settings are read."""
+
+    def read(text: str) -> Any:
+        value = setting.kind(text)
+        if not setting.allows(value):
+            raise ValueError(text)
+        return value
+
+    return Kind(read, setting.wanted)
+
+
 @dataclass(frozen=True)
 class Parameter:
-    """A parameter of the External form: its label, kind of value, meaning, and the jobs it is for.
+    """A parameter of the External form.
 
-    `required` parameters have no default.
+    Attributes:
+        name: as the form has it.
+        kind: of its values.
+        text: what it means.
+        required: whether it has no default.
+        label: in forms that have one.
+        advanced: whether most users leave it alone.
+        old_name: under which old jobs may have it.
     """
 
     name: str
     kind: Kind
     text: str
-    jobs: FrozenSet[str]
     required: bool = False
+    label: str = ""
+    advanced: bool = False
+    old_name: str = ""
 
 
-_TRAINING = frozenset({TRAIN, BOTH})
-_PICK = frozenset({PICK})
-_PICKING = frozenset({PICK, BOTH})
-_ALL = _TRAINING | _PICKING
-
-PARAMETERS: Tuple[Parameter, ...] = (
-    Parameter("model", MODEL, "to pick with, such as External/job005; default: general", _PICK),
-    Parameter("diameter", POSITIVE, "of the particle, Å", _TRAINING, True),
-    Parameter("diameter", POSITIVE, "of the particle, Å; default: the model's", _PICK),
-    Parameter(
-        "particles_per_micrograph",
-        POSITIVE,
-        "about how many a micrograph holds, picked or not; default: estimated",
-        _ALL,
-    ),
-    Parameter(
-        "threshold", NUMBER, "score from which on a peak is picked; default: the model's", _PICKING
-    ),
-    Parameter(
-        "edge",
-        NUMBER,
-        "picks nearer to the edge are dropped, Å; default: half the diameter",
-        _PICKING,
-    ),
-    Parameter("separation", NUMBER, "least distance of picks, Å; default: 0.4 diameters", _PICKING),
-    Parameter("gpu", GPU, "default: auto, a GPU if there is one", _ALL),
-    Parameter("pixel_size", POSITIVE, "of the micrographs, Å/px; default: their STAR file's", _ALL),
-    Parameter("start", MODEL, "to start from, or none; default: general", _TRAINING),
-    Parameter("negatives", TEXT, "file of coordinates that are no particles", _TRAINING),
-    Parameter("epochs", WHOLE, "epochs of training", _TRAINING),
-    Parameter("steps", WHOLE, "batches an epoch", _TRAINING),
-    Parameter("learning_rate", POSITIVE, "of training, at its highest", _TRAINING),
-    Parameter("held_out", NUMBER, "share of the labels that choose the best epoch", _TRAINING),
-    Parameter("network", TEXT, "conv3, resnet8 or resnet16", _TRAINING),
-    Parameter("objective", TEXT, "pn, upu, nnpu, ge-kl or ge-binomial", _TRAINING),
-    Parameter("normalisation", TEXT, "micrograph, joint or affine", _TRAINING),
-    Parameter("seed", WHOLE, "of every random choice", _TRAINING),
-    Parameter("relion_version", VERSION, "whose files to write; default: by job.star", _ALL),
+MODEL_TO_PICK_WITH = Parameter(
+    "model", MODEL, "to pick with, such as External/job005; default: general", label="Model"
 )
+COMPUTER = Parameter("gpu", GPU, "default: auto, a GPU if there is one", label="GPU")
+PIXEL_SIZE = Parameter(
+    "pixel_size", POSITIVE, "of the micrographs, Å/px; default: their STAR file's"
+)
+START = Parameter("start", MODEL, "to start from, or none; default: general")
+NEGATIVES = Parameter("negatives", TEXT, "file of coordinates that are no particles")
+VERSION_OF_RELION = Parameter(
+    "relion_version", VERSION, "whose files to write; default: by job.star"
+)
+SETTINGS: Mapping[str, Tuple[type, ...]] = {
+    TRAIN: (TrainSettings,),
+    PICK: (PickSettings,),
+    BOTH: (TrainSettings, PickSettings),
+}
+
+
+def parameters_from(*kinds: type) -> List[Parameter]:
+    """Make parameters from all settings of dataclasses that users are offered."""
+    return [_parameter(setting) for kind in kinds for setting in offered_settings(kind)]
+
+
+def _parameter(setting: Setting) -> Parameter:
+    label = f"{setting.label} ({setting.unit})" if setting.unit else setting.label
+    advanced = setting.level == ADVANCED
+    return Parameter(
+        setting.name,
+        kind_of(setting),
+        setting.sentence,
+        setting.required,
+        label,
+        advanced,
+        setting.old_name,
+    )
 
 
 @dataclass(frozen=True)
@@ -171,6 +189,7 @@ class Options:
         particles: STAR file of particles, if one was given.
         threads: of the CPU.
         values: of the parameters that were given, by name.
+        renamed: the names that parameters have now, by the old ones that were given.
     """
 
     job: str
@@ -180,11 +199,26 @@ class Options:
     particles: Optional[str]
     threads: int
     values: Mapping[str, Any]
+    renamed: Mapping[str, str]
 
 
 def parameters_of(job: str) -> Dict[str, Parameter]:
-    """Return the parameters that a job knows, by name."""
-    return {parameter.name: parameter for parameter in PARAMETERS if job in parameter.jobs}
+    """Return the parameters that a job knows, by name, the advanced ones last."""
+    settings = parameters_from(*SETTINGS[job])
+    parameters = [
+        *([MODEL_TO_PICK_WITH] if job == PICK else []),
+        *(parameter for parameter in settings if not parameter.advanced),
+        COMPUTER,
+        PIXEL_SIZE,
+        *([] if job == PICK else [START, NEGATIVES]),
+        *(parameter for parameter in settings if parameter.advanced),
+        VERSION_OF_RELION,
+    ]
+    by_name: Dict[str, Parameter] = {}
+    for parameter in parameters:
+        # of a setting of both steps, such as the diameter, the training's counts
+        by_name.setdefault(parameter.name, parameter)
+    return by_name
 
 
 def parse_arguments(job: str, arguments: Sequence[str]) -> Options:
@@ -196,9 +230,11 @@ def parse_arguments(job: str, arguments: Sequence[str]) -> Options:
     Raises:
         JobError: an argument is unknown, makes no sense, or is missing.
     """
-    texts = _pair(arguments)
-    known = parameters_of(job)
-    unknown = [name for name in texts if name not in known and name not in RELION_ARGUMENTS]
+    parameters = parameters_of(job)
+    pairs = _pair(arguments)
+    new_names = {p.old_name: name for name, p in parameters.items() if p.old_name}
+    texts = {new_names.get(name, name): text for name, text in pairs.items()}
+    unknown = [name for name in texts if name not in parameters and name not in RELION_ARGUMENTS]
     if unknown:
         raise JobError(_unknown_text(unknown[0], job))
     _check_inputs(job, texts)
@@ -211,9 +247,10 @@ def parse_arguments(job: str, arguments: Sequence[str]) -> Options:
         threads=_read("j", WHOLE, texts.get("j", "1")),
         values={
             name: _read(name, parameter.kind, texts[name])
-            for name, parameter in known.items()
+            for name, parameter in parameters.items()
             if _is_given(parameter, texts)
         },
+        renamed={old: name for old, name in new_names.items() if pairs.get(old)},
     )
 
 
@@ -239,10 +276,10 @@ def _pair(arguments: Sequence[str]) -> Dict[str, str]:
 
 
 def _unknown_text(name: str, job: str) -> str:
-    known = list(parameters_of(job))
-    near = difflib.get_close_matches(name, known, 1)
+    names = list(parameters_of(job))
+    near = difflib.get_close_matches(name, names, 1)
     hint = f" (did you mean {near[0]}?)" if near else ""
-    return f"there is no parameter {name!r}{hint}; the parameters are {', '.join(known)}"
+    return f"there is no parameter {name!r}{hint}; the parameters are {', '.join(names)}"
 
 
 def _check_inputs(job: str, texts: Mapping[str, str]) -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import logging
 import os
-import re
 import signal
 import sys
 import threading
@@ -15,18 +14,14 @@ from typing import NoReturn, Optional
 
 from . import supervisor
 from .errors import JobError
-from .parameters import PROGRAMS, Options, parse_arguments
+from .parameters import PROGRAMS, RELION_ARGUMENTS, Options, parameters_of, parse_arguments
 
 log = logging.getLogger(__name__)
 
 # what the loader of shared libraries says when memory runs out
 _NO_MEMORY = "failed to map segment"
-_FORM_WORDS = {
-    "picks": "in_coords",
-    "micrographs": "in_mics",
-    "device": "gpu",
-    "device cpu": "gpu none",
-}
+# by the engine's names of what is a parameter of another name here
+_PARAMETERS = {"picks": "in_coords", "micrographs": "in_mics", "device": "gpu"}
 
 
 def main(job: str, *arguments: str) -> int:
@@ -39,6 +34,8 @@ def main(job: str, *arguments: str) -> int:
     signal.signal(signal.SIGTERM, _leave)
     _end_with_supervisor(Path(options.output))
     log_to_relion(PROGRAMS[job])
+    for old, new in options.renamed.items():
+        log.warning("the parameter %s is called %s now", old, new)
     try:
         _run(options)
     except (ImportError, MemoryError, SystemError) as error:
@@ -70,23 +67,16 @@ def _run(options: Options) -> None:
     try:
         with memory_errors_explained():
             run_job(options)
-    except (PupickError, OSError) as error:
+    except PupickError as error:
+        raise JobError(error.worded(lambda name: parameter_of(name, options.job))) from error
+    except OSError as error:
         raise JobError(str(error)) from error
 
 
-def form_words(text: str) -> str:
-    """Call options of the engine's command line what they are called in the External form."""
-    return re.sub(
-        r"(?<![\w-])--([a-z][a-z-]*( cpu\b)?)",
-        lambda option: _FORM_WORDS.get(option[1], option[1].replace("-", "_")),
-        text,
-    )
-
-
-class _FormWords(logging.Formatter):
-    def format(self, record: logging.LogRecord) -> str:
-        """Write a message in the words of the External form."""
-        return form_words(super().format(record))
+def parameter_of(setting: str, job: str) -> str:
+    """Return what a job's form calls a setting of the engine; empty if it does not have it."""
+    name = _PARAMETERS.get(setting, setting)
+    return name if name in (*parameters_of(job), *RELION_ARGUMENTS) else ""
 
 
 def log_to_relion(program: str) -> None:
@@ -95,7 +85,7 @@ def log_to_relion(program: str) -> None:
     progress.addFilter(lambda record: record.levelno < logging.WARNING)
     problems = logging.StreamHandler(sys.stderr)
     problems.setLevel(logging.WARNING)
-    problems.setFormatter(_FormWords(f"{program}: %(levelname)s: %(message)s"))
+    problems.setFormatter(logging.Formatter(f"{program}: %(levelname)s: %(message)s"))
     logging.basicConfig(level=logging.INFO, format="%(message)s", handlers=[progress, problems])
 
 

@@ -27,7 +27,12 @@ from scipion_pupick.engine.micrographs import Micrograph, image_shape
 from scipion_pupick.engine.networks.architectures import Network, make_network
 from scipion_pupick.engine.networks.model import load_model
 from scipion_pupick.engine.networks.model_file import read_model_file
-from scipion_pupick.engine.settings import GENERAL, TOLERANCE, OptimizerSettings, TrainSettings
+from scipion_pupick.engine.settings import (
+    GENERAL,
+    TOLERANCE_DIAMETERS,
+    OptimizerSettings,
+    TrainSettings,
+)
 from scipion_pupick.engine.training.fit import usual_steps
 
 from .arguments import OBJECTIVES
@@ -244,7 +249,9 @@ def _test_rows(
     shapes = {image.name: image_shape(image.path) for image in images if image.name in picks}
     labels = {name: coordinates for name, coordinates in targets.items() if name in picks}
     try:
-        curve = evaluate_picks(picks, labels, TOLERANCE * 2 * radius, radius, shapes).curve
+        curve = evaluate_picks(
+            picks, labels, TOLERANCE_DIAMETERS * 2 * radius, radius, shapes
+        ).curve
     except UsageError as error:
         log.warning("The test images are of no use: %s", error)
         return []

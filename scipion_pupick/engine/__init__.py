@@ -14,7 +14,8 @@ if TYPE_CHECKING:
     from .coordinates import Coordinates, Picks, convert, read_picks, write_picks
     from .errors import MicrographError, PupickError, UsageError
     from .jobs.demo import demo
-    from .jobs.evaluate import evaluate, evaluate_regions
+    from .jobs.evaluate import evaluate
+    from .jobs.evaluate_regions import evaluate_regions
     from .jobs.pick import PickResult, pick
     from .jobs.preprocess import preprocess
     from .jobs.pretrain import make_general_model
@@ -40,7 +41,7 @@ _HOMES = {
     "write_picks": "coordinates",
     "demo": "jobs.demo",
     "evaluate": "jobs.evaluate",
-    "evaluate_regions": "jobs.evaluate",
+    "evaluate_regions": "jobs.evaluate_regions",
     "PickResult": "jobs.pick",
     "PickSettings": "settings",
     "pick": "jobs.pick",

@@ -26,7 +26,9 @@ def choose_device(name: str = "auto") -> torch.device:
         UsageError: another name, or a GPU that is not there.
     """
     if not re.fullmatch(r"auto|cpu|cuda(:[1-9]?[0-9])?", name):
-        raise UsageError(f"There is no device {name!r}: choose auto, cpu, cuda or cuda:N.")
+        raise UsageError(
+            f"There is no device {name!r}: choose auto, cpu, cuda or cuda:N.", "device"
+        )
     if name == "cpu":
         return torch.device("cpu")
     if name == "auto":
@@ -38,9 +40,20 @@ def choose_device(name: str = "auto") -> torch.device:
     if (chosen.index or 0) >= count:
         raise UsageError(
             f"Device {name!r} was asked for, but PyTorch {torch.__version__} sees {count} GPUs: "
-            "use --device cpu, or install a PyTorch build that fits the GPU's driver."
+            "compute on the CPU, or install a PyTorch build that fits the GPU's driver.",
+            setting="device",
         )
     return chosen
+
+
+def use_device(name: str, threads: int) -> torch.device:
+    """Choose a device and set the number of threads; see `choose_device` and `set_threads`.
+
+    Raises:
+        UsageError: there is no such device, or the number is negative.
+    """
+    set_threads(threads)
+    return choose_device(name)
 
 
 def describe_device(device: torch.device) -> str:
@@ -60,7 +73,9 @@ def set_threads(threads: int) -> int:
         UsageError: a negative number.
     """
     if threads < 0:
-        raise UsageError(f"{threads} threads were asked for: give 1 or more, or 0 for all cores.")
+        raise UsageError(
+            f"{threads} threads were asked for: give 1 or more, or 0 for all cores.", "threads"
+        )
     chosen = threads or usable_cores()
     torch.set_num_threads(chosen)
     return chosen
@@ -85,7 +100,8 @@ def memory_errors_explained() -> Iterator[None]:
     except torch.cuda.OutOfMemoryError as error:
         raise PupickError(
             "The GPU has too little free memory: end other programs that use it (nvidia-smi lists "
-            "them), choose another GPU, or compute on the CPU (--device cpu)."
+            "them), choose another GPU, or compute on the CPU.",
+            setting="device",
         ) from error
     except (MemoryError, RuntimeError, OSError) as error:
         # PyTorch on the CPU, and the system, have no class of their own for this

@@ -18,7 +18,7 @@ from .picking.peaks_file import MicrographPeaks
 from .preprocessing.mixture import Mixture
 from .preprocessing.scale import WorkingScale, to_original
 from .preprocessing.working_image import WorkingImage, prepare
-from .settings import GENERAL, LEAST_SCORE, SEPARATION, PickSettings
+from .settings import GENERAL, LEAST_SCORE, MIN_DISTANCE_DIAMETERS, PickSettings
 
 if TYPE_CHECKING:
     import torch
@@ -125,7 +125,7 @@ class Picker:
             scorer=scorer,
             threshold=_either(settings.threshold, model.threshold),
             border=_either(settings.border, diameter / 2),
-            min_distance=_either(settings.min_distance, SEPARATION * diameter),
+            min_distance=_either(settings.min_distance, MIN_DISTANCE_DIAMETERS * diameter),
             normalisation=model.normalisation,
             mixture=model.mixture,
         )

@@ -8,6 +8,7 @@ import shlex
 import subprocess
 from pathlib import Path
 from typing import Any, Dict, List, Optional, Sequence
+from uuid import uuid4
 
 import pyworkflow.protocol.params as params
 from pwem.objects import SetOfCoordinates, SetOfMicrographs
@@ -16,12 +17,29 @@ from pwem.protocols import EMProtocol
 from ..constants import DIAMETER_ANGSTROM, DIAMETER_UNITS
 from ..convert import key_of, to_angstrom
 from ..engine.errors import MicrographError, PupickError
+from ..engine.files.json_files import read_json
 from ..engine.micrographs import image_shape
 from ..engine.preprocessing.scale import WorkingScale
 from ..engine.runs.pick_run import read_failures
+from ..engine.settings import (
+    EvaluateSettings,
+    PickSettings,
+    PreprocessSettings,
+    TrainSettings,
+    settings_of,
+)
 from ..plugin import Plugin
+from .form_settings import add_setting, form_name, setting
 
 CITATION = "Bepler2019"
+GPU_LABEL = "Use GPU?"
+SETTINGS = (EvaluateSettings, PickSettings, PreprocessSettings, TrainSettings)
+# by the engine's names of what is no setting
+OTHER_NAMES = {
+    "micrographs": "inputMicrographs",
+    "picks": "inputCoordinates",
+    "reference": "referenceCoordinates",
+}
 
 
 class EngineProtocol(EMProtocol):
@@ -33,7 +51,7 @@ class EngineProtocol(EMProtocol):
             params.USE_GPU,
             params.BooleanParam,
             default=True,
-            label="Use GPU?",
+            label=GPU_LABEL,
             help="Yes: work on the GPUs given, or on the CPU where there is none.\n"
             "No: work on the CPU.",
         )
@@ -48,18 +66,18 @@ class EngineProtocol(EMProtocol):
 
     def defineDiameter(self, form: Any, condition: str = "True") -> None:
         """Add the diameter of the particle, in the unit that the user has it in."""
-        line = {"condition": condition}
-        form.addParam(
-            "diameter",
-            params.FloatParam,
-            default=None,
+        diameter = setting(TrainSettings, "diameter")
+        add_setting(
+            form,
+            diameter,
+            "It may also come from another protocol: choose one of its numbers, and the unit below "
+            "that fits it.",
             allowsNull=True,
             allowsPointers=True,
             important=True,
-            label="Particle diameter",
-            help="Of the particle at its widest. It may also come from another protocol: choose "
-            "one of its numbers, and the unit below that fits it.",
-            **line,
+            label=diameter.label,
+            validators=[],
+            condition=condition,
         )
         form.addParam(
             "diameterUnit",
@@ -71,7 +89,7 @@ class EngineProtocol(EMProtocol):
             help="Å, or pixels of the input micrographs. Protocols that estimate box sizes give "
             "pixels: _boxsize_ of crYOLO is a diameter, _radiusTopaz_ of *box size related "
             "parameters* a radius.",
-            **line,
+            condition=condition,
         )
 
     def diameterAngstrom(self, pixelSize: float) -> Optional[float]:
@@ -99,6 +117,9 @@ class EngineProtocol(EMProtocol):
             PupickError: it failed; the text says why as far as that is known.
         """
         program = Plugin.getProgram()
+        # of this process alone: several work side by side
+        note = Path(self._getExtraPath(f"error_{uuid4().hex}.json"))
+        arguments = (*arguments, "--error-file", note)
         text = " ".join([command, *(shlex.quote(str(argument)) for argument in arguments)])
         if onGpu and self.usesGpu():
             # Scipion puts the numbers of the GPUs in, and takes each % for a place to do so
@@ -107,7 +128,7 @@ class EngineProtocol(EMProtocol):
         try:
             self.runJob(program, text, numberOfMpi=1, numberOfThreads=self.engineThreads())
         except subprocess.CalledProcessError as error:
-            raise PupickError(self._complaint(command)) from error
+            raise PupickError(self._complaint(command, note)) from error
 
     def runOnMicrographs(
         self, command: str, failures: Path, *arguments: object, onGpu: bool = False
@@ -135,12 +156,29 @@ class EngineProtocol(EMProtocol):
                 raise
         return read_failures(failures)
 
-    def _complaint(self, command: str) -> str:
-        """Find what the engine said last in the protocol's log."""
+    def _complaint(self, command: str, note: Path) -> str:
+        """Return what was wrong, in the words of the form, or what the protocol's log says last."""
+        if note.exists():
+            noted = read_json(note)
+            note.unlink()
+            error = PupickError(noted["text"], noted["settings"])
+            return f"pupick {command}: {error.worded(self._labelOf)}"
         log = Path(self.getLogPaths()[1])
         lines = log.read_text(errors="replace").splitlines() if log.exists() else []
         said = [line for line in lines if line.startswith(f"pupick {command}: ")]
         return said[-1] if said else f"pupick {command} failed: the reason stands in run.stderr."
+
+    def _labelOf(self, name: str) -> str:
+        """Return what the form calls a setting of the engine; empty if it does not have it."""
+        if name == "device":
+            # forms of Scipion know hidden parameters without their labels
+            return GPU_LABEL
+        settings = {s.name: form_name(s) for kind in SETTINGS for s in settings_of(kind)}
+        parameter = OTHER_NAMES.get(name) or settings.get(name, name)
+        definition = self.getDefinition()
+        if not definition.hasParam(parameter):
+            return ""
+        return str(definition.getParam(parameter).label.get())
 
     def gpuErrors(self) -> List[str]:
         """Say what is wrong with the list of GPUs."""

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Dict, List
 
@@ -13,7 +14,8 @@ from ..constants import BOX_PER_DIAMETER
 from ..convert import read_coordinates, score_of, write_micrographs
 from ..engine import write_picks
 from ..engine.files.json_files import read_json
-from ..engine.settings import TOLERANCE
+from ..engine.settings import TOLERANCE_DIAMETERS, EvaluateSettings
+from .form_settings import add_setting, setting
 from .protocol_base import (
     CITATION,
     EngineProtocol,
@@ -23,7 +25,6 @@ from .protocol_base import (
     open_errors,
 )
 
-AUTOMATIC = -1.0
 TABLE, RESULT = "precision_recall.tsv", "evaluation.json"
 
 
@@ -57,22 +58,15 @@ class PUPickProtEvaluate(EngineProtocol):
             help="All particles of some of the same micrographs, not those that the model was "
             "trained on.",
         )
-        form.addParam(
-            "tolerance",
-            params.FloatParam,
-            default=AUTOMATIC,
-            label="Tolerance (px)",
-            help="Largest distance of a pick from its particle. -1: 0.4 diameters, where a "
-            "diameter is the reference's box size divided by 1.5.",
+        derived = (
+            f"{TOLERANCE_DIAMETERS:g} diameters, a diameter being the reference's box size / 1.5"
         )
-        form.addParam(
-            "border",
-            params.FloatParam,
-            default=0.0,
-            validators=[params.GE(0.0, error="cannot be negative.")],
-            label="Margin at the edges (px)",
-            help="What lies nearer to an edge of the micrograph is left out on both sides.",
+        add_setting(
+            form,
+            # 0 is no tolerance here: it asks for one
+            replace(setting(EvaluateSettings, "tolerance"), above=None, least=0, automatic=derived),
         )
+        add_setting(form, setting(EvaluateSettings, "border"))
         form.addParallelSection(threads=1, mpi=0)
 
     # --------------------------- steps -----------------------------------------------------------
@@ -110,7 +104,7 @@ class PUPickProtEvaluate(EngineProtocol):
         if self.tolerance.get() >= 0:
             return float(self.tolerance.get())
         box = self.referenceCoordinates.get().getBoxSize() or 0
-        return TOLERANCE * box / BOX_PER_DIAMETER
+        return TOLERANCE_DIAMETERS * box / BOX_PER_DIAMETER
 
     # --------------------------- results ---------------------------------------------------------
     def getTable(self) -> Path:

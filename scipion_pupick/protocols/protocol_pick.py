@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import shutil
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Dict, List, Optional, Sequence, Tuple
 
@@ -33,8 +34,9 @@ from ..convert import (
 from ..engine.errors import PupickError, UsageError
 from ..engine.files.atomic import write_text
 from ..engine.files.json_files import read_json, write_json
-from ..engine.settings import LEAST_SCORE, SEPARATION
+from ..engine.settings import PickSettings
 from ..objects import PUPickModel
+from .form_settings import add_setting, setting
 from .protocol_base import (
     CITATION,
     EngineProtocol,
@@ -48,8 +50,6 @@ from .protocol_base import (
 ADAPTED = "adapted.safetensors"
 # name of the engine's run on all micrographs, after those on batches
 ALL = "all"
-HALF_DIAMETER = -1.0
-DEFAULT_SEPARATION = -1.0
 AUTOMATIC_BOX = -1
 
 
@@ -104,17 +104,13 @@ class PUPickProtPick(EngineProtocol, ProtParticlePickingAuto):
             help="Written by _pupick train_, here or elsewhere.",
         )
         self.defineDiameter(form, condition=f"modelFrom!={MODEL_TRAINED}")
-        form.addParam(
-            "particlesPerMicrograph",
+        add_setting(
+            form,
+            setting(PickSettings, "particles_per_micrograph"),
+            "A file with a model for any diameter is a general model, too.",
             params.IntParam,
-            default=0,
             allowsPointers=True,
             condition=f"modelFrom!={MODEL_TRAINED}",
-            validators=[params.GE(0, error="cannot be negative: 0 means that it is not known.")],
-            label="Particles per micrograph",
-            help="About how many a micrograph holds on average. The threshold of the general "
-            "model, or of a file with a model for any diameter, is fitted to the micrographs, and "
-            "this helps. A trained model does not need it.\n0: not known.",
         )
 
     def _definePicking(self, form: Any) -> None:
@@ -130,33 +126,17 @@ class PUPickProtPick(EngineProtocol, ProtParticlePickingAuto):
             "estimated to balance best.\n_score_: your own.\nAfter a change, *Continue* applies "
             "it to all micrographs without scoring them again.",
         )
-        form.addParam(
-            "threshold",
-            params.FloatParam,
-            default=0.0,
+        add_setting(
+            form,
+            replace(setting(PickSettings, "threshold"), default=0.0),
             condition=f"thresholdFrom=={THRESHOLD_VALUE}",
-            validators=[params.GE(LEAST_SCORE, error="is too low: lower scores are not kept.")],
-            label="Least score",
-            help="Log-odds that a pick is a particle: 0 is one in two, 2.2 nine in ten, -2.2 one "
-            f"in ten. {LEAST_SCORE:g} takes all peaks.",
         )
-        form.addParam(
-            "edge",
-            params.FloatParam,
-            default=HALF_DIAMETER,
-            label="Margin at the edges (Å)",
-            help="Picks nearer to an edge of the micrograph are dropped. -1: half the diameter. "
-            "0 keeps all.",
-        )
-        form.addParam(
-            "separation",
-            params.FloatParam,
-            default=DEFAULT_SEPARATION,
+        add_setting(form, setting(PickSettings, "border"), "0 keeps all.")
+        add_setting(
+            form,
+            setting(PickSettings, "min_distance"),
+            "After a change, *Continue* scores all micrographs again.",
             expertLevel=params.LEVEL_ADVANCED,
-            label="Least distance of picks (Å)",
-            help="Of two picks that are nearer to each other, the one with the higher score is "
-            f"kept. -1: {SEPARATION:g} diameters. After a change, *Continue* scores all "
-            "micrographs again.",
         )
         form.addParam(
             "boxSize",
@@ -216,7 +196,10 @@ class PUPickProtPick(EngineProtocol, ProtParticlePickingAuto):
             Path(self._getExtraPath(PICKING, ADAPTED)).unlink(missing_ok=True)
 
     def _getPickArgs(self) -> List[str]:
-        """Return the arguments of the engine that scores depend on."""
+        """Return the arguments of the engine that scores depend on.
+
+        The least distance has its old name, by which runs of earlier versions are known again.
+        """
         given = self._givenDiameter()
         diameter = [] if given is None else ["--diameter", f"{given:g}"]
         number = self.particlesPerMicrograph.get() if self._isFitted() else 0
@@ -244,6 +227,7 @@ class PUPickProtPick(EngineProtocol, ProtParticlePickingAuto):
         self, name: str, micrographs: Sequence[Micrograph], *arguments: str
     ) -> Dict[str, str]:
         """Have the engine pick in micrographs; give the reason by path for those that failed."""
+        renamed = ["--min-distance" if text == "--separation" else text for text in arguments]
         listed = self._listFile(name)
         write_micrographs(micrographs, self.getInputMicrographs().getSamplingRate(), listed)
         return self.runOnMicrographs(
@@ -253,7 +237,7 @@ class PUPickProtPick(EngineProtocol, ProtParticlePickingAuto):
             listed,
             "--output",
             self._getExtraPath(PICKING),
-            *arguments,
+            *renamed,
             *self.computer(),
             onGpu=True,
         )
@@ -283,7 +267,7 @@ class PUPickProtPick(EngineProtocol, ProtParticlePickingAuto):
         self._requireOne()
         threshold, edge = self._cut()
         micrographs = read_micrographs(self.getInputMicrographs())
-        chosen = [f"--threshold={threshold!r}", f"--edge={edge!r}"]
+        chosen = [f"--threshold={threshold!r}", f"--border={edge!r}"]
         if not micrographs:
             return []
         before = self._failures().keys()

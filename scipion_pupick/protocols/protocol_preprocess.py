@@ -14,7 +14,8 @@ from ..engine.coordinates.file_names import file_of_micrograph
 from ..engine.errors import PupickError
 from ..engine.preprocessing.scale import LEAST_DIAMETER_PX
 from ..engine.runs.pick_run import read_failures
-from ..engine.settings import NORMALISATIONS, WORKING_DIAMETER_PX
+from ..engine.settings import NORMALISATIONS, PreprocessSettings
+from .form_settings import add_setting, setting
 from .protocol_base import (
     CITATION,
     EngineProtocol,
@@ -47,25 +48,12 @@ class PUPickProtPreprocess(EngineProtocol):
             label="Input micrographs",
         )
         self.defineDiameter(form)
-        form.addParam(
-            "diameterPx",
-            params.FloatParam,
-            default=WORKING_DIAMETER_PX,
+        add_setting(
+            form,
+            setting(PreprocessSettings, "diameter_px"),
             validators=[params.GE(LEAST_DIAMETER_PX, error="is too small to see a particle.")],
-            label="Width of the particle in the output (px)",
-            help="The images are downsampled (or enlarged) so that the particle has this width.",
         )
-        form.addParam(
-            "normalisation",
-            params.EnumParam,
-            choices=list(NORMALISATIONS),
-            default=0,
-            display=params.EnumParam.DISPLAY_COMBO,
-            label="Normalisation",
-            help="_micrograph_: a mixture of two Gaussians fitted to each, of which the one that "
-            "is background gets mean 0 and deviation 1.\n_joint_: one mixture for the set.\n"
-            "_affine_: mean 0 and deviation 1 of all pixels.",
-        )
+        add_setting(form, setting(PreprocessSettings, "normalisation"))
         form.addParallelSection(threads=4, mpi=0)
 
     # --------------------------- steps -----------------------------------------------------------
@@ -75,7 +63,7 @@ class PUPickProtPreprocess(EngineProtocol):
             self._insertFunctionStep(step, source, self._arguments(), needsGPU=False)
 
     def _arguments(self) -> List[str]:
-        normalisation = NORMALISATIONS[self.normalisation.get()]
+        normalisation = list(NORMALISATIONS)[self.normalisation.get()]
         return [
             *("--diameter", f"{self._diameter():g}", "--diameter-px", f"{self.diameterPx.get():g}"),
             *("--normalisation", normalisation),

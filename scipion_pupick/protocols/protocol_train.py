@@ -25,8 +25,9 @@ from ..convert import (
 from ..engine import Picks, read_picks, show_model, write_picks
 from ..engine.errors import PupickError
 from ..engine.files.json_files import read_json, write_json
-from ..engine.settings import NETWORKS, OBJECTIVES, OptimizerSettings
+from ..engine.settings import ADVANCED, NETWORKS, OBJECTIVES, TrainSettings, offered_settings
 from ..objects import PUPickModel
+from .form_settings import add_setting, arguments_of, setting
 from .protocol_base import (
     CITATION,
     EngineProtocol,
@@ -36,8 +37,13 @@ from .protocol_base import (
     input_ids,
 )
 
-DEFAULTS = OptimizerSettings()
-AUTOMATIC = -1.0
+# a model to start from has these already
+KEPT_FROM_START = ("network", "normalisation")
+# settings that `_arguments` gives the engine in every case, or in a form of their own
+IN_ARGUMENTS = (
+    *("diameter", "particles_per_micrograph", "autoencoder", "objective", "epochs", "seed"),
+    *KEPT_FROM_START,
+)
 MICROGRAPHS, PICKS, NEGATIVES = "micrographs.star", "picks.star", "negatives.star"
 MODEL, LOG = "model.safetensors", "training.tsv"
 
@@ -89,15 +95,12 @@ class PUPickProtTrain(EngineProtocol):
             help="Such as ice or carbon edges that an earlier model took for particles.",
         )
         self.defineDiameter(form)
-        form.addParam(
-            "particlesPerMicrograph",
+        add_setting(
+            form,
+            setting(TrainSettings, "particles_per_micrograph"),
+            "It decides how many the model will pick.",
             params.IntParam,
-            default=0,
             allowsPointers=True,
-            validators=[params.GE(0, error="cannot be negative: 0 has it estimated.")],
-            label="Particles per micrograph",
-            help="About how many particles a micrograph holds on average, picked or not. It "
-            "decides how many the model will pick.\n0: estimated from the picks.",
         )
 
     def _defineTraining(self, form: Any) -> None:
@@ -121,56 +124,15 @@ class PUPickProtTrain(EngineProtocol):
             label="Previous model",
             help="Its network and normalisation are kept. The diameter may be another.",
         )
-        form.addParam(
-            "epochs",
-            params.IntParam,
-            default=DEFAULTS.epochs,
-            validators=[params.Positive],
-            label="Epochs",
-            help="The learning rate falls to zero over these.",
-        )
+        add_setting(form, setting(TrainSettings, "epochs"), expertLevel=params.LEVEL_NORMAL)
         self._defineExpert(form)
 
     def _defineExpert(self, form: Any) -> None:
-        form.addParam(
-            "network",
-            params.EnumParam,
-            choices=list(NETWORKS),
-            default=NETWORKS.index(DEFAULTS.network),
-            condition=f"startFrom=={START_SCRATCH}",
-            expertLevel=params.LEVEL_ADVANCED,
-            label="Network",
-            help="_conv3_ is the smallest and fastest, _resnet16_ sees most.",
-        )
-        form.addParam(
-            "objective",
-            params.EnumParam,
-            choices=list(OBJECTIVES),
-            default=OBJECTIVES.index(DEFAULTS.objective),
-            expertLevel=params.LEVEL_ADVANCED,
-            label="Objective",
-            help="What training minimises. _pn_ takes all that was not picked for no particle; "
-            "the others learn from positive and unlabelled regions.",
-        )
-        form.addParam(
-            "autoencoder",
-            params.FloatParam,
-            default=AUTOMATIC,
-            expertLevel=params.LEVEL_ADVANCED,
-            label="Weight of the autoencoder",
-            help="A second task (to redraw the region) that helps with few picks.\n"
-            "-1: from scratch 10 divided by the number of picks, and 0 above 250 picks; 0 if "
-            "training starts from a model.",
-        )
-        form.addParam(
-            "seed",
-            params.IntParam,
-            default=DEFAULTS.seed,
-            validators=[params.GE(0, error="cannot be negative.")],
-            expertLevel=params.LEVEL_ADVANCED,
-            label="Seed",
-            help="Of all random choices. The same seed trains the same model.",
-        )
+        of_start = {"condition": f"startFrom=={START_SCRATCH}"}
+        for expert in offered_settings(TrainSettings):
+            if expert.level == ADVANCED and expert.name != "epochs":
+                kept = expert.name in KEPT_FROM_START
+                add_setting(form, expert, **(of_start if kept else {}))
         form.addParam(
             "moreArguments",
             params.StringParam,
@@ -340,8 +302,10 @@ class PUPickProtTrain(EngineProtocol):
             arguments += ["--particles-per-micrograph", str(self.particlesPerMicrograph.get())]
         if self.autoencoder.get() >= 0:
             arguments += ["--autoencoder", f"{self.autoencoder.get():g}"]
-        arguments += ["--objective", OBJECTIVES[self.objective.get()]]
+        arguments += ["--objective", list(OBJECTIVES)[self.objective.get()]]
         arguments += ["--epochs", str(self.epochs.get()), "--seed", str(self.seed.get())]
+        others = [s for s in offered_settings(TrainSettings) if s.name not in IN_ARGUMENTS]
+        arguments += arguments_of(self, others)
         return arguments + shlex.split(self.moreArguments.get() or "")
 
     def _input(self) -> Dict[str, Any]:
@@ -361,7 +325,9 @@ class PUPickProtTrain(EngineProtocol):
             return ["--start", self.previousModel.get().getPath()]
         if self.startFrom == START_GENERAL:
             return ["--start", GENERAL]
-        return ["--from-scratch", "--network", NETWORKS[self.network.get()]]
+        normalisation = arguments_of(self, [setting(TrainSettings, "normalisation")])
+        network = list(NETWORKS)[self.network.get()]
+        return ["--from-scratch", "--network", network, *normalisation]
 
     # --------------------------- results ---------------------------------------------------------
     def _rounds(self) -> List[Path]:

@@ -20,7 +20,7 @@ from ..convert import (
     score_of,
 )
 from ..engine import Coordinates, Micrograph, Picks
-from ..engine.coordinates.file_names import SUMMARY
+from ..engine.runs.layout import PICK_RECORD
 from ..engine.runs.pick_run import PickRun, read_pick_run
 
 OUTPUT = "outputCoordinates"
@@ -108,7 +108,7 @@ def uncertainty_of(coordinates: SetOfCoordinates) -> float:
 def _run_of(coordinates: SetOfCoordinates) -> Optional[PickRun]:
     """Read what the engine says of the run that wrote a set; None of other sets."""
     folder = picking_folder(coordinates)
-    return None if folder is None or not (folder / SUMMARY).exists() else read_pick_run(folder)
+    return None if folder is None or not (folder / PICK_RECORD).exists() else read_pick_run(folder)
 
 
 def save_output(protocol: Any, coordinates: SetOfCoordinates, threshold: float) -> SetOfCoordinates:

@@ -121,7 +121,7 @@ BROKEN = {
     "unknown mode": (unknown_mode, "mode 77"),
     "complex mode": (complex_mode, "mode 4"),
     "stack": (stack, "3 sections"),
-    "zero pixel size": (zero_pixel_size, "--pixel-size"),
+    "zero pixel size": (zero_pixel_size, "give the pixel size"),
     "smaller than a particle": (too_small, "larger than the image of 20 x 20 px"),
 }
 
@@ -231,8 +231,8 @@ def test_all_micrographs_may_fail(model, tmp_path, capsys):
         (("--device", "cuda:99"), "cuda:99"),
         (("--device", "abacus"), "'abacus'"),
         (("--threads", -2), "-2 threads"),
-        (("--edge", -1), "edge is -1"),
-        (("--separation", "nan"), "separation is nan"),
+        (("--border", -1), "border is -1"),
+        (("--min-distance", "nan"), "min_distance is nan"),
         (("--threshold", "nan"), "threshold is nan"),
         (("--diameter", -96), "-96 Å"),
         (("--diameter", 0), "0 Å"),
@@ -381,7 +381,7 @@ def test_tables_that_hold_no_picks_are_misuse(table, caplog, text, message):
         (("--objective", "hinge"), "'hinge'"),
         (("--slack", -1), "slack is -1"),
         (("--held-out", 2), "held_out is 2"),
-        (("--particles-per-micrograph", 0), "0 particles"),
+        (("--particles-per-micrograph", 0), "particles_per_micrograph is 0"),
         (("--particles-per-micrograph", 1e6), "do not fit"),
         (("--start", "none.safetensors"), "none.safetensors"),
         (("--negatives", "none.star"), "none.star"),

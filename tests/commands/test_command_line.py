@@ -147,7 +147,7 @@ def test_train_then_pick_then_evaluate(trained, unseen, tmp_path, capsys):
     model = trained / "model.safetensors"
     code = call(
         *("pick", "--micrographs", folder / "*.mrc", "--model", model),
-        *("--output", tmp_path / "pick", "--threshold", 1.5, "--edge", 10, "--separation", 60),
+        *("--output", tmp_path / "pick", "--threshold", 1.5, "--border", 10, "--min-distance", 60),
         *("--diameter", 97, *ONE_CPU),
     )
     assert code == 0
@@ -171,6 +171,21 @@ def test_train_then_pick_then_evaluate(trained, unseen, tmp_path, capsys):
     assert expected.curve.average_precision > 0.9
     rows = (tmp_path / "curve.tsv").read_text().splitlines()
     assert len(rows) == len(expected.curve.threshold) + 1
+
+
+def test_old_names_of_options_still_work_and_are_warned_of(trained, unseen, tmp_path, caplog):
+    arguments = ("--micrographs", unseen[0] / "m30.mrc", "--model", trained / "model.safetensors")
+    old, new = ("--edge", 10, "--separation", 60), ("--border", 10, "--min-distance", 60)
+    for name, options in (("old", old), ("new", new)):
+        output = ("--output", tmp_path / name)
+        assert call("pick", *arguments, *output, *options, "--no-report", *ONE_CPU) == 0
+    first, second = ((tmp_path / name / "picks.star").read_bytes() for name in ("old", "new"))
+    assert first == second
+    warned = [record.getMessage() for record in caplog.records if record.levelname == "WARNING"]
+    assert warned == [
+        "pupick pick: --edge is called --border now.",
+        "pupick pick: --separation is called --min-distance now.",
+    ]
 
 
 def test_pick_without_options_is_that_of_the_engine(trained, unseen, tmp_path):

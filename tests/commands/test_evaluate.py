@@ -94,8 +94,9 @@ def test_a_border_leaves_out_what_lies_in_it(tmp_path):
 
 def test_a_border_needs_the_micrographs(picked):
     picks, reference, _, _ = picked
-    with pytest.raises(UsageError, match="--micrographs"):
+    with pytest.raises(UsageError, match="size of the micrographs") as caught:
         evaluate(picks, reference, 5.0, border=10.0)
+    assert caught.value.settings == ("micrographs",)
 
 
 def test_only_given_micrographs_count(picked, tmp_path):

@@ -42,7 +42,6 @@ from scipion_pupick.engine import (
 from scipion_pupick.engine.coordinates.assign_picks import assign_to_micrographs
 from scipion_pupick.engine.errors import MicrographError, PupickError, UsageError
 from scipion_pupick.engine.files.star import read_blocks
-from scipion_pupick.engine.jobs.pick import _batches
 from scipion_pupick.engine.micrographs import Micrograph
 from scipion_pupick.engine.networks import scoring
 from scipion_pupick.engine.networks.model import save_model
@@ -50,6 +49,7 @@ from scipion_pupick.engine.networks.scoring import make_scorer
 from scipion_pupick.engine.picking import detector
 from scipion_pupick.engine.picking.peaks_file import MicrographPeaks, load_peaks, save_peaks
 from scipion_pupick.engine.preprocessing.working_image import WorkingImage
+from scipion_pupick.engine.runs.pick_job import _batches
 from scipion_pupick.engine.runs.pick_run import PickRun
 
 MODELS_OWN = PickSettings()
@@ -220,7 +220,7 @@ def test_an_aborted_run_leaves_no_picks_of_another_model(unseen, model, tmp_path
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patched:
-        patched.setattr("scipion_pupick.engine.jobs.pick.track", abort)
+        patched.setattr("scipion_pupick.engine.runs.pick_job.track", abort)
         with pytest.raises(KeyboardInterrupt):
             run(unseen[0], tmp_path / "other.safetensors", tmp_path / "out")
     assert not list((tmp_path / "out").rglob("*.star"))

@@ -277,7 +277,7 @@ def test_another_training_in_the_folder_is_refused(data, unstopped, change):
     if change.get("negatives"):
         change = {"negatives": dict(list(picks.items())[:1])}
     before = files(unstopped)
-    with pytest.raises(UsageError, match="--overwrite") as caught:
+    with pytest.raises(UsageError, match="allow to overwrite") as caught:
         hasty(data, unstopped, **change)
     assert str(unstopped) in str(caught.value)
     assert files(unstopped) == before
@@ -288,7 +288,7 @@ def test_a_micrograph_that_has_changed_makes_another_training(tmp_path):
     data = tmp_path / "data", as_picks(particles)
     hasty(data, tmp_path / "out")
     simulate(tmp_path / "data" / "m1.mrc", 7, side=144, particles=8)
-    with pytest.raises(UsageError, match="--overwrite"):
+    with pytest.raises(UsageError, match="allow to overwrite"):
         hasty(data, tmp_path / "out")
 
 
@@ -480,7 +480,7 @@ def test_training_starts_from_a_model(data, trained, tmp_path):
         # the last layer is calibrated anew
         if not averages and not name.startswith("classifier"):
             np.testing.assert_allclose(value, old, atol=1e-4)
-    with pytest.raises(UsageError, match="--overwrite"):
+    with pytest.raises(UsageError, match="allow to overwrite"):
         hasty(data, tmp_path, gentle)
 
 
@@ -642,8 +642,9 @@ def test_settings_that_make_no_sense_are_refused(change, text):
 
 def test_more_particles_than_fit_are_refused(data, tmp_path):
     settings = replace(HASTY_JOB, particles_per_micrograph=1e5)
-    with pytest.raises(UsageError, match="--particles-per-micrograph"):
+    with pytest.raises(UsageError, match="do not fit") as caught:
         hasty(data, tmp_path, settings)
+    assert "particles_per_micrograph" in caught.value.settings
 
 
 def test_the_log_lines_tell_the_labels_and_the_epochs(data, tmp_path, caplog):

@@ -75,14 +75,17 @@ def test_numbers_that_pytorch_would_wrap_round_are_refused(number):
 
 
 def test_a_gpu_that_is_not_there_names_what_to_do():
-    with pytest.raises(UsageError, match="'cuda:99' was asked for, .* sees .* GPUs: use --device"):
+    with pytest.raises(
+        UsageError, match="'cuda:99' was asked for, .* sees .* GPUs: compute on"
+    ) as caught:
         choose_device("cuda:99")
+    assert caught.value.settings == ("device",)
 
 
 @pytest.mark.skipif(HAS_GPU, reason="there is a GPU")
 @pytest.mark.parametrize("name", ["cuda", "cuda:0", "cuda:10"])
 def test_without_a_gpu_the_error_names_pytorch_and_what_to_do(name):
-    with pytest.raises(UsageError, match="sees 0 GPUs: use --device cpu, or install") as caught:
+    with pytest.raises(UsageError, match="sees 0 GPUs: compute on the CPU, or install") as caught:
         choose_device(name)
     assert repr(name) in str(caught.value)
     assert torch.__version__ in str(caught.value)
@@ -175,7 +178,7 @@ def raise_error(error):
     [
         (
             lambda: raise_error(torch.cuda.OutOfMemoryError("CUDA out of memory.")),
-            r"GPU has too little free memory.*--device cpu",
+            r"GPU has too little free memory.*compute on the CPU",
         ),
         (lambda: torch.empty(2**58, dtype=torch.uint8), "computer has too little free memory"),
         (lambda: np.empty(2**58, np.uint8), "computer has too little free memory"),

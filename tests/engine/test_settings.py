@@ -57,7 +57,7 @@ def test_training_settings_that_make_no_sense(name, value):
     ],
 )
 def test_settings_of_a_training_that_make_no_sense(name, value):
-    with pytest.raises(UsageError, match=f"{name}|particles per micrograph"):
+    with pytest.raises(UsageError, match=name):
         TrainSettings(180.0, **{name: value})
 
 
@@ -68,9 +68,9 @@ def test_settings_of_a_training_that_make_no_sense(name, value):
         ("threshold", float("nan")),
         ("threshold", float("-inf")),
         ("threshold", float("inf")),
-        ("edge", -1.0),
-        ("edge", float("inf")),
-        ("separation", float("nan")),
+        ("border", -1.0),
+        ("border", float("inf")),
+        ("min_distance", float("nan")),
     ],
 )
 def test_settings_of_picking_that_make_no_sense(name, value):

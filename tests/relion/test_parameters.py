@@ -6,7 +6,6 @@ import pytest
 from relion_external.errors import JobError
 from relion_external.parameters import (
     BOTH,
-    PARAMETERS,
     PICK,
     PROGRAMS,
     TRAIN,
@@ -57,6 +56,28 @@ def test_empty_values_count_as_not_given():
 def test_an_empty_required_value_is_missing():
     with pytest.raises(JobError, match="diameter is missing"):
         parse_arguments(TRAIN, [*START, "--in_coords", "c.star", "--diameter", *END])
+
+
+def test_old_names_of_parameters_still_work_and_are_noted():
+    options = pick("--edge", "20", "--separation", "90", "--threshold", "1")
+    assert options.values["border"] == 20
+    assert options.values["min_distance"] == 90
+    assert options.renamed == {"edge": "border", "separation": "min_distance"}
+    assert pick("--edge", "", "--border", "20").renamed == {}
+
+
+def test_values_out_of_range_are_refused_before_the_engine_starts():
+    for arguments, wanted in (
+        (["--border", "-1"], "a number of 0 or more"),
+        (["--threshold", "-9"], "a number of -8 or more"),
+    ):
+        with pytest.raises(JobError, match=f"give {wanted}"):
+            pick(*arguments)
+    training = [*START, "--in_coords", "c.star", "--diameter", "180"]
+    with pytest.raises(JobError, match="give one of conv3, resnet8, resnet16"):
+        parse_arguments(TRAIN, [*training, "--network", "vgg"])
+    with pytest.raises(JobError, match="give a whole number above 0"):
+        parse_arguments(TRAIN, [*training, "--epochs", "1.5"])
 
 
 def test_dashes_and_equals_signs_do_as_well():
@@ -162,7 +183,7 @@ def test_missing_inputs_are_named():
 
 def test_a_form_has_room_for_the_ten_first_parameters():
     for job in (TRAIN, PICK, BOTH):
-        required = [p.name for p in PARAMETERS if job in p.jobs and p.required]
+        required = [p.name for p in parameters_of(job).values() if p.required]
         # picking needs nothing more with a trained model, and the diameter with the general one
         assert required or job == PICK
         required.append("diameter")

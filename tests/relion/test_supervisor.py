@@ -20,7 +20,8 @@ from helpers.relion_files import (
 )
 
 from relion_external.supervisor import output_folder
-from relion_external.worker import form_words
+from relion_external.worker import parameter_of
+from scipion_pupick.engine.errors import UsageError
 
 pytestmark = pytest.mark.slow  # each test starts programs
 
@@ -217,7 +218,13 @@ def test_the_supervisor_needs_the_standard_library_only(bare_python):
     )
     assert done.returncode == 0, done.stderr
     ours = {name for name in done.stdout.split() if name.startswith("scipion_pupick")}
-    assert not ours
+    # the settings are a table and the checks of it, and import nothing beyond this list
+    of_settings = {name for name in ours if name.startswith("scipion_pupick.engine.settings")}
+    assert ours - of_settings <= {
+        "scipion_pupick",
+        "scipion_pupick.engine",
+        "scipion_pupick.engine.errors",
+    }
 
 
 def test_modules_in_the_users_project_are_not_imported(made, job):
@@ -236,8 +243,8 @@ def test_modules_in_the_users_project_are_not_imported(made, job):
         (["--in_movies", "movies.star"], "no use for movies"),
         (["--diameter", "90000"], "check the diameter"),
         (["--pixel_size", "0.01"], "check the diameter (Å) and the pixel size"),
-        (["--threshold", "-9"], "(threshold)"),
-        (["--gpu", "97"], "use gpu none"),
+        (["--threshold", "-9"], "threshold is '-9': give a number of -8 or more"),
+        (["--gpu", "97"], "compute on the CPU, or install"),
     ],
 )
 def test_a_mistake_fails_the_job_with_one_line(made, job, change, text):
@@ -268,13 +275,14 @@ def test_the_folder_is_found_among_anything(arguments):
 
 
 @pytest.mark.parametrize(
-    ("text", "words"),
+    ("text", "settings", "words"),
     [
-        ("by hand (--picks). --micrographs.", "by hand (in_coords). in_mics."),
-        ("give --pixel-size (Å/px)", "give pixel_size (Å/px)"),
-        ("the CPU (--device cpu).", "the CPU (gpu none)."),
-        ("my--own/a-b.mrc: -3", "my--own/a-b.mrc: -3"),
+        ("Pick by hand.", ("picks", "micrographs"), "Pick by hand (in_coords, in_mics)."),
+        ("give the pixel size (Å/px)", "pixel_size", "give the pixel size (Å/px) (pixel_size)"),
+        ("Compute on the CPU.", "device", "Compute on the CPU (gpu)."),
+        ("It is too far.", ("border", "output"), "It is too far."),
+        ("my--own/a-b.mrc: -3", (), "my--own/a-b.mrc: -3"),
     ],
 )
-def test_messages_name_the_parameters_of_the_form(text, words):
-    assert form_words(text) == words
+def test_messages_name_the_parameters_of_the_form(text, settings, words):
+    assert UsageError(text, settings).worded(lambda name: parameter_of(name, "train")) == words

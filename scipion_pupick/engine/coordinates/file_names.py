@@ -14,15 +14,6 @@ from ..micrographs.micrograph import IMAGE_EXTENSIONS
 PICK_SUFFIXES = ("_manualpick", "_autopick", "_topazpicks", "_pupick")
 
 
-# what `pupick pick` and `pupick threshold` leave in their folders: all picks, and a record
-PICKS, SUMMARY, THRESHOLD = "picks.star", "pick.json", "threshold.json"
-
-
-def holds_own_picks(folder: Path) -> bool:
-    """Whether `pupick pick` or `pupick threshold` has written to a folder."""
-    return any((folder / record).is_file() for record in (SUMMARY, THRESHOLD))
-
-
 def micrograph_of_file(path: Path, root: Path, suffixes: Sequence[str] = PICK_SUFFIXES) -> str:
     """Return the name, without an extension, of the micrograph whose picks the file holds.
 

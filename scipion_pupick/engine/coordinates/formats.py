@@ -12,15 +12,10 @@ from typing import Callable, Dict, Iterator, List, Mapping, Optional, Sequence, 
 from ..errors import UsageError
 from ..files.atomic import PathLike, write_text
 from ..files.text import read_text
+from ..runs.layout import PICKS, holds_own_picks
 from .boxes import box_text, cbox_text, read_box, read_cbox
 from .delimited import CSV, TOPAZ, read_table, table_text
-from .file_names import (
-    PICK_SUFFIXES,
-    PICKS,
-    files_of_micrographs,
-    holds_own_picks,
-    micrograph_of_file,
-)
+from .file_names import PICK_SUFFIXES, files_of_micrographs, micrograph_of_file
 from .relion import CoordinateFiles, coordinates_text, particles_text, read_relion
 from .table import Coordinates, Picks, join_coordinates
 

@@ -6,14 +6,14 @@ from __future__ import annotations
 import logging
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Tuple
+from typing import List, Sequence
 
 from ..coordinates import Picks, read_picks
 from ..coordinates.assign_picks import assign_to_micrographs
 from ..errors import UsageError
 from ..evaluation.evaluate import Evaluation
 from ..files.atomic import PathLike
-from ..micrographs import Micrograph, find_micrographs, match_names, read_image, require_pixel_size
+from ..micrographs import Micrograph, find_micrographs
 from ..reporting.plots import draw_picks
 from ..settings import LEAST_SCORE, PickSettings, TrainSettings
 from .evaluate import evaluate
@@ -66,11 +66,12 @@ def demo(
     if not (folder / "picks_100.star").is_file():
         raise UsageError(
             f"{folder} does not hold the example micrographs: run in a clone of the project, or "
-            "give their folder (--examples)."
+            "give their folder.",
+            setting="examples",
         )
     micrographs = find_micrographs([str(folder / "micrographs")])
     picks, reference = (read_picks(folder / f"{name}.star") for name in ("picks_100", "reference"))
-    trained_on, unseen = _split(micrographs, picks, reference)
+    trained_on, unseen = (_named_in(named, micrographs) for named in (picks, reference))
     settings = TrainSettings(DIAMETER, PARTICLES_PER_MICROGRAPH)
     train(trained_on, picks, target / "train", settings, device=device, threads=threads)
     model = target / "train" / "model.safetensors"
@@ -87,28 +88,19 @@ def demo(
     picked = pick(unseen, model, target / "pick", device=device, threads=threads)
     at_threshold = evaluate(picked.picks, reference, TOLERANCE_PX, BORDER_PX, unseen)
     picture = target / "picks.png"
-    _draw(
-        unseen[0], picked, assign_to_micrographs(reference, unseen, "reference particles"), picture
+    draw_picks(
+        unseen[0],
+        picked.picks[unseen[0].name],
+        DIAMETER,
+        picture,
+        assign_to_micrographs(reference, unseen, "reference particles")[unseen[0].name],
+        f"{unseen[0].path.name}: pupick's picks (circles) and an expert's (crosses)",
     )
     page = report(target / "pick", reference=reference, device=device, threads=threads)
     return DemoResult(picked, at_threshold, evaluation, picture, page)
 
 
-def _split(
-    micrographs: list[Micrograph], picks: Picks, reference: Picks
-) -> Tuple[list[Micrograph], list[Micrograph]]:
-    matched = match_names([*picks, *reference], micrographs)
-    trained_on = [m for m in micrographs if m in [matched[name] for name in picks]]
-    unseen = [m for m in micrographs if m in [matched[name] for name in reference]]
-    return trained_on, unseen
-
-
-def _draw(micrograph: Micrograph, picked: PickResult, reference: Picks, path: Path) -> None:
-    draw_picks(
-        read_image(micrograph.path),
-        picked.picks[micrograph.name],
-        DIAMETER / require_pixel_size(micrograph),
-        path,
-        reference[micrograph.name],
-        f"{micrograph.path.name}: pupick's picks (circles) and an expert's (crosses)",
-    )
+def _named_in(picks: Picks, micrographs: Sequence[Micrograph]) -> List[Micrograph]:
+    """Return the micrographs that picks are of."""
+    names = assign_to_micrographs(picks, micrographs, "picks")
+    return [micrograph for micrograph in micrographs if micrograph.name in names]

@@ -3,44 +3,29 @@
 
 from __future__ import annotations
 
-import hashlib
-import itertools
-import json
 import logging
 import time
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Dict, Iterable, Iterator, List, Mapping, Optional, Sequence, Tuple, Union
+from typing import Any, Dict, Sequence
 
 import torch
 
 from ..adaptation.fit import adapt_to_micrographs
-from ..calibration.precision_recall_estimate import estimate_precision_recall
-from ..coordinates import Coordinates, Picks
-from ..device import choose_device, describe_device, memory_errors_explained, set_threads
-from ..errors import MicrographError, PupickError, UsageError
-from ..files.atomic import PathLike, file_status, make_folder
-from ..files.prefetch import prefetch
-from ..files.progress import track
-from ..files.star import check_star_names
-from ..micrographs import Micrograph, Shape
-from ..networks.model import Model, load_model, versions
+from ..coordinates import Picks
+from ..device import memory_errors_explained, use_device
+from ..errors import UsageError
+from ..files.atomic import PathLike
+from ..micrographs import Micrograph
+from ..networks.model import load_model
 from ..networks.model_file import model_path
-from ..picker import Picker
-from ..picking.peaks_file import VERSION, MicrographPeaks
-from ..preprocessing.working_image import WorkingImage, require_scale
-from ..runs.layout import PICKS
+from ..preprocessing.working_image import require_scale
+from ..runs.pick_job import PickJob
 from ..runs.pick_run import PickRun
-from ..settings import LEAST_SCORE, PickSettings
+from ..settings import PickSettings
 from .report import try_report
 
 log = logging.getLogger(__name__)
-
-GPU_BATCH = 8
-
-# a micrograph and the digest of all that its scores depend on
-File = Tuple[Micrograph, str]
-Prepared = Tuple[File, Union[WorkingImage, MicrographError]]
 
 
 @dataclass(frozen=True)
@@ -129,8 +114,7 @@ def pick(
     started = time.monotonic()
     if not micrographs:
         raise UsageError("There is no micrograph to pick in.")
-    set_threads(threads)
-    processor = choose_device(device)
+    processor = use_device(device, threads)
     run = PickRun(Path(output))
     fitted_model = _check_output_folder(micrographs, model, settings, run, processor)
     if report:
@@ -138,12 +122,7 @@ def pick(
     job = PickJob.plan(fitted_model, settings, run, processor)
     scored = {m for m in micrographs if job.is_done(m)}
     pending = [m for m in micrographs if m not in scored]
-    log.info(
-        "Picking %d micrographs on %s; %d are scored.",
-        len(pending),
-        describe_device(processor),
-        len(scored),
-    )
+    log.info("Picking %d micrographs on %s; %d are scored.", len(pending), job.where, len(scored))
     run.begin(micrographs, pending, job.record())
     for micrograph in scored:
         job.write_coordinates(micrograph)
@@ -174,12 +153,7 @@ def _check_output_folder(
     loaded = load_model(model)
     scale = loaded.scale.of(settings.diameter)
     require_scale(micrographs, scale)
-    names = [m.name for m in micrographs]
-    check_star_names(names)
-    make_folder(run.folder)
-    run.refuse_other_picks()
-    run.refuse_training()
-    run.check_names(names)
+    run.claim([m.name for m in micrographs])
     number = settings.particles_per_micrograph
     if loaded.scale.diameter is None:
         return adapt_to_micrographs(loaded, scale, micrographs, number, run.adapted_model, device)
@@ -193,12 +167,11 @@ def _warn_of_others(micrographs: Sequence[Micrograph], run: PickRun) -> None:
     others = run.picked_before(micrographs)
     if others:
         log.warning(
-            "%d micrographs that were picked here before, such as %s, are not given now: %s and "
-            "the report leave them out. Give all micrographs in each call; only new ones are "
-            "scored.",
+            "%d micrographs that were picked here before, such as %s, are not given now: the list "
+            "of picks and the report leave them out. Give all micrographs in each call; only new "
+            "ones are scored.",
             len(others),
             min(others),
-            PICKS,
         )
 
 
@@ -211,128 +184,3 @@ def _findings(result: PickResult) -> Dict[str, Any]:
         "estimate": result.estimate,
         "seconds": round(result.seconds, 2),
     }
-
-
-@dataclass(frozen=True)
-class PickJob:
-    """Picking in many micrographs, which leaves its results in the folder of a run.
-
-    Attributes:
-        picker: finds the peaks.
-        model: of the picker.
-        path: of the model's file.
-        digest: of the model.
-        run: that the results belong to.
-        device: to compute on.
-    """
-
-    picker: Picker
-    model: Model
-    path: Path
-    digest: str
-    run: PickRun
-    device: torch.device
-
-    @classmethod
-    def plan(
-        cls, path: Path, settings: PickSettings, run: PickRun, device: torch.device
-    ) -> PickJob:
-        """Derive from the model and the diameter what the settings leave open."""
-        model = load_model(path)
-        picker = Picker.of_model(model, settings, device)
-        return cls(picker, model, path, model.digest, run, device)
-
-    def record(self) -> Mapping[str, Any]:
-        """Return what is known of the run when it begins."""
-        return {
-            "model": str(self.path.absolute()),
-            "digest": self.digest,
-            "device": describe_device(self.device),
-            "training": self.model.training,
-            "threshold": self.picker.threshold,
-            "diameter": self.picker.diameter,
-            "edge": self.picker.border,
-            "separation": self.picker.min_distance,
-            "versions": versions(),
-        }
-
-    def fingerprint(self, micrograph: Micrograph) -> str:
-        """Digest of all that the scores of a micrograph depend on."""
-        parts = [
-            *(VERSION, self.digest, asdict(self.picker.scale), self.picker.min_distance),
-            *(micrograph.pixel_size, file_status(micrograph.path)),
-        ]
-        return hashlib.sha256(json.dumps(parts).encode()).hexdigest()
-
-    def is_done(self, micrograph: Micrograph) -> bool:
-        """Whether the kept peaks are those that scoring would find again."""
-        peaks = self.run.kept_peaks(micrograph.name)
-        return peaks is not None and peaks.fingerprint == self.fingerprint(micrograph)
-
-    def score(self, micrographs: Sequence[Micrograph]) -> Dict[str, str]:
-        """Score micrographs, keep their peaks and write their picks.
-
-        Returns:
-            The reason, by name, of each micrograph that failed.
-        """
-        # digests are of the files before they are read: one that is replaced later is read again
-        files = ((micrograph, self.fingerprint(micrograph)) for micrograph in micrographs)
-        images = prefetch(lambda file: self.picker.prepare(file[0]), files)
-        size = 1 if self.device.type == "cpu" else GPU_BATCH
-        failures: Dict[str, str] = {}
-        for batch in _batches(track(images, len(micrographs), "micrographs"), size):
-            for (micrograph, _), image in batch:
-                if isinstance(image, MicrographError):
-                    log.warning("%s", image)
-                    failures[micrograph.name] = str(image)
-                    self.run.forget_coordinates(micrograph.name)
-            self._keep([(f, image) for f, image in batch if isinstance(image, WorkingImage)])
-        return failures
-
-    def _keep(self, images: Sequence[Tuple[File, WorkingImage]]) -> None:
-        """Find the peaks of working images of one shape, keep them and write the picks."""
-        if not images:
-            return
-        peaks_of_images = self.picker.find_peaks([image for _, image in images])
-        for ((micrograph, fingerprint), _), peaks in zip(images, peaks_of_images):
-            self.run.write_peaks(replace(peaks, fingerprint=fingerprint), micrograph.name)
-        for (micrograph, _), _ in images:
-            self.write_coordinates(micrograph)
-
-    def estimate(self, micrographs: Sequence[Micrograph]) -> Dict[str, float]:
-        """Estimate how good the picks of scored micrographs are, if scores are calibrated."""
-        uncertainty = self.model.training.get("score_uncertainty")
-        if uncertainty is None:
-            return {}
-        every_peak = replace(self.picker, threshold=LEAST_SCORE)
-        scores = [every_peak.choose(self._peaks_of(m)).score for m in micrographs]
-        threshold = self.picker.threshold
-        curve = estimate_precision_recall(scores, uncertainty, [threshold])
-        return curve.at(threshold).summary()
-
-    def picks_of(self, micrograph: Micrograph) -> Coordinates:
-        """Return the picks of a scored micrograph."""
-        return self.picker.choose(self._peaks_of(micrograph))
-
-    def _peaks_of(self, micrograph: Micrograph) -> MicrographPeaks:
-        peaks = self.run.kept_peaks(micrograph.name)
-        if peaks is None:
-            path = self.run.peaks_path(micrograph.name)
-            raise PupickError(f"{path} has disappeared: pick again.")
-        return peaks
-
-    def write_coordinates(self, micrograph: Micrograph) -> None:
-        """Write the picks of a scored micrograph."""
-        self.run.write_coordinates(self.picks_of(micrograph), micrograph.name)
-
-
-def _batches(images: Iterable[Prepared], size: int) -> Iterator[List[Prepared]]:
-    """Group consecutive images of the same shape, at most `size` together."""
-    for _, group in itertools.groupby(images, key=_working_shape):
-        while batch := list(itertools.islice(group, size)):
-            yield batch
-
-
-def _working_shape(prepared: Prepared) -> Optional[Shape]:
-    image = prepared[1]
-    return image.image.shape if isinstance(image, WorkingImage) else None

@@ -6,7 +6,7 @@ from __future__ import annotations
 import logging
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Dict, List, Optional, Sequence
+from typing import Dict, List, Sequence
 
 from ..coordinates.file_names import files_of_micrographs
 from ..device import usable_cores
@@ -15,10 +15,9 @@ from ..files.atomic import PathLike, make_folder, refuse_overwriting
 from ..files.prefetch import prefetch
 from ..files.progress import track
 from ..micrographs import Micrograph, write_image
-from ..preprocessing.histogram import histogram
-from ..preprocessing.mixture import Mixture, fit_mixture
 from ..preprocessing.scale import WorkingScale
-from ..preprocessing.working_image import WorkingImage, pixel_method, prepare, read_working_image
+from ..preprocessing.shared_mixture import fit_shared_mixture
+from ..preprocessing.working_image import WorkingImage, pixel_method, prepare
 from ..settings import WORKING_DIAMETER_PX
 
 log = logging.getLogger(__name__)
@@ -73,7 +72,7 @@ def preprocess(
     paths = files_of_micrographs([m.name for m in micrographs], Path(output), ".mrc")
     refuse_overwriting([m.path for m in micrographs], paths.values())
     make_folder(output)
-    mixture = _shared_mixture(micrographs, scale, workers) if normalisation == "joint" else None
+    mixture = fit_shared_mixture(micrographs, scale, workers) if normalisation == "joint" else None
     written: List[Path] = []
     failures: Dict[str, str] = {}
 
@@ -91,19 +90,3 @@ def preprocess(
         write_image(path, image.image, scale.pixel_size)
         written.append(path)
     return PreprocessResult(written, failures)
-
-
-def _shared_mixture(
-    micrographs: Sequence[Micrograph], scale: WorkingScale, workers: int
-) -> Optional[Mixture]:
-    """Fit one mixture to all micrographs that can be read."""
-    stream = prefetch(
-        lambda micrograph: histogram(read_working_image(micrograph, scale, workers).image),
-        micrographs,
-    )
-    histograms = [
-        result
-        for _, result in track(stream, len(micrographs), "micrographs read")
-        if not isinstance(result, MicrographError)
-    ]
-    return fit_mixture(histograms)[0] if histograms else None

@@ -3,39 +3,20 @@
 
 from __future__ import annotations
 
-import json
-import math
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Dict, List, Mapping, Optional, Sequence, Tuple
 
 import numpy as np
 
-from ..coordinates import Coordinates, Picks, write_picks
+from ..coordinates import Picks
 from ..device import memory_errors_explained
 from ..errors import UsageError
-from ..files.atomic import PathLike, write_text
+from ..files.atomic import PathLike
 from ..files.progress import track
-from ..micrographs import write_image
-from ..settings import MOST_SEEDS, WORKING_DIAMETER_PX
-from ..simulation import (
-    Density,
-    SimulationSettings,
-    make_bank,
-    random_phantom,
-    random_settings,
-    read_map,
-    simulate_micrograph,
-    with_fixed,
-)
-
-FOLDER = "micrographs"
-TRUTH = "particles.star"
-REQUEST = "simulation.json"
-
-_PHANTOM_DIAMETERS = (80.0, 400.0)
-_JUNK_DIAMETERS = (0.2, 0.5)
-_JUNK_PROJECTIONS = 50
+from ..runs.simulation_run import SimulationRun
+from ..settings import MOST_SEEDS
+from ..simulation import Recipe, SimulationSettings, read_map
 
 
 @dataclass(frozen=True)
@@ -91,111 +72,32 @@ def simulate(
         PupickError: the memory does not suffice.
         OSError: a file cannot be written.
     """
-    _check(count, shape, pixel_size, diameter, seed)
-    folder = Path(output)
-    densities = [read_map(path) for path in maps]
-    request: Dict[str, Any] = {
-        "maps": [str(Path(path)) for path in maps],
-        "shape": list(shape),
-        "pixel_size": pixel_size,
-        "diameter": diameter,
-        "seed": seed,
-        "settings": None if settings is None else asdict(settings),
-        "fixed": dict(fixed or {}),
-    }
-    with_fixed(settings or SimulationSettings(), fixed or {})
-    _check_output_folder(folder, request, overwrite)
-    _remove(folder, first=count)
-    files: List[Path] = []
-    particles: Picks = {}
-    for index in track(range(count), count, "micrographs simulated"):
-        path = folder / FOLDER / f"simulated_{index:04d}.mrc"
-        if not (path.is_file() and path.with_suffix(".json").is_file()):
-            random = np.random.default_rng([seed, index])
-            density = densities[index % len(densities)] if densities else None
-            _simulate_one(path, density, shape, pixel_size, diameter, settings, fixed, random)
-        files.append(path)
-        particles[f"{FOLDER}/{path.name}"] = _read_particles(path.with_suffix(".json"))
-    write_picks(particles, folder / TRUTH)
-    return SimulationResult(files, folder / TRUTH, particles)
-
-
-def _check(
-    count: int,
-    shape: Tuple[int, int],
-    pixel_size: Optional[float],
-    diameter: Optional[float],
-    seed: int,
-) -> None:
-    if count < 1 or min(shape) < 1:
-        raise UsageError(
-            f"{count} micrographs of {shape[1]} x {shape[0]} px cannot be simulated: "
-            "give positive numbers."
-        )
-    for what, value in (("pixel size", pixel_size), ("diameter", diameter)):
-        if value is not None and not (math.isfinite(value) and value > 0):
-            raise UsageError(f"The {what} is {value:g} Å: it must be a positive number.")
+    if count < 1:
+        raise UsageError(f"{count} micrographs cannot be simulated: give a positive number.")
     if not 0 <= seed < MOST_SEEDS:
         raise UsageError(f"The seed is {seed}: give a number from 0 to {MOST_SEEDS - 1}.")
+    recipe = Recipe(shape, pixel_size, diameter, settings, dict(fixed or {}))
+    densities = [read_map(path) for path in maps]
+    run = SimulationRun(Path(output))
+    run.claim({"maps": [str(Path(path)) for path in maps], **_request(recipe, seed)}, overwrite)
+    run.forget_from(count)
+    for index in track(range(count), count, "micrographs simulated"):
+        if not run.has(index):
+            density = densities[index % len(densities)] if densities else None
+            run.write(index, *recipe.simulate(density, np.random.default_rng([seed, index])))
+    particles = {run.name(index): run.particles(index) for index in range(count)}
+    run.write_particles(particles)
+    files = [run.micrograph_path(index) for index in range(count)]
+    return SimulationResult(files, run.particles_path, particles)
 
 
-def _check_output_folder(folder: Path, request: Dict[str, Any], overwrite: bool) -> None:
-    """Note in the folder what is simulated there; clear away another simulation if allowed."""
-    note = folder / REQUEST
-    text = json.dumps(request, indent=2) + "\n"
-    if note.is_file() and note.read_text(encoding="utf-8") != text:
-        if not overwrite and any((folder / FOLDER).glob("simulated_*")):
-            raise UsageError(
-                f"{folder} holds another simulation ({REQUEST} says which): give another folder, "
-                "or allow to overwrite it (--overwrite)."
-            )
-        _remove(folder, first=0)
-    write_text(note, text)
-
-
-def _remove(folder: Path, first: int) -> None:
-    """Delete micrographs from number `first` on, and the truth, which no longer fits."""
-    (folder / TRUTH).unlink(missing_ok=True)
-    for path in (folder / FOLDER).glob("simulated_*"):
-        number = path.stem[len("simulated_") :]
-        if path.suffix in (".mrc", ".json") and number.isdigit() and int(number) >= first:
-            path.unlink()
-
-
-def _simulate_one(
-    path: Path,
-    density: Optional[Density],
-    shape: Tuple[int, int],
-    pixel_size: Optional[float],
-    diameter: Optional[float],
-    settings: Optional[SimulationSettings],
-    fixed: Optional[Mapping[str, float]],
-    random: np.random.Generator,
-) -> None:
-    if density is None:
-        low, high = np.log(_PHANTOM_DIAMETERS)
-        drawn = math.exp(random.uniform(low, high))
-        density = random_phantom(random, drawn if diameter is None else diameter)
-    settings = with_fixed(settings or random_settings(random), fixed or {})
-    diameter = density.diameter if diameter is None else diameter
-    pixel_size = diameter / WORKING_DIAMETER_PX if pixel_size is None else pixel_size
-    bank = make_bank(density, pixel_size, random, diameter=diameter)
-    small = random_phantom(random, diameter * random.uniform(*_JUNK_DIAMETERS))
-    junk = make_bank(small, pixel_size, random, _JUNK_PROJECTIONS)
-    simulated = simulate_micrograph(bank, shape, settings, random, junk)
-    write_image(path, simulated.image, pixel_size)
-    parameters = {
-        "density": density.name,
-        "diameter": diameter,
-        "pixel_size": pixel_size,
-        "potential": simulated.potential,
-        "settings": asdict(settings),
-        "particles": simulated.xy.tolist(),
+def _request(recipe: Recipe, seed: int) -> Dict[str, Any]:
+    """Describe a simulation, so that it is known again."""
+    return {
+        "shape": list(recipe.shape),
+        "pixel_size": recipe.pixel_size,
+        "diameter": recipe.diameter,
+        "seed": seed,
+        "settings": None if recipe.settings is None else asdict(recipe.settings),
+        "fixed": dict(recipe.fixed),
     }
-    # last, so that a micrograph with parameters is a whole one
-    write_text(path.with_suffix(".json"), json.dumps(parameters) + "\n")
-
-
-def _read_particles(path: Path) -> Coordinates:
-    xy = np.array(json.loads(path.read_text(encoding="utf-8"))["particles"], float).reshape(-1, 2)
-    return Coordinates.unscored(xy[:, 0], xy[:, 1])

@@ -111,8 +111,8 @@ def _choose(
     given = [value for value in (threshold, precision, per_micrograph) if value is not None]
     if len(given) != 1 or not math.isfinite(given[0]):
         raise UsageError(
-            "Give one of a threshold, a precision and a number per micrograph, as a number "
-            "(--threshold, --precision, --per-micrograph)."
+            "Give one of a threshold, a precision and a number per micrograph, as a number.",
+            setting=("threshold", "precision", "per_micrograph"),
         )
     if precision is not None:
         return threshold_of_precision(quality, precision)
@@ -121,7 +121,8 @@ def _choose(
     if given[0] < LEAST_SCORE:
         raise UsageError(
             f"The threshold is {given[0]:g}: give {LEAST_SCORE:g} or more, since lower scores "
-            "are not kept (--threshold)."
+            "are not kept.",
+            setting="threshold",
         )
     return given[0]
 

@@ -80,6 +80,7 @@ def require_pixel_size(micrograph: AnyMicrograph) -> float:
         pixel_size = read_pixel_size(micrograph.path)
     if pixel_size is None or not (math.isfinite(pixel_size) and pixel_size > 0):
         raise MicrographError(
-            f"{micrograph.name}: no usable pixel size is known for it: give --pixel-size (Å/px)"
+            f"{micrograph.name}: no usable pixel size is known for it: give the pixel size (Å/px)",
+            setting="pixel_size",
         )
     return pixel_size

@@ -17,7 +17,7 @@ from torch import Tensor, nn
 
 TURNS = 4
 # of the largest weight of a layer; rounding of long trainings stays far below
-TOLERANCE = 1e-3
+SYMMETRY_TOLERANCE = 1e-3
 
 
 def make_symmetric(network: nn.Module) -> None:
@@ -39,7 +39,7 @@ def is_symmetric(network: nn.Module) -> bool:
         network: as for `make_symmetric`.
     """
     return all(
-        bool((value - symmetric(value)).abs().max() <= TOLERANCE * value.abs().max())
+        bool((value - symmetric(value)).abs().max() <= SYMMETRY_TOLERANCE * value.abs().max())
         for value in _weights(network)
     )
 

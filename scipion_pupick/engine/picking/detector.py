@@ -8,7 +8,7 @@ from typing import Callable, Sequence
 
 import numpy as np
 
-from ..settings import SEPARATION, STRIDE
+from ..settings import MIN_DISTANCE_DIAMETERS, STRIDE
 from .border import inside_border, share_inside
 from .peaks import Peaks, find_peaks
 
@@ -32,7 +32,7 @@ class Detector:
     @classmethod
     def of_width(cls, scorer: Scorer, diameter_px: float) -> Detector:
         """Return the detector of particles of a width, px of the working image."""
-        return cls(scorer, SEPARATION * diameter_px)
+        return cls(scorer, MIN_DISTANCE_DIAMETERS * diameter_px)
 
     def find_in_map(self, score_map: np.ndarray, least_score: float = -np.inf) -> Peaks:
         """Find the peaks of a score map (h, w); their places are px of the working image."""

@@ -17,7 +17,7 @@ from ..micrographs import Shape
 from .border import inside_border
 
 # to be raised whenever the same model finds other peaks than before
-VERSION = 1
+PEAKS_VERSION = 1
 
 
 @dataclass(frozen=True)

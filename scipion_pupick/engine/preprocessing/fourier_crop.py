@@ -11,7 +11,7 @@ from scipy import fft
 from ..errors import MicrographError
 from ..micrographs import Shape
 
-ROWS_PER_BLOCK = 256
+ROWS_PER_TRANSFORM = 256
 
 
 def downsample(image: np.ndarray, working_shape: Shape, threads: Optional[int] = 1) -> np.ndarray:
@@ -59,17 +59,17 @@ def _column_spectra(image: np.ndarray, working_width: int, threads: Optional[int
     height, width = image.shape
     kept = _kept(width, working_width)
     spectrum = np.zeros((height, working_width // 2 + 1), np.complex64)
-    for start in range(0, height, ROWS_PER_BLOCK):
-        block = _single(image[start : start + ROWS_PER_BLOCK])
+    for start in range(0, height, ROWS_PER_TRANSFORM):
+        block = _single(image[start : start + ROWS_PER_TRANSFORM])
         if not np.isfinite(block).all():
             count = int(np.count_nonzero(~np.isfinite(_single(image))))
             raise MicrographError(
                 f"{count} of {image.size} pixels are NaN or infinite, or too large for single "
                 "precision: repair or leave out this micrograph"
             )
-        spectrum[start : start + ROWS_PER_BLOCK, :kept] = fft.rfft(block, axis=1, workers=threads)[
-            :, :kept
-        ]
+        spectrum[start : start + ROWS_PER_TRANSFORM, :kept] = fft.rfft(
+            block, axis=1, workers=threads
+        )[:, :kept]
     return spectrum
 
 

@@ -16,7 +16,7 @@ CORE = (0.005, 0.995)
 WIDENING = 0.5
 BINS = 2048
 SAMPLE = 65536
-MOST_PIXELS = 2**22
+MOST_COUNTED_PIXELS = 2**22
 # Nothing physical is larger, and float32 arithmetic has room beyond it.
 LARGEST_VALUE = 1e20
 # A flat image that went through float32 Fourier transforms still varies by some 1e-6 of its level.
@@ -44,8 +44,8 @@ def histogram(image: Array) -> Histogram:
 
     The bins cover the central 99 % of the pixels, widened by half that width on either side. What
     lies beyond (hot pixels, gold) is left out. The range comes from every n-th pixel if there are
-    more than SAMPLE; the counts are over all pixels, or over an even grid of MOST_PIXELS where
-    there are more, which bounds the memory.
+    more than SAMPLE; the counts are over all pixels, or over an even grid of MOST_COUNTED_PIXELS
+    where there are more, which bounds the memory.
 
     Args:
         image: grey values, shape (ny, nx).
@@ -53,7 +53,7 @@ def histogram(image: Array) -> Histogram:
     Raises:
         MicrographError: pixels are not finite, or (nearly) all have one value.
     """
-    every = max(1, math.ceil(math.sqrt(image.size / MOST_PIXELS)))
+    every = max(1, math.ceil(math.sqrt(image.size / MOST_COUNTED_PIXELS)))
     pixels = _finite(image[::every, ::every]).ravel()
     step = max(1, pixels.size // SAMPLE) | 1
     low, high = np.quantile(pixels[::step], CORE, method="nearest").astype(np.float64)

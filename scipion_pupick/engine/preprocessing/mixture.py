@@ -25,10 +25,11 @@ from .histogram import Array, Histogram
 # Starts: the pixels above these quantiles, and those outside the central 60 %.
 SPLITS = (0.1, 0.5, 0.9)
 TAILS = 0.3
-# Cycles (three EM steps each) for every start, then for the best; TOLERANCE in nats a pixel.
+# Cycles (three EM steps each) for every start, then for the best; the tolerance in nats a
+# pixel.
 FIRST_CYCLES = 8
 MOST_CYCLES = 60
-TOLERANCE = 1e-9
+LIKELIHOOD_TOLERANCE = 1e-9
 LONGEST_JUMP = 50.0
 LEAST_GAIN = 0.005
 LEAST_WEIGHT = 1e-6
@@ -234,7 +235,7 @@ def _climb(data: _Pool, theta: Array, cycles: int) -> Iterator[_Fit]:
     for _ in range(cycles):
         likelihood, first = _step(data, theta)
         yield _Fit(likelihood, theta)
-        if likelihood - best < TOLERANCE:
+        if likelihood - best < LIKELIHOOD_TOLERANCE:
             return
         best = likelihood
         middle, second = _step(data, first)
@@ -324,7 +325,7 @@ def _fit_factor(data: _Pool, theta: Array) -> _Fit:
         before = likelihood
         theta = np.append(theta[:5], np.log(_factors(sums, theta)))
         likelihood, sums = _expect(data, theta)
-        if likelihood - before < TOLERANCE:
+        if likelihood - before < LIKELIHOOD_TOLERANCE:
             break
     return _Fit(likelihood, theta)
 

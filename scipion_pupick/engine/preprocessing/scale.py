@@ -13,7 +13,7 @@ from ..micrographs import Shape
 from ..settings import WORKING_DIAMETER_PX
 
 LEAST_DIAMETER_PX = 6.0
-MOST_PIXELS = 2**26
+LARGEST_WORKING_IMAGE = 2**26
 
 
 @dataclass(frozen=True)
@@ -40,8 +40,8 @@ class ModelScale:
         chosen = self.diameter if diameter is None else diameter
         if chosen is None:
             raise UsageError(
-                "The general model picks particles of any size: give the particle's diameter, Å "
-                "(--diameter)."
+                "The general model picks particles of any size: give the particle's diameter, Å.",
+                setting="diameter",
             )
         return WorkingScale(chosen, self.diameter_px)
 
@@ -61,13 +61,13 @@ class WorkingScale:
     def __post_init__(self) -> None:
         if not (np.isfinite(self.diameter) and self.diameter > 0):
             raise UsageError(
-                f"The particle diameter is {self.diameter:g} Å: give a positive number of Å "
-                "(--diameter)."
+                f"The particle diameter is {self.diameter:g} Å: give a positive number of Å.",
+                setting="diameter",
             )
         if not (np.isfinite(self.diameter_px) and self.diameter_px > 0):
             raise UsageError(
-                f"The working diameter is {self.diameter_px:g} px: give a positive number of px "
-                "(--diameter-px)."
+                f"The working diameter is {self.diameter_px:g} px: give a positive number of px.",
+                setting="diameter_px",
             )
 
     @property
@@ -100,7 +100,7 @@ class WorkingScale:
             )
         factor = pixel_size / self.pixel_size
         working = max(1, round(shape[0] * factor)), max(1, round(shape[1] * factor))
-        if working[0] * working[1] > MOST_PIXELS:
+        if working[0] * working[1] > LARGEST_WORKING_IMAGE:
             raise MicrographError(
                 f"a particle of {self.diameter:g} Å is so small in {shape[1]} x {shape[0]} px at "
                 f"{pixel_size:g} Å/px that the image would have to be enlarged to {working[1]} x "

@@ -18,7 +18,7 @@ from ..networks.architectures import Network
 from ..networks.scoring import Scorer, make_scorer
 from ..picking.border import inside_border
 from ..picking.detector import detect_peaks
-from ..settings import TOLERANCE, OptimizerSettings
+from ..settings import TOLERANCE_DIAMETERS, OptimizerSettings
 from ..training.loop import Trainer
 from ..training.prior import fresh_network
 from ..training.progress import Progress
@@ -76,7 +76,7 @@ def match_peaks(scorer: Scorer, image: SimulatedImage) -> MatchedPeaks:
     shape = (image.pixels.shape[0], image.pixels.shape[1])
     inside, counted = (inside_border(xy, radius, shape) for xy in (peaks.xy, image.xy))
     score, particles = peaks.score[inside], image.xy[counted]
-    matched = match_points(peaks.xy[inside], particles, 2 * TOLERANCE * radius, score)
+    matched = match_points(peaks.xy[inside], particles, 2 * TOLERANCE_DIAMETERS * radius, score)
     return MatchedPeaks(score, matched >= 0, len(particles))
 
 

@@ -27,11 +27,11 @@ MOST_SHOWN = 16
 MOST_MAPS = 8
 EXTREMES = 2
 PIXELS_IN_ALL = 6_000_000
-LARGEST_SIDE = 1000
+LARGEST_SHOWN_SIDE = 1000
 BLUR_PX = 1.0
 CUT_SIDE = 40
 MOST_CUTS = 800
-SCORE_BINS = 40
+CUT_SCORE_BINS = 40
 PEAK_STEPS_PER_PX = 16
 MAP_RANGE = (LEAST_SCORE, 8.0)
 
@@ -66,7 +66,7 @@ class View:
 
     scale: WorkingScale
     picker: Optional[Picker] = None
-    side: int = LARGEST_SIDE
+    side: int = LARGEST_SHOWN_SIDE
 
     def prepare(self, micrograph: Micrograph) -> WorkingImage:
         """Read and prepare a micrograph."""
@@ -128,7 +128,7 @@ def draw(
 
 
 def _side(number: int) -> int:
-    return min(LARGEST_SIDE, int(math.sqrt(PIXELS_IN_ALL / max(number, 1))))
+    return min(LARGEST_SHOWN_SIDE, int(math.sqrt(PIXELS_IN_ALL / max(number, 1))))
 
 
 def _describe(
@@ -260,10 +260,10 @@ def choose_cuts(scores: np.ndarray, most: int = MOST_CUTS) -> np.ndarray:
     if len(order) <= most:
         return order
     ranked = scores[order]
-    edges = np.linspace(ranked[0], ranked[-1], SCORE_BINS + 1)
+    edges = np.linspace(ranked[0], ranked[-1], CUT_SCORE_BINS + 1)
     bounds = np.searchsorted(-ranked, -edges)
     bounds[-1] = len(ranked)
-    share = most // SCORE_BINS
+    share = most // CUT_SCORE_BINS
     parts = [_evenly(start, stop, share) for start, stop in zip(bounds[:-1], bounds[1:])]
     return order[np.unique(np.concatenate([np.arange(share), *parts]))]
 

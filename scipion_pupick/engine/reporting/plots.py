@@ -16,6 +16,7 @@ from ..coordinates import Coordinates
 from ..errors import PupickError, UsageError
 from ..evaluation.evaluate import Evaluation
 from ..files.atomic import PathLike, atomic_write
+from ..micrographs import AnyMicrograph, image_of, require_pixel_size
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -73,24 +74,34 @@ def save_figure(figure: Figure, path: PathLike, dpi: int = 200) -> None:
 
 
 def draw_picks(
-    image: np.ndarray,
+    micrograph: AnyMicrograph,
     picks: Coordinates,
     diameter: float,
     path: PathLike,
     reference: Optional[Coordinates] = None,
     title: str = "",
 ) -> None:
-    """Draw `plot_picks` to a file, with the axes in px.
+    """Draw picks over a micrograph to a file, with the axes in px; see `plot_picks`.
+
+    Args:
+        micrograph: to show.
+        picks: px of the micrograph.
+        diameter: of the circles, Å.
+        path: of the file.
+        reference: known particles, px of the micrograph.
+        title: of the figure.
 
     Raises:
+        MicrographError: the micrograph cannot be read, or its pixel size is not known.
         PupickError: matplotlib is not installed.
         UsageError: matplotlib does not know the file's format.
         OSError: the file cannot be written.
     """
+    image = image_of(micrograph)
     height, width = image.shape
     figure = make_figure((9.0, 9.0 * height / width))
     axes = figure.add_subplot(title=title, xlabel="x (px)", ylabel="y (px)")
-    plot_picks(axes, image, picks, diameter, reference)
+    plot_picks(axes, image, picks, diameter / require_pixel_size(micrograph), reference)
     save_figure(figure, path, dpi=110)
 
 

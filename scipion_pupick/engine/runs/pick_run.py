@@ -17,8 +17,9 @@ from ..coordinates import Coordinates, Picks
 from ..coordinates.file_names import file_of_micrograph, files_of_micrographs
 from ..coordinates.relion import coordinates_text, particles_text
 from ..errors import PupickError, UsageError
-from ..files.atomic import PathLike, write_text
+from ..files.atomic import PathLike, make_folder, write_text
 from ..files.json_files import read_json, write_json
+from ..files.star import check_star_names
 from ..micrographs import Micrograph
 from ..picking.peaks_file import MicrographPeaks, load_peaks, save_peaks
 from .layout import (
@@ -156,24 +157,23 @@ class PickRun:
         if (self.folder / PICKS).is_file() and not holds_own_picks(self.folder):
             raise UsageError(
                 f"{self.folder / PICKS} was not written by a picking run and would be "
-                "overwritten: give another folder (--output)."
+                "overwritten: give another folder.",
+                setting="output",
             )
 
-    def refuse_training(self) -> None:
-        """Refuse to write picks where a training lies.
+    def claim(self, names: Sequence[str]) -> None:
+        """Make the folder for the picks of micrographs, unless it holds something else.
 
         Raises:
-            UsageError: one does.
+            UsageError: picks that are not pupick's own or a training lie there, a file is in its
+                place, two micrographs would share a file, or the name of one cannot be written.
+            OSError: it cannot be made.
         """
+        check_star_names(names)
+        make_folder(self.folder)
+        self.refuse_other_picks()
         if (self.folder / CHECKPOINT).is_file():
             raise UsageError(f"{self.folder} holds a training: give another folder for the picks.")
-
-    def check_names(self, names: Iterable[str]) -> None:
-        """Refuse micrographs that would share a file.
-
-        Raises:
-            UsageError: two would, or a name has no file part.
-        """
         files_of_micrographs(names, self.folder, PEAKS_SUFFIX)
 
     def picked_before(self, micrographs: Sequence[Micrograph]) -> Sequence[str]:
@@ -256,7 +256,7 @@ def read_pick_run(folder: PathLike) -> PickRun:
     if not holds_pick_run(run.folder) or not (run.folder / MICROGRAPHS).is_file():
         raise UsageError(
             f"{run.folder} is not the folder of a picking run: it has no {PICK_RECORD} and "
-            f"{MICROGRAPHS}, which `pupick pick --output` writes."
+            f"{MICROGRAPHS}, which `pupick pick` writes."
         )
     # what is damaged shall be said now
     _ = run.record, run.micrographs, run.failures

@@ -98,7 +98,8 @@ class TrainRun:
         if (self.folder / LABELS).is_file() and not (self.folder / VIEW).is_file():
             raise UsageError(
                 f"{self.folder / LABELS} was not written by a training and would be overwritten: "
-                "give another folder (--output)."
+                "give another folder.",
+                setting="output",
             )
 
     def resume_start(self, start: Start) -> Optional[Start]:

@@ -8,6 +8,7 @@ from .micrograph import SimulatedMicrograph, simulate_micrograph
 from .phantom import random_phantom
 from .projection import project
 from .random_numbers import log_uniform
+from .recipe import Recipe
 from .rotations import random_rotations
 from .settings import Contamination, Crowding, Ice, SimulationSettings, random_settings, with_fixed
 
@@ -19,6 +20,7 @@ __all__ = [
     "Density",
     "Ice",
     "Microscope",
+    "Recipe",
     "SimulatedMicrograph",
     "SimulationSettings",
     "centre_density",

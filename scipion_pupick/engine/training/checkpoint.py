@@ -82,7 +82,8 @@ def load_progress(path: PathLike, fingerprint: str) -> Optional[Progress]:
     if not same:
         raise UsageError(
             f"{Path(path).parent} holds a training with other micrographs, picks or settings: "
-            "give another --output, or --overwrite to train anew there."
+            "give another folder, or allow to overwrite it.",
+            setting=("output", "overwrite"),
         )
     states = {
         state: {

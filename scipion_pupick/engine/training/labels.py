@@ -61,7 +61,7 @@ def assign_labels(
         _not_empty(assign_to_micrographs(negatives or {}, micrographs, "negatives")),
     )
     if not labels.positive:
-        raise UsageError(_no_label_text(picks, micrographs))
+        raise _no_label_error(picks, micrographs)
     return labels
 
 
@@ -69,12 +69,14 @@ def _not_empty(picks: Picks) -> Picks:
     return {name: coordinates for name, coordinates in picks.items() if len(coordinates)}
 
 
-def _no_label_text(picks: Picks, micrographs: Sequence[Micrograph]) -> str:
+def _no_label_error(picks: Picks, micrographs: Sequence[Micrograph]) -> UsageError:
     if not any(len(coordinates) for coordinates in picks.values()):
-        return "The picks hold no particle: pick at least one, better 10 to 100, by hand (--picks)."
-    return (
+        text = "The picks hold no particle: pick at least one, better 10 to 100, by hand."
+        return UsageError(text, setting="picks")
+    return UsageError(
         f"The picks are of other micrographs (such as {next(iter(picks))}) than those given "
-        f"(such as {micrographs[0].name}): check --picks and --micrographs."
+        f"(such as {micrographs[0].name}): check both.",
+        setting=("picks", "micrographs"),
     )
 
 

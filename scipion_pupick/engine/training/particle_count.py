@@ -11,7 +11,7 @@ import numpy as np
 
 from ..networks.scoring import Scorer
 from ..picking.detector import detect_peaks
-from ..settings import TOLERANCE, OptimizerSettings
+from ..settings import TOLERANCE_DIAMETERS, OptimizerSettings
 from .prior import assumed_pi
 from .regions import TrainingImage
 from .validation import label_scores
@@ -40,7 +40,7 @@ def check_particle_count(
     if labels > particles * len(images):
         log.warning(
             "%d particles are labelled in %d micrographs, more than %g in each: is that number "
-            "right? (--particles-per-micrograph)",
+            "right?",
             labels,
             len(images),
             particles,
@@ -83,7 +83,7 @@ def count_particles(
         label_scores(
             detect_peaks(scorer, image.image, diameter_px),
             image.positive,
-            TOLERANCE * diameter_px,
+            TOLERANCE_DIAMETERS * diameter_px,
         )
         for image in labelled
     ]

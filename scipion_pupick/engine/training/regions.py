@@ -107,7 +107,8 @@ def positive_fraction(
     if not particles_per_micrograph > 0:
         raise UsageError(
             f"{particles_per_micrograph:g} particles per micrograph were given: give about how "
-            "many a micrograph holds (--particles-per-micrograph)."
+            "many a micrograph holds.",
+            setting="particles_per_micrograph",
         )
     unlabeled = expected_unlabeled(particles_per_micrograph, label_counts)
     area = sum(h * w for h, w in shapes)
@@ -116,7 +117,8 @@ def positive_fraction(
     if fraction >= 0.5:
         raise UsageError(
             f"{particles_per_micrograph:g} particles per micrograph, with a training radius of "
-            f"{training_radius:g} px each, do not fit: check --particles-per-micrograph, "
-            "--diameter (Å), --pixel-size (Å/px) and --training-radius."
+            f"{training_radius:g} px each, do not fit: check these, the diameter (Å) and the "
+            "pixel size (Å/px).",
+            setting=("particles_per_micrograph", "diameter", "pixel_size", "training_radius"),
         )
     return fraction

@@ -14,7 +14,7 @@ from ..networks.architectures import Network
 from ..networks.scoring import Scorer, make_scorer
 from ..picking.detector import detect_peaks
 from ..picking.peaks import Peaks
-from ..settings import TOLERANCE
+from ..settings import TOLERANCE_DIAMETERS
 from .regions import TrainingImage
 from .task import TrainingTask
 
@@ -43,7 +43,7 @@ def held_out_ap(
     of_labels, of_peaks = [], []
     for image in images:
         peaks = detect_peaks(scorer, image.image, diameter_px)
-        of_labels.append(label_scores(peaks, image.positive, TOLERANCE * diameter_px))
+        of_labels.append(label_scores(peaks, image.positive, TOLERANCE_DIAMETERS * diameter_px))
         of_peaks.append(peaks.score)
     return estimated_average_precision(
         np.concatenate(of_labels), np.concatenate(of_peaks), particles * len(images)

@@ -339,12 +339,15 @@ class TestPixelSize:
 
     def test_missing_asks_for_the_option(self, project):
         self.write("a.mrc", 0.0)
-        with pytest.raises(MicrographError, match=r"a\.mrc: .*give --pixel-size \(Å/px\)"):
+        with pytest.raises(
+            MicrographError, match=r"a\.mrc: .*give the pixel size \(Å/px\)"
+        ) as caught:
             require_pixel_size(find_micrographs(["a.mrc"])[0])
+        assert caught.value.settings == ("pixel_size",)
 
     @pytest.mark.parametrize("pixel_size", [0.0, -1.0, math.nan, math.inf])
     def test_senseless_in_the_micrograph(self, pixel_size):
-        with pytest.raises(MicrographError, match="give --pixel-size"):
+        with pytest.raises(MicrographError, match="give the pixel size"):
             require_pixel_size(Micrograph(Path("a.mrc"), "a.mrc", pixel_size))
 
     def test_an_unreadable_file_is_named(self):

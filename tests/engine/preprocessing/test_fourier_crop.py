@@ -193,8 +193,9 @@ def test_working_pixel_size_makes_particles_equally_wide():
 
 @pytest.mark.parametrize("diameter", [-150.0, 0.0, np.nan, np.inf])
 def test_a_diameter_must_be_positive(diameter):
-    with pytest.raises(UsageError, match=rf"diameter is {diameter:g} Å.*--diameter"):
+    with pytest.raises(UsageError, match=rf"diameter is {diameter:g} Å.*positive") as caught:
         WorkingScale(diameter)
+    assert caught.value.settings == ("diameter",)
 
 
 def test_a_particle_must_fit_into_the_image():

@@ -145,8 +145,9 @@ def test_a_blank_image_names_the_file(tmp_path):
 
 def test_an_unknown_pixel_size_is_asked_for(tmp_path):
     source = micrograph(tmp_path, noise(), pixel_size=0.0)
-    with pytest.raises(MicrographError, match=r"image\.mrc: .*--pixel-size"):
+    with pytest.raises(MicrographError, match=r"image\.mrc: .*pixel size") as caught:
         prepare(source, SCALE)
+    assert caught.value.settings == ("pixel_size",)
 
 
 def test_a_missing_file_is_named(tmp_path):

@@ -103,8 +103,9 @@ def test_a_general_model_asks_for_the_diameter(tmp_path):
     settings = PretrainSettings(particles=1, held_out=2, training=TINY)
     model = make_general_model(tmp_path, settings, "cpu", 1)
     assert model.scale.of(120.0).diameter == 120
-    with pytest.raises(UsageError, match="--diameter"):
+    with pytest.raises(UsageError, match="give the particle's diameter") as caught:
         model.scale.of()
+    assert caught.value.settings == ("diameter",)
 
 
 @pytest.mark.parametrize("name", ["particles", "held_out"])

@@ -12,6 +12,7 @@ from scipion_pupick.engine.calibration.precision_recall_estimate import estimate
 from scipion_pupick.engine.coordinates import Coordinates
 from scipion_pupick.engine.errors import PupickError, UsageError
 from scipion_pupick.engine.evaluation.evaluate import evaluate_picks
+from scipion_pupick.engine.micrographs import MicrographInMemory
 from scipion_pupick.engine.reporting.plots import (
     draw_picks,
     draw_precision_recall,
@@ -72,7 +73,8 @@ def test_a_sampled_picture_keeps_the_coordinates_of_the_whole(axes):
 )
 def test_a_picture_is_drawn_of_any_picks(tmp_path, suffix, picks):
     path = tmp_path / f"picks{suffix}"
-    draw_picks(np.random.default_rng(0).random((60, 90)), picks, 12.0, path, PICKS, "picks")
+    micrograph = MicrographInMemory(np.random.default_rng(0).random((60, 90)), "m", 2.0)
+    draw_picks(micrograph, picks, 24.0, path, PICKS, "picks")
     assert path.stat().st_size > 1000
 
 

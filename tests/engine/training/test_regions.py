@@ -107,11 +107,15 @@ def test_labels_beyond_the_expected_number_leave_a_fraction_in_0_to_1():
 
 @pytest.mark.parametrize("number", [0, -3, math.nan])
 def test_the_number_of_particles_must_be_positive(number):
-    with pytest.raises(UsageError, match=rf"{number:g} particles.*--particles-per-micrograph"):
+    with pytest.raises(UsageError, match=rf"{number:g} particles.*about how many") as caught:
         positive_fraction(number, [(300, 300)], [0], 3, 12)
+    assert caught.value.settings == ("particles_per_micrograph",)
 
 
 def test_particles_must_fit():
     assert positive_fraction(1000, [(300, 300)], [0], 3, 12) < 0.5
-    with pytest.raises(UsageError, match="2000 particles per micrograph.*do not fit.*--diameter"):
+    with pytest.raises(
+        UsageError, match="2000 particles per micrograph.*do not fit.*diameter"
+    ) as caught:
         positive_fraction(2000, [(300, 300)], [0], 3, 12)
+    assert {"particles_per_micrograph", "diameter", "pixel_size"} < set(caught.value.settings)

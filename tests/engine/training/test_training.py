@@ -443,8 +443,9 @@ def test_the_learning_rate_rises_and_falls_to_zero():
 def test_a_checkpoint_of_another_training_is_refused(tmp_path):
     path = tmp_path / "checkpoint.safetensors"
     save_progress(fit(task_of(IMAGES, [], replace(HASTY, epochs=1))), "one", path)
-    with pytest.raises(UsageError, match="--overwrite"):
+    with pytest.raises(UsageError, match="allow to overwrite") as caught:
         load_progress(path, "another")
+    assert caught.value.settings == ("output", "overwrite")
 
 
 def test_a_checkpoint_without_its_fingerprint_is_damaged(tmp_path):

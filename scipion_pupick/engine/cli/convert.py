@@ -1,0 +1,62 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""`pupick convert`."""
+
+from __future__ import annotations
+
+import argparse
+from typing import Any
+
+from scipion_pupick import engine
+
+from .argument_types import text_file
+from .options import SUCCESS, add_command, add_pixel_size
+
+
+def add_convert(commands: Any) -> None:
+    """Add the command."""
+    parser = add_command(commands, "convert", "Convert picks between formats.", _convert)
+    parser.add_argument("sources", nargs="+", metavar="SOURCE", help="files, patterns or folders")
+    parser.add_argument(
+        "--output",
+        required=True,
+        metavar="PATH",
+        type=text_file,
+        help="file to write, or folder with --per-micrograph",
+    )
+    formats = "star, topaz, box, cbox or csv"
+    parser.add_argument("--to", metavar="FORMAT", help=f"{formats}; default: by the file's name")
+    parser.add_argument(
+        "--from",
+        dest="from_",
+        default="auto",
+        metavar="FORMAT",
+        help=f"{formats}; default: %(default)s, by the file's content",
+    )
+    parser.add_argument(
+        "--box-size", type=float, metavar="PX", help="side of the boxes in px, for box and cbox"
+    )
+    parser.add_argument("--per-micrograph", action="store_true", help="write one file a micrograph")
+    parser.add_argument(
+        "--scale",
+        type=float,
+        default=1.0,
+        metavar="FACTOR",
+        help="multiply coordinates, as from binned to unbinned micrographs; default: %(default)g",
+    )
+    add_pixel_size(parser)
+
+
+def _convert(options: argparse.Namespace) -> int:
+    picks = engine.convert(
+        options.sources,
+        options.output,
+        options.to,
+        options.from_,
+        options.box_size,
+        options.per_micrograph,
+        options.scale,
+        options.pixel_size,
+    )
+    count = sum(len(coordinates) for coordinates in picks.values())
+    print(f"{count} picks in {len(picks)} micrographs written to {options.output}")
+    return SUCCESS

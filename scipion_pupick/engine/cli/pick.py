@@ -1,0 +1,56 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""`pupick pick`."""
+
+from __future__ import annotations
+
+import argparse
+from typing import Any
+
+from scipion_pupick import engine
+
+from ..settings import PickSettings, make_settings
+from .options import (
+    add_command,
+    add_computer,
+    add_failures,
+    add_micrographs,
+    add_output,
+    add_settings,
+    find,
+    report_failures,
+)
+
+
+def add_pick(commands: Any) -> None:
+    """Add the command."""
+    parser = add_command(commands, "pick", "Pick particles with a trained model.", _pick)
+    add_micrographs(parser)
+    parser.add_argument(
+        "--model",
+        required=True,
+        metavar="FILE",
+        help="written by pupick train, or `general`, which needs no training but --diameter",
+    )
+    add_output(parser, "folder for picks.star, a STAR file a micrograph, and all scores")
+    add_failures(parser)
+    add_settings(parser, PickSettings)
+    parser.add_argument(
+        "--no-report", action="store_true", help="do not write report.html at the end"
+    )
+    add_computer(parser)
+
+
+def _pick(options: argparse.Namespace) -> int:
+    settings = make_settings(PickSettings, vars(options))
+    micrographs = find(options)
+    result = engine.pick(
+        micrographs,
+        options.model,
+        options.output,
+        settings,
+        options.device,
+        options.threads,
+        report=not options.no_report,
+    )
+    print(result.summary())
+    return report_failures(result.failures, len(micrographs), options.failures)

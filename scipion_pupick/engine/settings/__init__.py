@@ -1,0 +1,58 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What a user or a wrapper may set: one table, from which every front takes names and texts.
+
+The metadata of each field say what it means and which values make sense. The options of the
+command line, RELION's parameters, Scipion's forms and the tables in docs/ are made from them, and
+so are the checks. Only the standard library is used.
+"""
+
+from .constants import (
+    GENERAL,
+    LEAST_SCORE,
+    MIN_DISTANCE_DIAMETERS,
+    MOST_SEEDS,
+    NETWORKS,
+    NORMALISATIONS,
+    OBJECTIVES,
+    STRIDE,
+    TOLERANCE_DIAMETERS,
+    WORKING_DIAMETER_PX,
+)
+from .pick import EvaluateSettings, PickSettings, PreprocessSettings
+from .setting import (
+    ADVANCED,
+    BASIC,
+    INTERNAL,
+    Setting,
+    make_settings,
+    offered_settings,
+    settings_of,
+)
+from .train import Augmentation, OptimizerSettings, PretrainSettings, TrainSettings
+
+__all__ = [
+    "ADVANCED",
+    "BASIC",
+    "GENERAL",
+    "INTERNAL",
+    "LEAST_SCORE",
+    "MOST_SEEDS",
+    "NETWORKS",
+    "NORMALISATIONS",
+    "OBJECTIVES",
+    "MIN_DISTANCE_DIAMETERS",
+    "STRIDE",
+    "TOLERANCE_DIAMETERS",
+    "WORKING_DIAMETER_PX",
+    "Augmentation",
+    "EvaluateSettings",
+    "OptimizerSettings",
+    "PickSettings",
+    "PreprocessSettings",
+    "PretrainSettings",
+    "Setting",
+    "TrainSettings",
+    "make_settings",
+    "offered_settings",
+    "settings_of",
+]

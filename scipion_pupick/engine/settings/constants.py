@@ -1,0 +1,35 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Choices and numbers that settings share with what they set."""
+
+from __future__ import annotations
+
+from typing import Mapping
+
+GENERAL = "general"
+WORKING_DIAMETER_PX = 24.0
+STRIDE = 4  # px of the working image from one score to the next, in every network
+LEAST_SCORE = -8.0
+# particles overlap in projection, and diameters are guesses
+MIN_DISTANCE_DIAMETERS = 0.4
+# so near to a particle, a pick is right
+TOLERANCE_DIAMETERS = 0.4
+MOST_SEEDS = 2**63
+
+NETWORKS: Mapping[str, str] = {
+    "conv3": "the paper's, smallest and fastest",
+    "resnet8": "as large as Topaz's",
+    "resnet16": "sees most of the surroundings",
+}
+OBJECTIVES: Mapping[str, str] = {
+    "pn": "takes all that was not picked for no particle",
+    "upu": "positive and unlabelled regions, without bias",
+    "nnpu": "the same, kept from falling below 0",
+    "ge-kl": "expects a number of particles, by a divergence",
+    "ge-binomial": "expects a number of particles, the paper's way",
+}
+WITH_SLACK = ("ge-kl", "ge-binomial")
+NORMALISATIONS: Mapping[str, str] = {
+    "micrograph": "a mixture of two Gaussians for each, whose background gets mean 0, deviation 1",
+    "joint": "one mixture for the set",
+    "affine": "mean 0 and deviation 1 of all pixels",
+}

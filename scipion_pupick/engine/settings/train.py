@@ -1,0 +1,247 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Settings of trainings; the metadata of each field say what it means."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from typing import Optional
+
+from ..errors import UsageError
+from .constants import MOST_SEEDS, NETWORKS, OBJECTIVES, WITH_SLACK, WORKING_DIAMETER_PX
+from .setting import ADVANCED, INTERNAL, KEY, Checked, about
+from .shared import DIAMETER, NORMALISATION, PARTICLES
+
+
+@dataclass(frozen=True)
+class Augmentation:
+    """How much patches and tiles vary.
+
+    Attributes:
+        scale: largest relative change of size, up or down.
+        gain: largest relative change of contrast, up or down.
+        offset: largest change of mean grey, in standard deviations of the background.
+    """
+
+    scale: float = 0.1
+    gain: float = 0.2
+    offset: float = 0.2
+
+
+@dataclass(frozen=True)
+class OptimizerSettings(Checked):
+    """How to train a network; the metadata of each field say what it means."""
+
+    network: str = field(
+        default="resnet8",
+        metadata=about("Network", "architecture of the model", level=ADVANCED, choices=NETWORKS),
+    )
+    objective: str = field(
+        default="nnpu",
+        metadata=about("Objective", "what training minimises", level=ADVANCED, choices=OBJECTIVES),
+    )
+    slack: Optional[float] = field(
+        default=None,
+        metadata=about(
+            "Slack",
+            "weight λ of the expectation",
+            level=ADVANCED,
+            least=0,
+            automatic="10 for ge-kl, 1 for ge-binomial",
+            more="The other objectives have none.",
+            placeholder="λ",
+        ),
+    )
+    autoencoder: Optional[float] = field(
+        default=None,
+        metadata=about(
+            "Weight of the autoencoder",
+            "weight γ of the autoencoder",
+            level=ADVANCED,
+            least=0,
+            automatic="10 / labels up to 250 labels from scratch, else 0",
+            more="A second task, to redraw the region, that helps with few picks.",
+            placeholder="γ",
+        ),
+    )
+    distillation: Optional[float] = field(
+        default=None,
+        metadata=about(
+            "Weight of the start's answers",
+            "weight of what the model to start from knows",
+            level=ADVANCED,
+            least=0,
+            automatic="5 / labels up to 250 labels, else 0",
+            more="Its answers on unlabelled regions are learned, too. Random weights have none.",
+            placeholder="WEIGHT",
+        ),
+    )
+    diameter_px: float = field(
+        default=WORKING_DIAMETER_PX,
+        metadata=about(
+            "Working diameter",
+            "particle diameter in the working image",
+            unit="px",
+            level=INTERNAL,
+            above=0,
+        ),
+    )
+    training_radius: float = field(
+        default=WORKING_DIAMETER_PX / 8,
+        metadata=about(
+            "Training radius",
+            "radius of what is positive round a pick; the diameter is 24 px",
+            unit="px",
+            level=ADVANCED,
+            above=0,
+        ),
+    )
+    epochs: int = field(
+        default=12,
+        metadata=about(
+            "Epochs",
+            "epochs of training",
+            level=ADVANCED,
+            above=0,
+            more="The learning rate falls to zero over these.",
+        ),
+    )
+    steps: Optional[int] = field(
+        default=None,
+        metadata=about(
+            "Batches an epoch",
+            "batches an epoch",
+            level=ADVANCED,
+            above=0,
+            automatic="50, or 25 where up to 250 labels adjust a trained network",
+        ),
+    )
+    mosaics: int = field(
+        default=8,
+        metadata=about(
+            "Mosaics", "mosaics of labelled patches in a batch", level=INTERNAL, above=0
+        ),
+    )
+    tiles: int = field(
+        default=8,
+        metadata=about(
+            "Tiles", "tiles of unlabelled micrograph in a batch", level=INTERNAL, above=0
+        ),
+    )
+    unlabeled_scores: int = field(
+        default=1024,
+        metadata=about(
+            "Unlabelled scores",
+            "scores drawn from the tiles for one step of the objective",
+            level=INTERNAL,
+            above=0,
+        ),
+    )
+    learning_rate: float = field(
+        default=2e-3,
+        metadata=about(
+            "Learning rate",
+            "learning rate at its highest",
+            level=ADVANCED,
+            above=0,
+            placeholder="RATE",
+        ),
+    )
+    weight_decay: float = field(
+        default=1e-2, metadata=about("Weight decay", "of AdamW", level=INTERNAL, least=0)
+    )
+    averaging: float = field(
+        default=0.99,
+        metadata=about(
+            "Averaging",
+            "decay of the moving average of the weights",
+            level=INTERNAL,
+            least=0,
+            below=1,
+        ),
+    )
+    seed: int = field(
+        default=0,
+        metadata=about(
+            "Seed",
+            "seed of every random choice",
+            level=ADVANCED,
+            least=0,
+            below=MOST_SEEDS,
+            more="The same seed trains the same model.",
+        ),
+    )
+    augmentation: Augmentation = Augmentation()
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.slack is not None and self.objective not in WITH_SLACK:
+            raise UsageError(
+                f"The objective {self.objective!r} has no slack, but {self.slack} was given: leave "
+                f"it out, or choose one of {', '.join(WITH_SLACK)}.",
+                ("slack", "objective"),
+            )
+
+
+@dataclass(frozen=True)
+class TrainSettings(Checked):
+    """What a user may set of a training; the metadata of each field say what it means.
+
+    Attributes:
+        training: of the network.
+    """
+
+    diameter: float = field(metadata={KEY: DIAMETER})
+    particles_per_micrograph: Optional[float] = field(default=None, metadata={KEY: PARTICLES})
+    normalisation: str = field(
+        default="micrograph", metadata={KEY: replace(NORMALISATION, level=ADVANCED)}
+    )
+    held_out: Optional[float] = field(
+        default=None,
+        metadata=about(
+            "Held-out labels",
+            "share of the labels to choose the best weights by",
+            level=ADVANCED,
+            least=0,
+            below=1,
+            automatic="0.2 of 500 labels or more, else none",
+        ),
+    )
+    most_micrographs: int = field(
+        default=200,
+        metadata=about(
+            "Most micrographs",
+            "unlabelled micrographs beyond this number are left out, at random",
+            level=INTERNAL,
+            least=0,
+        ),
+    )
+    training: OptimizerSettings = field(default_factory=OptimizerSettings)
+
+
+PRETRAINING = OptimizerSettings(
+    objective="pn", autoencoder=0.0, epochs=30, steps=100, tiles=12, averaging=0.998
+)
+
+
+@dataclass(frozen=True)
+class PretrainSettings(Checked):
+    """How to make the general model; the metadata of each field say what it means.
+
+    Attributes:
+        training: of the network; every region of the tiles is labelled.
+    """
+
+    particles: int = field(
+        default=1600,
+        metadata=about("Particles", "random particles, two micrographs of each", above=0),
+    )
+    held_out: int = field(
+        default=40,
+        metadata=about(
+            "Held-out particles",
+            "random particles that choose the best epoch and calibrate the scores",
+            level=INTERNAL,
+            above=0,
+        ),
+    )
+    training: OptimizerSettings = PRETRAINING
