@@ -153,6 +153,7 @@ def test_a_border_leaves_out_regions(tmp_path_factory):
     assert 0 < evaluate_regions(path, {micrographs[0].name: far}, micrographs, border=60) <= 1
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not EXAMPLES.is_dir(), reason="the examples come with a clone only")
 def test_a_short_demonstration_finds_most_particles_of_real_micrographs(tmp_path, monkeypatch):
     pytest.importorskip("matplotlib")
