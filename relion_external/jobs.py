@@ -24,6 +24,7 @@ from scipion_pupick.engine import (
     read_json,
     write_json,
 )
+from scipion_pupick.engine.networks.training_record import TrainingRecord
 from scipion_pupick.engine.runs.layout import TRAINING_LOG
 from scipion_pupick.engine.settings import GENERAL
 
@@ -253,13 +254,13 @@ def _digest(picks: Picks) -> str:
 
 def _training_facts(about: Mapping[str, Any]) -> Dict[str, str]:
     """Say in a few lines what a model was trained on."""
-    training = about["training"]
-    precision: Optional[float] = training.get("held_out_average_precision")
+    training = TrainingRecord.from_dict(about["training"])
+    precision = training.held_out_average_precision
     return {
-        "labels": f"{training['labels']} in {training['micrographs']} micrographs",
-        "particles a micrograph": f"{training['particles_per_micrograph']:g}"
-        + (" (estimated)" if training["particles_estimated"] else ""),
-        "best epoch": f"{training['best_epoch']} of {training['epochs']}",
+        "labels": f"{training.labels} in {training.micrographs} micrographs",
+        "particles a micrograph": f"{training.particles_per_micrograph:g}"
+        + (" (estimated)" if training.particles_estimated else ""),
+        "best epoch": f"{training.best_epoch} of {training.epochs}",
         "held-out average precision": "none" if precision is None else f"{precision:.3f}",
         "threshold": f"{about['threshold']:.2f}",
     }

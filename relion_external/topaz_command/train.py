@@ -35,6 +35,7 @@ from scipion_pupick.engine import (
     write_text,
 )
 from scipion_pupick.engine.networks.architectures import Network, make_network
+from scipion_pupick.engine.runs.layout import MODEL, TRAINING_LOG
 from scipion_pupick.engine.settings import GENERAL, TOLERANCE_DIAMETERS
 from scipion_pupick.engine.training.fit import usual_steps
 
@@ -114,17 +115,17 @@ def _train(options: argparse.Namespace, folder: Path) -> int:
     )
     for path in model_paths(options.save_prefix, options.num_epochs):
         with atomic_write(path) as temporary:
-            shutil.copyfile(folder / "model.safetensors", temporary)
+            shutil.copyfile(folder / MODEL, temporary)
     log.info(
         "With scores from %.2f on, the estimated F1 of the picks is highest.",
         model.threshold,
     )
-    rows = _training_rows(folder / "training.tsv", model.training["settings"]["steps"])
+    rows = _training_rows(folder / TRAINING_LOG, model.training.settings["steps"])
     if test is not None:
-        model_path = folder / "model.safetensors"
+        model_path = folder / MODEL
         rows += _test_rows(*test, model_path, settings.diameter, rows[-1], options)
     _write_curve(rows, options.output)
-    return len(model.training["failed_micrographs"])
+    return len(model.training.failed_micrographs)
 
 
 def _read_set(images: str, targets: str) -> Tuple[List[Micrograph], Picks]:

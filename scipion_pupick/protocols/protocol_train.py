@@ -31,6 +31,7 @@ from ..engine import (
     write_json,
     write_picks,
 )
+from ..engine.networks.training_record import TrainingRecord
 from ..engine.settings import NETWORKS, OBJECTIVES, offered_settings
 from ..objects import PUPickModel
 from .form_settings import arguments_of, setting
@@ -227,8 +228,8 @@ class PUPickProtTrain(EngineProtocol):
         logs = [folder / LOG for folder in self._rounds() if (folder / LOG).exists()]
         return logs[-1] if logs else None
 
-    def _training(self) -> Dict[str, Any]:
-        return dict(show_model(self.outputModel.getPath())["training"])
+    def _training(self) -> TrainingRecord:
+        return TrainingRecord.from_dict(show_model(self.outputModel.getPath())["training"])
 
     # --------------------------- texts -----------------------------------------------------------
     def _validate(self) -> List[str]:
@@ -268,19 +269,19 @@ class PUPickProtTrain(EngineProtocol):
         if not hasattr(self, "outputModel"):
             return ["No model yet."]
         training = self._training()
-        labels = training["labels"] + training["held_out_labels"]
-        estimated = " (estimated)" if training["particles_estimated"] else ""
+        labels = training.all_labels
+        estimated = " (estimated)" if training.particles_estimated else ""
         lines = [
-            f"Trained on {labels} picks; about {training['particles_per_micrograph']:g} particles "
+            f"Trained on {labels} picks; about {training.particles_per_micrograph:g} particles "
             f"per micrograph{estimated}.",
-            f"Best epoch: {training['best_epoch']} of {training['epochs']}.",
+            f"Best epoch: {training.best_epoch} of {training.epochs}.",
             f"Diameter {self.outputModel.getDiameter():g} Å, suggested box {self.boxSize.get()} "
             f"px; picks from score {self.outputModel.getThreshold():.2f} on.",
         ]
-        precision = training["held_out_average_precision"]
+        precision = training.held_out_average_precision
         if precision is not None:
             lines.append(f"Average precision on held-out picks: {precision:.2f}.")
-        failed = training["failed_micrographs"]
+        failed = training.failed_micrographs
         return lines + ([f"*{len(failed)} micrographs could not be used.*"] if failed else [])
 
     def _methods(self) -> List[str]:
@@ -288,10 +289,10 @@ class PUPickProtTrain(EngineProtocol):
             return []
         training = self._training()
         return [
-            f"A convolutional network ({training['settings']['network']}) was trained with pupick "
-            f"on {training['labels'] + training['held_out_labels']} particles picked in "
-            f"{training['micrographs'] + training['held_out_micrographs']} micrographs by "
-            f"positive-unlabeled learning ({training['settings']['objective']}) [{CITATION}]."
+            f"A convolutional network ({training.settings['network']}) was trained with pupick "
+            f"on {training.all_labels} particles picked in "
+            f"{training.all_micrographs} micrographs by "
+            f"positive-unlabeled learning ({training.settings['objective']}) [{CITATION}]."
         ]
 
     def _citations(self) -> List[str]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import logging
 from pathlib import Path
-from typing import Any, Dict, List, Optional, Tuple
+from typing import List, Optional, Tuple
 
 import torch
 
@@ -15,6 +15,7 @@ from ..errors import PupickError, UsageError
 from ..files.atomic import PathLike, write_text
 from ..files.json_files import read_json
 from ..networks.model import Model, load_model
+from ..networks.training_record import TrainingRecord
 from ..picker import Picker
 from ..preprocessing.scale import WorkingScale
 from ..reporting.contents import pick_page, train_page
@@ -115,7 +116,7 @@ def _labels(folder: Path) -> Picks:
 def _of_training(folder: Path, reference: Optional[Picks]) -> Page:
     micrographs = read_micrographs(folder)
     labels = _labels(folder) if reference is None else reference
-    training: Dict[str, Any] = {}
+    training: Optional[TrainingRecord] = None
     scale, notices = WorkingScale(1.0), []
     if (folder / MODEL).is_file():
         model = load_model(folder / MODEL)

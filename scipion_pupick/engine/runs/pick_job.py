@@ -77,7 +77,7 @@ class PickJob:
             "model": str(self.path.absolute()),
             "digest": self.digest,
             "device": self.where,
-            "training": self.model.training,
+            "training": self.model.training.to_dict(),
             "threshold": self.picker.threshold,
             "diameter": self.picker.diameter,
             "edge": self.picker.border,
@@ -130,7 +130,7 @@ class PickJob:
 
     def estimate(self, micrographs: Sequence[Micrograph]) -> Dict[str, float]:
         """Estimate how good the picks of scored micrographs are, if scores are calibrated."""
-        uncertainty = self.model.training.get("score_uncertainty")
+        uncertainty = self.model.training.score_uncertainty
         if uncertainty is None:
             return {}
         every_peak = replace(self.picker, threshold=LEAST_SCORE)

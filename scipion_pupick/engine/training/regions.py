@@ -18,7 +18,7 @@ from ..micrographs import Shape
 
 UNLABELED, POSITIVE, MASKED = 0, 1, 2
 
-LEAST_UNLABELED_SHARE = 0.05
+_LEAST_UNLABELED_SHARE = 0.05
 
 
 @dataclass(frozen=True)
@@ -76,7 +76,7 @@ def expected_unlabeled(particles_per_micrograph: float, label_counts: Sequence[i
         label_counts: labelled particles in each micrograph.
     """
     expected = particles_per_micrograph * len(label_counts)
-    return max(expected - sum(label_counts), LEAST_UNLABELED_SHARE * expected)
+    return max(expected - sum(label_counts), _LEAST_UNLABELED_SHARE * expected)
 
 
 def positive_fraction(
