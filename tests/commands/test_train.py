@@ -631,8 +631,8 @@ def test_particles_are_counted_right_where_all_of_them_are_labelled(tmp_path):
         ({"held_out": 1.0}, "held_out is 1"),
         ({"held_out": float("nan")}, "held_out is nan"),
         ({"normalisation": "none"}, "'none'"),
-        ({"particles_per_micrograph": 0}, "0 particles"),
-        ({"particles_per_micrograph": float("nan")}, "nan particles"),
+        ({"particles_per_micrograph": 0}, "particles_per_micrograph is 0"),
+        ({"particles_per_micrograph": float("nan")}, "particles_per_micrograph is nan"),
     ],
 )
 def test_settings_that_make_no_sense_are_refused(change, text):
