@@ -2,17 +2,26 @@
 PYTHON ?= python3
 VENV ?= .venv
 INSTALLED = $(VENV)/installed
+# two processes; tests of a file share what they have made, and so a process
+PYTEST = $(VENV)/bin/python -m pytest --numprocesses 2 --dist loadfile
 
-.PHONY: demo lint-js test
+.PHONY: demo lint lint-js test test-all test-slow
 
 demo: $(INSTALLED)
 	$(VENV)/bin/pupick demo --output demo
 
-test: $(INSTALLED)
+test: lint
+	$(PYTEST) -m "not slow"
+
+test-slow: $(INSTALLED)
+	$(PYTEST) -m "slow or hypothesis" --hypothesis-profile full
+
+test-all: test test-slow
+
+lint: $(INSTALLED)
 	$(VENV)/bin/ruff check .
 	$(VENV)/bin/ruff format --check .
 	$(VENV)/bin/mypy
-	$(VENV)/bin/python -m pytest
 
 lint-js:
 	.ci/lint-js

@@ -28,9 +28,8 @@ from pipeliner.nodes import (
 from pipeliner.pipeliner_job import PipelinerCommand, PipelinerJob
 from pipeliner.results_display_objects import ResultsDisplayObject
 
-from scipion_pupick.engine import read_picks
+from scipion_pupick.engine import read_picks, read_training_log
 from scipion_pupick.engine.files.star import read_blocks
-from scipion_pupick.engine.runs.training_log import read_training_log
 
 from .parameters import PICK, PROGRAMS, SUMMARIES, TRAIN, USED_INPUTS, parameters_of
 from .versions import V5

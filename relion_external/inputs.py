@@ -6,9 +6,17 @@ from __future__ import annotations
 from pathlib import Path
 from typing import List, Optional, Sequence
 
-from scipion_pupick.engine import Micrograph, Picks, find_micrographs, read_picks
-from scipion_pupick.engine.errors import MicrographError, UsageError
-from scipion_pupick.engine.micrographs import match_names, read_pixel_size, require_pixel_size
+from scipion_pupick.engine import (
+    Micrograph,
+    MicrographError,
+    Picks,
+    UsageError,
+    find_micrographs,
+    match_names,
+    read_picks,
+    read_pixel_size,
+    require_pixel_size,
+)
 from scipion_pupick.engine.settings import GENERAL
 
 from .parameters import Options

@@ -14,17 +14,19 @@ from scipion_pupick import engine
 from scipion_pupick.engine import (
     Micrograph,
     PickResult,
+    PickRun,
     Picks,
     PickSettings,
+    PupickError,
     TrainSettings,
+    assign_to_micrographs,
+    make_settings,
+    read_json,
+    write_json,
 )
-from scipion_pupick.engine.coordinates.assign_picks import assign_to_micrographs
-from scipion_pupick.engine.errors import PupickError
-from scipion_pupick.engine.files.json_files import read_json, write_json
 from scipion_pupick.engine.networks.training_record import TrainingRecord
 from scipion_pupick.engine.runs.layout import TRAINING_LOG
-from scipion_pupick.engine.runs.pick_run import PickRun
-from scipion_pupick.engine.settings import GENERAL, make_settings
+from scipion_pupick.engine.settings import GENERAL
 
 from . import forms, versions
 from .inputs import (

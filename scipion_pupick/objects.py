@@ -10,7 +10,8 @@ from typing import List, Optional
 import pyworkflow.object as pwobj
 from pwem.objects import EMObject
 
-from .engine.networks.model_file import model_path, show_model
+from .engine import show_model
+from .engine.networks.model_file import model_path
 from .engine.networks.training_record import TrainingRecord
 
 

@@ -419,7 +419,9 @@ def _compare_weights(before: Path, after: Path, allowed: Allowed) -> str:
     if different:
         worst = max(different, key=lambda name: _largest(first[name], second[name]))
         largest = _largest(first[worst], second[worst])
-        return f"{len(different)} of {len(first)} tensors, {worst} by up to {largest:.3g}"
+        shapes = f"of shape {first[worst].shape} and {second[worst].shape}"
+        how = f"by up to {largest:.3g}" if np.isfinite(largest) else shapes
+        return f"{len(different)} of {len(first)} tensors, {worst} {how}"
     return _first_value(allowed.json(facts), allowed.json(others), "metadata")
 
 

@@ -18,22 +18,25 @@ from tempfile import TemporaryDirectory
 from typing import Any, Dict, List, Optional, Tuple
 
 from scipion_pupick import engine
-from scipion_pupick.engine.coordinates import Picks, read_picks
-from scipion_pupick.engine.coordinates.assign_picks import assign_to_micrographs
-from scipion_pupick.engine.errors import MicrographError, UsageError
-from scipion_pupick.engine.evaluation.evaluate import evaluate_picks
-from scipion_pupick.engine.files.atomic import atomic_write, write_text
-from scipion_pupick.engine.micrographs import Micrograph, image_shape
-from scipion_pupick.engine.networks.architectures import Network, make_network
-from scipion_pupick.engine.networks.model import load_model
-from scipion_pupick.engine.networks.model_file import read_model_file
-from scipion_pupick.engine.runs.layout import MODEL, TRAINING_LOG
-from scipion_pupick.engine.settings import (
-    GENERAL,
-    TOLERANCE_DIAMETERS,
+from scipion_pupick.engine import (
+    Micrograph,
+    MicrographError,
     OptimizerSettings,
+    Picks,
     TrainSettings,
+    UsageError,
+    assign_to_micrographs,
+    atomic_write,
+    evaluate_picks,
+    image_shape,
+    load_model,
+    read_model_file,
+    read_picks,
+    write_text,
 )
+from scipion_pupick.engine.networks.architectures import Network, make_network
+from scipion_pupick.engine.runs.layout import MODEL, TRAINING_LOG
+from scipion_pupick.engine.settings import GENERAL, TOLERANCE_DIAMETERS
 from scipion_pupick.engine.training.fit import usual_steps
 
 from .arguments import OBJECTIVES

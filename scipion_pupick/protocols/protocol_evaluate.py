@@ -12,9 +12,8 @@ from pyworkflow.object import Float
 
 from ..constants import BOX_PER_DIAMETER
 from ..convert import read_coordinates, score_of, write_micrographs
-from ..engine import write_picks
-from ..engine.files.json_files import read_json
-from ..engine.settings import TOLERANCE_DIAMETERS, EvaluateSettings
+from ..engine import EvaluateSettings, read_json, write_picks
+from ..engine.settings import TOLERANCE_DIAMETERS
 from .form_settings import add_setting, setting
 from .protocol_base import (
     CITATION,

@@ -9,7 +9,7 @@ from typing import Any, List
 import pyworkflow.protocol.params as params
 from pwem.protocols import ProtImport
 
-from ..engine.errors import UsageError
+from ..engine import UsageError
 from ..objects import PUPickModel
 from .protocol_base import CITATION
 

@@ -10,11 +10,10 @@ import pyworkflow.protocol.params as params
 from pwem.objects import Micrograph, SetOfMicrographs
 
 from ..convert import read_micrographs, write_micrographs
-from ..engine.coordinates.file_names import file_of_micrograph
-from ..engine.errors import PupickError
+from ..engine import PreprocessSettings, PupickError, file_of_micrograph
 from ..engine.preprocessing.scale import LEAST_DIAMETER_PX
 from ..engine.runs.pick_run import read_failures
-from ..engine.settings import NORMALISATIONS, PreprocessSettings
+from ..engine.settings import NORMALISATIONS
 from .form_settings import add_setting, setting
 from .protocol_base import (
     CITATION,

@@ -11,12 +11,10 @@ import pyworkflow.protocol.params as params
 from matplotlib.axes import Axes
 from pyworkflow.viewer import View
 
-from ..engine.errors import UsageError
-from ..engine.networks.model_file import show_model
+from ..engine import UsageError, read_training_log, show_model
 from ..engine.networks.training_record import TrainingRecord
 from ..engine.reporting.plots import COLOURS, DASHES, plot_training
 from ..engine.runs.layout import MODEL, TRAINING_LOG
-from ..engine.runs.training_log import read_training_log
 from ..objects import PUPickModel
 from ..protocols import PUPickProtImportModel, PUPickProtTrain
 from .form import ResultsViewer

@@ -3,16 +3,17 @@
 
 import resource
 import shutil
+from contextlib import contextmanager
 
 import mrcfile
 import numpy as np
 import pytest
 import torch
+from helpers.programs import call_pupick
 from helpers.simulated import (
     DIAMETER,
     as_picks,
     modified,
-    run_pupick,
     shared_model,
     simulate,
     simulate_set,
@@ -424,13 +425,15 @@ def test_evaluation_options_that_make_no_sense_are_misuse(tmp_path, caplog, opti
     assert message in caplog.text
 
 
-def limit_files(size):
-    """Make every file end at `size` bytes, as on a disk that is full."""
-
-    def limit():
-        resource.setrlimit(resource.RLIMIT_FSIZE, (size, size))
-
-    return limit
+@contextmanager
+def files_of_at_most(size):
+    """Let every file end at `size` bytes, as on a disk that is full."""
+    _, hard = before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
 
 
 def test_a_full_disk_while_training_leaves_nothing_half_written(tmp_path):
@@ -441,7 +444,8 @@ def test_a_full_disk_while_training_leaves_nothing_half_written(tmp_path):
         *("train", "--micrographs", tmp_path / "in", "--picks", tmp_path / "picks.star"),
         *("--diameter", DIAMETER, "--output", out, *HASTY, *ONE_CPU),
     )
-    code, _, error = run_pupick(*arguments, preexec_fn=limit_files(100_000))
+    with files_of_at_most(100_000):
+        code, _, error = call_pupick(*arguments)
     assert code == FAILED
     last = error.splitlines()[-1]
     assert last.startswith("pupick train: ")
@@ -454,7 +458,8 @@ def test_a_full_disk_while_training_leaves_nothing_half_written(tmp_path):
 
 def test_a_full_disk_while_picking_leaves_nothing_half_written(good, model, tmp_path):
     arguments = ("pick", "--micrographs", good, "--model", model, "--output", tmp_path, *ONE_CPU)
-    code, _, error = run_pupick(*arguments, preexec_fn=limit_files(300))
+    with files_of_at_most(300):
+        code, _, error = call_pupick(*arguments)
     assert code == FAILED
     last = error.splitlines()[-1]
     assert "File too large" in last
@@ -467,7 +472,8 @@ def test_a_full_disk_while_picking_leaves_nothing_half_written(good, model, tmp_
 
 def test_a_full_disk_while_preprocessing_leaves_nothing_half_written(good, tmp_path):
     arguments = ("--micrographs", good, "--diameter", DIAMETER, "--output", tmp_path)
-    code, output, error = run_pupick("preprocess", *arguments, preexec_fn=limit_files(40_000))
+    with files_of_at_most(40_000):
+        code, output, error = call_pupick("preprocess", *arguments)
     assert code == FAILED
     assert output == ""
     assert error.splitlines()[-1].startswith("pupick preprocess: ")

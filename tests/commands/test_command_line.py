@@ -9,11 +9,11 @@ import sys
 import mrcfile
 import numpy as np
 import pytest
+from helpers.programs import run_pupick
 from helpers.simulated import (
     DIAMETER,
     PIXEL_SIZE,
     as_picks,
-    run_pupick,
     shared_model,
     sharing,
     simulate_set,

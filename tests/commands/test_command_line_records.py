@@ -6,7 +6,8 @@ import subprocess
 import sys
 
 import pytest
-from helpers.simulated import run_pupick, simulate
+from helpers.programs import call_pupick
+from helpers.simulated import simulate
 
 from scipion_pupick.engine import Coordinates, read_picks, write_picks
 
@@ -18,7 +19,7 @@ def test_failures_are_listed_in_a_file_of_ones_own(command, tmp_path):
     more = ["--model", "general"] if command == "pick" else []
     arguments = [command, "--micrographs", tmp_path, "--pixel-size", 4, "--diameter", 96, *more]
     listed = tmp_path / "failures.tsv"
-    code, _, _ = run_pupick(*arguments, "--output", tmp_path / "out", "--failures", listed)
+    code, _, _ = call_pupick(*arguments, "--output", tmp_path / "out", "--failures", listed)
     assert code == 1
     head, row = listed.read_text().splitlines()
     assert head == "micrograph\treason"
@@ -31,7 +32,7 @@ def test_an_evaluation_is_written_as_numbers(tmp_path):
     for name, found in (("reference", reference), ("picks", picks)):
         write_picks(found, tmp_path / f"{name}.star")
     written = tmp_path / "numbers.json"
-    code, _, error = run_pupick(
+    code, _, error = call_pupick(
         *("evaluate", "--picks", tmp_path / "picks.star", "--tolerance", 5),
         *("--reference", tmp_path / "reference.star", "--summary", written),
     )
@@ -65,14 +66,14 @@ def test_refined_particles_are_moved_by_the_pixel_size_given(tmp_path):
     write_picks(centres, tmp_path / "picks.star")
     refined = tmp_path / "refined.star"
     written = tmp_path / "numbers.json"
-    code, _, error = run_pupick(
+    code, _, error = call_pupick(
         *("evaluate", "--picks", tmp_path / "picks.star", "--tolerance", 1),
         *("--reference", refined, "--pixel-size", 2, "--summary", written),
     )
     assert code == 0, error
     assert json.loads(written.read_text())["hits"] == 2
     output = tmp_path / "converted.star"
-    code, _, error = run_pupick("convert", refined, "--pixel-size", 2, "--output", output)
+    code, _, error = call_pupick("convert", refined, "--pixel-size", 2, "--output", output)
     assert code == 0, error
     converted = read_picks(output)["a"]
     assert sorted(zip(converted.x.tolist(), converted.y.tolist())) == [(30, 95), (95, 0)]

@@ -153,6 +153,7 @@ def test_a_border_leaves_out_regions(tmp_path_factory):
     assert 0 < evaluate_regions(path, {micrographs[0].name: far}, micrographs, border=60) <= 1
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not EXAMPLES.is_dir(), reason="the examples come with a clone only")
 def test_a_short_demonstration_finds_most_particles_of_real_micrographs(tmp_path, monkeypatch):
     pytest.importorskip("matplotlib")
@@ -180,8 +181,9 @@ def test_a_short_demonstration_finds_most_particles_of_real_micrographs(tmp_path
 
 
 def test_the_demonstration_needs_its_examples(tmp_path):
-    with pytest.raises(UsageError, match="--examples"):
+    with pytest.raises(UsageError, match="example micrographs") as raised:
         demo(tmp_path, tmp_path / "out")
+    assert raised.value.settings == ("examples",)
 
 
 def test_average_precision_over_regions_is_that_of_scikit_learn(tmp_path_factory):

@@ -13,6 +13,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from helpers.programs import start_pupick
 from helpers.simulated import (
     DIAMETER,
     PARTICLES,
@@ -25,7 +26,6 @@ from helpers.simulated import (
     sharing,
     simulate,
     simulate_set,
-    start_pupick,
     write_mrc,
 )
 from scipy import signal
@@ -463,6 +463,7 @@ def copies(folder, source, count):
     return folder
 
 
+@pytest.mark.slow
 def test_a_killed_run_continues_without_loss(model, tmp_path):
     simulate(tmp_path / "large.mrc", 1, side=768, pixel_size=2.0)
     folder = copies(tmp_path / "in", tmp_path / "large.mrc", 16)
@@ -499,6 +500,7 @@ for count in (4, 28):
 """
 
 
+@pytest.mark.slow
 def test_memory_does_not_grow_with_the_number_of_micrographs(model, tmp_path):
     # 4 MB each: to keep 24 more would show as 96 MB
     simulate(tmp_path / "large.mrc", 1, side=1024, pixel_size=1.0, particles=9)

@@ -9,14 +9,15 @@ import shutil
 
 import numpy as np
 import pytest
+from helpers.programs import call_pupick
 from helpers.simulated import (
     DIAMETER,
     HASTY,
     as_picks,
-    run_pupick,
     shared_model,
     simulate_faint,
     simulate_set,
+    trained_run,
 )
 
 from scipion_pupick.engine import (
@@ -46,7 +47,7 @@ FAINT = PickSettings(threshold=-1.0)
 @pytest.fixture(scope="module")
 def picked(tmp_path_factory):
     """A run on three micrographs and one that is damaged."""
-    model = shared_model(tmp_path_factory) / "model.safetensors"
+    model = trained_run(tmp_path_factory) / "model.safetensors"
     folder = tmp_path_factory.mktemp("picked")
     simulate_faint(folder / "mics")
     (folder / "mics" / "damaged.mrc").write_bytes(b"no image")
@@ -214,7 +215,7 @@ def test_picking_writes_the_report(picked):
 
 
 def test_labels_of_the_training_are_shown_on_their_micrographs(tmp_path_factory, tmp_path):
-    folder = shared_model(tmp_path_factory)
+    folder = trained_run(tmp_path_factory)
     micrographs = find_micrographs([str(folder / "train")])
     pick(micrographs, folder / "model.safetensors", tmp_path, device="cpu", threads=1)
     data = data_of(tmp_path / "report.html")
@@ -388,10 +389,10 @@ def test_names_that_fit_several_micrographs_are_told(run, tmp_path):
 
 def test_the_command_names_the_file(picked, tmp_path):
     output = tmp_path / "r.html"
-    code, said, _ = run_pupick("report", picked, "--output", output, "--device", "cpu")
+    code, said, _ = call_pupick("report", picked, "--output", output, "--device", "cpu")
     assert (code, said.strip()) == (0, f"Report written to {output}")
     assert output.stat().st_size > 10_000
-    code, _, error = run_pupick("report", tmp_path)
+    code, _, error = call_pupick("report", tmp_path)
     assert code == 2
     assert "holds neither picks nor a training" in error
 

@@ -6,7 +6,7 @@ import json
 import mrcfile
 import numpy as np
 import pytest
-from helpers.simulated import run_pupick
+from helpers.programs import call_pupick
 
 from scipion_pupick.engine.coordinates import read_picks
 from scipion_pupick.engine.errors import PupickError, UsageError
@@ -179,7 +179,7 @@ def test_a_particle_too_large_for_the_memory_is_told(tmp_path):
 def test_single_settings_can_be_fixed_for_all_micrographs(tmp_path):
     fixed = ["defocus=12000", "contamination.gold=2", "invert=1", "ice.thickness=333"]
     arguments = ["--output", tmp_path, "--count", "2", "--size", "128", "128", "--set", *fixed]
-    code, _, error = run_pupick("simulate", *arguments)
+    code, _, error = call_pupick("simulate", *arguments)
     assert code == 0, error
     for path in (tmp_path / "micrographs").glob("*.json"):
         used = json.loads(path.read_text())["settings"]
@@ -191,7 +191,7 @@ def test_single_settings_can_be_fixed_for_all_micrographs(tmp_path):
 
 @pytest.mark.parametrize("wrong", ["dosis=40", "dose=0", "ice=3", "snr=abc"])
 def test_settings_that_make_no_sense_are_refused(tmp_path, wrong):
-    code, _, error = run_pupick("simulate", "--output", tmp_path / "out", "--set", wrong)
+    code, _, error = call_pupick("simulate", "--output", tmp_path / "out", "--set", wrong)
     assert code == 2
     assert wrong.split("=")[0] in error
     assert not (tmp_path / "out").exists()

@@ -8,7 +8,8 @@ import sys
 
 import numpy as np
 import pytest
-from helpers.simulated import run_pupick, shared_model, simulate_faint
+from helpers.programs import call_pupick
+from helpers.simulated import shared_model, simulate_faint
 from scipy.special import expit
 
 from scipion_pupick.engine import PickSettings, find_micrographs, pick, read_picks, threshold
@@ -174,11 +175,11 @@ def test_a_damaged_summary_is_named(picked, tmp_path, text):
 
 def test_the_command_says_what_it_found(picked, tmp_path):
     arguments = ("threshold", picked[2], "--per-micrograph", 20, "--output", tmp_path / "chosen")
-    code, output, error = run_pupick(*arguments)
+    code, output, error = call_pupick(*arguments)
     assert (code, error) == (0, "")
     assert "60 particles in 3 micrographs" in output
     assert "estimated precision" in output
-    code, output, error = run_pupick("threshold", tmp_path, "--threshold", 1, "--output", tmp_path)
+    code, output, error = call_pupick("threshold", tmp_path, "--threshold", 1, "--output", tmp_path)
     assert code == 2
     assert "is not the folder of a picking run" in error
 

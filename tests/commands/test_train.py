@@ -13,6 +13,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from helpers.programs import start_pupick
 from helpers.simulated import (
     DIAMETER,
     HASTY,
@@ -24,7 +25,7 @@ from helpers.simulated import (
     shared_model,
     simulate,
     simulate_set,
-    start_pupick,
+    trained_run,
 )
 from safetensors.numpy import load_file
 
@@ -111,7 +112,8 @@ def test_the_results_are_written(unstopped):
     assert summary["settings"]["seed"] == HASTY.seed
 
 
-def test_the_log_has_a_row_for_each_epoch(trained):
+def test_the_log_has_a_row_for_each_epoch(tmp_path_factory):
+    trained = trained_run(tmp_path_factory)
     header, *rows = [
         line.split("\t") for line in (trained / "training.tsv").read_text().splitlines()
     ]
@@ -125,6 +127,16 @@ def test_the_log_has_a_row_for_each_epoch(trained):
     assert held_out[half:].max() == pytest.approx(summary["held_out_average_precision"], abs=1e-5)
     assert table[0, header.index("pi")] == pytest.approx(summary["pi"], abs=1e-5)
     assert np.isfinite(table).all()
+
+
+def test_the_model_of_the_tests_can_be_trained_again(tmp_path_factory, trained):
+    """Elsewhere in the last digits, as other versions and processors add numbers otherwise."""
+    again = load_model(trained_run(tmp_path_factory) / "model.safetensors")
+    model = load_model(trained / "model.safetensors")
+    assert again.threshold == pytest.approx(model.threshold, abs=0.05)
+    weights = model.network.state_dict()
+    for name, values in again.network.state_dict().items():
+        np.testing.assert_allclose(values, weights[name], rtol=0.05, atol=0.01, err_msg=name)
 
 
 def test_the_model_holds_what_was_trained(unstopped):
@@ -180,7 +192,7 @@ def test_training_that_fails_midway_continues(data, unstopped, tmp_path, monkeyp
     assert files(tmp_path)["training.tsv"] == files(unstopped)["training.tsv"]
 
 
-LONG = replace(HASTY, epochs=8, steps=1)
+LONG = replace(HASTY, epochs=12, steps=1)
 
 
 def long_arguments(data, output):
@@ -202,32 +214,49 @@ def wait_for(condition, process):
         time.sleep(0.02)
 
 
-def test_a_killed_training_continues_as_if_never_killed(data, tmp_path):
-    killed, unstopped = tmp_path / "killed", tmp_path / "unstopped"
-    process = start_pupick(*long_arguments(data, killed))
-    wait_for((killed / "training.tsv").exists, process)
-    # this test must hold wherever the blow falls
-    time.sleep(random.uniform(0, 0.6))  # noqa: S311
-    process.kill()
-    process.communicate()
-    assert process.returncode == -signal.SIGKILL
-    assert not (killed / "model.safetensors").exists()
-    for folder in (killed, unstopped):
-        assert main([*map(str, long_arguments(data, folder))]) == 0
-    for name in ("model.safetensors", "training.tsv", "train.json"):
-        assert (killed / name).read_bytes() == (unstopped / name).read_bytes()
+def epochs_in(folder):
+    """How many epochs the log of a training has."""
+    log = folder / "training.tsv"
+    return len(log.read_text().splitlines()) - 1 if log.exists() else 0
 
 
+@pytest.fixture(scope="module")
+def interrupted(data, tmp_path_factory):
+    """A training that was stopped by each signal, then killed; and how each process ended."""
+    folder = tmp_path_factory.mktemp("interrupted")
+    ends = {}
+    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGKILL):
+        process = start_pupick(*long_arguments(data, folder))
+        epochs = epochs_in(folder)
+        wait_for(lambda epochs=epochs: epochs_in(folder) > epochs, process)
+        # what is tested must hold wherever the blow falls
+        time.sleep(random.uniform(0, 0.3))  # noqa: S311
+        process.send_signal(number)
+        _, error = process.communicate(timeout=60)
+        hidden = [path.name for path in folder.iterdir() if path.name.startswith(".")]
+        ends[number] = process.returncode, error, hidden
+    assert not (folder / "model.safetensors").exists()
+    return folder, ends
+
+
+@pytest.mark.slow
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-def test_a_stopped_training_says_how_to_continue(data, tmp_path, number):
-    process = start_pupick(*long_arguments(data, tmp_path))
-    wait_for((tmp_path / "training.tsv").exists, process)
-    process.send_signal(number)
-    _, error = process.communicate(timeout=60)
-    assert process.returncode == 1
+def test_a_stopped_training_says_how_to_continue(interrupted, number):
+    code, error, hidden = interrupted[1][number]
+    assert code == 1
     assert error.splitlines()[-1] == "pupick train: stopped; call it again to continue."
     assert "Traceback" not in error
-    assert not any(path.name.startswith(".") for path in tmp_path.iterdir())
+    assert hidden == []
+
+
+@pytest.mark.slow
+def test_a_killed_training_continues_as_if_never_killed(data, interrupted, tmp_path):
+    killed, ends = interrupted
+    assert ends[signal.SIGKILL][0] == -signal.SIGKILL
+    for folder in (killed, tmp_path):
+        assert main([*map(str, long_arguments(data, folder))]) == 0
+    for name in ("model.safetensors", "training.tsv", "train.json"):
+        assert (killed / name).read_bytes() == (tmp_path / name).read_bytes()
 
 
 @pytest.mark.parametrize(
@@ -348,6 +377,7 @@ def test_neither_hand_picks_nor_a_picking_run_are_written_over(data, tmp_path):
         assert files(folder).keys() == {name}
 
 
+@pytest.mark.slow
 def test_the_number_of_particles_is_estimated_by_all_micrographs(tmp_path):
     """One with many labels says nothing of the others."""
     folder = tmp_path / "mics"
@@ -382,6 +412,7 @@ def test_negatives_are_never_left_out(data, tmp_path):
     assert hasty(data, tmp_path / "without", few).training.micrographs == 3
 
 
+@pytest.mark.slow
 def test_a_training_that_goes_on_elsewhere_keeps_its_scale(tmp_path):
     """The scale that another processor finds differs in its last digits."""
     micrographs = find_micrographs([str(EXAMPLE / "micrographs")])[:1]
@@ -502,6 +533,7 @@ def test_few_labels_adjust_a_trained_network_in_half_as_many_steps(data, trained
     assert regions[0] == pytest.approx(2 * regions[1], rel=0.2)
 
 
+@pytest.mark.slow
 def test_the_number_of_particles_is_estimated(trained, tmp_path):
     few = as_picks(simulate_set(trained / "train", range(4)), most=6)
     settings = TrainSettings(DIAMETER, training=QUICK)
@@ -580,6 +612,7 @@ def test_picks_of_other_micrographs_are_refused(data, tmp_path):
         hasty(data, tmp_path, picks=picks)
 
 
+@pytest.mark.slow
 def test_particles_are_counted_right_where_all_of_them_are_labelled(tmp_path):
     particles = simulate_set(tmp_path / "faint", range(6), contrast=-0.5)
     micrographs = find_micrographs([str(tmp_path / "faint")])

@@ -1,11 +1,14 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Small made-up micrographs, whose particles are known, and a model trained on some of them."""
+"""Small made-up micrographs, whose particles are known, and a model trained on some of them.
+
+The model is a file, so that a test waits for no training that it is not about. A test trains it
+anew. Where a change of the training makes another one wanted: `python tests/helpers/simulated.py`.
+"""
 
 from __future__ import annotations
 
-import os
-import subprocess
-import sys
+import shutil
+import tempfile
 from dataclasses import replace
 from pathlib import Path
 
@@ -24,6 +27,7 @@ from scipion_pupick.engine import (
 DIAMETER = 96.0
 PIXEL_SIZE = 4.0
 SIDE = 256
+MODEL = Path(__file__).parents[1] / "data" / "model.safetensors"
 PARTICLES = 25
 
 # enough for blobs in noise, and quick
@@ -106,13 +110,28 @@ def sharing(tmp_path_factory, name, make):
 
 
 def shared_model(tmp_path_factory):
-    """A folder with train/*.mrc, picks.star and a trained model.safetensors."""
-    return sharing(tmp_path_factory, "model", _train_model)
+    """A folder with train/*.mrc, picks.star, and the model.safetensors that was trained on them."""
+    return sharing(tmp_path_factory, "model", _copy_model)
+
+
+def _copy_model(folder):
+    _write_training_set(folder)
+    shutil.copy(MODEL, folder)
+
+
+def _write_training_set(folder):
+    particles = simulate_set(folder / "train", range(4))
+    write_picks(as_picks(particles), folder / "picks.star")
+    return particles
+
+
+def trained_run(tmp_path_factory):
+    """As `shared_model`, but trained anew, with everything else that a training writes."""
+    return sharing(tmp_path_factory, "trained", _train_model)
 
 
 def _train_model(folder):
-    particles = simulate_set(folder / "train", range(4))
-    write_picks(as_picks(particles), folder / "picks.star")
+    particles = _write_training_set(folder)
     training = replace(QUICK, epochs=6)
     settings = TrainSettings(
         DIAMETER, particles_per_micrograph=PARTICLES, held_out=0.2, training=training
@@ -121,33 +140,13 @@ def _train_model(folder):
     train(micrographs, as_picks(particles), folder, settings, device="cpu", threads=1)
 
 
-def start_pupick(*arguments, environment=None, **options):
-    """Start the command line in a process of its own, which heeds Ctrl-C even where this does not.
-
-    A shell starts what runs in its background with Ctrl-C ignored, and children inherit that.
-    """
-    command = (
-        "import signal, sys; signal.signal(signal.SIGINT, signal.default_int_handler); "
-        "from scipion_pupick.engine.cli.main import main; sys.exit(main())"
-    )
-    return subprocess.Popen(
-        [sys.executable, "-c", command, *map(str, arguments)],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        env={**os.environ, "OMP_NUM_THREADS": "1", **(environment or {})},
-        **options,
-    )
-
-
-def run_pupick(*arguments, **options):
-    """Run the command line in a process of its own: exit code, standard output and error."""
-    process = start_pupick(*arguments, **options)
-    output, error = process.communicate(timeout=120)
-    return process.returncode, output, error
-
-
 def modified(folder):
     """When each file below a folder was written, by its path."""
     files = [path for path in Path(folder).rglob("*") if path.is_file()]
     return {str(path.relative_to(folder)): path.stat().st_mtime_ns for path in files}
+
+
+if __name__ == "__main__":
+    with tempfile.TemporaryDirectory() as new:
+        _train_model(Path(new))
+        shutil.copy(Path(new) / MODEL.name, MODEL)

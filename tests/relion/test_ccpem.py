@@ -20,6 +20,8 @@ from scipion_pupick.engine import read_picks
 
 pytest.importorskip("pipeliner", reason="needs CCP-EM's pipeliner: pip install '.[ccpem]'")
 
+pytestmark = pytest.mark.slow
+
 NAMES = ["MotionCorr/job002/Movies/a.mrc", "MotionCorr/job002/Movies/b.mrc"]
 MICS = "CtfFind/job003/micrographs_ctf.star"
 PICKS = "ManualPick/job004/manualpick.star"

@@ -46,7 +46,13 @@ def make(folder, monkeypatch, version="3.1", names=NAMES):
 
 @pytest.fixture
 def job(tmp_path, monkeypatch):
+    """An empty job in a project, whose logfile.pdf (the longest part) other tests look at."""
+    monkeypatch.setattr("relion_external.jobs.write_report", write_empty_report)
     return make(tmp_path, monkeypatch)
+
+
+def write_empty_report(report, micrographs, path) -> None:
+    path.write_bytes(b"%PDF")
 
 
 def pick(*parameters: str, mics: str = MICS, model: str = "External/job004") -> None:

@@ -22,10 +22,13 @@ from helpers.relion_project import ABORTED, COORDINATES, FAILED, MICS, SUCCEEDED
 
 from scipion_pupick.engine import show_model
 
-pytestmark = pytest.mark.skipif(
-    shutil.which("relion_pipeliner") is None,
-    reason="needs RELION 3.1: apt-get install --no-install-recommends relion",
-)
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(
+        shutil.which("relion_pipeliner") is None,
+        reason="needs RELION 3.1: apt-get install --no-install-recommends relion",
+    ),
+]
 
 ROOT = Path(__file__).parents[2]
 SMALL = {"particles_per_micrograph": 600, "network": "conv3", "epochs": 1, "gpu": "none"}

@@ -10,10 +10,13 @@ import pytest
 from helpers.relion_files import exit_files, write_model
 from helpers.relion_project import MICS, SUCCEEDED, Project
 
-pytestmark = pytest.mark.skipif(
-    shutil.which("relion_scheduler") is None,
-    reason="needs RELION 3.1: apt-get install --no-install-recommends relion",
-)
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(
+        shutil.which("relion_scheduler") is None,
+        reason="needs RELION 3.1: apt-get install --no-install-recommends relion",
+    ),
+]
 
 SCHEDULE = """
 data_schedule_general

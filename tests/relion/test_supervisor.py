@@ -23,6 +23,8 @@ from relion_external.supervisor import output_folder
 from relion_external.worker import parameter_of
 from scipion_pupick.engine.errors import UsageError
 
+pytestmark = pytest.mark.slow  # each test starts programs
+
 ROOT = Path(__file__).parents[2]
 JOB = ["--o", "External/job005/", "--in_mics", "CtfFind/job003/micrographs_ctf.star"]
 PICK = [*JOB, "--model", "model.safetensors", "--gpu", "none", "--j", "1"]

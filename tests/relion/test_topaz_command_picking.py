@@ -635,6 +635,7 @@ def test_rows_are_whole_px_and_nine_digits():
     )
 
 
+@pytest.mark.slow
 def test_a_stopped_training_says_so_and_ends_with_1(job, tmp_path):
     folder, _ = job
     code = "from relion_external.topaz_command.cli import main; raise SystemExit(main())"

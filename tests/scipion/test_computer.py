@@ -19,7 +19,7 @@ from helpers.simulated import PIXEL_SIZE, shared_model, simulate_set
 
 from scipion_pupick.constants import MODEL_FILE
 
-pytestmark = WARNINGS_OF_SCIPION
+pytestmark = [pytest.mark.slow, WARNINGS_OF_SCIPION]
 
 QUEUE = """
 NAME = FAKE

@@ -28,7 +28,7 @@ from scipion_pupick import engine
 from scipion_pupick.constants import MODEL_GENERAL, START_SCRATCH, THRESHOLD_VALUE
 from scipion_pupick.engine import write_picks
 
-pytestmark = WARNINGS_OF_SCIPION
+pytestmark = [pytest.mark.slow, WARNINGS_OF_SCIPION]
 
 LEAST = -4.0
 

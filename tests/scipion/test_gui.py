@@ -39,7 +39,10 @@ if shutil.which("Xvfb") is None:
     pytest.skip("needs Xvfb, a display without a screen (apt: xvfb)", allow_module_level=True)
 
 # Scipion's own windows use what matplotlib and Pillow are going to drop
-pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::ResourceWarning")
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::ResourceWarning"),
+]
 
 SCREEN = (1500, 1000)
 PIXEL_SIZE = 7.08

@@ -15,6 +15,7 @@ from scipion_pupick.viewers.picks_figure import PicksFigure, read_shown
 from scipion_pupick.viewers.threshold_figure import ThresholdFigure
 from scipion_pupick.viewers.viewer_train import describe_model
 
+pytestmark = pytest.mark.slow
 assert HOME.exists()
 
 

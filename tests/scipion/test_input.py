@@ -26,7 +26,7 @@ from scipion_pupick.constants import MODEL_FILE, START_SCRATCH, THRESHOLD_VALUE
 from scipion_pupick.engine import read_picks, show_model, write_picks
 from scipion_pupick.engine.networks.model_file import model_path
 
-pytestmark = WARNINGS_OF_SCIPION
+pytestmark = [pytest.mark.slow, WARNINGS_OF_SCIPION]
 
 
 @pytest.fixture(scope="module")

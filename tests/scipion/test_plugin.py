@@ -13,7 +13,7 @@ from helpers.scipion_project import HOME, WARNINGS_OF_SCIPION, Domain
 import scipion_pupick
 from scipion_pupick.constants import PUPICK_PYTHON
 
-pytestmark = WARNINGS_OF_SCIPION
+pytestmark = [pytest.mark.slow, WARNINGS_OF_SCIPION]
 
 PROTOCOLS = {
     "PUPickProtEvaluate",

@@ -27,7 +27,7 @@ from scipion_pupick.constants import (
 )
 from scipion_pupick.engine import load_model
 
-pytestmark = WARNINGS_OF_SCIPION
+pytestmark = [pytest.mark.slow, WARNINGS_OF_SCIPION]
 
 PIXEL_SIZE = 7.08
 

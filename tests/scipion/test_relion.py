@@ -15,7 +15,7 @@ import scipion_pupick
 from scipion_pupick.constants import MODEL_GENERAL, MODEL_TRAINED
 from scipion_pupick.engine import read_picks
 
-pytestmark = WARNINGS_OF_SCIPION
+pytestmark = [pytest.mark.slow, WARNINGS_OF_SCIPION]
 needs_relion = pytest.mark.skipif(
     find_spec("relion") is None or shutil.which("relion_preprocess") is None,
     reason="needs RELION and its plugin for Scipion: pip install scipion-em-relion",

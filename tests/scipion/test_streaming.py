@@ -29,7 +29,7 @@ from scipion_pupick.viewers.form import report_of
 
 psutil = pytest.importorskip("psutil")
 
-pytestmark = WARNINGS_OF_SCIPION
+pytestmark = [pytest.mark.slow, WARNINGS_OF_SCIPION]
 
 STREAMING = {"dataStreaming": True, "fileTimeout": "1", "timeout": "300"}
 

@@ -54,6 +54,7 @@ def test_an_inverted_network_scores_negatives(name):
     assert not torch.allclose(network(-images), network(images), atol=1e-2)
 
 
+@pytest.mark.slow
 def test_picks_of_negatives_are_those_of_the_micrographs(positives, negatives, tmp_path, caplog):
     caplog.set_level(logging.INFO)
     settings = PickSettings(diameter=DIAMETER)
@@ -79,6 +80,7 @@ def test_picks_of_negatives_are_those_of_the_micrographs(positives, negatives, t
         assert ("the particles look bright" in report) is said
 
 
+@pytest.mark.slow
 def test_training_starts_from_the_inverted_model(negatives, tmp_path):
     one_step = replace(OptimizerSettings(), epochs=1, steps=1, learning_rate=1e-9)
     settings = TrainSettings(DIAMETER, particles_per_micrograph=600, training=one_step)

@@ -8,7 +8,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from helpers.simulated import HASTY, run_pupick
+from helpers.programs import call_pupick
+from helpers.simulated import HASTY
 from scipy.spatial import cKDTree
 
 from scipion_pupick.engine import (
@@ -47,7 +48,7 @@ def picked(tmp_path_factory):
         "--diameter",
         DIAMETER,
     ]
-    code, _, error = run_pupick("pick", *arguments, "--output", folder, "--threads", "1")
+    code, _, error = call_pupick("pick", *arguments, "--output", folder, "--threads", "1")
     assert code == 0, error
     return folder
 
@@ -72,11 +73,13 @@ def test_it_is_small_and_says_how_it_was_made():
     assert model.scale.diameter is None
 
 
+@pytest.mark.slow
 def test_it_picks_real_micrographs_without_any_label(picked, micrographs):
     _, _, f1 = curve(picked, micrographs).of_all
     assert f1 > 0.7
 
 
+@pytest.mark.slow
 def test_its_report_says_that_it_has_seen_no_label(picked):
     words = (picked / "report.html").read_text(encoding="utf-8")
     assert "The general model has seen none of your particles" in words
@@ -93,7 +96,7 @@ def test_picking_with_it_needs_the_diameter(tmp_path):
         "--output",
         tmp_path / "out",
     ]
-    code, _, error = run_pupick("pick", *arguments)
+    code, _, error = call_pupick("pick", *arguments)
     assert code == 2
     assert "--diameter" in error
     assert not (tmp_path / "out").exists()
@@ -105,6 +108,7 @@ def test_a_file_of_that_name_comes_first(tmp_path, monkeypatch):
     assert model_path("general") == Path("general")
 
 
+@pytest.mark.slow
 def test_training_starts_from_it_by_default(micrographs, tmp_path):
     one_step = replace(OptimizerSettings(), epochs=1, steps=1, learning_rate=1e-9)
     settings = TrainSettings(DIAMETER, particles_per_micrograph=600, training=one_step)
@@ -116,6 +120,7 @@ def test_training_starts_from_it_by_default(micrographs, tmp_path):
             np.testing.assert_allclose(values, general[name], atol=1e-6)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("particles", [None, 600.0])
 def test_what_starts_from_it_has_a_threshold_near_the_best(micrographs, tmp_path, particles):
     one_step = replace(OptimizerSettings(), epochs=1, steps=1, learning_rate=1e-9)
@@ -143,30 +148,46 @@ def test_another_network_starts_from_random_weights(micrographs, tmp_path, caplo
     assert ("starts from random weights" in caplog.text) == (start == "general")
 
 
+@pytest.fixture(scope="module")
+def corners(micrographs, tmp_path_factory):
+    """A quarter of each of two micrographs: enough where only the same picks are wanted again."""
+    folder = tmp_path_factory.mktemp("corners")
+    for number, micrograph in enumerate(micrographs[:2]):
+        write_image(folder / f"{number}.mrc", read_image(micrograph.path)[:512, :512], 7.08)
+    return find_micrographs([str(folder)])
+
+
+@pytest.fixture(scope="module")
+def fresh(corners, tmp_path_factory):
+    """What is found in the first corner alone."""
+    return found_in(corners[:1], tmp_path_factory.mktemp("fresh"))
+
+
 def found_in(micrographs, folder):
     settings = PickSettings(diameter=DIAMETER)
     result = pick(micrographs, "general", folder, settings, device="cpu", threads=1)
     return {Path(n).stem: (c.x.tolist(), c.y.tolist()) for n, c in result.picks.items()}
 
 
-def test_it_is_fitted_as_soon_as_a_micrograph_can_be_used(micrographs, tmp_path):
+@pytest.mark.slow
+def test_it_is_fitted_as_soon_as_a_micrograph_can_be_used(corners, fresh, tmp_path):
     (tmp_path / "damaged.mrc").write_bytes(b"no image")
     damaged = find_micrographs([str(tmp_path / "damaged.mrc")])
     assert found_in(damaged, tmp_path / "later") == {}
-    chosen = micrographs[:1]
-    assert found_in(chosen, tmp_path / "later") == found_in(chosen, tmp_path / "fresh")
+    assert found_in(corners[:1], tmp_path / "later") == fresh
 
 
-def test_it_is_fitted_anew_for_another_pixel_size(micrographs, tmp_path):
-    chosen = micrographs[:1]
-    wrong = [replace(chosen[0], pixel_size=4.2)]
-    assert found_in(wrong, tmp_path / "again") != found_in(chosen, tmp_path / "fresh")
-    assert found_in(chosen, tmp_path / "again") == found_in(chosen, tmp_path / "fresh")
+@pytest.mark.slow
+def test_it_is_fitted_anew_for_another_pixel_size(corners, fresh, tmp_path):
+    wrong = [replace(corners[0], pixel_size=4.2)]
+    assert found_in(wrong, tmp_path / "again") != fresh
+    assert found_in(corners[:1], tmp_path / "again") == fresh
 
 
-def test_it_is_fitted_anew_to_micrographs_that_were_replaced(micrographs, tmp_path):
+@pytest.mark.slow
+def test_it_is_fitted_anew_to_micrographs_that_were_replaced(corners, tmp_path):
     folder = tmp_path / "mics"
-    images = [read_image(micrograph.path) for micrograph in micrographs[:2]]
+    images = [read_image(micrograph.path) for micrograph in corners]
     for number, image in enumerate(images):
         write_image(folder / f"{number}.mrc", image, 7.08)
     chosen = find_micrographs([str(folder)])

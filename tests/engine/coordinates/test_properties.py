@@ -75,7 +75,6 @@ def outcome(read, path, *arguments):
 
 @pytest.mark.parametrize("format", FORMATS)
 @given(nonsense)
-@settings(max_examples=120, deadline=None)
 @example("data_\nloop_\n_rlnCoordinateX\n_rlnCoordinateY\n# nothing\n")
 @example("data_\nloop_\n_rlnCoordinateX #1\n_rlnCoordinateY #2\n\x00 1\n")
 @example("data_a\n_rlnCoordinateX 1 # x\n_rlnCoordinateY 2\n")
@@ -93,7 +92,6 @@ def test_any_text_gives_picks_or_a_clear_error(tmp_path_factory, format, text):
 
 
 @given(st.binary(max_size=40))
-@settings(max_examples=60, deadline=None)
 def test_any_bytes_have_a_format_or_a_clear_error(tmp_path_factory, content):
     path = tmp_path_factory.mktemp("b") / "m.star"
     path.write_bytes(content)
@@ -196,7 +194,6 @@ path_parts = st.sampled_from(["..", ".", "", "a", "b.mrc", "c d", "e.f", "~", "\
 
 
 @given(st.lists(path_parts, min_size=1, max_size=7).map("/".join))
-@settings(max_examples=300)
 def test_no_file_is_ever_outside_the_folder(name):
     folder = Path("/base/folder")
     try:
@@ -253,7 +250,7 @@ particles = st.lists(
 
 @pytest.mark.parametrize("column", PIXEL_SIZES)
 @given(particles, st.permutations([0.5, 0.8, 1.3]))
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 def test_refined_centres_row_by_row(tmp_path_factory, column, rows, sizes):
     optics = "".join(f"{group} {size}\n" for group, size in enumerate(sizes, 1))
     body = "".join(" ".join(map(str, row)) + "\n" for row in rows)

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import starfile
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from scipion_pupick.engine.coordinates import (
@@ -65,7 +65,6 @@ def three_micrographs():
 
 @pytest.mark.parametrize("format", TABLES)
 @given(some_picks)
-@settings(max_examples=60, deadline=None)
 def test_table_comes_back(tmp_path_factory, format, picks):
     picks = without_reserved(picks)
     path = tmp_path_factory.mktemp("t") / TABLES[format]
@@ -78,7 +77,6 @@ def test_table_comes_back(tmp_path_factory, format, picks):
 
 @pytest.mark.parametrize("format", SINGLE)
 @given(rows, st.floats(1, 2000))
-@settings(max_examples=40, deadline=None)
 def test_boxes_come_back(tmp_path_factory, format, coordinates, box_size):
     path = tmp_path_factory.mktemp("t") / SINGLE[format]
     write_picks({"any": coordinates}, path, box_size=box_size)

@@ -11,7 +11,7 @@ import struct
 import mrcfile
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from scipion_pupick.engine.errors import MicrographError, UsageError
@@ -313,7 +313,6 @@ def test_a_compressed_file_that_promises_too_much_takes_no_memory(tmp_path):
 
 
 @given(block=st.binary(max_size=1100), marked=st.booleans())
-@settings(max_examples=150, deadline=None)
 def test_any_bytes_give_an_image_or_a_micrograph_error(tmp_path_factory, block, marked):
     content = bytearray(block)
     if marked and len(content) >= 212:
@@ -332,7 +331,6 @@ def test_any_bytes_give_an_image_or_a_micrograph_error(tmp_path_factory, block, 
     order=st.sampled_from("<>"),
     extra=st.integers(0, 100),
 )
-@settings(max_examples=150, deadline=None)
 def test_small_headers_are_read_if_and_only_if_they_fit(tmp_path_factory, fields, order, extra):
     nx, ny, nz, mode, nsymbt = fields
     data = bytes(range(extra))

@@ -5,7 +5,7 @@ import os
 from pathlib import Path
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from scipion_pupick.engine.errors import UsageError
@@ -147,7 +147,6 @@ PATHS = st.lists(st.sampled_from("pqr"), min_size=1, max_size=3).map("/".join)
 @given(
     names=st.lists(PATHS, max_size=4, unique=True), paths=st.lists(PATHS, max_size=4, unique=True)
 )
-@settings(max_examples=300, deadline=None)
 def test_agrees_with_trying_every_pair(names, paths):
     files = [f"/{path}.mrc" for path in paths]
     best = {}

@@ -8,7 +8,7 @@ import sys
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from scipion_pupick.engine.errors import MicrographError
@@ -179,7 +179,6 @@ def originals():
     changes=st.lists(st.tuples(st.integers(4, 130), st.integers(0, 255)), min_size=1, max_size=4),
     cut=st.integers(0, 60),
 )
-@settings(max_examples=300, deadline=None)
 def test_damage_gives_an_image_or_a_micrograph_error(tmp_path_factory, original, changes, cut):
     content = bytearray(original)
     for place, value in changes:

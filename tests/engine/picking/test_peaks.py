@@ -3,7 +3,7 @@
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as numpy_st
 
@@ -60,7 +60,6 @@ def test_equals_loops_over_all_pixels_and_pairs(shape, radius, dtype):
     check(np.random.default_rng(0).normal(size=shape).astype(dtype), radius)
 
 
-@settings(max_examples=100, deadline=None)
 @given(
     numpy_st.arrays(
         np.float64,
@@ -77,7 +76,6 @@ def test_equals_the_loops_on_any_map(score_map, radius, least_score):
     check(score_map, radius, least_score)
 
 
-@settings(max_examples=100, deadline=None)
 @given(
     numpy_st.arrays(
         np.float64,
@@ -103,7 +101,6 @@ def test_picks_are_separate_maxima_even_on_plateaus(score_map, radius):
 eighths = st.integers(0, 72).map(lambda number: number / 8)
 
 
-@settings(max_examples=100, deadline=None)
 @given(st.lists(st.tuples(eighths, eighths), max_size=40), eighths)
 def test_suppression_equals_the_greedy_loop(points, radius):
     chosen = []

@@ -3,7 +3,7 @@
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from scipion_pupick.engine.errors import MicrographError, UsageError
@@ -51,7 +51,6 @@ def test_equals_the_full_transform(shape, working_shape):
     np.testing.assert_allclose(result, slow_downsample(image, working_shape), atol=1e-5)
 
 
-@settings(max_examples=50, deadline=None)
 @given(
     st.tuples(st.integers(1, 20), st.integers(1, 20)),
     st.tuples(st.integers(1, 20), st.integers(1, 20)),

@@ -326,7 +326,7 @@ def test_affine_has_mean_zero_and_deviation_one():
     assert result.std(dtype=np.float64) == pytest.approx(1, abs=1e-5)
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(
     gain=st.floats(1e-3, 1e3),
     offset=st.floats(-100, 100),

@@ -6,7 +6,7 @@ import shutil
 from pathlib import Path
 
 import pytest
-from helpers.simulated import shared_model, simulate_faint
+from helpers.simulated import simulate_faint, trained_run
 
 from scipion_pupick.engine import (
     PickSettings,
@@ -22,6 +22,7 @@ webdriver = pytest.importorskip("selenium.webdriver")
 service = pytest.importorskip("selenium.webdriver.chrome.service")
 CHROMIUM, DRIVER = shutil.which("chromium"), shutil.which("chromedriver")
 pytestmark = [
+    pytest.mark.slow,
     pytest.mark.skipif(not (CHROMIUM and DRIVER), reason="needs chromium and chromedriver"),
     # the driver's sockets and pipes are closed when it is collected
     pytest.mark.filterwarnings("ignore::ResourceWarning"),
@@ -67,7 +68,7 @@ def browser(tmp_path_factory):
 @pytest.fixture(scope="module")
 def picked(tmp_path_factory):
     """A run with micrographs that have odd names, and one that has failed."""
-    model = shared_model(tmp_path_factory) / "model.safetensors"
+    model = trained_run(tmp_path_factory) / "model.safetensors"
     folder = tmp_path_factory.mktemp("picked")
     simulate_faint(folder / "mics")
     (folder / "mics" / "m11.mrc").rename(folder / "mics" / ODD)
@@ -369,7 +370,7 @@ def test_what_is_missing_is_said_and_the_rest_shown(browser, picked, tmp_path, d
 
 
 def test_a_training(browser, tmp_path_factory):
-    folder = shared_model(tmp_path_factory)
+    folder = trained_run(tmp_path_factory)
     page = open_page(browser, report(folder, device="cpu", threads=1))
     assert "A model trained on" in page.find_element("tag name", "header").text
     assert len(page.find_elements("css selector", "#epochs svg")) >= 3

@@ -395,7 +395,7 @@ def test_points_are_spread_evenly_up_to_the_edges():
     assert stats.kstest((xy[:, 1] + 0.5) / 300, "uniform").pvalue > 1e-3
 
 
-@limits(max_examples=30, deadline=None)
+@limits(max_examples=30)
 @given(
     packing=st.floats(0.01, 0.4),
     distance=st.floats(2.0, 30.0),

@@ -5,7 +5,7 @@ import math
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from scipion_pupick.engine.errors import UsageError
@@ -35,7 +35,6 @@ def slow_label_map(shape, xy, training_radius, particle_radius):
 eighths = st.integers(-80, 240).map(lambda number: number / 8)
 
 
-@settings(max_examples=60, deadline=None)
 @given(
     st.tuples(st.integers(1, 24), st.integers(1, 24)),
     st.lists(st.tuples(eighths, eighths), max_size=5),
