@@ -20,7 +20,8 @@ from scipion_pupick.engine.pretraining.pretrain import (
     mean_average_precision,
     pretrain,
 )
-from scipion_pupick.engine.settings import PRETRAINING, PretrainSettings
+from scipion_pupick.engine.settings import PretrainSettings
+from scipion_pupick.engine.settings.train import PRETRAINING
 from scipion_pupick.engine.training.progress import best_network
 
 CPU = torch.device("cpu")
