@@ -21,7 +21,6 @@ from scipion_pupick.engine.pretraining.pretrain import (
     pretrain,
 )
 from scipion_pupick.engine.settings import PretrainSettings
-from scipion_pupick.engine.settings.train import PRETRAINING
 from scipion_pupick.engine.training.progress import best_network
 
 CPU = torch.device("cpu")
