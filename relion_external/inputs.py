@@ -17,11 +17,11 @@ from scipion_pupick.engine import (
     read_pixel_size,
     require_pixel_size,
 )
+from scipion_pupick.engine.runs.layout import MODEL
 from scipion_pupick.engine.settings import GENERAL
 
 from .parameters import Options
 
-MODEL_FILE = "model.safetensors"
 NO_MODEL = "none"
 SAME_PIXEL_SIZE = 0.01
 
@@ -140,7 +140,7 @@ def find_model(text: str) -> Path:
     """
     if text == GENERAL:
         return Path(GENERAL)
-    path = Path(text) / MODEL_FILE if Path(text).is_dir() else Path(text)
+    path = Path(text) / MODEL if Path(text).is_dir() else Path(text)
     if not path.is_file():
         raise UsageError(
             f"{path}: there is no such model: give the folder of a training job that has "

@@ -25,12 +25,11 @@ from scipion_pupick.engine import (
     write_json,
 )
 from scipion_pupick.engine.networks.training_record import TrainingRecord
-from scipion_pupick.engine.runs.layout import TRAINING_LOG
+from scipion_pupick.engine.runs.layout import MODEL, TRAINING_LOG
 from scipion_pupick.engine.settings import GENERAL
 
 from . import forms, versions
 from .inputs import (
-    MODEL_FILE,
     find_model,
     find_start,
     read_labels,
@@ -101,7 +100,7 @@ class PickJob:
         negatives or parameters do.
         """
         labels = read_labels(self.options, self.micrographs)
-        path, record = self.folder / MODEL_FILE, self.folder / TRAINING_RECORD
+        path, record = self.folder / MODEL, self.folder / TRAINING_RECORD
         stored = read_json(record) if record.is_file() else {}
         negatives = read_negatives(self.options, self.micrographs)
         request = self._request(labels, negatives)

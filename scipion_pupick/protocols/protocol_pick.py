@@ -27,6 +27,7 @@ from ..convert import (
     write_micrographs,
 )
 from ..engine import PupickError, UsageError, read_json, write_json, write_text
+from ..engine.runs.layout import ADAPTED_MODEL
 from ..objects import PUPickModel
 from .pick_form import AUTOMATIC_BOX, define_model, define_picking
 from .protocol_base import (
@@ -39,7 +40,6 @@ from .protocol_base import (
 )
 
 # the engine's file of the general model, fitted to the micrographs of a run
-ADAPTED = "adapted.safetensors"
 # name of the engine's run on all micrographs, after those on batches
 ALL = "all"
 
@@ -91,7 +91,7 @@ class PUPickProtPick(EngineProtocol, ProtParticlePickingAuto):
             for folder in ("DONE", "failed"):
                 shutil.rmtree(self._getExtraPath(folder), ignore_errors=True)
             # its threshold is that of another model or diameter
-            Path(self._getExtraPath(PICKING, ADAPTED)).unlink(missing_ok=True)
+            Path(self._getExtraPath(PICKING, ADAPTED_MODEL)).unlink(missing_ok=True)
         threshold, edge = self._cut()
         asked = {"scoring": self.scoring, "threshold": threshold, "edge": edge}
         write_json(record, asked)
@@ -107,7 +107,7 @@ class PUPickProtPick(EngineProtocol, ProtParticlePickingAuto):
             self._listFile(ALL).unlink(missing_ok=True)
         if failed and not any(Path(self._getExtraPath("DONE")).glob("mic_*.TXT")):
             # there was no micrograph that it could have been fitted to
-            Path(self._getExtraPath(PICKING, ADAPTED)).unlink(missing_ok=True)
+            Path(self._getExtraPath(PICKING, ADAPTED_MODEL)).unlink(missing_ok=True)
 
     def _getPickArgs(self) -> List[str]:
         """Return the arguments of the engine that scores depend on.
@@ -330,7 +330,7 @@ class PUPickProtPick(EngineProtocol, ProtParticlePickingAuto):
         """Return the score (log-odds) from which on the form has peaks picked."""
         if self.thresholdFrom == THRESHOLD_VALUE:
             return float(self.threshold.get())
-        fitted = Path(self._getExtraPath(PICKING, ADAPTED))
+        fitted = Path(self._getExtraPath(PICKING, ADAPTED_MODEL))
         if fitted.exists() and self._isFitted():
             return PUPickModel.from_file(str(fitted)).getThreshold()
         return self.getModel().getThreshold()

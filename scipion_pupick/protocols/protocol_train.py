@@ -32,6 +32,7 @@ from ..engine import (
     write_picks,
 )
 from ..engine.networks.training_record import TrainingRecord
+from ..engine.runs.layout import FAILED, MODEL, PICKS, TRAINING_LOG
 from ..engine.settings import NETWORKS, OBJECTIVES, offered_settings
 from ..objects import PUPickModel
 from .form_settings import arguments_of, setting
@@ -50,8 +51,7 @@ IN_ARGUMENTS = (
     *("diameter", "particles_per_micrograph", "autoencoder", "objective", "epochs", "seed"),
     *KEPT_FROM_START,
 )
-MICROGRAPHS, PICKS, NEGATIVES = "micrographs.star", "picks.star", "negatives.star"
-MODEL, LOG = "model.safetensors", "training.tsv"
+MICROGRAPHS, NEGATIVES = "micrographs.star", "negatives.star"
 
 
 class PUPickProtTrain(EngineProtocol):
@@ -152,7 +152,7 @@ class PUPickProtTrain(EngineProtocol):
         more = ["--negatives", negatives] if negatives.exists() else []
         self.runOnMicrographs(
             "train",
-            folder / "failed.tsv",
+            folder / FAILED,
             "--micrographs",
             folder / MICROGRAPHS,
             "--picks",
@@ -225,7 +225,9 @@ class PUPickProtTrain(EngineProtocol):
 
     def getTrainingLog(self) -> Optional[Path]:
         """Return the table (TSV) of the newest training, a row for each epoch; None before any."""
-        logs = [folder / LOG for folder in self._rounds() if (folder / LOG).exists()]
+        logs = [
+            folder / TRAINING_LOG for folder in self._rounds() if (folder / TRAINING_LOG).exists()
+        ]
         return logs[-1] if logs else None
 
     def _training(self) -> TrainingRecord:

@@ -54,7 +54,7 @@ with warnings.catch_warnings():
     from pwem.objects import Coordinate
     from pwem.protocols import ProtImportMicrographs
     from pyworkflow.project import Manager
-    from pyworkflow.protocol import MODE_RESUME, getProtocolFromDb
+    from pyworkflow.protocol import MODE_RESUME, getProtocolFromDb, params
 
     Domain.getProtocols()
     Domain.getObjects()
@@ -88,6 +88,7 @@ __all__ = [
     "PUPickProtPreprocess",
     "PUPickProtThreshold",
     "PUPickProtTrain",
+    "params",
     "read_set",
     "wait_for",
 ]

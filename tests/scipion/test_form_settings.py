@@ -5,8 +5,7 @@ from dataclasses import dataclass, field
 from types import SimpleNamespace
 
 import pytest
-import pyworkflow.protocol.params as params
-from helpers.scipion_project import WARNINGS_OF_SCIPION, Domain
+from helpers.scipion_project import WARNINGS_OF_SCIPION, Domain, params
 
 from scipion_pupick.engine.files.json_files import write_json
 from scipion_pupick.engine.settings import (
@@ -24,7 +23,7 @@ from scipion_pupick.protocols.form_settings import (
     form_name,
 )
 
-pytestmark = WARNINGS_OF_SCIPION
+pytestmark = [pytest.mark.slow, WARNINGS_OF_SCIPION]
 
 FORMS = {
     "PUPickProtTrain": TrainSettings,

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Optional, Sequence
 
 from ..coordinates import Picks
-from ..device import choose_device, memory_errors_explained, set_threads
+from ..device import memory_errors_explained, use_device
 from ..files.atomic import PathLike, make_folder
 from ..micrographs import Micrograph
 from ..networks.model import Model
@@ -58,8 +58,7 @@ def train(
             suffice.
         OSError: a result cannot be written.
     """
-    set_threads(threads)
-    processor = choose_device(device)
+    processor = use_device(device, threads)
     request = make_request(micrographs, picks, negatives, start, settings)
     make_folder(output)
     run = TrainRun(Path(output), request.fingerprint())

@@ -7,10 +7,10 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Optional
 
-from ..coordinates import write_picks
+from ..coordinates import Picks, read_picks, write_picks
 from ..errors import UsageError
 from ..files.json_files import read_json, write_json
-from ..networks.model import Model, save_model
+from ..networks.model import Model, load_model, save_model
 from ..preprocessing.scale import WorkingScale
 from ..training.checkpoint import Checkpoint
 from ..training.progress import Progress, log_epoch
@@ -122,3 +122,34 @@ class TrainRun:
         """Write the model, and what it says of its training."""
         save_model(model, self.folder / MODEL)
         write_json(self.folder / TRAIN_RECORD, model.training.to_dict())
+
+
+def holds_training(folder: Path) -> bool:
+    """Whether `pupick train` has written to a folder, at least its log."""
+    return any((folder / name).is_file() for name in (TRAINING_LOG, MODEL))
+
+
+def read_labels(folder: Path) -> Picks:
+    """Read the labels of the training that a folder holds, px; none where it holds no training."""
+    return read_picks(folder / LABELS) if (folder / LABELS).is_file() else {}
+
+
+def read_trained_model(folder: Path) -> Optional[Model]:
+    """Read the model of the training that a folder holds; None where it has not ended.
+
+    Raises:
+        UsageError: the file is damaged.
+    """
+    return load_model(folder / MODEL) if (folder / MODEL).is_file() else None
+
+
+def read_scale(folder: Path) -> Optional[WorkingScale]:
+    """Read the working scale of a training that has begun; None where that is not known.
+
+    Raises:
+        PupickError: the file is damaged.
+    """
+    if not (folder / VIEW).is_file():
+        return None
+    view = read_json(folder / VIEW)
+    return WorkingScale(view["diameter"], view["diameter_px"])

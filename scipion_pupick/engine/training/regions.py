@@ -59,6 +59,20 @@ def label_map(
     return labels
 
 
+def positive_map(shape: Shape, xy: np.ndarray, radius: float) -> np.ndarray:
+    """Return which pixels of a working image lie near a particle.
+
+    Args:
+        shape: (h, w), px.
+        xy: (n, 2) particles, px of the working image.
+        radius: so near, px.
+
+    Returns:
+        (h, w) bool.
+    """
+    return label_map(shape, xy, radius, radius) == POSITIVE
+
+
 def _paint_disc(labels: np.ndarray, x: float, y: float, radius: float, label: int) -> None:
     top, left = max(0, math.ceil(y - radius)), max(0, math.ceil(x - radius))
     window = labels[top : math.floor(y + radius) + 1, left : math.floor(x + radius) + 1]

@@ -90,11 +90,8 @@ def choose_start(path: Optional[PathLike], settings: TrainSettings) -> Start:
             model.scale.diameter_px,
         )
         return Start(None, settings)
-    log.info(
-        "Training starts from %s, with its network (%s), scale and normalisation.",
-        path,
-        model.network_name,
-    )
+    name = "the general model" if model.training.general else str(path)
+    log.info("Fine-tuning %s (%s).", name, model.network_name)
     return Start(model, continued)
 
 

@@ -114,7 +114,7 @@ def _average(progress: Progress, task: TrainingTask) -> _Average:
 
     fraction, precision = choose_fraction(network, task.start, task.labels, validate_average)
     log.info(
-        "The model averages what training found (%.0f %%) with what it started from.",
+        "The model keeps %.0f %% of the fine-tuning: its weights are averaged with the start's.",
         100 * fraction,
     )
     return _Average(interpolate_weights(network, task.start, fraction), fraction, precision)

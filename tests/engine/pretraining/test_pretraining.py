@@ -20,10 +20,11 @@ from scipion_pupick.engine.pretraining.pretrain import (
     mean_average_precision,
     pretrain,
 )
-from scipion_pupick.engine.settings import PRETRAINING, PretrainSettings
+from scipion_pupick.engine.settings import PretrainSettings
 from scipion_pupick.engine.training.progress import best_network
 
 CPU = torch.device("cpu")
+PRETRAINING = PretrainSettings().training
 TINY = replace(PRETRAINING, network="conv3", epochs=2, steps=2, tiles=2)
 
 
