@@ -28,9 +28,9 @@ from pipeliner.nodes import (
 from pipeliner.pipeliner_job import PipelinerCommand, PipelinerJob
 from pipeliner.results_display_objects import ResultsDisplayObject
 
-from scipion_pupick.engine import read_picks
+from scipion_pupick.engine import read_picks, read_training_log
 from scipion_pupick.engine.files.star import read_blocks
-from scipion_pupick.engine.runs.training_log import read_training_log
+from scipion_pupick.engine.runs.layout import MODEL, TRAINING_LOG
 
 from .parameters import PICK, PROGRAMS, SUMMARIES, TRAIN, USED_INPUTS, parameters_of
 from .versions import V5
@@ -132,12 +132,12 @@ class PupickTrain(_PupickJob):
 
     def create_output_nodes(self) -> None:
         """Name the files that later jobs use."""
-        self.add_output_node("model.safetensors", NODE_PARAMSDATA, MODEL_KEYWORDS)
+        self.add_output_node(MODEL, NODE_PARAMSDATA, MODEL_KEYWORDS)
         self.add_output_node("logfile.pdf", NODE_LOGFILE, ["pupick", "autopick"])
 
     def create_results_display(self) -> Sequence[ResultsDisplayObject]:
         """Show the training curve."""
-        table = Path(self.output_dir) / "training.tsv"
+        table = Path(self.output_dir) / TRAINING_LOG
         history = read_training_log(table)
         graph = create_results_display_object(
             "graph",

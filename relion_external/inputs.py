@@ -6,14 +6,22 @@ from __future__ import annotations
 from pathlib import Path
 from typing import List, Optional, Sequence
 
-from scipion_pupick.engine import Micrograph, Picks, find_micrographs, read_picks
-from scipion_pupick.engine.errors import MicrographError, UsageError
-from scipion_pupick.engine.micrographs import match_names, read_pixel_size, require_pixel_size
+from scipion_pupick.engine import (
+    Micrograph,
+    MicrographError,
+    Picks,
+    UsageError,
+    find_micrographs,
+    match_names,
+    read_picks,
+    read_pixel_size,
+    require_pixel_size,
+)
+from scipion_pupick.engine.runs.layout import MODEL
 from scipion_pupick.engine.settings import GENERAL
 
 from .parameters import Options
 
-MODEL_FILE = "model.safetensors"
 NO_MODEL = "none"
 SAME_PIXEL_SIZE = 0.01
 
@@ -132,7 +140,7 @@ def find_model(text: str) -> Path:
     """
     if text == GENERAL:
         return Path(GENERAL)
-    path = Path(text) / MODEL_FILE if Path(text).is_dir() else Path(text)
+    path = Path(text) / MODEL if Path(text).is_dir() else Path(text)
     if not path.is_file():
         raise UsageError(
             f"{path}: there is no such model: give the folder of a training job that has "

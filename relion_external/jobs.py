@@ -14,20 +14,22 @@ from scipion_pupick import engine
 from scipion_pupick.engine import (
     Micrograph,
     PickResult,
+    PickRun,
     Picks,
     PickSettings,
+    PupickError,
     TrainSettings,
+    assign_to_micrographs,
+    make_settings,
+    read_json,
+    write_json,
 )
-from scipion_pupick.engine.coordinates.assign_picks import assign_to_micrographs
-from scipion_pupick.engine.errors import PupickError
-from scipion_pupick.engine.files.json_files import read_json, write_json
-from scipion_pupick.engine.runs.layout import TRAINING_LOG
-from scipion_pupick.engine.runs.pick_run import PickRun
-from scipion_pupick.engine.settings import GENERAL, make_settings
+from scipion_pupick.engine.networks.training_record import TrainingRecord
+from scipion_pupick.engine.runs.layout import MODEL, TRAINING_LOG
+from scipion_pupick.engine.settings import GENERAL
 
 from . import forms, versions
 from .inputs import (
-    MODEL_FILE,
     find_model,
     find_start,
     read_labels,
@@ -98,7 +100,7 @@ class PickJob:
         negatives or parameters do.
         """
         labels = read_labels(self.options, self.micrographs)
-        path, record = self.folder / MODEL_FILE, self.folder / TRAINING_RECORD
+        path, record = self.folder / MODEL, self.folder / TRAINING_RECORD
         stored = read_json(record) if record.is_file() else {}
         negatives = read_negatives(self.options, self.micrographs)
         request = self._request(labels, negatives)
@@ -251,13 +253,13 @@ def _digest(picks: Picks) -> str:
 
 def _training_facts(about: Mapping[str, Any]) -> Dict[str, str]:
     """Say in a few lines what a model was trained on."""
-    training = about["training"]
-    precision: Optional[float] = training.get("held_out_average_precision")
+    training = TrainingRecord.from_dict(about["training"])
+    precision = training.held_out_average_precision
     return {
-        "labels": f"{training['labels']} in {training['micrographs']} micrographs",
-        "particles a micrograph": f"{training['particles_per_micrograph']:g}"
-        + (" (estimated)" if training["particles_estimated"] else ""),
-        "best epoch": f"{training['best_epoch']} of {training['epochs']}",
+        "labels": f"{training.labels} in {training.micrographs} micrographs",
+        "particles a micrograph": f"{training.particles_per_micrograph:g}"
+        + (" (estimated)" if training.particles_estimated else ""),
+        "best epoch": f"{training.best_epoch} of {training.epochs}",
         "held-out average precision": "none" if precision is None else f"{precision:.3f}",
         "threshold": f"{about['threshold']:.2f}",
     }

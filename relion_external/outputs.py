@@ -9,10 +9,13 @@ import re
 from pathlib import Path
 from typing import Dict, List, Mapping, Sequence, Tuple
 
-from scipion_pupick.engine import Coordinates
-from scipion_pupick.engine.coordinates.file_names import file_of_micrograph, files_of_micrographs
-from scipion_pupick.engine.errors import UsageError
-from scipion_pupick.engine.files.atomic import write_text
+from scipion_pupick.engine import (
+    Coordinates,
+    UsageError,
+    file_of_micrograph,
+    files_of_micrographs,
+    write_text,
+)
 from scipion_pupick.engine.files.star import check_star_names
 
 from .supervisor import OUTPUT_NODES

@@ -13,13 +13,8 @@ import textwrap
 from dataclasses import dataclass
 from typing import Any, Callable, Dict, List, Mapping, Optional, Sequence, Tuple
 
-from scipion_pupick.engine.settings import (
-    ADVANCED,
-    PickSettings,
-    Setting,
-    TrainSettings,
-    offered_settings,
-)
+from scipion_pupick.engine import PickSettings, TrainSettings
+from scipion_pupick.engine.settings import ADVANCED, Setting, offered_settings
 
 from .errors import JobError
 from .versions import VERSIONS

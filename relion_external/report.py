@@ -10,11 +10,18 @@ from typing import TYPE_CHECKING, List, Mapping, Optional, Sequence
 
 import numpy as np
 
-from scipion_pupick.engine import Coordinates, Micrograph, Picks
-from scipion_pupick.engine.calibration.precision_recall_estimate import estimate_precision_recall
-from scipion_pupick.engine.errors import MicrographError
-from scipion_pupick.engine.files.atomic import atomic_write
-from scipion_pupick.engine.micrographs import read_image, require_pixel_size
+from scipion_pupick.engine import (
+    Coordinates,
+    Micrograph,
+    MicrographError,
+    Picks,
+    atomic_write,
+    estimate_precision_recall,
+    read_image,
+    read_pick_run,
+    read_training_log,
+    require_pixel_size,
+)
 from scipion_pupick.engine.reporting.plots import (
     make_figure,
     plot_counts,
@@ -22,8 +29,6 @@ from scipion_pupick.engine.reporting.plots import (
     plot_scores,
     plot_training,
 )
-from scipion_pupick.engine.runs.pick_run import read_pick_run
-from scipion_pupick.engine.runs.training_log import read_training_log
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

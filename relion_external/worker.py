@@ -59,8 +59,7 @@ def _run(options: Options) -> None:
         ImportError: the engine, or a part of it, cannot be loaded.
         MemoryError: while it was being loaded.
     """
-    from scipion_pupick.engine.device import memory_errors_explained
-    from scipion_pupick.engine.errors import PupickError
+    from scipion_pupick.engine import PupickError, memory_errors_explained
 
     from .jobs import run_job
 

@@ -27,14 +27,10 @@ from .constants import (
     RADIUS_PX,
     SCORE,
 )
-from .engine import Coordinates, Picks
+from .engine import Coordinates, MicrographPeaks, PickRun, Picks, UsageError, read_json, write_text
 from .engine.coordinates.relion import NO_SCORE
-from .engine.errors import UsageError
-from .engine.files.atomic import PathLike, write_text
-from .engine.files.json_files import read_json
+from .engine.files.atomic import PathLike
 from .engine.files.star import Columns, star_text
-from .engine.picking.peaks_file import MicrographPeaks
-from .engine.runs.pick_run import PickRun
 
 # folder of a picking run in which the engine keeps all peaks
 PICKING = "pupick"

@@ -10,7 +10,9 @@ from typing import List, Optional
 import pyworkflow.object as pwobj
 from pwem.objects import EMObject
 
-from .engine.networks.model_file import model_path, show_model
+from .engine import show_model
+from .engine.networks.model_file import model_path
+from .engine.networks.training_record import TrainingRecord
 
 
 class PUPickModel(EMObject):
@@ -38,14 +40,14 @@ class PUPickModel(EMObject):
             UsageError: no such file, or not a model that this version of pupick can use.
         """
         known = show_model(path)
-        training = known["training"]
+        training = TrainingRecord.from_dict(known["training"])
         model = cls(path)
         if known["diameter"] is not None:
             model._diameter.set(known["diameter"])
             model._pixelSize.set(known["diameter"] / known["diameter_px"])
         model._threshold.set(known["threshold"])
-        model._labels.set(training.get("labels"))
-        model._averagePrecision.set(training.get("held_out_average_precision"))
+        model._labels.set(training.labels)
+        model._averagePrecision.set(training.held_out_average_precision)
         return model
 
     def __str__(self) -> str:

@@ -11,8 +11,7 @@ from pyworkflow.wizard import Wizard
 
 from .constants import MODEL_TRAINED
 from .convert import box_size, read_coordinates, to_angstrom
-from .engine import Micrograph, Picks
-from .engine.errors import PupickError
+from .engine import Micrograph, Picks, PupickError
 from .protocols import (
     PUPickProtImportCoordinates,
     PUPickProtPick,

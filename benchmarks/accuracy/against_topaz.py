@@ -31,7 +31,7 @@ from benchmarks.common.machine import ROOT
 from benchmarks.common.markdown import shown, table
 from benchmarks.common.picking_sets import PickingSet, add_set_options, find_sets
 from benchmarks.common.topaz_environment import topaz_command
-from scipion_pupick.engine.files.atomic import write_text
+from scipion_pupick.engine import write_text
 
 KINDS = (RANDOM, CLEAREST, FEW_MICROGRAPHS)
 PACKAGED = ("resnet8_u32", "resnet16_u64")

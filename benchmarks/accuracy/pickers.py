@@ -14,8 +14,7 @@ import numpy as np
 from benchmarks.common.cells import Row, figures, score
 from benchmarks.common.measure import Step, run
 from benchmarks.common.picking_sets import PickingSet
-from scipion_pupick.engine import Picks, read_picks, write_picks
-from scipion_pupick.engine.coordinates.table import group_picks
+from scipion_pupick.engine import Picks, group_picks, read_picks, write_picks
 from scipion_pupick.engine.settings import LEAST_SCORE
 
 TOPAZ_FIELD = 71  # px

@@ -14,9 +14,7 @@ from typing import Any, Callable, Dict, List, Sequence
 from benchmarks.common.machine import ROOT, describe_machine, describe_side
 from benchmarks.common.markdown import conditions
 from benchmarks.common.picking_sets import REAL, PickingSet
-from scipion_pupick.engine import Picks, evaluate
-from scipion_pupick.engine.evaluation.evaluate import Evaluation
-from scipion_pupick.engine.files.atomic import write_text
+from scipion_pupick.engine import Evaluation, Picks, evaluate, write_text
 
 Row = Dict[str, Any]
 

@@ -9,8 +9,7 @@ import mrcfile
 import numpy as np
 
 from benchmarks.common.picking_sets import PickingSet
-from scipion_pupick.engine import Picks
-from scipion_pupick.engine.coordinates.table import flatten_picks, group_picks
+from scipion_pupick.engine import Picks, flatten_picks, group_picks
 
 RANDOM, CLEAREST, FEW_MICROGRAPHS = "random", "clearest", "few micrographs"
 CLEAREST_SHARE = 1 / 3

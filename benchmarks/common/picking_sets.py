@@ -11,9 +11,15 @@ from typing import List, Tuple
 
 import numpy as np
 
-from scipion_pupick.engine import Coordinates, Micrograph, Picks, read_picks, write_picks
-from scipion_pupick.engine.files.atomic import write_text
-from scipion_pupick.engine.micrographs import write_image
+from scipion_pupick.engine import (
+    Coordinates,
+    Micrograph,
+    Picks,
+    read_picks,
+    write_image,
+    write_picks,
+    write_text,
+)
 from scipion_pupick.engine.simulation import (
     Contamination,
     Crowding,

@@ -39,8 +39,8 @@ from scipion_pupick.engine import (
     evaluate_regions,
     pick,
     train,
+    write_text,
 )
-from scipion_pupick.engine.files.atomic import write_text
 from scipion_pupick.engine.settings import LEAST_SCORE, OBJECTIVES
 
 EXPERIMENTS = ("objectives", "autoencoder", "pi")

@@ -48,6 +48,8 @@ ONE_MICROGRAPH = ("box", "cbox")
 SECONDS = frozenset({"seconds"})
 # in logs and reports: "in 12.3 s", "12.34 s"
 _SECONDS = re.compile(r"\b\d+\.\d+ s\b")
+# in logs, every ten seconds: "particles simulated: 21 of 42"
+_UNDER_WAY = re.compile(r"^[a-z ]+: (\d+) of (?!\1$)\d+\n", re.MULTILINE)
 _ABSENT = object()
 
 
@@ -87,8 +89,11 @@ class Allowed:
     versions: Tuple[str, ...] = ()
 
     def text(self, text: str) -> str:
-        """Put marks in the place of wall seconds and versions of pupick, and new names of keys."""
-        text = _SECONDS.sub("(seconds) s", text)
+        """Put marks in the place of wall seconds and versions of pupick, and new names of keys.
+
+        Lines that tell every ten seconds how far a command has come are left out.
+        """
+        text = _SECONDS.sub("(seconds) s", _UNDER_WAY.sub("", text))
         for version in self.versions:
             text = text.replace(f'"pupick": "{version}"', '"pupick": "(version)"')
         for old, new in self.renamed.items():
@@ -419,7 +424,9 @@ def _compare_weights(before: Path, after: Path, allowed: Allowed) -> str:
     if different:
         worst = max(different, key=lambda name: _largest(first[name], second[name]))
         largest = _largest(first[worst], second[worst])
-        return f"{len(different)} of {len(first)} tensors, {worst} by up to {largest:.3g}"
+        shapes = f"of shape {first[worst].shape} and {second[worst].shape}"
+        how = f"by up to {largest:.3g}" if np.isfinite(largest) else shapes
+        return f"{len(different)} of {len(first)} tensors, {worst} {how}"
     return _first_value(allowed.json(facts), allowed.json(others), "metadata")
 
 

@@ -15,7 +15,7 @@ from typing import List, Optional
 import mrcfile
 import numpy as np
 
-from scipion_pupick.engine.files.atomic import atomic_write, write_text
+from scipion_pupick.engine import atomic_write, write_text
 
 SIDE = 4096
 PIXEL_SIZE = 1.25

@@ -26,7 +26,7 @@ from benchmarks.common.topaz_environment import topaz_command
 from benchmarks.speed import steps
 from benchmarks.speed.datasets import simulated_set, training_set
 from benchmarks.speed.report import markdown
-from scipion_pupick.engine.files.atomic import write_text
+from scipion_pupick.engine import write_text
 
 STAGES = ("preprocess", "pick", "train")
 CORES = 2

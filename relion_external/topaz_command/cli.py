@@ -16,7 +16,7 @@ from importlib import import_module
 from types import FrameType
 from typing import NoReturn, Optional, Sequence
 
-from scipion_pupick.engine.errors import PupickError, UsageError
+from scipion_pupick.engine import PupickError, UsageError
 
 from .arguments import make_parser
 

@@ -12,16 +12,23 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Dict, Iterator, List, Optional, Sequence, Tuple, Union
 
-from scipion_pupick.engine.coordinates import Coordinates
-from scipion_pupick.engine.errors import MicrographError, UsageError
-from scipion_pupick.engine.files.atomic import write_text
+from scipion_pupick.engine import (
+    Coordinates,
+    Micrograph,
+    MicrographError,
+    ModelFile,
+    Picker,
+    PickSettings,
+    UsageError,
+    WorkingScale,
+    find_micrographs,
+    image_shape,
+    read_model_file,
+    write_text,
+)
 from scipion_pupick.engine.files.prefetch import prefetch
-from scipion_pupick.engine.micrographs import Micrograph, find_micrographs, image_shape
-from scipion_pupick.engine.networks.model_file import ModelFile, read_model_file
 from scipion_pupick.engine.networks.numpy_scoring import STEPS, make_numpy_scorer
-from scipion_pupick.engine.picker import Picker
-from scipion_pupick.engine.preprocessing.scale import WorkingScale
-from scipion_pupick.engine.settings import GENERAL, PickSettings
+from scipion_pupick.engine.settings import GENERAL
 
 from .images import PIXEL_SIZE, stems
 from .tables import WRITERS, table_text
@@ -147,7 +154,7 @@ def choose_picker(
     scale = model.scale.of(diameter)
     if model.network_name in STEPS and _are_few(images, scale):
         return Picker.of_scorer(model, make_numpy_scorer(model), settings)
-    from scipion_pupick.engine.device import memory_errors_explained
+    from scipion_pupick.engine import memory_errors_explained
     from scipion_pupick.engine.networks.model import network_of_file
     from scipion_pupick.engine.networks.scoring import make_scorer
 

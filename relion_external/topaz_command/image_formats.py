@@ -8,9 +8,7 @@ from typing import Sequence
 
 import numpy as np
 
-from scipion_pupick.engine.errors import UsageError
-from scipion_pupick.engine.files.atomic import atomic_write
-from scipion_pupick.engine.micrographs import write_image
+from scipion_pupick.engine import UsageError, atomic_write, write_image
 from scipion_pupick.engine.reporting.packing import png
 
 # grey values of normalised images that are black and white in a PNG file

@@ -7,10 +7,9 @@ import csv
 from pathlib import Path
 from typing import Dict, List, Sequence
 
-from scipion_pupick.engine.errors import UsageError
+from scipion_pupick.engine import Micrograph, UsageError, find_micrographs
 from scipion_pupick.engine.files.atomic import PathLike
 from scipion_pupick.engine.files.text import read_text
-from scipion_pupick.engine.micrographs import Micrograph, find_micrographs
 
 PIXEL_SIZE = 1.0
 

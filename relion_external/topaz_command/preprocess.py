@@ -12,10 +12,16 @@ from typing import Dict
 
 import numpy as np
 
-from scipion_pupick.engine.errors import MicrographError, UsageError
-from scipion_pupick.engine.files.atomic import make_folder, refuse_overwriting, write_text
-from scipion_pupick.engine.micrographs import find_micrographs, read_image, read_pixel_size
-from scipion_pupick.engine.preprocessing.fourier_crop import downsample
+from scipion_pupick.engine import (
+    MicrographError,
+    UsageError,
+    downsample,
+    find_micrographs,
+    read_image,
+    read_pixel_size,
+    write_text,
+)
+from scipion_pupick.engine.files.atomic import make_folder, refuse_overwriting
 from scipion_pupick.engine.preprocessing.histogram import histogram
 from scipion_pupick.engine.preprocessing.mixture import fit_mixture
 from scipion_pupick.engine.preprocessing.normalise import normalise

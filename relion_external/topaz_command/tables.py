@@ -8,7 +8,7 @@ import io
 import json
 from typing import Callable, Dict, Iterator, Mapping, Tuple
 
-from scipion_pupick.engine.coordinates import Coordinates
+from scipion_pupick.engine import Coordinates
 
 HEADER = "image_name\tx_coord\ty_coord\tscore\n"
 STAR_HEAD = (

@@ -18,21 +18,25 @@ from tempfile import TemporaryDirectory
 from typing import Any, Dict, List, Optional, Tuple
 
 from scipion_pupick import engine
-from scipion_pupick.engine.coordinates import Picks, read_picks
-from scipion_pupick.engine.coordinates.assign_picks import assign_to_micrographs
-from scipion_pupick.engine.errors import MicrographError, UsageError
-from scipion_pupick.engine.evaluation.evaluate import evaluate_picks
-from scipion_pupick.engine.files.atomic import atomic_write, write_text
-from scipion_pupick.engine.micrographs import Micrograph, image_shape
-from scipion_pupick.engine.networks.architectures import Network, make_network
-from scipion_pupick.engine.networks.model import load_model
-from scipion_pupick.engine.networks.model_file import read_model_file
-from scipion_pupick.engine.settings import (
-    GENERAL,
-    TOLERANCE_DIAMETERS,
+from scipion_pupick.engine import (
+    Micrograph,
+    MicrographError,
     OptimizerSettings,
+    Picks,
     TrainSettings,
+    UsageError,
+    assign_to_micrographs,
+    atomic_write,
+    evaluate_picks,
+    image_shape,
+    load_model,
+    read_model_file,
+    read_picks,
+    write_text,
 )
+from scipion_pupick.engine.networks.architectures import Network, make_network
+from scipion_pupick.engine.runs.layout import MODEL, TRAINING_LOG
+from scipion_pupick.engine.settings import GENERAL, TOLERANCE_DIAMETERS
 from scipion_pupick.engine.training.fit import usual_steps
 
 from .arguments import OBJECTIVES
@@ -111,17 +115,17 @@ def _train(options: argparse.Namespace, folder: Path) -> int:
     )
     for path in model_paths(options.save_prefix, options.num_epochs):
         with atomic_write(path) as temporary:
-            shutil.copyfile(folder / "model.safetensors", temporary)
+            shutil.copyfile(folder / MODEL, temporary)
     log.info(
         "With scores from %.2f on, the estimated F1 of the picks is highest.",
         model.threshold,
     )
-    rows = _training_rows(folder / "training.tsv", model.training["settings"]["steps"])
+    rows = _training_rows(folder / TRAINING_LOG, model.training.settings["steps"])
     if test is not None:
-        model_path = folder / "model.safetensors"
+        model_path = folder / MODEL
         rows += _test_rows(*test, model_path, settings.diameter, rows[-1], options)
     _write_curve(rows, options.output)
-    return len(model.training["failed_micrographs"])
+    return len(model.training.failed_micrographs)
 
 
 def _read_set(images: str, targets: str) -> Tuple[List[Micrograph], Picks]:

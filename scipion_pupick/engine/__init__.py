@@ -7,12 +7,23 @@ that importing the engine costs nothing.
 
 from __future__ import annotations
 
+import warnings
 from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Mapping
 
 if TYPE_CHECKING:
+    from .calibration.precision_recall_estimate import EstimatedCurve, estimate_precision_recall
+    from .calibration.thresholds import threshold_of_count, threshold_of_precision
     from .coordinates import Coordinates, Picks, convert, read_picks, write_picks
+    from .coordinates.assign_picks import assign_to_micrographs
+    from .coordinates.file_names import file_of_micrograph, files_of_micrographs
+    from .coordinates.table import flatten_picks, group_picks
+    from .device import memory_errors_explained
     from .errors import MicrographError, PupickError, UsageError
+    from .evaluation.curves import PrecisionRecall
+    from .evaluation.evaluate import Evaluation, evaluate_picks
+    from .files.atomic import atomic_write, write_text
+    from .files.json_files import read_json, write_json
     from .jobs.demo import demo
     from .jobs.evaluate import evaluate
     from .jobs.evaluate_regions import evaluate_regions
@@ -23,80 +34,82 @@ if TYPE_CHECKING:
     from .jobs.simulate import simulate
     from .jobs.threshold import ThresholdResult, threshold
     from .jobs.train import train
-    from .micrographs import Micrograph, find_micrographs
+    from .micrographs import (
+        Micrograph,
+        find_micrographs,
+        image_shape,
+        match_names,
+        read_image,
+        read_pixel_size,
+        require_pixel_size,
+        write_image,
+    )
     from .networks.model import Model, load_model
-    from .networks.model_file import show_model
+    from .networks.model_file import ModelFile, read_model_file, show_model
     from .picker import Picker
-    from .settings import OptimizerSettings, PickSettings, PretrainSettings, TrainSettings
+    from .picking.peaks_file import MicrographPeaks
+    from .preprocessing.fourier_crop import downsample
+    from .preprocessing.scale import WorkingScale
+    from .runs.lists import read_failures
+    from .runs.pick_run import PickRun, read_pick_run
+    from .runs.training_log import read_training_log
+    from .settings import (
+        EvaluateSettings,
+        OptimizerSettings,
+        PickSettings,
+        PreprocessSettings,
+        PretrainSettings,
+        TrainSettings,
+        make_settings,
+    )
 
-_HOMES = {
-    "MicrographError": "errors",
-    "PupickError": "errors",
-    "UsageError": "errors",
-    "Picker": "picker",
-    "Coordinates": "coordinates",
-    "Picks": "coordinates",
-    "convert": "coordinates",
-    "read_picks": "coordinates",
-    "write_picks": "coordinates",
-    "demo": "jobs.demo",
-    "evaluate": "jobs.evaluate",
-    "evaluate_regions": "jobs.evaluate_regions",
-    "PickResult": "jobs.pick",
-    "PickSettings": "settings",
-    "pick": "jobs.pick",
-    "preprocess": "jobs.preprocess",
-    "report": "jobs.report",
-    "PretrainSettings": "settings",
-    "make_general_model": "jobs.pretrain",
-    "simulate": "jobs.simulate",
-    "ThresholdResult": "jobs.threshold",
-    "threshold": "jobs.threshold",
-    "TrainSettings": "settings",
-    "train": "jobs.train",
-    "Micrograph": "micrographs",
-    "find_micrographs": "micrographs",
-    "Model": "networks.model",
-    "load_model": "networks.model",
-    "show_model": "networks.model_file",
-    "OptimizerSettings": "settings",
+# the public interface, by the modules that it comes from; the imports above tell it to mypy
+_INTERFACE: Mapping[str, str] = {
+    "calibration.precision_recall_estimate": "EstimatedCurve estimate_precision_recall",
+    "calibration.thresholds": "threshold_of_count threshold_of_precision",
+    "coordinates": "Coordinates Picks convert read_picks write_picks",
+    "coordinates.assign_picks": "assign_to_micrographs",
+    "coordinates.file_names": "file_of_micrograph files_of_micrographs",
+    "coordinates.table": "flatten_picks group_picks",
+    "device": "memory_errors_explained",
+    "errors": "MicrographError PupickError UsageError",
+    "evaluation.curves": "PrecisionRecall",
+    "evaluation.evaluate": "Evaluation evaluate_picks",
+    "files.atomic": "atomic_write write_text",
+    "files.json_files": "read_json write_json",
+    "jobs.demo": "demo",
+    "jobs.evaluate": "evaluate",
+    "jobs.evaluate_regions": "evaluate_regions",
+    "jobs.pick": "PickResult pick",
+    "jobs.preprocess": "preprocess",
+    "jobs.pretrain": "make_general_model",
+    "jobs.report": "report",
+    "jobs.simulate": "simulate",
+    "jobs.threshold": "ThresholdResult threshold",
+    "jobs.train": "train",
+    "micrographs": "Micrograph find_micrographs image_shape match_names "
+    "read_image read_pixel_size require_pixel_size write_image",
+    "networks.model": "Model load_model",
+    "networks.model_file": "ModelFile read_model_file show_model",
+    "picker": "Picker",
+    "picking.peaks_file": "MicrographPeaks",
+    "preprocessing.fourier_crop": "downsample",
+    "preprocessing.scale": "WorkingScale",
+    "runs.lists": "read_failures",
+    "runs.pick_run": "PickRun read_pick_run",
+    "runs.training_log": "read_training_log",
+    "settings": "EvaluateSettings OptimizerSettings PickSettings "
+    "PreprocessSettings PretrainSettings TrainSettings make_settings",
 }
-
-__all__ = [
-    "Coordinates",
-    "Micrograph",
-    "MicrographError",
-    "Model",
-    "OptimizerSettings",
-    "PickResult",
-    "PickSettings",
-    "Picker",
-    "Picks",
-    "PretrainSettings",
-    "PupickError",
-    "ThresholdResult",
-    "TrainSettings",
-    "UsageError",
-    "convert",
-    "demo",
-    "evaluate",
-    "evaluate_regions",
-    "find_micrographs",
-    "load_model",
-    "make_general_model",
-    "pick",
-    "preprocess",
-    "read_picks",
-    "report",
-    "show_model",
-    "simulate",
-    "threshold",
-    "train",
-    "write_picks",
-]
+_HOMES = {name: module for module, names in _INTERFACE.items() for name in names.split()}
+__all__ = sorted(_HOMES)
 
 
 def __getattr__(name: str) -> Any:
+    if name == "TrainingSettings":
+        text = "TrainingSettings is called OptimizerSettings now."
+        warnings.warn(text, DeprecationWarning, stacklevel=2)
+        name = "OptimizerSettings"
     if name not in _HOMES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     return getattr(import_module(f"{__name__}.{_HOMES[name]}"), name)

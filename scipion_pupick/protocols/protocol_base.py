@@ -16,18 +16,19 @@ from pwem.protocols import EMProtocol
 
 from ..constants import DIAMETER_ANGSTROM, DIAMETER_UNITS
 from ..convert import key_of, to_angstrom
-from ..engine.errors import MicrographError, PupickError
-from ..engine.files.json_files import read_json
-from ..engine.micrographs import image_shape
-from ..engine.preprocessing.scale import WorkingScale
-from ..engine.runs.pick_run import read_failures
-from ..engine.settings import (
+from ..engine import (
     EvaluateSettings,
+    MicrographError,
     PickSettings,
     PreprocessSettings,
+    PupickError,
     TrainSettings,
-    settings_of,
+    WorkingScale,
+    image_shape,
+    read_json,
 )
+from ..engine.runs.pick_run import read_failures
+from ..engine.settings import settings_of
 from ..plugin import Plugin
 from .form_settings import add_setting, form_name, setting
 

@@ -12,9 +12,9 @@ from pyworkflow.object import Float
 
 from ..constants import BOX_PER_DIAMETER
 from ..convert import read_coordinates, score_of, write_micrographs
-from ..engine import write_picks
-from ..engine.files.json_files import read_json
-from ..engine.settings import TOLERANCE_DIAMETERS, EvaluateSettings
+from ..engine import EvaluateSettings, read_json, write_picks
+from ..engine.runs.layout import PICKS
+from ..engine.settings import TOLERANCE_DIAMETERS
 from .form_settings import add_setting, setting
 from .protocol_base import (
     CITATION,
@@ -87,7 +87,7 @@ class PUPickProtEvaluate(EngineProtocol):
         write_micrographs(named, self._pixelSize(), listed)
         self.runEngine(
             "evaluate",
-            *("--picks", self._getExtraPath("picks.star")),
+            *("--picks", self._getExtraPath(PICKS)),
             *("--reference", self._getExtraPath("reference.star")),
             *("--micrographs", listed, "--tolerance", tolerance, "--border", border),
             *("--table", self._getExtraPath(TABLE), "--summary", self._getExtraPath(RESULT)),

@@ -11,11 +11,16 @@ from pwem.objects import SetOfCoordinates
 from pwem.protocols import ProtImport
 
 from ..convert import append_picks, engine_micrographs
-from ..engine import Coordinates, Picks, read_picks
+from ..engine import (
+    Coordinates,
+    MicrographError,
+    Picks,
+    UsageError,
+    assign_to_micrographs,
+    image_shape,
+    read_picks,
+)
 from ..engine.coordinates import FORMATS
-from ..engine.coordinates.assign_picks import assign_to_micrographs
-from ..engine.errors import MicrographError, UsageError
-from ..engine.micrographs import image_shape
 from .protocol_base import empty_errors, input_ids, open_errors
 
 AUTOMATIC_FORMAT = 0

@@ -9,7 +9,8 @@ from typing import Any, List
 import pyworkflow.protocol.params as params
 from pwem.protocols import ProtImport
 
-from ..engine.errors import UsageError
+from ..engine import UsageError
+from ..engine.runs.layout import MODEL
 from ..objects import PUPickModel
 from .protocol_base import CITATION
 
@@ -38,7 +39,7 @@ class PUPickProtImportModel(ProtImport):
 
     def importStep(self, path: str) -> None:
         """Copy the file, so that the project stays whole wherever it goes."""
-        copied = self._getExtraPath("model.safetensors")
+        copied = self._getExtraPath(MODEL)
         shutil.copyfile(path, copied)
         self._defineOutputs(outputModel=PUPickModel.from_file(copied))
 

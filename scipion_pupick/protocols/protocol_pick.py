@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 import shutil
-from dataclasses import replace
 from pathlib import Path
 from typing import Any, Dict, List, Optional, Sequence, Tuple
 
@@ -14,12 +13,8 @@ from pwem.protocols import ProtParticlePickingAuto
 
 from ..constants import (
     GENERAL,
-    MODEL_FILE,
     MODEL_GENERAL,
     MODEL_TRAINED,
-    MODELS,
-    PICK_THRESHOLDS,
-    THRESHOLD_OF_MODEL,
     THRESHOLD_VALUE,
 )
 from ..convert import (
@@ -31,12 +26,10 @@ from ..convert import (
     read_micrographs,
     write_micrographs,
 )
-from ..engine.errors import PupickError, UsageError
-from ..engine.files.atomic import write_text
-from ..engine.files.json_files import read_json, write_json
-from ..engine.settings import PickSettings
+from ..engine import PupickError, UsageError, read_json, write_json, write_text
+from ..engine.runs.layout import ADAPTED_MODEL
 from ..objects import PUPickModel
-from .form_settings import add_setting, setting
+from .pick_form import AUTOMATIC_BOX, define_model, define_picking
 from .protocol_base import (
     CITATION,
     EngineProtocol,
@@ -47,10 +40,8 @@ from .protocol_base import (
 )
 
 # the engine's file of the general model, fitted to the micrographs of a run
-ADAPTED = "adapted.safetensors"
 # name of the engine's run on all micrographs, after those on batches
 ALL = "all"
-AUTOMATIC_BOX = -1
 
 
 class PUPickProtPick(EngineProtocol, ProtParticlePickingAuto):
@@ -66,88 +57,11 @@ class PUPickProtPick(EngineProtocol, ProtParticlePickingAuto):
     def _defineParams(self, form: Any) -> None:
         super()._defineParams(form)
         self.defineGpu(form)
-        self._defineModel(form)
-        self._definePicking(form)
+        define_model(self, form)
+        define_picking(self, form)
         self._defineStreamingParams(form)
         form.getParam("streamingBatchSize").setDefault(16)
         form.addParallelSection(threads=1, mpi=0, binThreads=4)
-
-    def _defineModel(self, form: Any) -> None:
-        form.addParam(
-            "modelFrom",
-            params.EnumParam,
-            choices=list(MODELS),
-            default=MODEL_TRAINED,
-            display=params.EnumParam.DISPLAY_COMBO,
-            label="Model",
-            help="_trained in this project_: by *scipion_pupick - train*, or imported.\n"
-            "_general model_: comes with pupick; give the diameter of the particle.\n"
-            "_file_: a model (.safetensors) that pupick has written elsewhere; without a "
-            "diameter below, its own is taken. One for any diameter, such as _pupick pretrain_ "
-            "writes, is a general model, too.",
-        )
-        form.addParam(
-            "inputModel",
-            params.PointerParam,
-            pointerClass="PUPickModel",
-            condition=f"modelFrom=={MODEL_TRAINED}",
-            important=True,
-            label="Trained model",
-            help="It knows the diameter of the particle; there is nothing to type again.",
-        )
-        form.addParam(
-            "modelFile",
-            params.PathParam,
-            default="",
-            condition=f"modelFrom=={MODEL_FILE}",
-            label="Model file",
-            help="Written by _pupick train_, here or elsewhere.",
-        )
-        self.defineDiameter(form, condition=f"modelFrom!={MODEL_TRAINED}")
-        add_setting(
-            form,
-            setting(PickSettings, "particles_per_micrograph"),
-            "A file with a model for any diameter is a general model, too.",
-            params.IntParam,
-            allowsPointers=True,
-            condition=f"modelFrom!={MODEL_TRAINED}",
-        )
-
-    def _definePicking(self, form: Any) -> None:
-        form.addSection("Picking")
-        form.addParam(
-            "thresholdFrom",
-            params.EnumParam,
-            choices=list(PICK_THRESHOLDS),
-            default=THRESHOLD_OF_MODEL,
-            display=params.EnumParam.DISPLAY_COMBO,
-            label="Threshold",
-            help="_of the model_: where precision and recall of the training micrographs were "
-            "estimated to balance best.\n_score_: your own.\nAfter a change, *Continue* applies "
-            "it to all micrographs without scoring them again.",
-        )
-        add_setting(
-            form,
-            replace(setting(PickSettings, "threshold"), default=0.0),
-            condition=f"thresholdFrom=={THRESHOLD_VALUE}",
-        )
-        add_setting(form, setting(PickSettings, "border"), "0 keeps all.")
-        add_setting(
-            form,
-            setting(PickSettings, "min_distance"),
-            "After a change, *Continue* scores all micrographs again.",
-            expertLevel=params.LEVEL_ADVANCED,
-        )
-        form.addParam(
-            "boxSize",
-            params.IntParam,
-            default=AUTOMATIC_BOX,
-            allowsPointers=True,
-            expertLevel=params.LEVEL_ADVANCED,
-            label="Box size (px)",
-            help="Of the output, for display and extraction. It does not change what is picked.\n"
-            "-1: one and a half diameters.",
-        )
 
     # --------------------------- steps -----------------------------------------------------------
     def _insertInitialSteps(self) -> List[int]:
@@ -177,7 +91,7 @@ class PUPickProtPick(EngineProtocol, ProtParticlePickingAuto):
             for folder in ("DONE", "failed"):
                 shutil.rmtree(self._getExtraPath(folder), ignore_errors=True)
             # its threshold is that of another model or diameter
-            Path(self._getExtraPath(PICKING, ADAPTED)).unlink(missing_ok=True)
+            Path(self._getExtraPath(PICKING, ADAPTED_MODEL)).unlink(missing_ok=True)
         threshold, edge = self._cut()
         asked = {"scoring": self.scoring, "threshold": threshold, "edge": edge}
         write_json(record, asked)
@@ -193,7 +107,7 @@ class PUPickProtPick(EngineProtocol, ProtParticlePickingAuto):
             self._listFile(ALL).unlink(missing_ok=True)
         if failed and not any(Path(self._getExtraPath("DONE")).glob("mic_*.TXT")):
             # there was no micrograph that it could have been fitted to
-            Path(self._getExtraPath(PICKING, ADAPTED)).unlink(missing_ok=True)
+            Path(self._getExtraPath(PICKING, ADAPTED_MODEL)).unlink(missing_ok=True)
 
     def _getPickArgs(self) -> List[str]:
         """Return the arguments of the engine that scores depend on.
@@ -416,7 +330,7 @@ class PUPickProtPick(EngineProtocol, ProtParticlePickingAuto):
         """Return the score (log-odds) from which on the form has peaks picked."""
         if self.thresholdFrom == THRESHOLD_VALUE:
             return float(self.threshold.get())
-        fitted = Path(self._getExtraPath(PICKING, ADAPTED))
+        fitted = Path(self._getExtraPath(PICKING, ADAPTED_MODEL))
         if fitted.exists() and self._isFitted():
             return PUPickModel.from_file(str(fitted)).getThreshold()
         return self.getModel().getThreshold()

@@ -10,11 +10,11 @@ import pyworkflow.protocol.params as params
 from pwem.objects import Micrograph, SetOfMicrographs
 
 from ..convert import read_micrographs, write_micrographs
-from ..engine.coordinates.file_names import file_of_micrograph
-from ..engine.errors import PupickError
+from ..engine import PreprocessSettings, PupickError, file_of_micrograph
 from ..engine.preprocessing.scale import LEAST_DIAMETER_PX
+from ..engine.runs.layout import FAILED
 from ..engine.runs.pick_run import read_failures
-from ..engine.settings import NORMALISATIONS, PreprocessSettings
+from ..engine.settings import NORMALISATIONS
 from .form_settings import add_setting, setting
 from .protocol_base import (
     CITATION,
@@ -25,8 +25,6 @@ from .protocol_base import (
     input_ids,
     open_errors,
 )
-
-FAILURES = "failed.tsv"
 
 
 class PUPickProtPreprocess(EngineProtocol):
@@ -80,7 +78,7 @@ class PUPickProtPreprocess(EngineProtocol):
         write_micrographs(micrographs, self.inputMicrographs.get().getSamplingRate(), listed)
         failures = self.runOnMicrographs(
             "preprocess",
-            Path(self._getExtraPath(FAILURES)),
+            Path(self._getExtraPath(FAILED)),
             *("--micrographs", listed, "--output", self._getExtraPath("micrographs")),
             *arguments,
             *("--threads", self.engineThreads()),
@@ -92,7 +90,7 @@ class PUPickProtPreprocess(EngineProtocol):
     def createOutputStep(self, source: List[str], arguments: List[str]) -> None:
         """Gather the images in a set."""
         micrographs = self.inputMicrographs.get()
-        failures = read_failures(Path(self._getExtraPath(FAILURES)))
+        failures = read_failures(Path(self._getExtraPath(FAILED)))
         output = self._createSetOfMicrographs()
         output.copyInfo(micrographs)
         output.setSamplingRate(self._diameter() / self.diameterPx.get())
@@ -122,7 +120,7 @@ class PUPickProtPreprocess(EngineProtocol):
         if not hasattr(self, "outputMicrographs"):
             return ["No micrographs yet."]
         output = self.outputMicrographs
-        failures = read_failures(Path(self._getExtraPath(FAILURES)))
+        failures = read_failures(Path(self._getExtraPath(FAILED)))
         lines = [
             f"{output.getSize()} micrographs at {output.getSamplingRate():.2f} Å/px: a particle "
             f"of {self._diameter():g} Å is {self.diameterPx.get():g} px wide."

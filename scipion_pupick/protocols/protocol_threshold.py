@@ -12,10 +12,13 @@ from pwem.protocols import ProtParticlePicking
 
 from ..constants import BY_MEAN_NUMBER, BY_MOST, BY_PRECISION, BY_SCORE, THRESHOLD_MODES
 from ..convert import append_picks, ranked_picks
-from ..engine import Coordinates
-from ..engine.calibration.precision_recall_estimate import estimate_precision_recall
-from ..engine.calibration.thresholds import threshold_of_count, threshold_of_precision
-from ..engine.errors import UsageError
+from ..engine import (
+    Coordinates,
+    UsageError,
+    estimate_precision_recall,
+    threshold_of_count,
+    threshold_of_precision,
+)
 from ..engine.settings import LEAST_SCORE
 from .protocol_base import CITATION, empty_errors, input_ids, open_errors
 

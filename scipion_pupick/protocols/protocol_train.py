@@ -9,10 +9,9 @@ import time
 from pathlib import Path
 from typing import Any, Dict, List, Optional
 
-import pyworkflow.protocol.params as params
 from pyworkflow.object import Integer
 
-from ..constants import GENERAL, START_GENERAL, START_PREVIOUS, START_SCRATCH, STARTS
+from ..constants import GENERAL, START_GENERAL, START_PREVIOUS
 from ..convert import (
     box_size,
     count,
@@ -22,12 +21,21 @@ from ..convert import (
     size_now,
     write_micrographs,
 )
-from ..engine import Picks, read_picks, show_model, write_picks
-from ..engine.errors import PupickError
-from ..engine.files.json_files import read_json, write_json
-from ..engine.settings import ADVANCED, NETWORKS, OBJECTIVES, TrainSettings, offered_settings
+from ..engine import (
+    Picks,
+    PupickError,
+    TrainSettings,
+    read_json,
+    read_picks,
+    show_model,
+    write_json,
+    write_picks,
+)
+from ..engine.networks.training_record import TrainingRecord
+from ..engine.runs.layout import FAILED, MODEL, PICKS, TRAINING_LOG
+from ..engine.settings import NETWORKS, OBJECTIVES, offered_settings
 from ..objects import PUPickModel
-from .form_settings import add_setting, arguments_of, setting
+from .form_settings import arguments_of, setting
 from .protocol_base import (
     CITATION,
     EngineProtocol,
@@ -36,16 +44,14 @@ from .protocol_base import (
     empty_errors,
     input_ids,
 )
+from .train_form import KEPT_FROM_START, define_input, define_streaming, define_training
 
-# a model to start from has these already
-KEPT_FROM_START = ("network", "normalisation")
 # settings that `_arguments` gives the engine in every case, or in a form of their own
 IN_ARGUMENTS = (
     *("diameter", "particles_per_micrograph", "autoencoder", "objective", "epochs", "seed"),
     *KEPT_FROM_START,
 )
-MICROGRAPHS, PICKS, NEGATIVES = "micrographs.star", "picks.star", "negatives.star"
-MODEL, LOG = "model.safetensors", "training.tsv"
+MICROGRAPHS, NEGATIVES = "micrographs.star", "negatives.star"
 
 
 class PUPickProtTrain(EngineProtocol):
@@ -59,126 +65,10 @@ class PUPickProtTrain(EngineProtocol):
     _possibleOutputs = {"outputModel": PUPickModel, "boxSize": Integer}
 
     def _defineParams(self, form: Any) -> None:
-        self._defineInput(form)
-        self._defineTraining(form)
-        self._defineStreaming(form)
+        define_input(self, form)
+        define_training(self, form)
+        define_streaming(self, form)
         form.addParallelSection(threads=4, mpi=0)
-
-    def _defineInput(self, form: Any) -> None:
-        form.addSection("Input")
-        self.defineGpu(form)
-        form.addParam(
-            "inputMicrographs",
-            params.PointerParam,
-            pointerClass="SetOfMicrographs",
-            important=True,
-            label="Input micrographs",
-            help="With and without picks: micrographs without picks show the network what else "
-            "there is.",
-        )
-        form.addParam(
-            "inputCoordinates",
-            params.PointerParam,
-            pointerClass="SetOfCoordinates",
-            important=True,
-            label="Picked particles",
-            help="Picked by hand, or chosen otherwise so that hardly one is wrong. Pick all kinds "
-            "of views, and at random: not all of a micrograph need be picked.",
-        )
-        form.addParam(
-            "negativeCoordinates",
-            params.PointerParam,
-            pointerClass="SetOfCoordinates",
-            allowsNull=True,
-            expertLevel=params.LEVEL_ADVANCED,
-            label="Places without a particle (optional)",
-            help="Such as ice or carbon edges that an earlier model took for particles.",
-        )
-        self.defineDiameter(form)
-        add_setting(
-            form,
-            setting(TrainSettings, "particles_per_micrograph"),
-            "It decides how many the model will pick.",
-            params.IntParam,
-            allowsPointers=True,
-        )
-
-    def _defineTraining(self, form: Any) -> None:
-        form.addSection("Training")
-        form.addParam(
-            "startFrom",
-            params.EnumParam,
-            choices=list(STARTS),
-            default=START_GENERAL,
-            display=params.EnumParam.DISPLAY_COMBO,
-            label="Start from",
-            help="_general model_: comes with pupick and has seen many kinds of particles; needs "
-            "fewest picks.\n_previous model_: trained or imported in this project.\n"
-            "_from scratch_: knows nothing yet.",
-        )
-        form.addParam(
-            "previousModel",
-            params.PointerParam,
-            pointerClass="PUPickModel",
-            condition=f"startFrom=={START_PREVIOUS}",
-            label="Previous model",
-            help="Its network and normalisation are kept. The diameter may be another.",
-        )
-        add_setting(form, setting(TrainSettings, "epochs"), expertLevel=params.LEVEL_NORMAL)
-        self._defineExpert(form)
-
-    def _defineExpert(self, form: Any) -> None:
-        of_start = {"condition": f"startFrom=={START_SCRATCH}"}
-        for expert in offered_settings(TrainSettings):
-            if expert.level == ADVANCED and expert.name != "epochs":
-                kept = expert.name in KEPT_FROM_START
-                add_setting(form, expert, **(of_start if kept else {}))
-        form.addParam(
-            "moreArguments",
-            params.StringParam,
-            default="",
-            expertLevel=params.LEVEL_ADVANCED,
-            label="More arguments",
-            help="Of the command _pupick train_, such as --steps 100 --held-out 0.",
-        )
-
-    def _defineStreaming(self, form: Any) -> None:
-        form.addSection("Streaming")
-        form.addParam(
-            "minMicrographs",
-            params.IntParam,
-            default=5,
-            validators=[params.Positive],
-            label="Start at picked micrographs",
-            help="While micrographs or picks are still coming in, training starts when this many "
-            "micrographs have picks, and there are enough picks. Complete sets are taken as they "
-            "are.",
-        )
-        form.addParam(
-            "minPicks",
-            params.IntParam,
-            default=50,
-            validators=[params.Positive],
-            label="and at picks",
-            help="Least number of picks to start with, while sets are still growing.",
-        )
-        form.addParam(
-            "keepTraining",
-            params.BooleanParam,
-            default=False,
-            label="Train again as picks come in?",
-            help="Yes: train again each time that the number of picks has doubled, and once more "
-            "when the sets are complete. The output becomes the newest model; a picking protocol "
-            "goes on with the one that it started with.\nNo: the first model is the only one.",
-        )
-        form.addParam(
-            "streamingSleepOnWait",
-            params.IntParam,
-            default=10,
-            validators=[params.Positive],
-            label="Look for new picks every (s)",
-            help="Seconds from one look at growing sets to the next.",
-        )
 
     @classmethod
     def worksInStreaming(cls) -> bool:
@@ -262,7 +152,7 @@ class PUPickProtTrain(EngineProtocol):
         more = ["--negatives", negatives] if negatives.exists() else []
         self.runOnMicrographs(
             "train",
-            folder / "failed.tsv",
+            folder / FAILED,
             "--micrographs",
             folder / MICROGRAPHS,
             "--picks",
@@ -335,11 +225,13 @@ class PUPickProtTrain(EngineProtocol):
 
     def getTrainingLog(self) -> Optional[Path]:
         """Return the table (TSV) of the newest training, a row for each epoch; None before any."""
-        logs = [folder / LOG for folder in self._rounds() if (folder / LOG).exists()]
+        logs = [
+            folder / TRAINING_LOG for folder in self._rounds() if (folder / TRAINING_LOG).exists()
+        ]
         return logs[-1] if logs else None
 
-    def _training(self) -> Dict[str, Any]:
-        return dict(show_model(self.outputModel.getPath())["training"])
+    def _training(self) -> TrainingRecord:
+        return TrainingRecord.from_dict(show_model(self.outputModel.getPath())["training"])
 
     # --------------------------- texts -----------------------------------------------------------
     def _validate(self) -> List[str]:
@@ -379,19 +271,19 @@ class PUPickProtTrain(EngineProtocol):
         if not hasattr(self, "outputModel"):
             return ["No model yet."]
         training = self._training()
-        labels = training["labels"] + training["held_out_labels"]
-        estimated = " (estimated)" if training["particles_estimated"] else ""
+        labels = training.all_labels
+        estimated = " (estimated)" if training.particles_estimated else ""
         lines = [
-            f"Trained on {labels} picks; about {training['particles_per_micrograph']:g} particles "
+            f"Trained on {labels} picks; about {training.particles_per_micrograph:g} particles "
             f"per micrograph{estimated}.",
-            f"Best epoch: {training['best_epoch']} of {training['epochs']}.",
+            f"Best epoch: {training.best_epoch} of {training.epochs}.",
             f"Diameter {self.outputModel.getDiameter():g} Å, suggested box {self.boxSize.get()} "
             f"px; picks from score {self.outputModel.getThreshold():.2f} on.",
         ]
-        precision = training["held_out_average_precision"]
+        precision = training.held_out_average_precision
         if precision is not None:
             lines.append(f"Average precision on held-out picks: {precision:.2f}.")
-        failed = training["failed_micrographs"]
+        failed = training.failed_micrographs
         return lines + ([f"*{len(failed)} micrographs could not be used.*"] if failed else [])
 
     def _methods(self) -> List[str]:
@@ -399,10 +291,10 @@ class PUPickProtTrain(EngineProtocol):
             return []
         training = self._training()
         return [
-            f"A convolutional network ({training['settings']['network']}) was trained with pupick "
-            f"on {training['labels'] + training['held_out_labels']} particles picked in "
-            f"{training['micrographs'] + training['held_out_micrographs']} micrographs by "
-            f"positive-unlabeled learning ({training['settings']['objective']}) [{CITATION}]."
+            f"A convolutional network ({training.settings['network']}) was trained with pupick "
+            f"on {training.all_labels} particles picked in "
+            f"{training.all_micrographs} micrographs by "
+            f"positive-unlabeled learning ({training.settings['objective']}) [{CITATION}]."
         ]
 
     def _citations(self) -> List[str]:

@@ -11,9 +11,7 @@ from matplotlib.backends.backend_tkagg import FigureCanvasTkAgg, NavigationToolb
 from matplotlib.figure import Figure
 from pyworkflow.gui.dialog import RESULT_CANCEL, RESULT_YES, Dialog
 
-from ..engine.coordinates import Coordinates
-from ..engine.errors import MicrographError
-from ..engine.micrographs import Micrograph, require_pixel_size
+from ..engine import Coordinates, Micrograph, MicrographError, require_pixel_size
 from .outline_figure import OutlineFigure
 from .picks_figure import PicksFigure
 from .scored_picks import ScoredPicks

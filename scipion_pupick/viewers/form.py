@@ -11,7 +11,7 @@ import pyworkflow.protocol.params as params
 from pyworkflow.protocol import Protocol
 from pyworkflow.viewer import ProtocolViewer, View
 
-REPORT = "report.html"
+from ..engine.runs.layout import REPORT
 
 
 class ResultsViewer(ProtocolViewer):

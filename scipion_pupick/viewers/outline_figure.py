@@ -11,8 +11,7 @@ from matplotlib.collections import Collection, PatchCollection
 from matplotlib.figure import Figure, SubFigure
 from matplotlib.patches import Circle, Patch, Rectangle
 
-from ..engine.coordinates import Coordinates
-from ..engine.micrographs import Micrograph, require_pixel_size
+from ..engine import Coordinates, Micrograph, require_pixel_size
 from ..engine.reporting.plots import plot_picks
 from .navigation import is_navigating
 from .picks_figure import read_shown

@@ -11,10 +11,14 @@ from matplotlib.backend_bases import Event, KeyEvent
 from matplotlib.collections import Collection
 from matplotlib.figure import Figure, SubFigure
 
-from ..engine.coordinates import Coordinates
-from ..engine.errors import MicrographError
-from ..engine.micrographs import Micrograph, read_image, require_pixel_size
-from ..engine.preprocessing.fourier_crop import downsample
+from ..engine import (
+    Coordinates,
+    Micrograph,
+    MicrographError,
+    downsample,
+    read_image,
+    require_pixel_size,
+)
 from ..engine.reporting.plots import plot_picks
 
 LARGEST_SIDE = 1024

@@ -19,9 +19,8 @@ from ..convert import (
     read_coordinates,
     score_of,
 )
-from ..engine import Coordinates, Micrograph, Picks
+from ..engine import Coordinates, Micrograph, PickRun, Picks, read_pick_run
 from ..engine.runs.layout import PICK_RECORD
-from ..engine.runs.pick_run import PickRun, read_pick_run
 
 OUTPUT = "outputCoordinates"
 # for sets that nobody gave a box

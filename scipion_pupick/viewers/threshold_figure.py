@@ -9,11 +9,8 @@ import numpy as np
 from matplotlib.backend_bases import Event, KeyEvent, MouseEvent
 from matplotlib.figure import Figure, SubFigure
 
-from ..engine.calibration.precision_recall_estimate import (
-    EstimatedCurve,
-    best_threshold,
-    estimate_precision_recall,
-)
+from ..engine import EstimatedCurve, estimate_precision_recall
+from ..engine.calibration.precision_recall_estimate import best_threshold
 from ..engine.reporting.plots import plot_estimated_curve, plot_scores
 from .navigation import is_navigating
 

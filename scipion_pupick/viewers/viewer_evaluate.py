@@ -11,11 +11,15 @@ from pwem.objects import SetOfCoordinates
 from pyworkflow.viewer import View
 
 from ..convert import read_coordinates
-from ..engine import Micrograph, Picks
-from ..engine.calibration.precision_recall_estimate import estimate_precision_recall
-from ..engine.evaluation.curves import PrecisionRecall
-from ..engine.evaluation.evaluate import Evaluation, evaluate_picks
-from ..engine.micrographs import image_shape
+from ..engine import (
+    Evaluation,
+    Micrograph,
+    Picks,
+    PrecisionRecall,
+    estimate_precision_recall,
+    evaluate_picks,
+    image_shape,
+)
 from ..engine.reporting.plots import (
     COLOURS,
     DASHES,

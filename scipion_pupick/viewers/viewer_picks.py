@@ -11,8 +11,7 @@ from pwem.objects import SetOfCoordinates
 from pyworkflow.viewer import View
 
 from ..convert import has_scores
-from ..engine import Picks
-from ..engine.errors import PupickError, UsageError
+from ..engine import Picks, PupickError, UsageError
 from ..protocols import PUPickProtImportCoordinates, PUPickProtPick, PUPickProtThreshold
 from .form import ResultsViewer
 from .picks_figure import PicksFigure

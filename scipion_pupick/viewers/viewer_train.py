@@ -11,16 +11,15 @@ import pyworkflow.protocol.params as params
 from matplotlib.axes import Axes
 from pyworkflow.viewer import View
 
-from ..engine.errors import UsageError
-from ..engine.networks.model_file import show_model
+from ..engine import UsageError, read_training_log, show_model
+from ..engine.networks.training_record import TrainingRecord
 from ..engine.reporting.plots import COLOURS, DASHES, plot_training
-from ..engine.runs.training_log import read_training_log
+from ..engine.runs.layout import MODEL, TRAINING_LOG
 from ..objects import PUPickModel
 from ..protocols import PUPickProtImportModel, PUPickProtTrain
 from .form import ResultsViewer
 from .windows import FigureWindow
 
-LOG = "training.tsv"
 SIZE = (7.5, 7.5)
 PARTS = {
     "classification": "labelled regions",
@@ -71,7 +70,7 @@ class PUPickTrainingViewer(ResultsViewer):
             log: Optional[Path] = self.protocol.getTrainingLog()
             return log
         model = self._model()
-        return None if model is None else Path(model.getPath()).with_name(LOG)
+        return None if model is None else Path(model.getPath()).with_name(TRAINING_LOG)
 
     def _showCurves(self, name: str) -> List[View]:
         log = self._trainingLog()
@@ -79,7 +78,7 @@ class PUPickTrainingViewer(ResultsViewer):
         if log is None or not history:
             text = "There is no epoch yet, or the model was trained elsewhere."
             return [self.infoMessage(text, "Training curves")]
-        return [training_window(history, best_epoch(log.with_name("model.safetensors")))]
+        return [training_window(history, best_epoch(log.with_name(MODEL)))]
 
     def _showModel(self, name: str) -> List[View]:
         model = self._model()
@@ -119,25 +118,27 @@ def plot_parts(axes: Axes, history: Mapping[str, np.ndarray]) -> None:
 
 def best_epoch(model: Path) -> int:
     """Return the epoch whose weights a model file has; 0 where there is no file."""
-    return int(show_model(model)["training"].get("best_epoch", 0)) if model.exists() else 0
+    if not model.exists():
+        return 0
+    return TrainingRecord.from_dict(show_model(model)["training"]).best_epoch or 0
 
 
 def describe_model(known: Mapping[str, Any]) -> str:
     """Say what a model file says of itself, in lines for people."""
-    training, diameter = known["training"], known["diameter"]
+    training, diameter = TrainingRecord.from_dict(known["training"]), known["diameter"]
     facts = {
         "Particle diameter": "any" if diameter is None else f"{diameter:g} Å",
         "Network": f"{known['network']}, sees particles {known['diameter_px']:g} px wide",
         "Picks from score": f"{known['threshold']:.2f}",
-        "Picks trained on": training.get("labels"),
-        "Simulated particles trained on": training.get("simulated_particles"),
-        "Picks held out": training.get("held_out_labels"),
-        "Micrographs trained on": training.get("micrographs"),
-        "Micrographs held out": training.get("held_out_micrographs"),
-        "Particles per micrograph": training.get("particles_per_micrograph"),
-        "Best epoch": training.get("best_epoch"),
+        "Picks trained on": training.labels,
+        "Simulated particles trained on": training.simulated_particles,
+        "Picks held out": training.held_out_labels,
+        "Micrographs trained on": training.micrographs,
+        "Micrographs held out": training.held_out_micrographs,
+        "Particles per micrograph": training.particles_per_micrograph,
+        "Best epoch": training.best_epoch,
     }
-    precision = training.get("held_out_average_precision")
+    precision = training.held_out_average_precision
     if precision is not None:
         facts["Average precision on held-out particles"] = f"{precision:.3f}"
     return "\n".join(f"{name}: {fact}" for name, fact in facts.items() if fact is not None)

@@ -37,7 +37,7 @@ def test_what_is_the_same_is_no_difference(sides):
 def test_seconds_versions_and_new_names_may_differ(sides):
     record = {"border": 5.0, "seconds": 7.5, "versions": {"pupick": "0.2.0", "torch": "2"}}
     (sides[1] / "pick.json").write_text(json.dumps(record))
-    (sides[1] / "log.txt").write_text("5 particles in 33.25 s")
+    (sides[1] / "log.txt").write_text("micrographs: 3 of 5\n5 particles in 33.25 s")
     metadata = {"pupick": json.dumps(record)}
     save_file({"a": np.arange(3, dtype=np.float32)}, sides[1] / "model.safetensors", metadata)
     (sides[1] / "picks.star").rename(sides[1] / "all.star")
@@ -55,6 +55,7 @@ def test_seconds_versions_and_new_names_may_differ(sides):
         ("picks.star", "data_\n1 3\n", "line 2"),
         ("pick.json", '{"edge": 5.000001}', "/edge: 5.0, 5.000001"),
         ("log.txt", "6 particles in 1.2 s", "line 1"),
+        ("log.txt", "micrographs: 5 of 5\n5 particles in 1.2 s", "line 1"),
     ],
 )
 def test_a_difference_is_told(sides, name, content, why):

@@ -181,8 +181,9 @@ def test_a_short_demonstration_finds_most_particles_of_real_micrographs(tmp_path
 
 
 def test_the_demonstration_needs_its_examples(tmp_path):
-    with pytest.raises(UsageError, match="--examples"):
+    with pytest.raises(UsageError, match="example micrographs") as raised:
         demo(tmp_path, tmp_path / "out")
+    assert raised.value.settings == ("examples",)
 
 
 def test_average_precision_over_regions_is_that_of_scikit_learn(tmp_path_factory):

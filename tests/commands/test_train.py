@@ -386,7 +386,7 @@ def test_the_number_of_particles_is_estimated_by_all_micrographs(tmp_path):
     picks = as_picks({**full, **empty})
     settings = TrainSettings(DIAMETER, training=replace(QUICK, epochs=3))
     model = train(find_micrographs([str(folder)]), picks, tmp_path / "run", settings, **CPU)
-    assert model.training["particles_per_micrograph"] < 15
+    assert model.training.particles_per_micrograph < 15
 
 
 def test_the_number_of_particles_holds_for_where_peaks_are_counted(data, tmp_path, monkeypatch):
@@ -408,8 +408,8 @@ def test_negatives_are_never_left_out(data, tmp_path):
     negatives = {"m3": Coordinates.unscored([20.0], [20.0])}
     few = replace(HASTY_JOB, most_micrographs=1)
     with_negatives = hasty(data, tmp_path / "with", few, negatives=negatives)
-    assert with_negatives.training["micrographs"] == 4
-    assert hasty(data, tmp_path / "without", few).training["micrographs"] == 3
+    assert with_negatives.training.micrographs == 4
+    assert hasty(data, tmp_path / "without", few).training.micrographs == 3
 
 
 @pytest.mark.slow
@@ -433,13 +433,13 @@ def test_micrographs_without_picks_are_learned_from(data, unstopped, tmp_path):
     folder, picks = data
     micrographs = [m for m in find_micrographs([str(folder)]) if m.name in picks]
     model = train(micrographs, picks, tmp_path, HASTY_JOB, device="cpu", threads=1)
-    assert model.training["micrographs"] == 3
+    assert model.training.micrographs == 3
     assert model.digest != load_model(unstopped / "model.safetensors").digest
 
 
 def test_a_limit_leaves_out_unlabelled_micrographs_only(data, tmp_path):
     model = hasty(data, tmp_path, replace(HASTY_JOB, most_micrographs=1))
-    assert (model.training["micrographs"], model.training["labels"]) == (3, 24)
+    assert (model.training.micrographs, model.training.labels) == (3, 24)
 
 
 @pytest.mark.parametrize("normalisation", ["joint", "affine"])
@@ -462,8 +462,8 @@ def test_a_broken_micrograph_is_left_out_and_named(data, tmp_path):
     (tmp_path / "broken.mrc").write_bytes((folder / "m0.mrc").read_bytes()[:-100])
     micrographs = find_micrographs([str(folder), str(tmp_path / "broken.mrc")])
     model = train(micrographs, picks, tmp_path / "out", HASTY_JOB, device="cpu", threads=1)
-    assert list(model.training["failed_micrographs"]) == [(tmp_path / "broken.mrc").as_posix()]
-    assert "truncated" in str(model.training["failed_micrographs"])
+    assert list(model.training.failed_micrographs) == [(tmp_path / "broken.mrc").as_posix()]
+    assert "truncated" in str(model.training.failed_micrographs)
 
 
 def test_training_starts_from_a_model(data, trained, tmp_path):
@@ -472,7 +472,7 @@ def test_training_starts_from_a_model(data, trained, tmp_path):
     model = hasty(data, tmp_path, gentle, start=start)
     # the network is that of the start, whatever the settings say
     assert model.network_name == "conv3"
-    assert model.training["trained_share"] == pytest.approx(24**0.5 / (24**0.5 + 8))
+    assert model.training.finetuned_fraction == pytest.approx(24**0.5 / (24**0.5 + 8))
     for (name, value), old in zip(
         model.network.state_dict().items(), load_model(start).network.state_dict().values()
     ):
@@ -506,9 +506,9 @@ def test_a_network_that_training_spoils_is_kept(trained, tmp_path):
         negatives={name: right[name] for name in others},
         start=tmp_path / "start.safetensors",
     )
-    assert model.training["held_out_labels"] == len(right[held_out])
-    assert model.training["trained_share"] == 0
-    assert model.training["held_out_average_precision"] == 1
+    assert model.training.held_out_labels == len(right[held_out])
+    assert model.training.finetuned_fraction == 0
+    assert model.training.held_out_average_precision == 1
     # the last layer is calibrated anew
     for value, old in zip(model.network.features.parameters(), start.network.features.parameters()):
         assert torch.equal(value, old)
@@ -539,8 +539,8 @@ def test_the_number_of_particles_is_estimated(trained, tmp_path):
     settings = TrainSettings(DIAMETER, training=QUICK)
     micrographs = find_micrographs([str(trained / "train")])
     model = train(micrographs, few, tmp_path, settings, device="cpu", threads=1)
-    assert model.training["particles_estimated"] is True
-    assert PARTICLES / 2 < model.training["particles_per_micrograph"] < 2 * PARTICLES
+    assert model.training.particles_estimated is True
+    assert PARTICLES / 2 < model.training.particles_per_micrograph < 2 * PARTICLES
     assert "estimate.safetensors" in files(tmp_path)
 
 
@@ -631,8 +631,8 @@ def test_particles_are_counted_right_where_all_of_them_are_labelled(tmp_path):
         ({"held_out": 1.0}, "held_out is 1"),
         ({"held_out": float("nan")}, "held_out is nan"),
         ({"normalisation": "none"}, "'none'"),
-        ({"particles_per_micrograph": 0}, "0 particles"),
-        ({"particles_per_micrograph": float("nan")}, "nan particles"),
+        ({"particles_per_micrograph": 0}, "particles_per_micrograph is 0"),
+        ({"particles_per_micrograph": float("nan")}, "particles_per_micrograph is nan"),
     ],
 )
 def test_settings_that_make_no_sense_are_refused(change, text):

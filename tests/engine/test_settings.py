@@ -5,14 +5,14 @@ import pytest
 
 from scipion_pupick.engine import settings
 from scipion_pupick.engine.errors import UsageError
-from scipion_pupick.engine.networks.architectures import NETWORKS
+from scipion_pupick.engine.networks.architectures import ARCHITECTURES
 from scipion_pupick.engine.settings import OptimizerSettings, PickSettings, TrainSettings
-from scipion_pupick.engine.training.objectives import OBJECTIVES
+from scipion_pupick.engine.training.objectives import OBJECTIVE_FUNCTIONS
 
 
 def test_the_choices_are_what_there_is():
-    assert set(settings.NETWORKS) == set(NETWORKS)
-    assert set(settings.OBJECTIVES) == set(OBJECTIVES)
+    assert set(settings.NETWORKS) == set(ARCHITECTURES)
+    assert set(settings.OBJECTIVES) == set(OBJECTIVE_FUNCTIONS)
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Jobs from RELION's files to RELION's files, also when they are continued."""
 
+import json
+
 import mrcfile
 import numpy as np
 import pytest
@@ -430,6 +432,17 @@ def test_other_labels_or_parameters_train_again(job, tmp_path, change):
         )
     train("--in_coords", coordinates, *(["--seed", "1"] if change == "parameters" else []))
     assert (job / "model.safetensors").read_bytes() != before
+
+
+def test_a_training_of_a_version_that_had_fewer_parameters_is_known_again(job, tmp_path):
+    coordinates = hand_picks(tmp_path)
+    train("--in_coords", coordinates)
+    model = age(job / "model.safetensors")
+    record = json.loads((job / "training_job.json").read_text())
+    del record["parameters"]["slack"]
+    (job / "training_job.json").write_text(json.dumps(record))
+    train("--in_coords", coordinates)
+    assert age(job / "model.safetensors") == model
 
 
 def test_a_training_that_fails_does_not_pass_off_the_model_before_it(job, tmp_path):

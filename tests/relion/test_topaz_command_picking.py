@@ -505,7 +505,7 @@ def test_training_needs_images(caplog):
 
 def test_held_out_picks_give_rows_of_the_curve(job, tmp_path, capsys, monkeypatch):
     """Without test images, and with enough picks, pupick puts a fifth of them aside by itself."""
-    monkeypatch.setattr(training_data, "LEAST_USUAL", 10)
+    monkeypatch.setattr(training_data, "LEAST_BY_DEFAULT", 10)
     folder, particles = job
     write_tables(tmp_path, "train", dict([*particles.items()][:4]))
     arguments = [

@@ -27,7 +27,6 @@ log = logging.getLogger(__name__)
 MICROGRAPHS_COMPARED = 2
 # of the confidences; where next to nothing is found, dark particles are the likely ones
 LEAST_ADVANTAGE = 0.05
-BRIGHT = "bright_particles"
 
 
 def detect_contrast(
@@ -61,6 +60,6 @@ def detect_contrast(
 
 
 def invert_contrast(model: Model) -> Model:
-    """Copy a model so that it sees negatives, and says so in its training record (`BRIGHT`)."""
-    training = {**model.training, BRIGHT: True}
+    """Copy a model so that it sees negatives, and says so in its training record."""
+    training = replace(model.training, bright_particles=True)
     return replace(model, network=inverted(model.network), training=training)

@@ -25,6 +25,7 @@ from ..files.atomic import file_status
 from ..micrographs import AnyMicrograph, Micrograph
 from ..networks.model import Model, load_model, save_model
 from ..networks.scoring import Scorer, make_scorer
+from ..networks.training_record import TrainingRecord
 from ..picking.detector import PeaksInsideBorder, expected_among, peaks_inside_border
 from ..preprocessing.scale import ModelScale, WorkingScale
 from ..settings import LEAST_SCORE
@@ -91,7 +92,8 @@ def fit_general_model(
         micrograph: _peaks_and_decoys(scorer, image.image, best_scale.diameter_px)
         for micrograph, image in read_usable(general, best_scale, fitted)
     }
-    record = {"adapted": request, "fitted_to": {m.name: _status(m) for m in scored}}
+    fitted_to = {m.name: _status(m) for m in scored}
+    record = replace(general.training, adapted=request, fitted_to=fitted_to)
     return _calibrate(general, best_scale, [*scored.values()], particles, record)
 
 
@@ -113,13 +115,12 @@ def _is_there(path: Path, request: Dict[str, object], micrographs: Sequence[Micr
     except UsageError as error:
         log.warning("%s is made anew: %s", path, error)
         return False
-    fitted_to = training.get("fitted_to", {})
-    present = (m for m in micrographs if m.name in fitted_to and m.path.exists())
+    present = (m for m in micrographs if m.name in training.fitted_to and m.path.exists())
     status = {m.name: _status(m) for m in present}
     return (
-        training.get("adapted") == json.loads(json.dumps(request))
-        and bool(fitted_to)
-        and all(status.get(name, file) == file for name, file in fitted_to.items())
+        training.adapted == json.loads(json.dumps(request))
+        and bool(training.fitted_to)
+        and all(status.get(name, file) == file for name, file in training.fitted_to.items())
     )
 
 
@@ -136,7 +137,7 @@ def _calibrate(
     scale: WorkingScale,
     scored: Sequence[Tuple[PeaksInsideBorder, np.ndarray]],
     particles: Optional[float],
-    record: Dict[str, object],
+    record: TrainingRecord,
 ) -> Model:
     peaks = [of_micrograph for of_micrograph, _ in scored]
     scores = np.concatenate([of_micrograph.score for of_micrograph in peaks] + [np.empty(0)])
@@ -147,13 +148,12 @@ def _calibrate(
     if len(scores):
         curve = estimate_precision_recall([line.log_odds(scores)])
         threshold = max(LEAST_SCORE, best_threshold(curve))
-    training = {
-        **general.training,
-        **record,
-        "micrographs": len(peaks),
-        "particles_per_micrograph": particles,
-        "score_uncertainty": round(line.error, 3),
-    }
+    training = replace(
+        record,
+        micrographs=len(peaks),
+        particles_per_micrograph=particles,
+        score_uncertainty=round(line.error, 3),
+    )
     return replace(
         general,
         network=calibrated(general.network, line),

@@ -79,8 +79,8 @@ def search_scale(
         best = best_of(best, FURTHEST_STEP * best)
     steps = _summit(best, reached)
     log.info(
-        "Best scale for the general model: %.0f Å (%.0f Å were given); box size and border still "
-        "use %.0f Å.",
+        "Best scale for the general model: %.0f Å (%.0f Å given); box size and border still use "
+        "%.0f Å.",
         scale.diameter * SCALE_STEP**steps,
         scale.diameter,
         scale.diameter,

@@ -18,17 +18,16 @@ import numpy as np
 from scipy.special import log_expit, logsumexp
 
 from ..settings import LEAST_SCORE
-from .line import Calibration
+from .line import LEAST_SLOPE, Calibration
 from .mixture_fit import GIVEN_COUNT_ERROR, ExpectedCount, PeakSample, fit_mixture, sample_peaks
 
 # what the probabilities should add up to; chosen on half of EMPIAR-10017 and four sets of phantoms:
 # with 1.0 thresholds are too strict
 PROBABILITY_PER_PARTICLE = 1.1
 # true distributions are not quite normal: all peaks together say as much as so many of them would
-INFORMATION = 30.0
-LEAST_SLOPE = 0.1
+_GAUSSIAN_INFORMATION = 30.0
 # the search may not step to where distributions are as wide as no number can say
-MOST_SPREADS = 6.0
+_MOST_SPREADS = 6.0
 
 
 class GaussianMixture(NamedTuple):
@@ -48,15 +47,17 @@ class GaussianMixture(NamedTuple):
 
 
 # what the scores of networks are usually like, and the spread of each parameter over data sets
-USUAL = np.array(GaussianMixture(-3.8, math.log(1.75), 1.5, -2.2))
-SPREAD = np.array(GaussianMixture(0.7, 0.15, 2.5, 1.0))
+_USUAL = np.array(GaussianMixture(-3.8, math.log(1.75), 1.5, -2.2))
+_GAUSSIAN_SPREAD = np.array(GaussianMixture(0.7, 0.15, 2.5, 1.0))
 # the same of the line, its slope's logarithm and its offset, after training on the micrographs
-LINE = np.array([math.log(1.1), 1.5])
-LINE_SPREAD = np.array([0.25, 1.2])
-STARTS = tuple(
-    GaussianMixture(USUAL[0], USUAL[1], mean, odds) for mean in (-0.5, 3.0) for odds in (-3, -1)
+_LINE = np.array([math.log(1.1), 1.5])
+_LINE_SPREAD = np.array([0.25, 1.2])
+_GAUSSIAN_STARTS = tuple(
+    GaussianMixture(_USUAL[0], _USUAL[1], mean, odds) for mean in (-0.5, 3.0) for odds in (-3, -1)
 )
-LIMITS = tuple(zip(USUAL - MOST_SPREADS * SPREAD, USUAL + MOST_SPREADS * SPREAD))
+_GAUSSIAN_LIMITS = tuple(
+    zip(_USUAL - _MOST_SPREADS * _GAUSSIAN_SPREAD, _USUAL + _MOST_SPREADS * _GAUSSIAN_SPREAD)
+)
 
 
 def calibrate(
@@ -76,13 +77,13 @@ def calibrate(
     """
     if len(scores):
         scores = scores[scores >= min(LEAST_SCORE, np.median(scores))]
-    sample = sample_peaks(scores, INFORMATION)
+    sample = sample_peaks(scores, _GAUSSIAN_INFORMATION)
     count = ExpectedCount(particles, count_error)
 
     def misfit(mixture: GaussianMixture) -> float:
         return _misfit(mixture, sample, count)
 
-    fit = fit_mixture(misfit, STARTS, LIMITS)
+    fit = fit_mixture(misfit, _GAUSSIAN_STARTS, _GAUSSIAN_LIMITS)
     slope, offset = _line(fit.parameters)
     even = -offset / slope
 
@@ -96,14 +97,14 @@ def calibrate(
 def _misfit(mixture: GaussianMixture, sample: PeakSample, count: ExpectedCount) -> float:
     """Negative logarithm of a mixture's probability, less a constant."""
     value = -sample.weight * _log_likelihood(sample.scores, mixture)
-    value += np.square((np.array(mixture) - USUAL) / SPREAD).sum() / 2
+    value += np.square((np.array(mixture) - _USUAL) / _GAUSSIAN_SPREAD).sum() / 2
     slope, offset = _line(mixture)
     if sample.peaks:
         log_chances = log_expit(slope * sample.scores + offset)
         log_share = logsumexp(log_chances) - math.log(len(sample.scores))
         value += count.misfit(log_share, sample.peaks)
     line = np.array([math.log(slope), offset])
-    value += np.square((line - LINE) / LINE_SPREAD).sum() / 2
+    value += np.square((line - _LINE) / _LINE_SPREAD).sum() / 2
     return float(value)
 
 

@@ -11,6 +11,8 @@ import torch
 
 from ..networks.architectures import Network
 
+LEAST_SLOPE = 0.1  # of a fit; scores must not lose their order
+
 
 @dataclass(frozen=True)
 class Calibration:

@@ -17,8 +17,8 @@ from scipy.optimize import minimize
 # standard error of the logarithm of the number of particles, as users know it and as estimated
 GIVEN_COUNT_ERROR = 0.2
 ESTIMATED_COUNT_ERROR = 0.6
-MOST_PEAKS = 1500
-STEP = 1e-3
+_MOST_PEAKS = 1500
+_STEP = 1e-3
 
 Parameters = TypeVar("Parameters", bound=Tuple[float, ...])
 
@@ -46,7 +46,7 @@ def sample_peaks(scores: np.ndarray, information: float) -> PeakSample:
         information: all of them together say as much as so many independent ones would.
     """
     scores = np.sort(scores)
-    shown = scores[np.linspace(0, len(scores) - 1, min(MOST_PEAKS, len(scores))).astype(int)]
+    shown = scores[np.linspace(0, len(scores) - 1, min(_MOST_PEAKS, len(scores))).astype(int)]
     return PeakSample(shown, len(scores), min(1.0, information / max(len(shown), 1)))
 
 
@@ -111,7 +111,7 @@ class MixtureFit(Generic[Parameters]):
             log_odds: of the score, by the parameters.
         """
         best = np.array(self.parameters)
-        steps = STEP * np.eye(len(best))
+        steps = _STEP * np.eye(len(best))
         gradient = np.array(
             [
                 log_odds(self._of_vector(best + step)) - log_odds(self._of_vector(best - step))
@@ -119,7 +119,7 @@ class MixtureFit(Generic[Parameters]):
             ]
         )
         curvature = np.array([[self._second_difference(a, b) for b in steps] for a in steps])
-        gradient, curvature = gradient / (2 * STEP), curvature / (4 * STEP**2)
+        gradient, curvature = gradient / (2 * _STEP), curvature / (4 * _STEP**2)
         variance = float(gradient @ np.linalg.pinv(curvature) @ gradient)
         return math.sqrt(max(variance, 0.0))
 

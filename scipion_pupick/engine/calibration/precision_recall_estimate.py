@@ -10,9 +10,9 @@ import numpy as np
 from numpy.typing import ArrayLike
 from scipy.special import expit
 
-POINTS = 256
-STANDARD_ERRORS = 1.96
-LEAST_PARTICLES = 1e-12
+_CURVE_POINTS = 256
+_STANDARD_ERRORS = 1.96
+_LEAST_PARTICLES = 1e-12
 ESTIMATES = ("precision", "precision_low", "precision_high", "recall", "recall_low", "recall_high")
 
 
@@ -76,12 +76,14 @@ def estimate_precision_recall(
     """
     every = np.sort(np.concatenate([*scores, np.empty(0)]))
     if thresholds is None:
-        first = np.unique(np.linspace(0, len(every) - 1, min(POINTS, len(every))).astype(int))
+        first = np.unique(
+            np.linspace(0, len(every) - 1, min(_CURVE_POINTS, len(every))).astype(int)
+        )
         lowest = every[first]
     else:
         lowest = np.asarray(thresholds, np.float64)
         first = np.searchsorted(every, lowest)
-    shift = STANDARD_ERRORS * uncertainty
+    shift = _STANDARD_ERRORS * uncertainty
     chances = [expit(every + change) for change in (-shift, 0.0, shift)]
     picked = np.stack([_above(chance, first) for chance in chances])
     lost = np.stack([_below(chance, first) for chance in chances])
@@ -90,8 +92,8 @@ def estimate_precision_recall(
     picks = len(every) - first
     precision = picked / np.maximum(picks, 1)
     # the slope has an error too: what lies below the threshold may err the other way
-    recall = picked / np.maximum(picked + lost[::-1], LEAST_PARTICLES)
-    particles = np.maximum(picked[1] + lost[1], LEAST_PARTICLES)
+    recall = picked / np.maximum(picked + lost[::-1], _LEAST_PARTICLES)
+    particles = np.maximum(picked[1] + lost[1], _LEAST_PARTICLES)
     by_chance = np.sqrt((1 - recall[1]) ** 2 * spread + recall[1] ** 2 * spread_lost) / particles
     precision_low, precision_high = _interval(precision, np.sqrt(spread) / np.maximum(picks, 1))
     recall_low, recall_high = _interval(recall, by_chance)
@@ -132,6 +134,6 @@ def _below(values: np.ndarray, first: np.ndarray) -> np.ndarray:
 def _interval(shares: np.ndarray, deviation: np.ndarray) -> Tuple[np.ndarray, np.ndarray]:
     """Join two errors: of shares (3, m) by lower, best and higher scores, and by chance (m,)."""
     low, middle, high = shares
-    by_chance = STANDARD_ERRORS * deviation
+    by_chance = _STANDARD_ERRORS * deviation
     down, up = np.hypot(middle - low, by_chance), np.hypot(high - middle, by_chance)
     return np.maximum(middle - down, 0.0), np.minimum(middle + up, 1.0)

@@ -26,21 +26,21 @@ from scipy.optimize import minimize
 from scipy.special import expit, log_expit
 from scipy.stats import norm
 
-from .line import Calibration
+from .line import LEAST_SLOPE, Calibration
 from .mixture_fit import GIVEN_COUNT_ERROR, ExpectedCount, PeakSample, fit_mixture, sample_peaks
 
 # instead of fewer decoys than these
 FEW_DECOYS = 20
-USUAL_DECOYS = norm(-5.2, 1.6).ppf((np.arange(200) + 0.5) / 200)
+_USUAL_DECOYS = norm(-5.2, 1.6).ppf((np.arange(200) + 0.5) / 200)
 # the lowest are left out: scores far below any threshold
-LEAST_QUANTILE = 0.1
-LEAST_WIDTH = 0.05
+_LEAST_QUANTILE = 0.1
+_LEAST_WIDTH = 0.05
 # of the kernel that smooths the scores of a thousand decoys, in their widths
-BANDWIDTH = 0.25
-GRID = np.arange(-12.0, 30.0, 0.02)
-GRID_STEP = GRID[1] - GRID[0]
+_BANDWIDTH = 0.25
+_GRID = np.arange(-12.0, 30.0, 0.02)
+_GRID_STEP = _GRID[1] - _GRID[0]
 # share of other peaks that may score as no decoy does
-ODD, ODD_WIDTH = 0.01, 2.0
+_ODD, _ODD_WIDTH = 0.01, 2.0
 
 
 class DecoyMixture(NamedTuple):
@@ -65,25 +65,24 @@ class DecoyMixture(NamedTuple):
 
 # what is usual: the mean of the other peaks and the logarithm of their width both fall with the
 # share of particles, which take the room of the best of them
-OTHERS, OTHERS_BY_SHARE = np.array([0.12, 0.04]), np.array([-1.1, -0.2])
-PARTICLES = np.array([2.8, 0.31, -1.6])
+_OTHERS, _OTHERS_BY_SHARE = np.array([0.12, 0.04]), np.array([-1.1, -0.2])
+_PARTICLES = np.array([2.8, 0.31, -1.6])
 # of each parameter over data sets
-SPREAD = np.array(DecoyMixture(0.15, 0.05, 0.5, 0.15, 1.2))
+_DECOY_SPREAD = np.array(DecoyMixture(0.15, 0.05, 0.5, 0.15, 1.2))
 # the mixture is not quite true: all peaks together say as much as so many of them would
-INFORMATION = 600.0
+_DECOY_INFORMATION = 600.0
 # faint particles are a tail among the other peaks: measured where the truth is known, log-odds rise
 # so much less steeply
-STEEPNESS = 0.85
-LEAST_SLOPE = 0.1
+_STEEPNESS = 0.85
 # log-odds; nothing shows how far real particles and other peaks differ from what is usual: 70 % of
 # the picks were right where 85 to 97 % were estimated with an error of 0.6 (EMPIAR-10017)
-LEAST_ERROR = 1.0
-STARTS = tuple(
-    DecoyMixture(0.0, 0.0, mean, PARTICLES[1], odds)
+_LEAST_ERROR = 1.0
+_DECOY_STARTS = tuple(
+    DecoyMixture(0.0, 0.0, mean, _PARTICLES[1], odds)
     for mean in (2.0, 4.0, 12.0)
     for odds in (-2.0, -1.0)
 )
-LIMITS = ((-2.0, 2.0), (-0.5, 0.5), (0.0, 100.0), (-1.0, 1.5), (-9.0, 6.0))
+_DECOY_LIMITS = ((-2.0, 2.0), (-0.5, 0.5), (0.0, 100.0), (-1.0, 1.5), (-9.0, 6.0))
 
 
 def calibrate_target_decoy(
@@ -100,14 +99,16 @@ def calibrate_target_decoy(
         particles: expected in these micrographs; None where nothing is known.
         count_error: standard error of the logarithm of `particles`.
     """
-    null = NullDistribution.of_decoys(decoys if len(decoys) >= FEW_DECOYS else USUAL_DECOYS)
-    sample = sample_peaks((scores[scores >= null.least] - null.centre) / null.width, INFORMATION)
+    null = NullDistribution.of_decoys(decoys if len(decoys) >= FEW_DECOYS else _USUAL_DECOYS)
+    sample = sample_peaks(
+        (scores[scores >= null.least] - null.centre) / null.width, _DECOY_INFORMATION
+    )
     count = None if particles is None else ExpectedCount(particles, count_error)
 
     def misfit(mixture: DecoyMixture) -> float:
         return _misfit(mixture, sample, null, count)
 
-    fit = fit_mixture(misfit, STARTS, LIMITS)
+    fit = fit_mixture(misfit, _DECOY_STARTS, _DECOY_LIMITS)
     slope, offset = _line(null, fit.parameters)
     even = np.array([-offset / slope])
 
@@ -116,9 +117,9 @@ def calibrate_target_decoy(
         return float((of_particles - of_others)[0])
 
     return Calibration(
-        STEEPNESS * slope / null.width,
-        STEEPNESS * (offset - slope * null.centre / null.width),
-        max(fit.standard_error(log_odds), LEAST_ERROR),
+        _STEEPNESS * slope / null.width,
+        _STEEPNESS * (offset - slope * null.centre / null.width),
+        max(fit.standard_error(log_odds), _LEAST_ERROR),
     )
 
 
@@ -130,8 +131,8 @@ class NullDistribution:
         least: score below which nothing counts.
         centre: mean of the decoys above it.
         width: their standard deviation.
-        spline: logarithm of the density, over `GRID`: scores from `centre`, in units of `width`.
-        below: (g,) share of the density below each place of `GRID`.
+        spline: logarithm of the density, over `_GRID`: scores from `centre`, in units of `width`.
+        below: (g,) share of the density below each place of `_GRID`.
     """
 
     least: float
@@ -143,33 +144,33 @@ class NullDistribution:
     @classmethod
     def of_decoys(cls, decoys: np.ndarray) -> NullDistribution:
         """Smooth the distribution of the scores (n,) of decoys."""
-        least = float(np.quantile(decoys, LEAST_QUANTILE))
+        least = float(np.quantile(decoys, _LEAST_QUANTILE))
         above = decoys[decoys >= least]
-        centre, width = float(above.mean()), max(float(above.std()), LEAST_WIDTH)
+        centre, width = float(above.mean()), max(float(above.std()), _LEAST_WIDTH)
         density = _smoothed_density((decoys - centre) / width)
-        spline = CubicSpline(GRID, np.log(density))
-        return cls(least, centre, width, spline, np.cumsum(density) * GRID_STEP)
+        spline = CubicSpline(_GRID, np.log(density))
+        return cls(least, centre, width, spline, np.cumsum(density) * _GRID_STEP)
 
     def log_density(self, scores: np.ndarray) -> np.ndarray:
         """Logarithm of the density at scores (n,) from `centre`, in units of `width`."""
-        return self.spline(np.clip(scores, GRID[0], GRID[-1]))
+        return self.spline(np.clip(scores, _GRID[0], _GRID[-1]))
 
     def share_below(self, score: float) -> float:
         """Share of the density below a score from `centre`, in units of `width`."""
-        return np.interp(score, GRID, self.below)
+        return np.interp(score, _GRID, self.below)
 
 
 def _smoothed_density(scores: np.ndarray) -> np.ndarray:
-    """Density over `GRID` of scores (n,), with a share that is wider."""
-    bandwidth = BANDWIDTH * (len(scores) / 1000) ** -0.2
+    """Density over `_GRID` of scores (n,), with a share that is wider."""
+    bandwidth = _BANDWIDTH * (len(scores) / 1000) ** -0.2
     # smoothing makes wider
     scores = scores / math.sqrt(1 + bandwidth**2 / max(float(scores.var()), bandwidth**2))
-    edges = np.append(GRID, GRID[-1] + GRID_STEP) - GRID_STEP / 2
-    counts, _ = np.histogram(np.clip(scores, GRID[0], GRID[-1]), edges)
+    edges = np.append(_GRID, _GRID[-1] + _GRID_STEP) - _GRID_STEP / 2
+    counts, _ = np.histogram(np.clip(scores, _GRID[0], _GRID[-1]), edges)
     density = gaussian_filter1d(
-        counts / (len(scores) * GRID_STEP), bandwidth / GRID_STEP, mode="constant"
+        counts / (len(scores) * _GRID_STEP), bandwidth / _GRID_STEP, mode="constant"
     )
-    return (1 - ODD) * density + ODD * norm.pdf(GRID, 0, ODD_WIDTH)
+    return (1 - _ODD) * density + _ODD * norm.pdf(_GRID, 0, _ODD_WIDTH)
 
 
 def _misfit(
@@ -188,8 +189,8 @@ def _misfit(
 
 def _negative_log_prior(mixture: DecoyMixture) -> float:
     """Of parameters, given what is usual; particles that are far clearer are not rare."""
-    usual = np.array([*(OTHERS + OTHERS_BY_SHARE * expit(mixture.odds)), *PARTICLES])
-    deviations = np.square((np.array(mixture) - usual) / SPREAD)
+    usual = np.array([*(_OTHERS + _OTHERS_BY_SHARE * expit(mixture.odds)), *_PARTICLES])
+    deviations = np.square((np.array(mixture) - usual) / _DECOY_SPREAD)
     clearness = deviations[2]
     return float((deviations.sum() - clearness) / 2 + math.log1p(clearness))
 

@@ -8,6 +8,7 @@ from typing import Any
 
 from scipion_pupick import engine
 
+from ..coordinates import FORMATS
 from .argument_types import text_file
 from .options import SUCCESS, add_command, add_pixel_size
 
@@ -23,7 +24,8 @@ def add_convert(commands: Any) -> None:
         type=text_file,
         help="file to write, or folder with --per-micrograph",
     )
-    formats = "star, topaz, box, cbox or csv"
+    *others, last = FORMATS
+    formats = f"{', '.join(others)} or {last}"
     parser.add_argument("--to", metavar="FORMAT", help=f"{formats}; default: by the file's name")
     parser.add_argument(
         "--from",

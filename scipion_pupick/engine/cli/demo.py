@@ -9,6 +9,7 @@ from typing import Any
 
 from scipion_pupick import engine
 
+from ..runs.layout import PICKS
 from .options import SUCCESS, add_command, add_computer
 
 
@@ -37,7 +38,7 @@ def _demo(options: argparse.Namespace) -> int:
     print(f"(precision {precision:.3f}, recall {recall:.3f})")
     print(f"  ranking of all peaks: average precision {ranking.average_precision:.3f}", end=" ")
     print(f"(best possible F1 {ranking.best_f1:.3f})")
-    print(f"Coordinates: {Path(options.output) / 'pick' / 'picks.star'}")
+    print(f"Coordinates: {Path(options.output) / 'pick' / PICKS}")
     print(f"Picture of the picks: {result.picture}")
     print(f"Report, to be opened in a browser: {result.report}")
     return SUCCESS

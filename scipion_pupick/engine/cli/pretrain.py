@@ -9,6 +9,7 @@ from typing import Any
 
 from scipion_pupick import engine
 
+from ..runs.layout import GENERAL_MODEL
 from ..settings import PretrainSettings, make_settings
 from .options import SUCCESS, add_command, add_computer, add_output, add_settings
 
@@ -32,5 +33,5 @@ def add_pretrain(commands: Any) -> None:
 def _pretrain(options: argparse.Namespace) -> int:
     settings = make_settings(PretrainSettings, vars(options))
     engine.make_general_model(options.output, settings, options.device, options.threads)
-    print(f"Model written to {Path(options.output) / 'general.safetensors'}")
+    print(f"Model written to {Path(options.output) / GENERAL_MODEL}")
     return SUCCESS

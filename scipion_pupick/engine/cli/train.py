@@ -9,6 +9,7 @@ from typing import Any
 
 from scipion_pupick import engine
 
+from ..runs.layout import MODEL
 from ..settings import GENERAL, TrainSettings, make_settings
 from .options import (
     add_command,
@@ -79,6 +80,6 @@ def _train(options: argparse.Namespace) -> int:
         device=options.device,
         threads=options.threads,
     )
-    print(f"Model written to {Path(options.output) / 'model.safetensors'}")
-    failures = model.training["failed_micrographs"]
+    print(f"Model written to {Path(options.output) / MODEL}")
+    failures = model.training.failed_micrographs
     return report_failures(failures, len(micrographs), options.failures)

@@ -2,8 +2,10 @@
 """Picks and the files that hold them: RELION STAR, Topaz, EMAN .box, crYOLO .cbox and CSV."""
 
 from .conversion import convert
-from .formats import FORMATS, detect_format, read_picks, write_picks, write_picks_folder
+from .formats import FORMATS, detect_format
+from .read import read_picks
 from .table import Coordinates, Picks
+from .write import write_picks, write_picks_folder
 
 __all__ = [
     "FORMATS",

@@ -7,13 +7,14 @@ row is flipped.
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Dict, Optional, Tuple
 
 import numpy as np
 
 from ..errors import UsageError
-from ..files.star import Column, StarTable, read_blocks, star_text
+from ..files.star import Column, StarTable, is_blocks, read_blocks, star_text
 from ..files.text import FloatArray, format_numbers, parse_numbers, read_text
 from .table import Coordinates
 
@@ -63,6 +64,12 @@ def read_cbox(path: Path) -> Coordinates:
 def is_boxes(table: StarTable) -> bool:
     """Say whether a block of a STAR file holds crYOLO's boxes."""
     return all(column in table for column in CORNER_AND_SIDES)
+
+
+def is_cbox_text(text: str) -> bool:
+    """Say whether a text is a STAR file of crYOLO's boxes."""
+    columns = ("CoordinateX", "Width")
+    return is_blocks(text) and all(re.search(rf"(?m)^_{c}\b", text) for c in columns)
 
 
 def _read_rows(path: Path, columns: Tuple[str, ...]) -> Coordinates:

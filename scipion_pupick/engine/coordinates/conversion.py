@@ -6,8 +6,9 @@ from __future__ import annotations
 from typing import Optional
 
 from ..files.atomic import PathLike
-from .formats import Sources, read_picks, write_picks, write_picks_folder
+from .read import Sources, read_picks
 from .table import Picks
+from .write import write_picks, write_picks_folder
 
 
 def convert(

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import csv
 import io
+import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Dict, Iterator, List, Tuple
@@ -32,6 +33,11 @@ class Layout:
 
 TOPAZ = Layout("\t", "image_name", "x_coord", "y_coord")
 CSV = Layout(",", "micrograph", "x", "y")
+
+
+def is_topaz_text(text: str) -> bool:
+    """Say whether a text begins with the header of Topaz's table."""
+    return re.match(rf"\s*{TOPAZ.micrograph}\b", text) is not None
 
 
 def read_table(path: Path, layout: Layout) -> Picks:

@@ -101,6 +101,11 @@ class StarTable:
         return str(self.path)
 
 
+def is_blocks(text: str) -> bool:
+    """Say whether a text has a block of a STAR file."""
+    return re.search(r"(?m)^data_", text) is not None
+
+
 def read_blocks(path: Path) -> Dict[str, StarTable]:
     """Read all blocks of a STAR file, keyed by their name without "data_".
 

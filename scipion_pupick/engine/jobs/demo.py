@@ -6,15 +6,15 @@ from __future__ import annotations
 import logging
 from dataclasses import dataclass
 from pathlib import Path
-from typing import List, Sequence
 
-from ..coordinates import Picks, read_picks
+from ..coordinates import read_picks
 from ..coordinates.assign_picks import assign_to_micrographs
 from ..errors import UsageError
 from ..evaluation.evaluate import Evaluation
 from ..files.atomic import PathLike
-from ..micrographs import Micrograph, find_micrographs
+from ..micrographs import find_micrographs
 from ..reporting.plots import draw_picks
+from ..runs.layout import MODEL
 from ..settings import LEAST_SCORE, PickSettings, TrainSettings
 from .evaluate import evaluate
 from .pick import PickResult, pick
@@ -23,7 +23,7 @@ from .train import train
 
 log = logging.getLogger(__name__)
 
-DIAMETER = 180.0
+EXAMPLE_DIAMETER = 180.0
 PARTICLES_PER_MICROGRAPH = 600.0
 TOLERANCE_PX = 10.8
 BORDER_PX = 32.0
@@ -71,10 +71,13 @@ def demo(
         )
     micrographs = find_micrographs([str(folder / "micrographs")])
     picks, reference = (read_picks(folder / f"{name}.star") for name in ("picks_100", "reference"))
-    trained_on, unseen = (_named_in(named, micrographs) for named in (picks, reference))
-    settings = TrainSettings(DIAMETER, PARTICLES_PER_MICROGRAPH)
+    trained_on, unseen = (
+        [m for m in micrographs if m.name in assign_to_micrographs(named, micrographs, "picks")]
+        for named in (picks, reference)
+    )
+    settings = TrainSettings(EXAMPLE_DIAMETER, PARTICLES_PER_MICROGRAPH)
     train(trained_on, picks, target / "train", settings, device=device, threads=threads)
-    model = target / "train" / "model.safetensors"
+    model = target / "train" / MODEL
     ranked = pick(unseen, model, target / "pick", PickSettings(LEAST_SCORE), device, threads)
     evaluation = evaluate(
         ranked.picks,
@@ -91,16 +94,10 @@ def demo(
     draw_picks(
         unseen[0],
         picked.picks[unseen[0].name],
-        DIAMETER,
+        EXAMPLE_DIAMETER,
         picture,
         assign_to_micrographs(reference, unseen, "reference particles")[unseen[0].name],
         f"{unseen[0].path.name}: pupick's picks (circles) and an expert's (crosses)",
     )
     page = report(target / "pick", reference=reference, device=device, threads=threads)
     return DemoResult(picked, at_threshold, evaluation, picture, page)
-
-
-def _named_in(picks: Picks, micrographs: Sequence[Micrograph]) -> List[Micrograph]:
-    """Return the micrographs that picks are of."""
-    names = assign_to_micrographs(picks, micrographs, "picks")
-    return [micrograph for micrograph in micrographs if micrograph.name in names]

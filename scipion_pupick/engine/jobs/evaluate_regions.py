@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from typing import Sequence, Tuple
+from typing import Sequence
 
 import numpy as np
 
@@ -13,13 +13,13 @@ from ..device import memory_errors_explained, use_device
 from ..errors import UsageError
 from ..evaluation.curves import region_average_precision
 from ..files.atomic import PathLike
-from ..micrographs import Micrograph, Shape
+from ..micrographs import Micrograph
 from ..networks.model import load_model
 from ..picker import Picker
-from ..picking.border import inside_span
+from ..picking.border import grid_inside
 from ..preprocessing.scale import to_working
 from ..settings import STRIDE, OptimizerSettings, PickSettings
-from ..training.regions import POSITIVE, label_map
+from ..training.regions import positive_map
 
 
 @memory_errors_explained()
@@ -65,19 +65,11 @@ def evaluate_regions(
         working = picker.prepare(micrograph)
         shape = (working.image.shape[0], working.image.shape[1])
         xy = to_working(by_name[micrograph.name].xy, working.shape, shape)
-        labels = label_map(shape, xy, training_radius, training_radius)[::STRIDE, ::STRIDE]
-        inside = _inside(border / (np.array(working.shape) / shape), shape)
+        borders = border / (np.array(working.shape) / shape)
+        inside = grid_inside(borders.tolist(), shape, STRIDE)
         scores.append(picker.scorer(working.image[None])[0][inside].ravel())
-        positive.append((labels == POSITIVE)[inside].ravel())
+        near = positive_map(shape, xy, training_radius)[::STRIDE, ::STRIDE]
+        positive.append(near[inside].ravel())
     if not scores:
         raise UsageError("There is no reference particle in the micrographs given.")
     return region_average_precision(np.concatenate(scores), np.concatenate(positive))
-
-
-def _inside(borders: np.ndarray, shape: Shape) -> Tuple[np.ndarray, ...]:
-    """Return which scores lie inside borders (2,) of the axes, px of the working image."""
-    rows, columns = (
-        inside_span(np.arange(0, size, STRIDE), border, size)
-        for size, border in zip(shape, borders.tolist())
-    )
-    return np.ix_(rows, columns)

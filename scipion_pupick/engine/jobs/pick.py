@@ -86,12 +86,9 @@ def pick(
 ) -> PickResult:
     """Pick particles, and write them as STAR files.
 
-    In the output folder come to lie `picks.star` (all picks), `micrographs/` (a STAR file for each
-    micrograph, in the folders of its name), `scores/` (all peaks of each, so that the same call
-    with another threshold or border scores nothing again), `report.html`, `micrographs.tsv`,
-    `failed.tsv` and `pick.json`. Called again, only micrographs that are new or changed, or all if
-    the model is another, are scored. The general model is first fitted to the micrographs, and
-    comes to lie there as `adapted.safetensors`.
+    The files of a run are named in `runs.layout`. All peaks are kept, so that the same call with
+    another threshold or border scores nothing again; called again, only micrographs that are new
+    or changed, or all if the model is another, are scored. The general model is first fitted.
 
     Args:
         micrographs: to pick in; they stream through, whatever their number.
@@ -120,18 +117,12 @@ def pick(
     if report:
         _warn_of_others(micrographs, run)
     job = PickJob.plan(fitted_model, settings, run, processor)
-    scored = {m for m in micrographs if job.is_done(m)}
-    pending = [m for m in micrographs if m not in scored]
-    log.info("Picking %d micrographs on %s; %d are scored.", len(pending), job.where, len(scored))
-    run.begin(micrographs, pending, job.record())
-    for micrograph in scored:
-        job.write_coordinates(micrograph)
-    failures = job.score(pending)
+    failures, reused = job.pick(micrographs)
     usable = [m for m in micrographs if m.name not in failures]
     result = PickResult(
         picks={m.name: job.picks_of(m) for m in usable},
         failures=failures,
-        reused=len(scored),
+        reused=reused,
         threshold=job.picker.threshold,
         seconds=time.monotonic() - started,
         estimate=job.estimate(usable),

@@ -17,7 +17,7 @@ from ..files.progress import track
 from ..micrographs import Micrograph, write_image
 from ..preprocessing.scale import WorkingScale
 from ..preprocessing.shared_mixture import fit_shared_mixture
-from ..preprocessing.working_image import WorkingImage, pixel_method, prepare
+from ..preprocessing.working_image import pixel_method, prepare
 from ..settings import WORKING_DIAMETER_PX
 
 log = logging.getLogger(__name__)
@@ -75,11 +75,7 @@ def preprocess(
     mixture = fit_shared_mixture(micrographs, scale, workers) if normalisation == "joint" else None
     written: List[Path] = []
     failures: Dict[str, str] = {}
-
-    def prepared(micrograph: Micrograph) -> WorkingImage:
-        return prepare(micrograph, scale, method, mixture, workers)
-
-    stream = prefetch(prepared, micrographs)
+    stream = prefetch(lambda m: prepare(m, scale, method, mixture, workers), micrographs)
     for micrograph, image in track(stream, len(micrographs), "micrographs"):
         path = paths[micrograph.name]
         if isinstance(image, MicrographError):

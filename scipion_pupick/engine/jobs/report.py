@@ -5,25 +5,19 @@ from __future__ import annotations
 
 import logging
 from pathlib import Path
-from typing import Any, Dict, List, Optional, Tuple
+from typing import Optional
 
 import torch
 
-from ..coordinates import Picks, read_picks
-from ..device import choose_device, set_threads
+from ..coordinates import Picks
+from ..device import use_device
 from ..errors import PupickError, UsageError
 from ..files.atomic import PathLike, write_text
-from ..files.json_files import read_json
-from ..networks.model import Model, load_model
-from ..picker import Picker
-from ..preprocessing.scale import WorkingScale
-from ..reporting.contents import pick_page, train_page
-from ..reporting.page import Page, render
-from ..reporting.pictures import View
-from ..runs.layout import LABELS, MODEL, REPORT, TRAINING_LOG, VIEW
-from ..runs.lists import read_micrographs
-from ..runs.pick_run import PickRun, holds_pick_run, read_pick_run
-from ..settings import PickSettings
+from ..reporting.page import render
+from ..reporting.run_pages import page_of_picking, page_of_training
+from ..runs.layout import REPORT
+from ..runs.pick_run import holds_pick_run, read_pick_run
+from ..runs.train_run import holds_training
 
 log = logging.getLogger(__name__)
 
@@ -52,9 +46,8 @@ def report(
         PupickError: a file of the run is damaged.
         OSError: the report cannot be written.
     """
-    set_threads(threads)
     path = Path(run) / REPORT if output is None else Path(output)
-    _write(Path(run), path, reference, choose_device(device))
+    _write(Path(run), path, reference, use_device(device, threads))
     return path
 
 
@@ -68,61 +61,12 @@ def try_report(run: PathLike, device: torch.device) -> None:
 
 def _write(folder: Path, path: Path, reference: Optional[Picks], device: torch.device) -> None:
     if holds_pick_run(folder):
-        page = _of_picking(read_pick_run(folder), reference, device)
-    elif (folder / TRAINING_LOG).is_file() or (folder / MODEL).is_file():
-        page = _of_training(folder, reference)
+        page = page_of_picking(read_pick_run(folder), reference, device)
+    elif holds_training(folder):
+        page = page_of_training(folder, reference)
     else:
         raise UsageError(
             f"{folder} holds neither picks nor a training: give the folder that `pupick pick` or "
             "`pupick train` has written to."
         )
     write_text(path, render(page))
-
-
-def _of_picking(run: PickRun, reference: Optional[Picks], device: torch.device) -> Page:
-    model, notices = _model_of(run)
-    known, what = reference, "reference"
-    if known is None:
-        known, what = _labels(run.model.parent), "labels"
-    return pick_page(run, _view(run, model, device), known, what, notices)
-
-
-def _model_of(run: PickRun) -> Tuple[Optional[Model], List[str]]:
-    """Load the model that a run has used, unless it is gone or another stands in its place."""
-    path = run.model
-    try:
-        model = load_model(path)
-    except UsageError as error:
-        return None, [f"There are no score maps, for the model cannot be read: {error}"]
-    if run.record.get("digest") != model.digest:
-        return None, [f"There are no score maps, for {path} is another model by now."]
-    return model, []
-
-
-def _view(run: PickRun, model: Optional[Model], device: torch.device) -> View:
-    scale = WorkingScale(run.diameter)
-    if model is None:
-        return View(scale)
-    picker = Picker.of_model(model, PickSettings(diameter=run.diameter), device)
-    return View(picker.scale, picker)
-
-
-def _labels(folder: Path) -> Picks:
-    """Read the labels of the training that a folder holds, if it does."""
-    return read_picks(folder / LABELS) if (folder / LABELS).is_file() else {}
-
-
-def _of_training(folder: Path, reference: Optional[Picks]) -> Page:
-    micrographs = read_micrographs(folder)
-    labels = _labels(folder) if reference is None else reference
-    training: Dict[str, Any] = {}
-    scale, notices = WorkingScale(1.0), []
-    if (folder / MODEL).is_file():
-        model = load_model(folder / MODEL)
-        training, scale = model.training, model.scale.of(None)
-    else:
-        if (folder / VIEW).is_file():
-            view = read_json(folder / VIEW)
-            scale = WorkingScale(view["diameter"], view["diameter_px"])
-        notices = ["This training has not ended. Call the same command again to continue."]
-    return train_page(folder, training, micrographs, labels, View(scale), notices)

@@ -7,17 +7,13 @@ from pathlib import Path
 from typing import Optional, Sequence
 
 from ..coordinates import Picks
-from ..device import choose_device, memory_errors_explained, set_threads
+from ..device import memory_errors_explained, use_device
 from ..files.atomic import PathLike, make_folder
 from ..micrographs import Micrograph
 from ..networks.model import Model
-from ..preprocessing.working_image import require_scale
-from ..runs.train_run import TrainRun, fingerprint
+from ..runs.train_run import TrainRun
 from ..settings import GENERAL, TrainSettings
-from ..training.data import choose_micrographs, read_data
-from ..training.labels import assign_labels
-from ..training.particle_count import check_particle_count
-from ..training.start import adapt_start, choose_start
+from ..training.request import make_request
 from ..training.train_job import TrainJob
 from .report import try_report
 
@@ -62,26 +58,17 @@ def train(
             suffice.
         OSError: a result cannot be written.
     """
-    set_threads(threads)
-    processor = choose_device(device)
-    labels = assign_labels(picks, negatives, micrographs)
-    first = choose_start(start, settings)
-    used = choose_micrographs(micrographs, labels, first.settings)
-    require_scale(used, first.scale)
+    processor = use_device(device, threads)
+    request = make_request(micrographs, picks, negatives, start, settings)
     make_folder(output)
-    run = TrainRun(Path(output), fingerprint(used, labels, first))
+    run = TrainRun(Path(output), request.fingerprint())
     replaces = run.holds_another(overwrite)
-    labelled = [m for m in used if m.name in labels.positive]
-    first = run.resume_start(first) or adapt_start(first, labelled, processor)
-    data = read_data(used, labels, first.settings)
-    if settings.particles_per_micrograph is not None:
-        check_particle_count(
-            data.images, settings.particles_per_micrograph, first.settings.training
-        )
+    request = run.resumed(request) or request.adapted(processor)
+    data = request.read()
     if replaces:
         run.forget()
-    run.begin(first, labelled, labels)
-    job = TrainJob(first, data, processor, run.checkpoint, run.estimate, run.write_log)
+    run.begin(request)
+    job = TrainJob(request.start, data, processor, run.checkpoint, run.estimate, run.write_log)
     model = job.run()
     run.finish(model)
     try_report(output, processor)

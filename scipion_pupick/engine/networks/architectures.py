@@ -137,7 +137,7 @@ def _head(channels_in: int, channels_out: int, width: int = 5) -> Tuple[nn.Modul
     )
 
 
-NETWORKS: Mapping[str, Callable[[], Network]] = {
+ARCHITECTURES: Mapping[str, Callable[[], Network]] = {
     "conv3": conv3,
     "resnet8": resnet8,
     "resnet16": resnet16,
@@ -150,9 +150,9 @@ def make_network(name: str) -> Network:
     Raises:
         UsageError: no network of that name.
     """
-    if name not in NETWORKS:
-        raise UsageError(f"There is no network {name!r}: choose one of {', '.join(NETWORKS)}.")
-    return NETWORKS[name]()
+    if name not in ARCHITECTURES:
+        raise UsageError(f"There is no network {name!r}: choose one of {', '.join(ARCHITECTURES)}.")
+    return ARCHITECTURES[name]()
 
 
 def inverted(network: Network) -> Network:

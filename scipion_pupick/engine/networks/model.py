@@ -6,8 +6,8 @@ from __future__ import annotations
 import hashlib
 import json
 import platform
-from dataclasses import dataclass, field
-from typing import Any, Dict, Optional
+from dataclasses import dataclass
+from typing import Dict, Optional
 
 import numpy as np
 import torch
@@ -19,8 +19,9 @@ from ..errors import UsageError
 from ..files.atomic import PathLike, atomic_write
 from ..preprocessing.mixture import Mixture
 from ..preprocessing.scale import ModelScale
-from .architectures import NETWORKS, STRIDE, Network, make_network
-from .model_file import FORMAT, KEY, ModelFile, read_model_file
+from .architectures import ARCHITECTURES, STRIDE, Network, make_network
+from .model_file import FORMAT, METADATA_KEY, ModelFile, read_model_file
+from .training_record import TrainingRecord
 
 
 @dataclass(frozen=True)
@@ -34,7 +35,7 @@ class Model:
         normalisation: method of `normalise.normalise`.
         mixture: shared mixture of a joint normalisation; None where each micrograph has its own.
         threshold: log-odds from which on a peak is picked, unless the user says otherwise.
-        training: summary for people: labels, π, objective, epochs, held-out average precision...
+        training: how it came about.
     """
 
     network: Network
@@ -43,7 +44,7 @@ class Model:
     threshold: float
     normalisation: str = "gmm"
     mixture: Optional[Mixture] = None
-    training: Dict[str, Any] = field(default_factory=dict)
+    training: TrainingRecord = TrainingRecord()
 
     @property
     def digest(self) -> str:
@@ -71,12 +72,12 @@ def save_model(model: Model, path: PathLike) -> None:
         "normalisation": model.normalisation,
         "mixture": None if model.mixture is None else model.mixture.to_dict(),
         "threshold": model.threshold,
-        "training": model.training,
+        "training": model.training.to_dict(),
         "versions": versions(),
     }
     tensors = {name: value.contiguous() for name, value in model.network.state_dict().items()}
     with atomic_write(path) as temporary:
-        temporary.write_bytes(save(tensors, {KEY: json.dumps(metadata)}))
+        temporary.write_bytes(save(tensors, {METADATA_KEY: json.dumps(metadata)}))
 
 
 def versions() -> Dict[str, str]:
@@ -113,7 +114,7 @@ def network_of_file(file: ModelFile) -> Network:
     Raises:
         UsageError: no network of that name, or weights of something else; the text names the file.
     """
-    if file.network_name not in NETWORKS:
+    if file.network_name not in ARCHITECTURES:
         raise UsageError(
             f"{file.path} holds a network {file.network_name!r} that this version of pupick "
             f"({scipion_pupick.__version__}) does not know."

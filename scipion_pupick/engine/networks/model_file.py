@@ -21,9 +21,10 @@ from ..files.atomic import PathLike
 from ..preprocessing.mixture import Mixture
 from ..preprocessing.scale import ModelScale
 from ..settings import GENERAL
+from .training_record import TrainingRecord
 
 FORMAT = 1
-KEY = "pupick"
+METADATA_KEY = "pupick"
 PICKLES = (b"PK\x03\x04", b"\x80")
 
 
@@ -40,7 +41,7 @@ class ModelFile:
         threshold: log-odds from which on a peak is picked, unless the user says otherwise.
         normalisation: method of `normalise.normalise`.
         mixture: shared mixture of a joint normalisation; None where each micrograph has its own.
-        training: summary for people.
+        training: how the model came about.
         weights: finite arrays by their names in the network.
     """
 
@@ -52,7 +53,7 @@ class ModelFile:
     threshold: float
     normalisation: str
     mixture: Optional[Mixture]
-    training: Dict[str, Any]
+    training: TrainingRecord
     weights: Dict[str, np.ndarray]
 
 
@@ -86,7 +87,7 @@ def read_model_file(path: PathLike) -> ModelFile:
             threshold=float(metadata["threshold"]),
             normalisation=metadata["normalisation"],
             mixture=None if mixture is None else Mixture.from_dict(mixture),
-            training=metadata["training"],
+            training=TrainingRecord.from_dict(metadata["training"]),
             weights=weights,
         )
     except (KeyError, TypeError, ValueError) as error:
@@ -108,7 +109,7 @@ def show_model(path: PathLike) -> Dict[str, Any]:
     _refuse_pickle(path)
     try:
         with safe_open(path, framework="np") as file:
-            text = (file.metadata() or {}).get(KEY)
+            text = (file.metadata() or {}).get(METADATA_KEY)
     except (SafetensorError, OSError) as error:
         raise UsageError(f"{path} is not a safetensors file: {error}.") from error
     if text is None:

@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+from typing import Sequence, Tuple
+
 import numpy as np
 
 from ..micrographs import Shape
@@ -35,6 +37,20 @@ def inside_border(xy: np.ndarray, border: float, shape: Shape) -> np.ndarray:
     """
     height, width = shape
     return inside_span(xy[:, 0], border, width) & inside_span(xy[:, 1], border, height)
+
+
+def grid_inside(border: Sequence[float], shape: Shape, step: int) -> Tuple[np.ndarray, ...]:
+    """Return which points of a grid over an image lie inside its border, to index the grid with.
+
+    Args:
+        border: width of the border at the ends of y and of x, px.
+        shape: (ny, nx) of the image, px.
+        step: from one point of the grid to the next, px.
+    """
+    rows, columns = (
+        inside_span(np.arange(0, size, step), width, size) for size, width in zip(shape, border)
+    )
+    return np.ix_(rows, columns)
 
 
 def share_inside(border: float, shape: Shape) -> float:

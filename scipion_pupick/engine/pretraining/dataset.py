@@ -5,15 +5,20 @@ from __future__ import annotations
 
 import json
 import math
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, replace
+from functools import partial
+from multiprocessing import get_context
 from pathlib import Path
-from typing import List
+from typing import List, Sequence
 
 import numpy as np
 from safetensors import safe_open
 from safetensors.numpy import save
 
+from ..device import set_threads, usable_cores
 from ..files.atomic import PathLike, atomic_write
+from ..files.progress import track
 from ..preprocessing.normalise import normalise
 from ..preprocessing.working_image import MOST_DEVIATIONS
 from ..settings import WORKING_DIAMETER_PX
@@ -27,8 +32,8 @@ from ..simulation import (
     simulate_micrograph,
 )
 
-SIDE = 448
-MICROGRAPHS_EACH = 2
+_SIDE = 448
+_MICROGRAPHS_EACH = 2
 
 _PROJECTIONS, _JUNK_PROJECTIONS = 60, 12
 _DIAMETERS = (70.0, 450.0)  # Å
@@ -69,9 +74,9 @@ def simulate_images(seed: int, index: int) -> List[SimulatedImage]:
     bank = make_bank(random_phantom(random, diameter), diameter / width, random, _PROJECTIONS)
     junk = _random_junk(random, diameter, diameter / width)
     images = []
-    for _ in range(MICROGRAPHS_EACH):
+    for _ in range(_MICROGRAPHS_EACH):
         settings = _with_junk(random_settings(random), random)
-        micrograph = simulate_micrograph(bank, (SIDE, SIDE), settings, random, junk)
+        micrograph = simulate_micrograph(bank, (_SIDE, _SIDE), settings, random, junk)
         pixels = np.clip(normalise(micrograph.image), -MOST_DEVIATIONS, MOST_DEVIATIONS)
         images.append(SimulatedImage(pixels.astype(np.float16), micrograph.xy, width))
     return images
@@ -109,3 +114,31 @@ def load_images(path: PathLike) -> List[SimulatedImage]:
             SimulatedImage(file.get_tensor(f"{i}/pixels"), file.get_tensor(f"{i}/xy"), width)
             for i, width in enumerate(widths)
         ]
+
+
+def simulate_particles(
+    folder: Path, seed: int, number: int, threads: int
+) -> List[List[SimulatedImage]]:
+    """Simulate images of random particles in several processes, or read those that are there.
+
+    Args:
+        folder: of a file for each particle.
+        seed: of every random choice, together with the number of the particle.
+        number: of particles.
+        threads: as many processes simulate; 0 for all cores.
+
+    Returns:
+        The images of each particle.
+    """
+    paths = [folder / f"seed{seed}_{index:05d}.safetensors" for index in range(number)]
+    missing = [index for index, path in enumerate(paths) if not path.exists()]
+    workers = threads or usable_cores()
+    with ProcessPoolExecutor(workers, get_context("spawn"), set_threads, (1,)) as pool:
+        made = pool.map(partial(_simulate_one, paths, seed), missing, chunksize=4)
+        for _ in track(made, len(missing), "particles simulated"):
+            pass
+    return [load_images(path) for path in paths]
+
+
+def _simulate_one(paths: Sequence[Path], seed: int, index: int) -> None:
+    save_images(simulate_images(seed, index), paths[index])

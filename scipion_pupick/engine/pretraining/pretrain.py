@@ -25,7 +25,7 @@ from ..training.progress import Progress
 from .dataset import SimulatedImage
 from .supervised_loss import SupervisedLoss
 
-FIRST_ODDS = 0.05
+_FIRST_ODDS = 0.05
 
 
 def pretrain(
@@ -43,7 +43,7 @@ def pretrain(
     out; all others are negative. Arguments, result and errors are those of `training.fit`, but
     for the images.
     """
-    network = fresh_network(settings, FIRST_ODDS)
+    network = fresh_network(settings, _FIRST_ODDS)
     loss = SupervisedLoss(images, network.field, settings, device)
 
     def validate(average: Network) -> float:

@@ -17,9 +17,9 @@ from ..training.step import StepLoss, TrainedModel, compute_features
 from .dataset import SimulatedImage
 from .domain_randomisation import CONTRAST, augment_tiles
 
-TILE = 176
-POSITIVE_WEIGHT = 4.0
-MASKED_DIAMETERS = 0.34
+_PRETRAINING_TILE = 176
+_POSITIVE_WEIGHT = 4.0
+_MASKED_DIAMETERS = 0.34
 
 
 class SupervisedLoss:
@@ -33,7 +33,7 @@ class SupervisedLoss:
         device: torch.device,
     ) -> None:
         self.images = [_training_image(image, settings.training_radius) for image in images]
-        self.grid = ScoreGrid(TILE, field)
+        self.grid = ScoreGrid(_PRETRAINING_TILE, field)
         self.settings, self.device = settings, device
 
     def positive_share(self) -> float:
@@ -59,11 +59,11 @@ def _losses(scores: Tensor, labels: Tensor) -> Tuple[Tensor, Tensor]:
     """Sums of the logistic losses of positive scores, weighted, and of negative ones."""
     positive, used = labels == POSITIVE, labels != MASKED
     of_positive = functional.softplus(-scores[positive]).sum()
-    return POSITIVE_WEIGHT * of_positive, functional.softplus(scores[used & ~positive]).sum()
+    return _POSITIVE_WEIGHT * of_positive, functional.softplus(scores[used & ~positive]).sum()
 
 
 def _training_image(image: SimulatedImage, training_radius: float) -> TrainingImage:
     shape = (image.pixels.shape[0], image.pixels.shape[1])
-    masked = MASKED_DIAMETERS * image.diameter_px
+    masked = _MASKED_DIAMETERS * image.diameter_px
     labels = label_map(shape, image.xy, training_radius, masked)
     return TrainingImage(image.pixels, labels, image.xy, np.empty((0, 2)))

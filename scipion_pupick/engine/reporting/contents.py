@@ -8,11 +8,11 @@ import shlex
 from pathlib import Path
 from typing import Any, Dict, List, Mapping, Optional, Sequence, Tuple
 
-from ..adaptation.contrast import BRIGHT
 from ..coordinates import Coordinates, Picks
 from ..coordinates.assign_picks import join_by_micrograph
 from ..errors import UsageError
 from ..micrographs import Micrograph, match_names
+from ..networks.training_record import TrainingRecord
 from ..runs.layout import TRAINING_LOG
 from ..runs.pick_run import PickRun
 from ..runs.training_log import read_training_log
@@ -41,7 +41,6 @@ def pick_page(
     known, unmatched = _by_name(reference, run.micrographs, reference_is)
     peaks = {m.name: kept for m in shown if (kept := run.peaks_of(m)) is not None}
     pictures = draw(shown, peaks, known, view, tables.grid)
-    training = run.record.get("training", {})
     data = {
         **_common(pictures, view, run.diameter),
         "tables": tables.as_json(),
@@ -49,7 +48,7 @@ def pick_page(
         "run": shlex.quote(str(run.folder.absolute())),
         "chosen": shlex.quote(f"{run.folder.absolute()}-chosen"),
         "referenceIs": reference_is,
-        "training": _history(run.model.parent, training),
+        "training": _history(run.model.parent, run.training),
     }
     return Page(
         title=f"Picks of {run.folder}",
@@ -63,7 +62,7 @@ def pick_page(
 
 def train_page(
     folder: Path,
-    training: Mapping[str, Any],
+    training: Optional[TrainingRecord],
     micrographs: Sequence[Micrograph],
     labels: Picks,
     view: View,
@@ -73,7 +72,7 @@ def train_page(
 
     Args:
         folder: of the training.
-        training: summary that the model holds; empty where the training has not ended.
+        training: how the model came about; None where the training has not ended.
         micrographs: given to the training.
         labels: particles trained on, px, by the names of the micrographs.
         view: how to read the micrographs that are shown.
@@ -83,20 +82,20 @@ def train_page(
     counts = [len(labels[m.name]) for m in labelled]
     shown = [labelled[i] for i in choose_shown(counts)]
     pictures = draw(shown, {}, labels, view, threshold_grid(0.0, 0.0))
-    failures = list(training.get("failed_micrographs", {}).items())
+    record = training or TrainingRecord()
     data = {
         **_common(pictures, view, view.scale.diameter),
         "tables": None,
         "names": [],
         "referenceIs": "labels",
-        "training": _history(folder, training),
+        "training": _history(folder, record),
     }
     return Page(
         title=f"Training of {folder}",
         lead=_training_lead(training),
-        facts=_training_facts(training),
+        facts=_training_facts(record),
         notices=[*notices, *_unseen(pictures)],
-        failures=failures,
+        failures=list(record.failed_micrographs.items()),
         data=data,
     )
 
@@ -127,14 +126,15 @@ def _by_name(
     return join_by_micrograph(picks, matched), []
 
 
-def _history(folder: Path, training: Mapping[str, Any]) -> Optional[Dict[str, Any]]:
+def _history(folder: Path, training: TrainingRecord) -> Optional[Dict[str, Any]]:
     """Return the epochs that lie in a folder, if they are of the same training."""
     history = read_training_log(folder / TRAINING_LOG)
-    epochs = training.get("epochs")
-    if not history or (epochs is not None and len(history["epoch"]) != epochs):
+    if not history or training.epochs not in (None, len(history["epoch"])):
         return None
-    best = training.get("best_epoch")
-    return {"best": best, **{name: values.tolist() for name, values in history.items()}}
+    return {
+        "best": training.best_epoch,
+        **{name: values.tolist() for name, values in history.items()},
+    }
 
 
 def _lead(tables: ScoreTables) -> str:
@@ -172,7 +172,7 @@ def _notices(run: PickRun, tables: ScoreTables, pictures: Pictures) -> List[str]
             "The model does not say how well its scores are calibrated: take the estimated "
             "precision and recall as a rough guide."
         )
-    if _is_general(run.record):
+    if run.training.general:
         notices.append(
             "The general model has seen none of your particles: the estimated precision and recall "
             "can be off by more than their intervals. Look at the micrographs and the cut-outs; "
@@ -205,21 +205,15 @@ def _pick_facts(run: PickRun) -> Facts:
     ]
     if run.finished:
         facts.append(("Time", _time(record)))
-    return [*facts, *_training_facts(record.get("training", {})), *_versions(record)]
+    return [*facts, *_training_facts(run.training), *_versions(record)]
 
 
 def _model(run: PickRun) -> str:
-    path, summary = str(run.model), run.record
-    if not _is_general(summary):
+    path, simulated = str(run.model), run.training.simulated_particles
+    if not run.training.general:
         return path
-    simulated = int(summary["training"].get("simulated_particles", 0))
     about = f", trained on simulations of {_number(simulated, 'particle')}" if simulated else ""
     return f"the general model{about}, fitted to these micrographs: {path}"
-
-
-def _is_general(summary: Mapping[str, Any]) -> bool:
-    """Whether the scores are those of the general model, which has seen no label."""
-    return bool(summary.get("training", {}).get("general"))
 
 
 def _angstrom(summary: Mapping[str, Any]) -> str:
@@ -240,40 +234,41 @@ def _versions(summary: Mapping[str, Any]) -> Facts:
     return [("Versions", text)] if text else []
 
 
-def _training_lead(training: Mapping[str, Any]) -> str:
-    if not training:
+def _training_lead(training: Optional[TrainingRecord]) -> str:
+    if training is None:
         return "This training has not ended."
-    held_out = int(training["held_out_labels"])
+    if training.labels is None:
+        return "A model that does not say what it was trained on."
+    held_out = training.held_out_labels or 0
     text = (
-        f"A model trained on {_number(int(training['labels']), 'label')} in "
-        f"{_number(int(training['micrographs']), 'micrograph')}"
+        f"A model trained on {_number(training.labels, 'label')} in "
+        f"{_number(training.micrographs or 0, 'micrograph')}"
     )
     more = f", and {held_out:,} more held out to choose the best epoch by." if held_out else "."
     return text + more
 
 
-def _training_facts(training: Mapping[str, Any]) -> Facts:
+def _training_facts(training: TrainingRecord) -> Facts:
     """Say what a model was trained on, as far as it says so itself."""
     facts: Facts = []
-    if training.get(BRIGHT):
+    if training.bright_particles:
         facts = [("Contrast", "the particles look bright: the model sees negatives")]
-    if "labels" not in training:
+    if training.labels is None:
         return facts
     facts += [
         (
             "Trained on",
-            f"{_number(int(training['labels']), 'label')}, {int(training['held_out_labels']):,} "
-            "more held out",
+            f"{_number(training.labels, 'label')}, {training.held_out_labels or 0:,} more held out",
         ),
         (
             "Expected",
-            f"{training['particles_per_micrograph']:g} particles per micrograph"
-            + (" (estimated)" if training.get("particles_estimated") else "")
-            + f"; π = {training['pi']:.3g} of the unlabelled regions hold one",
+            f"{training.particles_per_micrograph:g} particles per micrograph"
+            + (" (estimated)" if training.particles_estimated else "")
+            + f"; π = {training.pi:.3g} of the unlabelled regions hold one",
         ),
-        ("Best epoch", f"{training['best_epoch']} of {training['epochs']}"),
+        ("Best epoch", f"{training.best_epoch} of {training.epochs}"),
     ]
-    precision = training.get("held_out_average_precision")
+    precision = training.held_out_average_precision
     if precision is not None:
         facts.append(("Held-out labels", f"average precision {precision:.3f}"))
     return facts

@@ -66,18 +66,32 @@ class PickJob:
         picker = Picker.of_model(model, settings, device)
         return cls(picker, model, path, model.digest, run, device)
 
-    @property
-    def where(self) -> str:
-        """Name of the device, for people."""
-        return describe_device(self.device)
+    def pick(self, micrographs: Sequence[Micrograph]) -> Tuple[Dict[str, str], int]:
+        """Pick in micrographs, of which only those without kept peaks are scored.
+
+        Returns:
+            The reason, by name, of each micrograph that failed, and how many were scored before.
+        """
+        scored = {m for m in micrographs if self.is_done(m)}
+        pending = [m for m in micrographs if m not in scored]
+        log.info(
+            "Picking %d micrographs on %s; %d are scored.",
+            len(pending),
+            describe_device(self.device),
+            len(scored),
+        )
+        self.run.begin(micrographs, pending, self.record())
+        for micrograph in scored:
+            self.write_coordinates(micrograph)
+        return self.score(pending), len(scored)
 
     def record(self) -> Mapping[str, Any]:
         """Return what is known of the run when it begins."""
         return {
             "model": str(self.path.absolute()),
             "digest": self.digest,
-            "device": self.where,
-            "training": self.model.training,
+            "device": describe_device(self.device),
+            "training": self.model.training.to_dict(),
             "threshold": self.picker.threshold,
             "diameter": self.picker.diameter,
             "edge": self.picker.border,
@@ -130,7 +144,7 @@ class PickJob:
 
     def estimate(self, micrographs: Sequence[Micrograph]) -> Dict[str, float]:
         """Estimate how good the picks of scored micrographs are, if scores are calibrated."""
-        uncertainty = self.model.training.get("score_uncertainty")
+        uncertainty = self.model.training.score_uncertainty
         if uncertainty is None:
             return {}
         every_peak = replace(self.picker, threshold=LEAST_SCORE)

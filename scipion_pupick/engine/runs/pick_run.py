@@ -21,6 +21,7 @@ from ..files.atomic import PathLike, make_folder, write_text
 from ..files.json_files import read_json, write_json
 from ..files.star import check_star_names
 from ..micrographs import Micrograph
+from ..networks.training_record import TrainingRecord
 from ..picking.peaks_file import MicrographPeaks, load_peaks, save_peaks
 from .layout import (
     ADAPTED_MODEL,
@@ -72,6 +73,7 @@ class PickRun:
         record = read_json(path)
         try:
             {name: float(record[name]) for name in ("threshold", "diameter", "edge")}
+            TrainingRecord.from_dict(record.get("training", {}))
         except (ValueError, KeyError, TypeError) as error:
             raise PupickError(f"{path} is damaged ({error!r}): pick again.") from error
         return record
@@ -111,15 +113,20 @@ class PickRun:
         """File of the model."""
         return Path(self.record.get("model", ""))
 
+    @cached_property
+    def training(self) -> TrainingRecord:
+        """What the model says of how it came about."""
+        return TrainingRecord.from_dict(self.record.get("training", {}))
+
     @property
     def is_calibrated(self) -> bool:
         """Whether the model says how far its scores may be off."""
-        return self.record.get("training", {}).get("score_uncertainty") is not None
+        return self.training.score_uncertainty is not None
 
     @property
     def score_uncertainty(self) -> float:
         """Standard error that all scores share, log-odds; 0 where the model does not say."""
-        return float(self.record.get("training", {}).get("score_uncertainty") or 0.0)
+        return float(self.training.score_uncertainty or 0.0)
 
     def peaks_path(self, name: str) -> Path:
         """Return the file of all peaks of a micrograph."""

@@ -3,24 +3,18 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any, List, Optional, Sequence
+from typing import Optional
 
-from ..adaptation.contrast import BRIGHT
-from ..coordinates import write_picks
+from ..coordinates import Picks, read_picks, write_picks
 from ..errors import UsageError
-from ..files.atomic import file_status
 from ..files.json_files import read_json, write_json
-from ..micrographs import Micrograph
-from ..networks.model import Model, save_model
+from ..networks.model import Model, load_model, save_model
 from ..preprocessing.scale import WorkingScale
 from ..training.checkpoint import Checkpoint
-from ..training.labels import Labels
 from ..training.progress import Progress, log_epoch
-from ..training.start import Start
+from ..training.request import TrainRequest
 from .layout import (
     CHECKPOINT,
     ESTIMATE_CHECKPOINT,
@@ -34,22 +28,6 @@ from .layout import (
 from .lists import write_micrographs
 from .pick_run import holds_pick_run
 from .training_log import write_training_log
-
-
-def fingerprint(micrographs: Sequence[Micrograph], labels: Labels, start: Start) -> str:
-    """Digest of all that the trained weights depend on.
-
-    Args:
-        micrographs: that are used.
-        labels: of these.
-        start: what training starts from, and its settings.
-    """
-    model = None if start.model is None else start.model.digest
-    parts: List[Any] = [asdict(start.settings), model]
-    parts.append([[m.name, m.pixel_size, *file_status(m.path)] for m in micrographs])
-    for picks in (labels.positive, labels.negative):
-        parts.append([[name, c.x.tolist(), c.y.tolist()] for name, c in picks.items()])
-    return hashlib.sha256(json.dumps(parts).encode()).hexdigest()
 
 
 @dataclass(frozen=True)
@@ -102,8 +80,8 @@ class TrainRun:
                 setting="output",
             )
 
-    def resume_start(self, start: Start) -> Optional[Start]:
-        """Return the start with the contrast and scale that the same training has had here before.
+    def resumed(self, request: TrainRequest) -> Optional[TrainRequest]:
+        """Return the request with the contrast and scale that it has had here before.
 
         Found again on another processor, the scale would differ by a little, and the training
         would not be the same any more.
@@ -115,31 +93,25 @@ class TrainRun:
         view = read_json(path) if path.is_file() else None
         if view is None or view["fingerprint"] != self.fingerprint:
             return None
-        if view[BRIGHT]:
-            start = start.inverted()
-        return start.at_scale(WorkingScale(view["diameter"], view["diameter_px"]))
+        start = request.start.inverted() if view["bright_particles"] else request.start
+        scale = WorkingScale(view["diameter"], view["diameter_px"])
+        return replace(request, start=start.at_scale(scale))
 
     def forget(self) -> None:
         """Delete what another training has left."""
         for name in (CHECKPOINT, ESTIMATE_CHECKPOINT, MODEL, TRAIN_RECORD, TRAINING_LOG, REPORT):
             (self.folder / name).unlink(missing_ok=True)
 
-    def begin(self, start: Start, micrographs: Sequence[Micrograph], labels: Labels) -> None:
-        """Write what a report shows of a training, finished or not.
-
-        Args:
-            start: what training starts from.
-            micrographs: with particles.
-            labels: of these.
-        """
+    def begin(self, request: TrainRequest) -> None:
+        """Write what a report shows of a training, finished or not."""
         view = {
-            **asdict(start.scale),
-            BRIGHT: start.sees_negatives,
+            **asdict(request.start.scale),
+            "bright_particles": request.start.sees_negatives,
             "fingerprint": self.fingerprint,
         }
         write_json(self.folder / VIEW, view)
-        write_micrographs(micrographs, self.folder)
-        write_picks(labels.positive, self.folder / LABELS)
+        write_micrographs(request.labelled, self.folder)
+        write_picks(request.labels.positive, self.folder / LABELS)
 
     def write_log(self, progress: Progress) -> None:
         """Write the log, and tell how the last epoch went."""
@@ -149,4 +121,35 @@ class TrainRun:
     def finish(self, model: Model) -> None:
         """Write the model, and what it says of its training."""
         save_model(model, self.folder / MODEL)
-        write_json(self.folder / TRAIN_RECORD, model.training)
+        write_json(self.folder / TRAIN_RECORD, model.training.to_dict())
+
+
+def holds_training(folder: Path) -> bool:
+    """Whether `pupick train` has written to a folder, at least its log."""
+    return any((folder / name).is_file() for name in (TRAINING_LOG, MODEL))
+
+
+def read_labels(folder: Path) -> Picks:
+    """Read the labels of the training that a folder holds, px; none where it holds no training."""
+    return read_picks(folder / LABELS) if (folder / LABELS).is_file() else {}
+
+
+def read_trained_model(folder: Path) -> Optional[Model]:
+    """Read the model of the training that a folder holds; None where it has not ended.
+
+    Raises:
+        UsageError: the file is damaged.
+    """
+    return load_model(folder / MODEL) if (folder / MODEL).is_file() else None
+
+
+def read_scale(folder: Path) -> Optional[WorkingScale]:
+    """Read the working scale of a training that has begun; None where that is not known.
+
+    Raises:
+        PupickError: the file is damaged.
+    """
+    if not (folder / VIEW).is_file():
+        return None
+    view = read_json(folder / VIEW)
+    return WorkingScale(view["diameter"], view["diameter_px"])

@@ -28,7 +28,13 @@ from .setting import (
     offered_settings,
     settings_of,
 )
-from .train import Augmentation, OptimizerSettings, PretrainSettings, TrainSettings
+from .train import (
+    PRETRAINING,
+    Augmentation,
+    OptimizerSettings,
+    PretrainSettings,
+    TrainSettings,
+)
 
 __all__ = [
     "ADVANCED",
@@ -40,6 +46,7 @@ __all__ = [
     "NETWORKS",
     "NORMALISATIONS",
     "OBJECTIVES",
+    "PRETRAINING",
     "MIN_DISTANCE_DIAMETERS",
     "STRIDE",
     "TOLERANCE_DIAMETERS",

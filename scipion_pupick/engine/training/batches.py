@@ -22,7 +22,7 @@ from ..settings import Augmentation, OptimizerSettings
 from .augmentation import augment_contrast, random_transforms
 from .regions import MASKED, UNLABELED, TrainingImage
 
-TILE = 112
+_NOMINAL_TILE = 112
 
 
 @dataclass(frozen=True)
@@ -64,7 +64,7 @@ class Geometry:
     @property
     def per_side(self) -> int:
         """Patches along one side of a tile."""
-        return max(2, round(TILE / self.patch))
+        return max(2, round(_NOMINAL_TILE / self.patch))
 
     @property
     def tile(self) -> int:

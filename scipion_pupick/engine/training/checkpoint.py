@@ -15,7 +15,7 @@ from ..errors import UsageError
 from ..files.atomic import PathLike, atomic_write
 from .progress import Epoch, Progress
 
-STATES = ("weights", "average", "best", "optimizer")
+_STATES = ("weights", "average", "best", "optimizer")
 
 
 @dataclass(frozen=True)
@@ -49,7 +49,7 @@ def save_progress(progress: Progress, fingerprint: str, path: PathLike) -> None:
     """
     tensors = {
         f"{state}/{name}": value.contiguous().clone()
-        for state in STATES
+        for state in _STATES
         for name, value in getattr(progress, state).items()
     }
     summary = {
@@ -91,6 +91,6 @@ def load_progress(path: PathLike, fingerprint: str) -> Optional[Progress]:
             for name, value in tensors.items()
             if name.startswith(f"{state}/")
         }
-        for state in STATES
+        for state in _STATES
     }
     return Progress(**states, history=history, best_epoch=best_epoch, best_ap=best_ap)

@@ -30,8 +30,8 @@ from .validation import LEAST_HELD_OUT
 
 log = logging.getLogger(__name__)
 
-USUAL_SHARE = 0.2
-LEAST_USUAL = 100
+_DEFAULT_SHARE = 0.2
+LEAST_BY_DEFAULT = 100
 
 
 @dataclass(frozen=True)
@@ -133,7 +133,7 @@ def hold_out(
     """
     labels = sum(len(image.positive) for image in images)
     if share is None:
-        share = USUAL_SHARE if USUAL_SHARE * labels >= LEAST_USUAL else 0.0
+        share = _DEFAULT_SHARE if _DEFAULT_SHARE * labels >= LEAST_BY_DEFAULT else 0.0
     wanted = share * labels
     order = [i for i, image in enumerate(images) if len(image.positive)]
     np.random.default_rng([seed, 0]).shuffle(order)

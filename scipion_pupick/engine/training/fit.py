@@ -6,7 +6,7 @@ from __future__ import annotations
 from typing import Callable, Optional
 
 from ..networks.architectures import Network
-from .loop import STEPS, Trainer
+from .loop import STEPS_PER_EPOCH, Trainer
 from .objectives import FEW_LABELS
 from .prior import fresh_network, with_prior
 from .progress import Progress
@@ -14,7 +14,7 @@ from .pu_loss import PuLoss, make_teacher
 from .task import TrainingTask
 from .validation import validate
 
-STEPS_OF_FEW = 25
+_STEPS_OF_FEW = 25
 
 
 def fit(
@@ -61,4 +61,4 @@ def usual_steps(labels: int, trained_before: bool) -> int:
 
     With 10 and 100 labels, twice as many found no more particles (docs/choices.md).
     """
-    return STEPS_OF_FEW if trained_before and labels <= FEW_LABELS else STEPS
+    return _STEPS_OF_FEW if trained_before and labels <= FEW_LABELS else STEPS_PER_EPOCH

@@ -21,7 +21,7 @@ from .regions import TrainingImage, label_map
 
 log = logging.getLogger(__name__)
 
-SAME_PARTICLE = 0.4  # particle radii between picks by hand and the particles extracted from them
+_SAME_PARTICLE = 0.4  # particle radii between picks by hand and the particles extracted from them
 
 
 @dataclass(frozen=True)
@@ -95,9 +95,9 @@ def label_image(
     """
     name, particle_radius = working.micrograph.name, settings.diameter_px / 2
     positive = _working_xy(labels.positive.get(name), working, "picks")
-    positive = _distinct(positive, SAME_PARTICLE * particle_radius, name)
+    positive = _distinct(positive, _SAME_PARTICLE * particle_radius, name)
     negative = _working_xy(labels.negative.get(name), working, "negatives")
-    _refuse_contradictions(positive, negative, SAME_PARTICLE * particle_radius, name)
+    _refuse_contradictions(positive, negative, _SAME_PARTICLE * particle_radius, name)
     shape = (working.image.shape[0], working.image.shape[1])
     pixels = label_map(shape, positive, settings.training_radius, particle_radius)
     return TrainingImage(working.image, pixels, positive, negative)

@@ -18,7 +18,7 @@ from ..settings import OptimizerSettings
 from .progress import Epoch, Progress, State, network_of_state
 from .step import StepLoss, TrainedModel
 
-STEPS = 50
+STEPS_PER_EPOCH = 50
 
 
 class Trainer:
@@ -59,7 +59,7 @@ class Trainer:
         self.loss, self.validate = loss, validate
         self.symmetric = is_symmetric(network)
         self.pi, self.settings, self.device = pi, settings, device
-        self.steps = settings.steps or STEPS
+        self.steps = settings.steps or STEPS_PER_EPOCH
 
     def run(
         self, progress: Optional[Progress], after_epoch: Callable[[Progress], None]

@@ -26,10 +26,10 @@ from torch.nn.functional import logsigmoid
 
 from ..errors import UsageError
 
-GE_KL_SLACK = 10.0
-GE_BINOMIAL_SLACK = 1.0
-AUTOENCODER_STRENGTH = 10.0
-DISTILLATION_STRENGTH = 5.0
+_GE_KL_SLACK = 10.0
+_GE_BINOMIAL_SLACK = 1.0
+_AUTOENCODER_STRENGTH = 10.0
+_DISTILLATION_STRENGTH = 5.0
 FEW_LABELS = 250
 
 
@@ -50,7 +50,7 @@ class ObjectiveValue:
 
 
 class Objective(Protocol):
-    """What every objective in `OBJECTIVES` takes and gives."""
+    """What every objective in `OBJECTIVE_FUNCTIONS` takes and gives."""
 
     def __call__(
         self,
@@ -152,7 +152,7 @@ def ge_kl(
     estimate, and fades where every p nears 0 or 1. Arguments and errors as in `Objective`.
     """
     _check_pi(pi)
-    slack = _slack(slack, GE_KL_SLACK)
+    slack = _slack(slack, _GE_KL_SLACK)
     classification = _loss(positive, 1) + _loss_of_negatives(negative, positive)
     penalty = slack * _kl_to_prior(unlabeled, pi)
     return _sum_up(classification, penalty)
@@ -191,13 +191,13 @@ def ge_binomial(
     form needs no table of log-probabilities. Arguments and errors as in `Objective`.
     """
     _check_pi(pi)
-    slack = _slack(slack, GE_BINOMIAL_SLACK)
+    slack = _slack(slack, _GE_BINOMIAL_SLACK)
     classification = _loss(positive, 1) + _loss_of_negatives(negative, positive)
     penalty = slack * _count_divergence(unlabeled, pi)
     return _sum_up(classification, penalty)
 
 
-OBJECTIVES: Mapping[str, Objective] = MappingProxyType(
+OBJECTIVE_FUNCTIONS: Mapping[str, Objective] = MappingProxyType(
     {
         "pn": pn,
         "upu": unbiased_pu,
@@ -237,7 +237,7 @@ def autoencoder_weight(n_labels: int) -> float:
     Raises:
         UsageError: there is no label.
     """
-    return _weight_with_few(AUTOENCODER_STRENGTH, n_labels)
+    return _weight_with_few(_AUTOENCODER_STRENGTH, n_labels)
 
 
 def distillation(scores: Tensor, start_scores: Tensor) -> Tensor:
@@ -262,7 +262,7 @@ def distillation_weight(n_labels: int) -> float:
     Raises:
         UsageError: there is no label.
     """
-    return _weight_with_few(DISTILLATION_STRENGTH, n_labels)
+    return _weight_with_few(_DISTILLATION_STRENGTH, n_labels)
 
 
 def _weight_with_few(strength: float, n_labels: int) -> float:

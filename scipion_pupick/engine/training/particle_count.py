@@ -18,8 +18,8 @@ from .validation import label_scores
 
 log = logging.getLogger(__name__)
 
-CROWDING = 0.1  # share of the area that particles cover, until more is known
-SURE_SHARE = 0.8
+_CROWDING = 0.1  # share of the area that particles cover, until more is known
+_SURE_SHARE = 0.8
 
 
 def check_particle_count(
@@ -57,7 +57,7 @@ def guess_particles(images: Sequence[TrainingImage], diameter_px: float) -> floa
     areas = [image.image.size for image in images]
     disc = math.pi * (diameter_px / 2) ** 2
     most_labels = max(len(image.positive) for image in images)
-    return max(most_labels, CROWDING * float(np.mean(areas)) / disc)
+    return max(most_labels, _CROWDING * float(np.mean(areas)) / disc)
 
 
 def count_particles(
@@ -89,7 +89,7 @@ def count_particles(
     ]
     scores = np.sort(np.concatenate(of_labels))[::-1]
     with_peak = int(np.count_nonzero(np.isfinite(scores)))
-    sure = min(with_peak, math.ceil(SURE_SHARE * len(scores)))
+    sure = min(with_peak, math.ceil(_SURE_SHARE * len(scores)))
     if not sure:
         return 0.0
     peaks = np.concatenate(

@@ -13,7 +13,7 @@ from ..networks.architectures import RECONSTRUCTED, Decoder, Network
 from ..networks.scoring import fuse, to_channels_last
 from .batches import Geometry, sample_batch
 from .objectives import (
-    OBJECTIVES,
+    OBJECTIVE_FUNCTIONS,
     autoencoder_weight,
     distillation,
     distillation_weight,
@@ -76,7 +76,7 @@ class PuLoss:
         labelled = scores[:second, cells, cells]
         unlabeled = scores[second:][batch.unlabeled.to(self.device)]
         drawn = random.permutation(len(unlabeled))[: settings.unlabeled_scores]
-        value = OBJECTIVES[settings.objective](
+        value = OBJECTIVE_FUNCTIONS[settings.objective](
             labelled[:first].flatten(),
             unlabeled[torch.from_numpy(drawn).to(self.device)],
             self.pi,

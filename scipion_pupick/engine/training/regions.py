@@ -18,7 +18,7 @@ from ..micrographs import Shape
 
 UNLABELED, POSITIVE, MASKED = 0, 1, 2
 
-LEAST_UNLABELED_SHARE = 0.05
+_LEAST_UNLABELED_SHARE = 0.05
 
 
 @dataclass(frozen=True)
@@ -59,6 +59,20 @@ def label_map(
     return labels
 
 
+def positive_map(shape: Shape, xy: np.ndarray, radius: float) -> np.ndarray:
+    """Return which pixels of a working image lie near a particle.
+
+    Args:
+        shape: (h, w), px.
+        xy: (n, 2) particles, px of the working image.
+        radius: so near, px.
+
+    Returns:
+        (h, w) bool.
+    """
+    return label_map(shape, xy, radius, radius) == POSITIVE
+
+
 def _paint_disc(labels: np.ndarray, x: float, y: float, radius: float, label: int) -> None:
     top, left = max(0, math.ceil(y - radius)), max(0, math.ceil(x - radius))
     window = labels[top : math.floor(y + radius) + 1, left : math.floor(x + radius) + 1]
@@ -76,7 +90,7 @@ def expected_unlabeled(particles_per_micrograph: float, label_counts: Sequence[i
         label_counts: labelled particles in each micrograph.
     """
     expected = particles_per_micrograph * len(label_counts)
-    return max(expected - sum(label_counts), LEAST_UNLABELED_SHARE * expected)
+    return max(expected - sum(label_counts), _LEAST_UNLABELED_SHARE * expected)
 
 
 def positive_fraction(

@@ -9,7 +9,7 @@ from typing import Optional, Sequence
 
 import torch
 
-from ..adaptation.contrast import BRIGHT, detect_contrast, invert_contrast
+from ..adaptation.contrast import detect_contrast, invert_contrast
 from ..adaptation.scale import search_scale
 from ..files.atomic import PathLike
 from ..micrographs import Micrograph
@@ -46,13 +46,13 @@ class Start:
 
     @property
     def is_general(self) -> bool:
-        """Whether the model is the general one, or was trained from it."""
-        return self.model is not None and bool(self.model.training.get("general"))
+        """Whether the model has learned from simulations only."""
+        return self.model is not None and bool(self.model.training.general)
 
     @property
     def sees_negatives(self) -> bool:
         """Whether the model takes particles to be brighter than what is round them."""
-        return self.model is not None and bool(self.model.training.get(BRIGHT))
+        return self.model is not None and bool(self.model.training.bright_particles)
 
     def at_scale(self, scale: WorkingScale) -> Start:
         """Return the start with settings for another working scale."""
@@ -90,11 +90,8 @@ def choose_start(path: Optional[PathLike], settings: TrainSettings) -> Start:
             model.scale.diameter_px,
         )
         return Start(None, settings)
-    log.info(
-        "Training starts from %s, with its network (%s), scale and normalisation.",
-        path,
-        model.network_name,
-    )
+    name = "the general model" if model.training.general else str(path)
+    log.info("Fine-tuning %s (%s).", name, model.network_name)
     return Start(model, continued)
 
 

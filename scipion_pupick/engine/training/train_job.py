@@ -24,7 +24,7 @@ from .trained_model import make_trained_model
 
 log = logging.getLogger(__name__)
 
-FIRST_EPOCHS = 3
+_FIRST_EPOCHS = 3
 
 
 @dataclass(frozen=True)
@@ -74,7 +74,7 @@ class TrainJob:
         settings, images = self.start.settings.training, self.data.images
         guess = guess_particles(images, settings.diameter_px)
         log.info("Estimating how many particles a micrograph holds, starting from %.0f.", guess)
-        task = self._task(guess, replace(settings, epochs=FIRST_EPOCHS))
+        task = self._task(guess, replace(settings, epochs=_FIRST_EPOCHS))
         progress = _fit(task, self.estimate, log_epoch)
         scorer = make_scorer(best_network(progress, task.settings), self.device)
         labelled = self.data.held_out or images

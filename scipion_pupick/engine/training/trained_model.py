@@ -6,11 +6,10 @@ from __future__ import annotations
 import logging
 import math
 from dataclasses import asdict, dataclass, replace
-from typing import Any, Dict, List, Tuple
+from typing import List, Tuple
 
 import numpy as np
 
-from ..adaptation.contrast import BRIGHT
 from ..calibration.gaussian import PROBABILITY_PER_PARTICLE, calibrate
 from ..calibration.line import Calibration, calibrated
 from ..calibration.mixture_fit import ESTIMATED_COUNT_ERROR, GIVEN_COUNT_ERROR
@@ -20,6 +19,7 @@ from ..errors import PupickError
 from ..networks.architectures import Network
 from ..networks.model import Model
 from ..networks.scoring import Scorer, make_scorer
+from ..networks.training_record import TrainingRecord
 from ..picking.detector import expected_among, peaks_inside_border
 from ..preprocessing.scale import ModelScale
 from ..preprocessing.working_image import pixel_method
@@ -75,30 +75,33 @@ def make_trained_model(
         threshold=max(LEAST_SCORE, best_threshold(estimate_precision_recall(log_odds))),
         normalisation=pixel_method(settings.normalisation),
         mixture=data.mixture,
-        training={
-            "labels": data.labels,
-            "held_out_labels": data.held_out_labels,
-            "micrographs": len(data.images),
-            BRIGHT: start.sees_negatives,
-            "held_out_micrographs": len(data.held_out),
-            "failed_micrographs": data.failures,
-            "particles_per_micrograph": round(task.particles, 1),
-            "particles_estimated": settings.particles_per_micrograph is None,
-            **_results(progress, average, calibration),
-            "settings": asdict(task.settings),
-        },
+        training=replace(
+            _record(progress, task, start, data),
+            score_uncertainty=round(calibration.error, 3),
+            finetuned_fraction=average.fraction,
+            held_out_average_precision=None if math.isnan(average.precision) else average.precision,
+        ),
     )
 
 
-def _results(progress: Progress, average: _Average, calibration: Calibration) -> Dict[str, Any]:
-    return {
-        "pi": progress.history[-1].pi,
-        "score_uncertainty": round(calibration.error, 3),
-        "best_epoch": progress.best_epoch,
-        "epochs": len(progress.history),
-        "trained_share": average.fraction,
-        "held_out_average_precision": None if math.isnan(average.precision) else average.precision,
-    }
+def _record(
+    progress: Progress, task: TrainingTask, start: Start, data: TrainingData
+) -> TrainingRecord:
+    """Record of a training, without what is known of the model alone."""
+    return TrainingRecord(
+        labels=data.labels,
+        held_out_labels=data.held_out_labels,
+        micrographs=len(data.images),
+        bright_particles=start.sees_negatives,
+        held_out_micrographs=len(data.held_out),
+        failed_micrographs=data.failures,
+        particles_per_micrograph=round(task.particles, 1),
+        particles_estimated=start.settings.particles_per_micrograph is None,
+        pi=progress.history[-1].pi,
+        best_epoch=progress.best_epoch,
+        epochs=len(progress.history),
+        settings=asdict(task.settings),
+    )
 
 
 def _average(progress: Progress, task: TrainingTask) -> _Average:
@@ -111,7 +114,7 @@ def _average(progress: Progress, task: TrainingTask) -> _Average:
 
     fraction, precision = choose_fraction(network, task.start, task.labels, validate_average)
     log.info(
-        "The model averages what training found (%.0f %%) with what it started from.",
+        "The model keeps %.0f %% of the fine-tuning: its weights are averaged with the start's.",
         100 * fraction,
     )
     return _Average(interpolate_weights(network, task.start, fraction), fraction, precision)

@@ -9,8 +9,8 @@ from typing import Callable, Tuple
 
 from ..networks.architectures import Network
 
-START_WEIGHT = 8.0
-CLEARLY_BETTER = 0.02
+_START_WEIGHT = 8.0
+_CLEARLY_BETTER = 0.02
 
 
 def interpolate_weights(network: Network, start: Network, fraction: float) -> Network:
@@ -32,7 +32,7 @@ def default_fraction(labels: int) -> float:
     More labels help less than their number says: they share micrographs, and the taste of who
     picked them.
     """
-    return math.sqrt(labels) / (math.sqrt(labels) + START_WEIGHT)
+    return math.sqrt(labels) / (math.sqrt(labels) + _START_WEIGHT)
 
 
 def choose_fraction(
@@ -57,6 +57,6 @@ def choose_fraction(
         for fraction in (default, 0.0, 1.0)
     }
     extreme = max((0.0, 1.0), key=lambda fraction: precisions[fraction])
-    is_better = precisions[extreme] > precisions[default] + CLEARLY_BETTER
+    is_better = precisions[extreme] > precisions[default] + _CLEARLY_BETTER
     fraction = extreme if is_better else default
     return fraction, precisions[fraction]

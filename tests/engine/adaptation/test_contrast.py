@@ -22,7 +22,7 @@ from scipion_pupick.engine import (
 )
 from scipion_pupick.engine.adaptation.contrast import detect_contrast
 from scipion_pupick.engine.micrographs import read_image, write_image
-from scipion_pupick.engine.networks.architectures import NETWORKS, inverted, make_network
+from scipion_pupick.engine.networks.architectures import ARCHITECTURES, inverted, make_network
 from scipion_pupick.engine.preprocessing.scale import WorkingScale
 
 EXAMPLE = Path(__file__).parents[3] / "examples" / "empiar10017"
@@ -43,7 +43,7 @@ def negatives(positives, tmp_path_factory):
     return find_micrographs([str(folder)])
 
 
-@pytest.mark.parametrize("name", NETWORKS)
+@pytest.mark.parametrize("name", ARCHITECTURES)
 def test_an_inverted_network_scores_negatives(name):
     torch.manual_seed(1)
     network = make_network(name)
@@ -89,7 +89,7 @@ def test_training_starts_from_the_inverted_model(negatives, tmp_path):
     of_general = load_model("general").network.state_dict()["features.0.weight"]
     found = model.network.state_dict()["features.0.weight"]
     np.testing.assert_allclose(found, -of_general, atol=1e-6)
-    assert model.training["bright_particles"] is True
+    assert model.training.bright_particles is True
     assert "the particles look bright" in (tmp_path / "report.html").read_text(encoding="utf-8")
 
 

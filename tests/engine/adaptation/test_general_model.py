@@ -68,8 +68,8 @@ def test_it_is_small_and_says_how_it_was_made():
     path = model_path("general")
     assert path.stat().st_size < 5e6
     model = load_model("general")
-    assert model.training["general"] is True
-    assert model.training["simulated_particles"] > 0
+    assert model.training.general is True
+    assert model.training.simulated_particles > 0
     assert model.scale.diameter is None
 
 

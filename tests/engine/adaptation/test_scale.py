@@ -64,7 +64,7 @@ def test_a_wrong_diameter_leads_to_the_scale_of_the_right_one(general, caplog):
     for factor in (0.75, 1.35):
         caplog.clear()
         assert 1 / 1.13 < pixel_size(factor) / right < 1.13
-        assert f"({DIAMETER * factor:.0f} Å were given)" in caplog.text
+        assert f"({DIAMETER * factor:.0f} Å given)" in caplog.text
 
 
 def test_where_there_is_nothing_the_given_scale_stays(general, tmp_path):

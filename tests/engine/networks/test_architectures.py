@@ -9,7 +9,7 @@ from torch import nn
 
 from scipion_pupick.engine.errors import UsageError
 from scipion_pupick.engine.networks.architectures import (
-    NETWORKS,
+    ARCHITECTURES,
     RECONSTRUCTED,
     STRIDE,
     Decoder,
@@ -41,7 +41,7 @@ def slow_score(made, image, x, y):
 
 
 def test_all_networks_are_known():
-    assert list(NETWORKS) == NAMES
+    assert list(ARCHITECTURES) == NAMES
 
 
 @pytest.mark.parametrize("name", NAMES)

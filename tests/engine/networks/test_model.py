@@ -13,9 +13,10 @@ from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 
 from scipion_pupick.engine.errors import UsageError
-from scipion_pupick.engine.networks.architectures import NETWORKS, make_network
+from scipion_pupick.engine.networks.architectures import ARCHITECTURES, make_network
 from scipion_pupick.engine.networks.model import Model, load_model, save_model
 from scipion_pupick.engine.networks.model_file import show_model
+from scipion_pupick.engine.networks.training_record import TrainingRecord
 from scipion_pupick.engine.preprocessing.mixture import Mixture
 from scipion_pupick.engine.preprocessing.scale import ModelScale
 
@@ -29,7 +30,7 @@ def make_model(name="conv3", **changes):
         network_name=name,
         scale=ModelScale(180.0, 20.0),
         threshold=1.25,
-        training={"labels": 12, "settings": {"objective": "pn"}},
+        training=TrainingRecord(labels=12, settings={"objective": "pn"}),
     )
     return replace(model, **changes)
 
@@ -61,7 +62,7 @@ def refused(path):
     return str(caught.value)
 
 
-@pytest.mark.parametrize("name", NETWORKS)
+@pytest.mark.parametrize("name", ARCHITECTURES)
 @pytest.mark.parametrize("mixture", [None, MIXTURE])
 def test_a_model_comes_back_as_it_was(name, mixture, tmp_path):
     model = make_model(name, mixture=mixture, normalisation="gmm")
@@ -97,7 +98,7 @@ def test_the_digest_follows_the_weights():
 
 
 def test_the_digest_leaves_out_what_scores_do_not_depend_on():
-    assert make_model(threshold=0.0, training={}).digest == make_model().digest
+    assert make_model(threshold=0.0, training=TrainingRecord()).digest == make_model().digest
 
 
 def test_show_gives_what_was_written(written):
@@ -138,11 +139,11 @@ def test_a_bare_pickle_is_refused_unread(protocol, tmp_path):
 def test_a_header_whose_length_looks_like_a_pickle_is_no_pickle(tmp_path):
     path = tmp_path / "model.safetensors"
     for length in range(256):
-        save_model(make_model(training={"remark": "x" * length}), path)
+        save_model(make_model(training=TrainingRecord(extra={"remark": "x" * length})), path)
         if path.read_bytes()[0] == 0x80:
             break
     assert path.read_bytes()[0] == 0x80
-    assert load_model(path).training == {"remark": "x" * length}
+    assert load_model(path).training.to_dict() == {"remark": "x" * length}
 
 
 def test_weights_of_other_software_are_refused(tmp_path):

@@ -10,7 +10,7 @@ import torch
 from torch import nn
 
 from scipion_pupick.engine.networks import numpy_scoring
-from scipion_pupick.engine.networks.architectures import NETWORKS, make_network, strided_scores
+from scipion_pupick.engine.networks.architectures import ARCHITECTURES, make_network, strided_scores
 from scipion_pupick.engine.networks.model import Model, network_of_file, save_model
 from scipion_pupick.engine.networks.model_file import read_model_file
 from scipion_pupick.engine.networks.numpy_scoring import STEPS, make_numpy_scorer
@@ -31,7 +31,7 @@ def worn(network):
     return network.eval()
 
 
-@pytest.fixture(scope="module", params=list(NETWORKS))
+@pytest.fixture(scope="module", params=list(ARCHITECTURES))
 def file(request, tmp_path_factory):
     path = tmp_path_factory.mktemp("model") / "model.safetensors"
     network = worn(make_network(request.param))
@@ -70,7 +70,7 @@ def test_the_image_and_the_weights_stay_as_they_are(file):
 
 
 def test_every_network_can_be_scored():
-    assert set(STEPS) == set(NETWORKS)
+    assert set(STEPS) == set(ARCHITECTURES)
 
 
 def test_pytorch_and_pandas_are_not_imported():

@@ -12,7 +12,7 @@ from torch import nn
 
 from scipion_pupick.engine import device
 from scipion_pupick.engine.networks import architectures as networks
-from scipion_pupick.engine.networks.architectures import NETWORKS, make_network, strided_scores
+from scipion_pupick.engine.networks.architectures import ARCHITECTURES, make_network, strided_scores
 from scipion_pupick.engine.networks.scoring import fuse, make_scorer, to_channels_last
 
 CPU = torch.device("cpu")
@@ -60,7 +60,7 @@ def plain_scores(made, batch):
         return strided_scores(made, torch.from_numpy(batch)).numpy()
 
 
-@pytest.mark.parametrize("name", NETWORKS)
+@pytest.mark.parametrize("name", ARCHITECTURES)
 @pytest.mark.usefixtures("single")
 def test_equals_the_plain_network_in_single_precision(name):
     made = network(name)
@@ -70,7 +70,7 @@ def test_equals_the_plain_network_in_single_precision(name):
     np.testing.assert_allclose(scores, plain_scores(made, images()), atol=1e-5)
 
 
-@pytest.mark.parametrize("name", NETWORKS)
+@pytest.mark.parametrize("name", ARCHITECTURES)
 @pytest.mark.usefixtures("half")
 def test_scores_keep_their_order_in_half_precision(name):
     made = network(name)
@@ -128,7 +128,7 @@ def test_images_may_be_views():
     np.testing.assert_allclose(score(turned), score(turned.copy()), atol=1e-6)
 
 
-@pytest.mark.parametrize("name", NETWORKS)
+@pytest.mark.parametrize("name", ARCHITECTURES)
 def test_no_batch_norm_is_left(name):
     fused = fuse(network(name))
     assert not fused.training
@@ -146,7 +146,7 @@ def test_convolution_weights_are_laid_out_channels_last():
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
-@pytest.mark.parametrize("name", NETWORKS)
+@pytest.mark.parametrize("name", ARCHITECTURES)
 def test_a_gpu_gives_the_order_of_the_cpu(name):
     made = network(name)
     batch = images((1, 160, 160))

@@ -21,10 +21,10 @@ from scipion_pupick.engine.pretraining.pretrain import (
     pretrain,
 )
 from scipion_pupick.engine.settings import PretrainSettings
-from scipion_pupick.engine.settings.train import PRETRAINING
 from scipion_pupick.engine.training.progress import best_network
 
 CPU = torch.device("cpu")
+PRETRAINING = PretrainSettings().training
 TINY = replace(PRETRAINING, network="conv3", epochs=2, steps=2, tiles=2)
 
 

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 
-from scipion_pupick.engine.networks.architectures import NETWORKS, STRIDE, make_network
+from scipion_pupick.engine.networks.architectures import ARCHITECTURES, STRIDE, make_network
 from scipion_pupick.engine.settings import Augmentation, OptimizerSettings
 from scipion_pupick.engine.training.batches import Geometry, sample_batch
 from scipion_pupick.engine.training.regions import MASKED, UNLABELED, TrainingImage, label_map
@@ -18,7 +18,7 @@ SAME = Augmentation(scale=0.0, gain=0.0, offset=0.0)
 BLUR = 0.06
 NOBODY = np.empty((0, 2))
 GEOMETRY = Geometry(31)
-FIELDS = [make_network(name).field for name in NETWORKS]
+FIELDS = [make_network(name).field for name in ARCHITECTURES]
 
 
 def training_image(values, positive=NOBODY, negative=NOBODY, radii=(3, 12)):
@@ -95,7 +95,7 @@ def test_patches_fill_a_tile(field):
     assert geometry.per_side >= 2
 
 
-@pytest.mark.parametrize("name", NETWORKS)
+@pytest.mark.parametrize("name", ARCHITECTURES)
 def test_cells_are_the_scores_of_the_patches(name):
     torch.manual_seed(0)
     network = make_network(name).eval()

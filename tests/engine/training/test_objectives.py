@@ -10,7 +10,7 @@ from scipy import stats
 
 from scipion_pupick.engine.errors import UsageError
 from scipion_pupick.engine.training.objectives import (
-    OBJECTIVES,
+    OBJECTIVE_FUNCTIONS,
     ObjectiveValue,
     autoencoder_weight,
     distillation,
@@ -59,12 +59,12 @@ def entropy(q):
 
 def penalty(name, scores, pi):
     none = torch.empty(0, dtype=torch.float64)
-    return float(OBJECTIVES[name](none, tensor(scores), pi).penalty)
+    return float(OBJECTIVE_FUNCTIONS[name](none, tensor(scores), pi).penalty)
 
 
 def gradient(name, scores, pi, dtype=torch.float64):
     unlabeled = tensor(scores, grad=True, dtype=dtype)
-    OBJECTIVES[name](unlabeled.detach()[:0], unlabeled, pi).total.backward()
+    OBJECTIVE_FUNCTIONS[name](unlabeled.detach()[:0], unlabeled, pi).total.backward()
     return unlabeled.grad.double().numpy()
 
 
@@ -87,39 +87,39 @@ def test_values_equal_plain_formulas(batch, pi):
         "ge-kl": (loss(positive, 1), 10 * kl),
     }
     for name, (classification, rest) in expected.items():
-        value = OBJECTIVES[name](tensor(positive), tensor(unlabeled), pi)
+        value = OBJECTIVE_FUNCTIONS[name](tensor(positive), tensor(unlabeled), pi)
         assert float(value.classification) == pytest.approx(classification, rel=1e-12), name
         assert float(value.penalty) == pytest.approx(rest, rel=1e-10), name
         assert float(value.total) == pytest.approx(classification + rest, rel=1e-12), name
 
 
-@pytest.mark.parametrize("name", OBJECTIVES)
+@pytest.mark.parametrize("name", OBJECTIVE_FUNCTIONS)
 def test_labelled_negatives_add_their_own_mean_loss(batch, name):
     positive, unlabeled, negative = (tensor(scores) for scores in batch)
     pi = 0.2
-    without = OBJECTIVES[name](positive, unlabeled, pi)
-    value = OBJECTIVES[name](positive, unlabeled, pi, negative=negative)
+    without = OBJECTIVE_FUNCTIONS[name](positive, unlabeled, pi)
+    value = OBJECTIVE_FUNCTIONS[name](positive, unlabeled, pi, negative=negative)
     weight = 1.0 if name in WITH_SLACK else 1 - pi
     added = float(value.classification - without.classification)
     assert added == pytest.approx(weight * loss(batch[2], 0), rel=1e-10)
     assert float(value.penalty) == float(without.penalty)
     assert float(value.total - without.total) == pytest.approx(added)
-    twice = OBJECTIVES[name](positive, unlabeled, pi, negative=negative.repeat(2))
+    twice = OBJECTIVE_FUNCTIONS[name](positive, unlabeled, pi, negative=negative.repeat(2))
     assert float(twice.total) == pytest.approx(float(value.total), rel=1e-12)
-    none = OBJECTIVES[name](positive, unlabeled, pi, negative=negative[:0])
+    none = OBJECTIVE_FUNCTIONS[name](positive, unlabeled, pi, negative=negative[:0])
     assert float(none.total) == float(without.total)
 
 
-@pytest.mark.parametrize("name", OBJECTIVES)
+@pytest.mark.parametrize("name", OBJECTIVE_FUNCTIONS)
 @pytest.mark.parametrize("with_negative", [False, True])
 def test_gradients_are_those_of_finite_differences(batch, name, with_negative):
     positive, unlabeled, negative = (tensor(scores, grad=True) for scores in batch)
     inputs = (positive, unlabeled, negative) if with_negative else (positive, unlabeled)
 
     def total(positive, unlabeled, negative=None):
-        return OBJECTIVES[name](positive, unlabeled, 0.1, negative=negative).total
+        return OBJECTIVE_FUNCTIONS[name](positive, unlabeled, 0.1, negative=negative).total
 
-    assert OBJECTIVES["nnpu"](positive, unlabeled, 0.1).penalty > 0
+    assert OBJECTIVE_FUNCTIONS["nnpu"](positive, unlabeled, 0.1).penalty > 0
     assert torch.autograd.gradcheck(total, inputs)
 
 
@@ -128,7 +128,7 @@ def test_negative_risk_below_zero_takes_the_step_of_kiryo():
     positive, unlabeled, pi = np.array([3.0, 1.0]), np.array([-4.0, -3.0, -5.0]), 0.3
     assert loss(unlabeled, 0) - pi * loss(positive, 0) < -0.1
     scores = tensor(positive, grad=True), tensor(unlabeled, grad=True)
-    value = OBJECTIVES["nnpu"](*scores, pi)
+    value = OBJECTIVE_FUNCTIONS["nnpu"](*scores, pi)
     value.total.backward()
     assert float(value.penalty) == 0
     assert value.total.item() == pytest.approx(pi * loss(positive, 1))
@@ -138,7 +138,9 @@ def test_negative_risk_below_zero_takes_the_step_of_kiryo():
 
 def test_labelled_negatives_still_count_while_negative_risk_is_below_zero():
     negative = tensor([2.0, -1.0], grad=True)
-    OBJECTIVES["nnpu"](tensor([3.0]), tensor([-4.0]), 0.3, negative=negative).total.backward()
+    OBJECTIVE_FUNCTIONS["nnpu"](
+        tensor([3.0]), tensor([-4.0]), 0.3, negative=negative
+    ).total.backward()
     np.testing.assert_allclose(negative.grad, 0.7 * probability([2.0, -1.0]) / 2, rtol=1e-12)
 
 
@@ -146,7 +148,7 @@ def test_non_negative_equals_unbiased_while_the_risk_is_positive(batch):
     scores = [tensor(batch[0], grad=True), tensor(batch[1], grad=True)]
     gradients = []
     for name in ("upu", "nnpu"):
-        value = OBJECTIVES[name](*scores, 0.1)
+        value = OBJECTIVE_FUNCTIONS[name](*scores, 0.1)
         gradients.append(torch.autograd.grad(value.total, scores))
     for unbiased, non_negative in zip(*gradients):
         assert torch.equal(unbiased, non_negative)
@@ -154,8 +156,8 @@ def test_non_negative_equals_unbiased_while_the_risk_is_positive(batch):
 
 def test_unbiased_risk_may_fall_below_zero_and_non_negative_may_not():
     positive, unlabeled = tensor([6.0, 5.0]), tensor([-6.0, -5.0])
-    assert float(OBJECTIVES["upu"](positive, unlabeled, 0.5).total) < 0
-    assert float(OBJECTIVES["nnpu"](positive, unlabeled, 0.5).total) > 0
+    assert float(OBJECTIVE_FUNCTIONS["upu"](positive, unlabeled, 0.5).total) < 0
+    assert float(OBJECTIVE_FUNCTIONS["nnpu"](positive, unlabeled, 0.5).total) > 0
 
 
 @pytest.mark.parametrize("name", WITH_SLACK)
@@ -259,7 +261,7 @@ def test_binomial_gradient_survives_small_variance_at_whole_counts():
     np.testing.assert_allclose(slope[:10] / (p * (1 - p))[:10], 0.5, atol=0.2)
 
 
-@pytest.mark.parametrize("name", OBJECTIVES)
+@pytest.mark.parametrize("name", OBJECTIVE_FUNCTIONS)
 @pytest.mark.parametrize("dtype", [torch.float64, torch.float32, torch.float16, torch.bfloat16])
 @pytest.mark.parametrize("values", [(80, 80), (-80, -80), (80, -80), (-80, 80), (0, 0)])
 def test_everything_is_finite_in_the_corners(name, dtype, values):
@@ -267,35 +269,35 @@ def test_everything_is_finite_in_the_corners(name, dtype, values):
         positive = tensor(np.full(n, values[0]), grad=True, dtype=dtype)
         unlabeled = tensor(np.full(30, values[1]), grad=True, dtype=dtype)
         negative = tensor([80.0, -80.0], grad=True, dtype=dtype)
-        value = OBJECTIVES[name](positive, unlabeled, 0.003, negative=negative)
+        value = OBJECTIVE_FUNCTIONS[name](positive, unlabeled, 0.003, negative=negative)
         value.total.backward()
         assert torch.isfinite(value.total)
         for scores in (positive, unlabeled, negative):
             assert scores.grad is None or torch.isfinite(scores.grad).all()
 
 
-@pytest.mark.parametrize("name", OBJECTIVES)
+@pytest.mark.parametrize("name", OBJECTIVE_FUNCTIONS)
 def test_batch_without_positives_has_only_the_unlabelled_part(batch, name):
-    value = OBJECTIVES[name](torch.empty(0), tensor(batch[1]), 0.1)
+    value = OBJECTIVE_FUNCTIONS[name](torch.empty(0), tensor(batch[1]), 0.1)
     assert float(value.classification) == 0
     assert float(value.total) == float(value.penalty) != 0
 
 
-@pytest.mark.parametrize("name", OBJECTIVES)
+@pytest.mark.parametrize("name", OBJECTIVE_FUNCTIONS)
 def test_batch_without_unlabelled_has_only_the_labelled_part(batch, name):
     positive = tensor(batch[0], grad=True)
-    value = OBJECTIVES[name](positive, torch.empty(0), 0.1)
+    value = OBJECTIVE_FUNCTIONS[name](positive, torch.empty(0), 0.1)
     value.total.backward()
     assert torch.isfinite(positive.grad).all()
     if name in WITH_SLACK:
         assert float(value.penalty) == 0
 
 
-@pytest.mark.parametrize("name", OBJECTIVES)
+@pytest.mark.parametrize("name", OBJECTIVE_FUNCTIONS)
 def test_half_precision_is_computed_in_single(batch, name):
     half = [tensor(scores, dtype=torch.bfloat16) for scores in batch[:2]]
-    value = OBJECTIVES[name](*half, 0.1)
-    reference = OBJECTIVES[name](*(scores.double() for scores in half), 0.1)
+    value = OBJECTIVE_FUNCTIONS[name](*half, 0.1)
+    reference = OBJECTIVE_FUNCTIONS[name](*(scores.double() for scores in half), 0.1)
     assert value.total.dtype == torch.float32
     assert float(value.total) == pytest.approx(float(reference.total), rel=1e-5)
 
@@ -303,13 +305,13 @@ def test_half_precision_is_computed_in_single(batch, name):
 @pytest.mark.parametrize("name", WITH_SLACK)
 def test_slack_weighs_the_penalty(batch, name):
     scores = [tensor(each) for each in batch[:2]]
-    one = OBJECTIVES[name](*scores, 0.1, 1.0)
-    three = OBJECTIVES[name](*scores, 0.1, slack=3.0)
+    one = OBJECTIVE_FUNCTIONS[name](*scores, 0.1, 1.0)
+    three = OBJECTIVE_FUNCTIONS[name](*scores, 0.1, slack=3.0)
     assert float(three.penalty) == pytest.approx(3 * float(one.penalty))
     assert float(three.classification) == float(one.classification)
-    assert float(OBJECTIVES[name](*scores, 0.1, slack=0.0).penalty) == 0
+    assert float(OBJECTIVE_FUNCTIONS[name](*scores, 0.1, slack=0.0).penalty) == 0
     default = {"ge-kl": 10.0, "ge-binomial": 1.0}[name]
-    assert float(OBJECTIVES[name](*scores, 0.1).penalty) == pytest.approx(
+    assert float(OBJECTIVE_FUNCTIONS[name](*scores, 0.1).penalty) == pytest.approx(
         default * float(one.penalty)
     )
 
@@ -318,23 +320,23 @@ def test_slack_weighs_the_penalty(batch, name):
 @pytest.mark.parametrize("name", WITH_SLACK)
 def test_senseless_slack_is_refused(name, slack):
     with pytest.raises(UsageError, match="slack"):
-        OBJECTIVES[name](torch.zeros(1), torch.zeros(1), 0.1, slack)
+        OBJECTIVE_FUNCTIONS[name](torch.zeros(1), torch.zeros(1), 0.1, slack)
 
 
 @pytest.mark.parametrize("name", WITHOUT_SLACK)
 def test_slack_for_an_objective_without_penalty_is_refused(name):
     with pytest.raises(UsageError, match=name):
-        OBJECTIVES[name](torch.zeros(1), torch.zeros(1), 0.1, 1.0)
+        OBJECTIVE_FUNCTIONS[name](torch.zeros(1), torch.zeros(1), 0.1, 1.0)
 
 
-@pytest.mark.parametrize("name", OBJECTIVES)
+@pytest.mark.parametrize("name", OBJECTIVE_FUNCTIONS)
 @pytest.mark.parametrize("pi", [0.0, 1.0, -0.1, 1.5, math.nan])
 def test_pi_outside_its_range_is_refused(name, pi):
     with pytest.raises(UsageError, match="pi"):
-        OBJECTIVES[name](torch.zeros(1), torch.zeros(1), pi)
+        OBJECTIVE_FUNCTIONS[name](torch.zeros(1), torch.zeros(1), pi)
 
 
-@pytest.mark.parametrize("name", OBJECTIVES)
+@pytest.mark.parametrize("name", OBJECTIVE_FUNCTIONS)
 def test_every_objective_learns_to_rank_two_overlapping_classes(name):
     """Logistic regression on one feature must end with a positive weight."""
     random = np.random.default_rng(5)
@@ -346,7 +348,7 @@ def test_every_objective_learns_to_rank_two_overlapping_classes(name):
     for _ in range(300):
         optimizer.zero_grad()
         scores = (parameters[0] * each + parameters[1] for each in (positive, unlabeled))
-        value = OBJECTIVES[name](*scores, pi)
+        value = OBJECTIVE_FUNCTIONS[name](*scores, pi)
         assert isinstance(value, ObjectiveValue)
         value.total.backward()
         optimizer.step()

@@ -27,9 +27,9 @@ from scipion_pupick.engine.training.data import hold_out, read_data
 from scipion_pupick.engine.training.fit import fit, usual_steps
 from scipion_pupick.engine.training.labels import Labels
 from scipion_pupick.engine.training.loop import Trainer, one_cycle
-from scipion_pupick.engine.training.objectives import OBJECTIVES
+from scipion_pupick.engine.training.objectives import OBJECTIVE_FUNCTIONS
 from scipion_pupick.engine.training.prior import assumed_pi, fresh_network, prior_shift, with_prior
-from scipion_pupick.engine.training.progress import best_network
+from scipion_pupick.engine.training.progress import Epoch, Progress, best_network, log_epoch
 from scipion_pupick.engine.training.regions import POSITIVE, TrainingImage, label_map
 from scipion_pupick.engine.training.step import StepLoss
 from scipion_pupick.engine.training.task import TrainingTask
@@ -234,7 +234,7 @@ def test_with_few_labels_held_out_the_last_epoch_is_taken(labels):
     assert_same_state(progress.best, progress.average)
 
 
-@pytest.mark.parametrize("objective", OBJECTIVES)
+@pytest.mark.parametrize("objective", OBJECTIVE_FUNCTIONS)
 @pytest.mark.parametrize("autoencoder", [0.0, 0.5])
 def test_every_objective_trains(objective, autoencoder):
     settings = replace(QUICK, objective=objective, autoencoder=autoencoder, epochs=2, steps=6)
@@ -400,6 +400,18 @@ def test_few_labels_leave_the_network_near_its_start(labels, share):
 def test_few_labels_that_adjust_a_network_take_half_as_many_batches():
     assert [usual_steps(n, True) for n in (1, 100, 250, 251, 1000)] == [25, 25, 25, 50, 50]
     assert [usual_steps(n, False) for n in (1, 250, 251)] == [50, 50, 50]
+
+
+@pytest.mark.parametrize(
+    ("precision", "end"),
+    [(math.nan, "reconstruction 0)"), (0.75, ", held-out average precision 0.750")],
+)
+def test_the_log_tells_of_held_out_labels_only_where_there_are_any(precision, end, caplog):
+    caplog.set_level(logging.INFO)
+    epoch = Epoch(1, 0.5, 0.3, 0.2, 0.0, 0.01, 100, precision)
+    log_epoch(Progress({}, {}, {}, {}, (epoch,), 1, precision))
+    assert caplog.messages[0].startswith("epoch 1: loss 0.5000 (labelled 0.3000")
+    assert caplog.messages[0].endswith(end)
 
 
 def test_an_objective_that_diverges_is_reported():

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The tables of docs/results.md, made from the raw cells in benchmarks/results.
 
-    python benchmarks/results_tables.py            # rewrite the tables
-    python benchmarks/results_tables.py --check    # exit with 1 if a table is not what it should be
+    python benchmarks/results/tables.py            # rewrite the tables
+    python benchmarks/results/tables.py --check    # exit with 1 if a table is not what it should be
 
 A table stands between `<!-- table: NAME -->` and `<!-- end -->`; the text round it stays. Only the
 standard library is needed.
@@ -19,9 +19,8 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Callable, Dict, List, Mapping, Optional, Sequence
 
-ROOT = Path(__file__).resolve().parents[1]
-DOCUMENT = ROOT / "docs" / "results.md"
-RESULTS = ROOT / "benchmarks" / "results"
+RESULTS = Path(__file__).resolve().parent
+DOCUMENT = RESULTS.parents[1] / "docs" / "results.md"
 PLACE = re.compile(r"(<!-- table: ([\w-]+) -->\n).*?(<!-- end -->)", re.DOTALL)
 
 SETS = ("EMPIAR-10017", "apoferritin", "beta-galactosidase", "GroEL", "proteasome")

@@ -1,0 +1,168 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Reading picks from files, patterns and folders."""
+
+from __future__ import annotations
+
+import glob
+import os
+import re
+from pathlib import Path
+from typing import Dict, Iterator, List, Optional, Sequence, Tuple, Union
+
+from ..errors import UsageError
+from ..files.atomic import PathLike
+from ..runs.layout import PICKS, holds_own_picks
+from .file_names import PICK_SUFFIXES, micrograph_of_file
+from .formats import FORMATS, detect_format
+from .relion import CoordinateFiles
+from .table import Coordinates, Picks, join_coordinates
+
+Sources = Union[PathLike, Sequence[PathLike]]
+
+# files of RELION's jobs that stand beside the files of coordinates but hold none themselves
+_JOB_FILES = (
+    "autopick.star",
+    "manualpick.star",
+    "job.star",
+    "job_pipeline.star",
+    "default_pipeline.star",
+    "RELION_OUTPUT_NODES.star",
+    "micrographs_selected.star",
+    "local_selection.star",
+    "note.txt",
+)
+_RELION_3_LIST = re.compile(r"coords_suffix(_.+)\.(star|box)")
+
+
+def read_picks(sources: Sources, format: str = "auto", pixel_size: Optional[float] = None) -> Picks:
+    """Read picks from files, patterns (`*`, `?`, `**`) and folders, in any mixture.
+
+    Names of micrographs are kept as the files have them. A file of one micrograph that does not
+    say its name is named after the file: its path below the folder given (or the folder that all
+    given files share), without extension and without RELION's suffixes such as _autopick. Tables
+    which name the same micrograph add to each other.
+
+    Args:
+        sources: one or more files, patterns or folders; folders are searched with all below them.
+        format: one of `FORMATS`, or "auto" to tell each file's by itself.
+        pixel_size: Å/px of the micrographs, needed only for refined particles whose origins are
+            in Å when the particles' file does not have rlnMicrographPixelSize.
+
+    Returns:
+        Centres in px of the micrograph. Files of micrographs without picks give empty entries; a
+        table of several micrographs without rows gives no entry.
+
+    Raises:
+        UsageError: a source is missing, is no table of picks, or has a value that makes no sense.
+    """
+    if format not in ("auto", *FORMATS):
+        raise UsageError(f"unknown format {format!r}: give auto or one of {', '.join(FORMATS)}")
+    picks: Picks = {}
+    named_after: Dict[str, Path] = {}
+    for path, root, suffixes in _files(sources, format):
+        contents = _read_file(path, format, pixel_size)
+        if isinstance(contents, Coordinates):
+            name = micrograph_of_file(path, root, suffixes)
+            if name in named_after:
+                raise UsageError(
+                    f"{named_after[name]} and {path} are both of micrograph {name}: give a "
+                    "pattern that takes one of them"
+                )
+            named_after[name] = path
+            contents = {name: contents}
+        for name, coordinates in contents.items():
+            known = [picks[name]] if name in picks else []
+            picks[name] = join_coordinates([*known, coordinates])
+    return picks
+
+
+def _read_file(path: Path, format: str, pixel_size: Optional[float]) -> Union[Picks, Coordinates]:
+    name = detect_format(path) if format == "auto" else format
+    contents = FORMATS[name].read(path, pixel_size)
+    if isinstance(contents, CoordinateFiles):
+        return {name: _read_listed(file, path, pixel_size) for name, file in contents.paths.items()}
+    return contents
+
+
+def _read_listed(file: Path, listed_in: Path, pixel_size: Optional[float]) -> Coordinates:
+    contents = _read_file(file, "auto", pixel_size)
+    if isinstance(contents, Coordinates):
+        return contents
+    if len(contents) > 1:
+        raise UsageError(
+            f"{file}: is listed in {listed_in} as one micrograph's picks, but has those of "
+            f"{len(contents)} micrographs"
+        )
+    return join_coordinates(list(contents.values()))
+
+
+def _files(sources: Sources, format: str) -> Iterator[Tuple[Path, Path, Sequence[str]]]:
+    """Return each file to read, and what names it after its micrograph: root and suffixes."""
+    if isinstance(sources, (str, os.PathLike)):
+        sources = [sources]
+    single: List[Path] = []
+    for source in sources:
+        path = Path(source)
+        relion_3_list = _RELION_3_LIST.fullmatch(path.name)
+        if path.is_dir():
+            yield from ((file, path, PICK_SUFFIXES) for file in _files_in_folder(path, format))
+        elif relion_3_list and path.is_file():
+            suffix = relion_3_list[1]
+            yield from ((file, path.parent, [suffix]) for file in _files_with(path, suffix))
+        elif path.is_file():
+            single.append(path)
+        else:
+            single.extend(_matches(os.fspath(source)))
+    if not sources:
+        raise UsageError("no file of picks was given")
+    if single:
+        root = Path(os.path.commonpath([os.path.dirname(os.path.abspath(file)) for file in single]))
+        yield from ((file, root, PICK_SUFFIXES) for file in single)
+
+
+def _matches(pattern: str) -> List[Path]:
+    found = sorted(Path(match) for match in glob.glob(pattern, recursive=True))
+    files = _without_copies([path for path in found if path.is_file()])
+    if not files:
+        raise UsageError(f"{pattern}: no such file or folder, and no file matches it as a pattern")
+    return files
+
+
+def _files_with(path: Path, suffix: str) -> List[Path]:
+    """Find the files that RELION 3.1's coords_suffix_*.star stands for: all with its suffix."""
+    below = sorted(path.parent.rglob(f"*{glob.escape(suffix)}.*"))
+    files = [file for file in below if file.suffix in (".star", ".box") and file.name != path.name]
+    if not files:
+        raise UsageError(f"{path}: there is no file *{suffix}.star in its folder or below")
+    return files
+
+
+def _without_copies(files: Sequence[Path]) -> List[Path]:
+    """Leave out what lies with pupick's list of all picks: the same, in a file a micrograph."""
+    lists = {file for file in files if file.name == PICKS and holds_own_picks(file.parent)}
+    folders = {file.parent for file in lists}
+    return [file for file in files if file in lists or folders.isdisjoint(file.parents)]
+
+
+def _files_in_folder(folder: Path, format: str) -> List[Path]:
+    if format in ("auto", "star") and holds_own_picks(folder):
+        return [folder / PICKS]
+    extensions = {
+        extension
+        for name, kind in FORMATS.items()
+        if format in ("auto", name)
+        for extension in kind.extensions
+    }
+    files = [
+        path
+        for path in _without_copies(sorted(folder.rglob("*")))
+        if path.suffix.lower() in extensions
+        and path.name not in _JOB_FILES
+        and not path.name.startswith((".", "coords_suffix_"))
+        and path.is_file()
+    ]
+    if not files:
+        raise UsageError(
+            f"{folder}: has no file of picks ({', '.join(sorted(extensions))}) in it or below"
+        )
+    return files

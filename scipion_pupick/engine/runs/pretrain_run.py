@@ -1,0 +1,54 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The folder in which a general model is made."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from ..networks.model import Model, save_model
+from ..settings import PretrainSettings
+from ..training.checkpoint import Checkpoint
+from ..training.progress import Progress, log_epoch
+from .layout import CHECKPOINT, GENERAL_MODEL, SIMULATED, TRAINING_LOG
+from .training_log import write_training_log
+
+
+@dataclass(frozen=True)
+class PretrainRun:
+    """The folder in which one general model is made.
+
+    Attributes:
+        folder: that exists.
+        fingerprint: of the settings.
+    """
+
+    folder: Path
+    fingerprint: str
+
+    @classmethod
+    def of_settings(cls, folder: Path, settings: PretrainSettings) -> PretrainRun:
+        """Return the run with these settings in a folder."""
+        return cls(folder, hashlib.sha256(json.dumps(asdict(settings)).encode()).hexdigest())
+
+    @property
+    def checkpoint(self) -> Checkpoint:
+        """Checkpoint of the training."""
+        return Checkpoint(self.folder / CHECKPOINT, self.fingerprint)
+
+    @property
+    def simulated(self) -> Path:
+        """Folder of the simulated images."""
+        return self.folder / SIMULATED
+
+    def save(self, progress: Progress) -> None:
+        """Write checkpoint and log, and tell how the last epoch went."""
+        self.checkpoint.save(progress)
+        write_training_log(progress.history, self.folder / TRAINING_LOG)
+        log_epoch(progress)
+
+    def finish(self, model: Model) -> None:
+        """Write the model."""
+        save_model(model, self.folder / GENERAL_MODEL)

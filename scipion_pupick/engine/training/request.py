@@ -1,0 +1,88 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What a training is asked for, before any micrograph is read."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import asdict, dataclass, replace
+from typing import Any, List, Optional, Sequence
+
+import torch
+
+from ..coordinates import Picks
+from ..files.atomic import PathLike, file_status
+from ..micrographs import Micrograph
+from ..preprocessing.working_image import require_scale
+from ..settings import TrainSettings
+from .data import TrainingData, choose_micrographs, read_data
+from .labels import Labels, assign_labels
+from .particle_count import check_particle_count
+from .start import Start, adapt_start, choose_start
+
+
+@dataclass(frozen=True)
+class TrainRequest:
+    """What a training is asked for.
+
+    Attributes:
+        micrographs: that are used.
+        labels: of these.
+        start: what to start from, and how to train.
+    """
+
+    micrographs: Sequence[Micrograph]
+    labels: Labels
+    start: Start
+
+    @property
+    def labelled(self) -> List[Micrograph]:
+        """Micrographs with particles."""
+        return [m for m in self.micrographs if m.name in self.labels.positive]
+
+    def fingerprint(self) -> str:
+        """Digest of all that the trained weights depend on."""
+        model = self.start.model
+        parts: List[Any] = [asdict(self.start.settings), None if model is None else model.digest]
+        parts.append([[m.name, m.pixel_size, *file_status(m.path)] for m in self.micrographs])
+        for picks in (self.labels.positive, self.labels.negative):
+            parts.append([[name, c.x.tolist(), c.y.tolist()] for name, c in picks.items()])
+        return hashlib.sha256(json.dumps(parts).encode()).hexdigest()
+
+    def adapted(self, device: torch.device) -> TrainRequest:
+        """Return the request with the general model fitted to the micrographs, if that starts."""
+        return replace(self, start=adapt_start(self.start, self.labelled, device))
+
+    def read(self) -> TrainingData:
+        """Read the data, and check the number of particles that is said to be in them.
+
+        Raises:
+            UsageError: that many do not fit, or a place is labelled both as a particle and as none.
+            PupickError: no labelled particle is left.
+        """
+        settings = self.start.settings
+        data = read_data(self.micrographs, self.labels, settings)
+        particles = settings.particles_per_micrograph
+        if particles is not None:
+            check_particle_count(data.images, particles, settings.training)
+        return data
+
+
+def make_request(
+    micrographs: Sequence[Micrograph],
+    picks: Picks,
+    negatives: Optional[Picks],
+    start: Optional[PathLike],
+    settings: TrainSettings,
+) -> TrainRequest:
+    """Check what was given; arguments as of `jobs.train.train`.
+
+    Raises:
+        UsageError: the picks fit no micrograph, there is no such model, or no micrograph can be
+            used at the diameter.
+    """
+    labels = assign_labels(picks, negatives, micrographs)
+    first = choose_start(start, settings)
+    used = choose_micrographs(micrographs, labels, first.settings)
+    require_scale(used, first.scale)
+    return TrainRequest(used, labels, first)

@@ -1,0 +1,139 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The form of the protocol that trains."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pyworkflow.protocol.params as params
+
+from ..constants import START_GENERAL, START_PREVIOUS, START_SCRATCH, STARTS
+from ..engine.settings import ADVANCED, TrainSettings, offered_settings
+from .form_settings import add_setting, setting
+from .protocol_base import EngineProtocol
+
+# a model to start from has these already
+KEPT_FROM_START = ("network", "normalisation")
+
+
+def define_input(protocol: EngineProtocol, form: Any) -> None:
+    """Add what to train on."""
+    form.addSection("Input")
+    protocol.defineGpu(form)
+    form.addParam(
+        "inputMicrographs",
+        params.PointerParam,
+        pointerClass="SetOfMicrographs",
+        important=True,
+        label="Input micrographs",
+        help="With and without picks: micrographs without picks show the network what else "
+        "there is.",
+    )
+    form.addParam(
+        "inputCoordinates",
+        params.PointerParam,
+        pointerClass="SetOfCoordinates",
+        important=True,
+        label="Picked particles",
+        help="Picked by hand, or chosen otherwise so that hardly one is wrong. Pick all kinds "
+        "of views, and at random: not all of a micrograph need be picked.",
+    )
+    form.addParam(
+        "negativeCoordinates",
+        params.PointerParam,
+        pointerClass="SetOfCoordinates",
+        allowsNull=True,
+        expertLevel=params.LEVEL_ADVANCED,
+        label="Places without a particle (optional)",
+        help="Such as ice or carbon edges that an earlier model took for particles.",
+    )
+    protocol.defineDiameter(form)
+    add_setting(
+        form,
+        setting(TrainSettings, "particles_per_micrograph"),
+        "It decides how many the model will pick.",
+        params.IntParam,
+        allowsPointers=True,
+    )
+
+
+def define_training(protocol: EngineProtocol, form: Any) -> None:
+    """Add the start and the settings of the training."""
+    form.addSection("Training")
+    form.addParam(
+        "startFrom",
+        params.EnumParam,
+        choices=list(STARTS),
+        default=START_GENERAL,
+        display=params.EnumParam.DISPLAY_COMBO,
+        label="Start from",
+        help="_general model_: comes with pupick and has seen many kinds of particles; needs "
+        "fewest picks.\n_previous model_: trained or imported in this project.\n"
+        "_from scratch_: knows nothing yet.",
+    )
+    form.addParam(
+        "previousModel",
+        params.PointerParam,
+        pointerClass="PUPickModel",
+        condition=f"startFrom=={START_PREVIOUS}",
+        label="Previous model",
+        help="Its network and normalisation are kept. The diameter may be another.",
+    )
+    add_setting(form, setting(TrainSettings, "epochs"), expertLevel=params.LEVEL_NORMAL)
+    _define_expert(protocol, form)
+
+
+def _define_expert(protocol: EngineProtocol, form: Any) -> None:
+    of_start = {"condition": f"startFrom=={START_SCRATCH}"}
+    for expert in offered_settings(TrainSettings):
+        if expert.level == ADVANCED and expert.name != "epochs":
+            kept = expert.name in KEPT_FROM_START
+            add_setting(form, expert, **(of_start if kept else {}))
+    form.addParam(
+        "moreArguments",
+        params.StringParam,
+        default="",
+        expertLevel=params.LEVEL_ADVANCED,
+        label="More arguments",
+        help="Of the command _pupick train_, such as --steps 100 --held-out 0.",
+    )
+
+
+def define_streaming(protocol: EngineProtocol, form: Any) -> None:
+    """Add when to train on sets that are still growing."""
+    form.addSection("Streaming")
+    form.addParam(
+        "minMicrographs",
+        params.IntParam,
+        default=5,
+        validators=[params.Positive],
+        label="Start at picked micrographs",
+        help="While micrographs or picks are still coming in, training starts when this many "
+        "micrographs have picks, and there are enough picks. Complete sets are taken as they "
+        "are.",
+    )
+    form.addParam(
+        "minPicks",
+        params.IntParam,
+        default=50,
+        validators=[params.Positive],
+        label="and at picks",
+        help="Least number of picks to start with, while sets are still growing.",
+    )
+    form.addParam(
+        "keepTraining",
+        params.BooleanParam,
+        default=False,
+        label="Train again as picks come in?",
+        help="Yes: train again each time that the number of picks has doubled, and once more "
+        "when the sets are complete. The output becomes the newest model; a picking protocol "
+        "goes on with the one that it started with.\nNo: the first model is the only one.",
+    )
+    form.addParam(
+        "streamingSleepOnWait",
+        params.IntParam,
+        default=10,
+        validators=[params.Positive],
+        label="Look for new picks every (s)",
+        help="Seconds from one look at growing sets to the next.",
+    )
