@@ -66,6 +66,7 @@ def draw(shape, xy, diameter, random, contrast=-2.0):
 
 
 def write_mrc(path, image, pixel_size=PIXEL_SIZE):
+    """Write an image as MRC, in a folder that is made."""
     path.parent.mkdir(parents=True, exist_ok=True)
     with mrcfile.new(path, overwrite=True) as file:
         file.set_data(image)
