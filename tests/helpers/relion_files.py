@@ -48,7 +48,7 @@ def program(job: str) -> str:
 
 
 def write_micrographs_star(path: Path, names: Sequence[str], optics: str = OPTICS) -> Path:
-    """Write a STAR file of micrographs, of RELION 3.1 and newer where there is a table of optics."""
+    """Write a STAR file of micrographs, as of RELION 3.0 where `optics` is empty."""
     path.parent.mkdir(parents=True, exist_ok=True)
     group = bool(optics)
     columns = "_rlnMicrographName #1\n" + ("_rlnOpticsGroup #2\n" if group else "")
