@@ -198,7 +198,7 @@ def read_set(path):
 
 
 def wait_for(condition, protocol, seconds=300):
-    """Wait until a condition holds that a protocol brings about, and give what it gave."""
+    """Wait until a condition holds that a protocol brings about, and return what it gave."""
     deadline = time.monotonic() + seconds
     while not (found := condition()):
         assert time.monotonic() < deadline, log_of(protocol)
@@ -207,7 +207,7 @@ def wait_for(condition, protocol, seconds=300):
 
 
 def in_new_process(code, *arguments):
-    """Run Python with Scipion in a new process, and give what it prints as JSON."""
+    """Run Python with Scipion in a new process, and return what it prints as JSON."""
     done = subprocess.run(
         [sys.executable, "-W", "ignore", "-c", code, *map(str, arguments)],
         capture_output=True,

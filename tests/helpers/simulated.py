@@ -83,7 +83,7 @@ def simulate(path, seed, side=SIDE, pixel_size=PIXEL_SIZE, particles=PARTICLES, 
 
 
 def simulate_set(folder, seeds, **options):
-    """Write micrographs m<seed>.mrc, and give the particles by path."""
+    """Write micrographs m<seed>.mrc, and return the particles by path."""
     return {
         str(folder / f"m{seed}.mrc"): simulate(folder / f"m{seed}.mrc", seed, **options)
         for seed in seeds
@@ -102,7 +102,7 @@ def as_picks(particles, most=None):
 
 
 def sharing(tmp_path_factory, name, make):
-    """Let `make` fill a folder once for all test files, and give that folder."""
+    """Let `make` fill a folder once for all test files, and return that folder."""
     folder = tmp_path_factory.getbasetemp() / name
     if not folder.exists():
         folder.mkdir()
