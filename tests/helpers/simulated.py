@@ -27,7 +27,7 @@ from scipion_pupick.engine import (
 DIAMETER = 96.0
 PIXEL_SIZE = 4.0
 SIDE = 256
-MODEL = Path(__file__).parents[1] / "data" / "model.safetensors"
+MODEL = Path(__file__).parents[1] / "fixtures" / "model.safetensors"
 PARTICLES = 25
 
 # enough for blobs in noise, and quick
