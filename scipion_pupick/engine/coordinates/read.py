@@ -13,7 +13,7 @@ from ..errors import UsageError
 from ..files.atomic import PathLike
 from ..runs.layout import PICKS, holds_own_picks
 from .file_names import PICK_SUFFIXES, micrograph_of_file
-from .formats import FORMATS, detect_format
+from .formats import FORMATS, Contents, detect_format
 from .relion import CoordinateFiles
 from .table import Coordinates, Picks, join_coordinates
 
@@ -77,15 +77,23 @@ def read_picks(sources: Sources, format: str = "auto", pixel_size: Optional[floa
 
 
 def _read_file(path: Path, format: str, pixel_size: Optional[float]) -> Union[Picks, Coordinates]:
-    name = detect_format(path) if format == "auto" else format
-    contents = FORMATS[name].read(path, pixel_size)
+    contents = _contents(path, format, pixel_size)
     if isinstance(contents, CoordinateFiles):
         return {name: _read_listed(file, path, pixel_size) for name, file in contents.paths.items()}
     return contents
 
 
+def _contents(path: Path, format: str, pixel_size: Optional[float]) -> Contents:
+    name = detect_format(path) if format == "auto" else format
+    return FORMATS[name].read(path, pixel_size)
+
+
 def _read_listed(file: Path, listed_in: Path, pixel_size: Optional[float]) -> Coordinates:
-    contents = _read_file(file, "auto", pixel_size)
+    contents = _contents(file, "auto", pixel_size)
+    if isinstance(contents, CoordinateFiles):
+        raise UsageError(
+            f"{file}: is listed in {listed_in} as one micrograph's picks, but is a list itself"
+        )
     if isinstance(contents, Coordinates):
         return contents
     if len(contents) > 1:

@@ -82,7 +82,7 @@ def _table_of_picks(path: Path, blocks: Mapping[str, StarTable]) -> StarTable:
                 table.require([NAME, X, Y])
             return table
     found = ", ".join(
-        f"data_{table.block} ({', '.join(map(str, table.frame.columns)) or 'no column'})"
+        f"data_{table.block} ({', '.join(table.columns) or 'no column'})"
         for table in blocks.values()
     )
     raise UsageError(
@@ -94,16 +94,16 @@ def _table_of_picks(path: Path, blocks: Mapping[str, StarTable]) -> StarTable:
 def _listed_files(table: StarTable) -> Dict[str, Path]:
     """Find the listed files, whose paths start at the project's folder, from anywhere."""
     paths: Dict[str, Path] = {}
-    for name, listed in zip(table.texts(NAME), table.texts(FILES)):
+    for row, (name, listed) in enumerate(zip(table.texts(NAME), table.texts(FILES))):
         candidates = [Path(listed)] + [up / listed for up in table.path.resolve().parents]
         found = next((candidate for candidate in candidates if candidate.is_file()), None)
         if found is None:
             raise UsageError(
-                f"{table.path}: the coordinate file {listed} of micrograph {name} is not there, "
-                "neither from here nor from a folder above the list"
+                f"{table.place(row)}: the coordinate file {listed} of micrograph {name} is not "
+                "there, neither from here nor from a folder above the list"
             )
         if name in paths:
-            raise UsageError(f"{table.path}: micrograph {name} is listed twice")
+            raise UsageError(f"{table.place(row)}: micrograph {name} is listed twice")
         paths[name] = found
     return paths
 

@@ -52,7 +52,7 @@ def parse_numbers(
     Raises:
         UsageError: a text is not a number; the text names the file and the line.
     """
-    numbers = np.array([_number(value) for value in values], dtype=np.float64)
+    numbers = np.array([parse_number(value) for value in values], dtype=np.float64)
     accepted = np.isfinite(numbers)
     if missing_allowed:
         missing = [value.strip().lower() in ("", "nan") for value in values]
@@ -63,9 +63,11 @@ def parse_numbers(
     return numbers
 
 
-def _number(value: str) -> float:
+def parse_number(value: str) -> float:
+    """Turn a text into a number; NaN if it is none."""
     try:
-        return float(value)
+        # Python takes 1_000 for a number, as no other program does
+        return float(value) if "_" not in value else float("nan")
     except ValueError:
         return float("nan")
 

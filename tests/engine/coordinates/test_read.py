@@ -291,6 +291,12 @@ def test_names_with_blanks_and_apostrophes(tmp_path):
     ]
 
 
+def test_names_that_begin_like_blocks_and_columns_or_hold_a_hash(tmp_path):
+    text = STAR_HEAD + "data_01.mrc 1 2\n_grid.mrc 3 4 # the second\na#1.mrc 5 6\nloop_x.mrc 7 8\n"
+    picks = read_picks(write(tmp_path / "t.star", text))
+    assert list(picks) == ["data_01.mrc", "_grid.mrc", "a#1.mrc", "loop_x.mrc"]
+
+
 def test_large_table_is_read_whole_and_in_order(tmp_path):
     n, per_micrograph = 50_000, 250
     header = "data_\n\nloop_\n_rlnMicrographName #1\n_rlnCoordinateX #2\n_rlnCoordinateY #3\n"
@@ -425,22 +431,46 @@ BAD_FILES = {
         STAR_HEAD + "a 1 2\na 1 inf\n",
         r"line 8: rlnCoordinateY is 'inf'",
     ),
-    "short row in STAR": ("t.star", STAR_HEAD + "a 1 2\na 1\n", r"line 8: rlnCoordinateY is 'nan'"),
+    "short row in STAR": (
+        "t.star",
+        STAR_HEAD + "a 1 2\na 1\n",
+        "line 8: the row has 2 values where",
+    ),
     "long row in STAR": (
         "t.star",
-        STAR_HEAD + "a 1 2\na 1 2 3\n",
-        r"t\.star: is not a readable STAR",
+        STAR_HEAD + "a 1 2\na b 1 2\n",
+        r"t\.star, line 8: the row has 4 values where .* 3 columns; put a name with blanks in quot",
     ),
-    "all rows short": ("t.star", STAR_HEAD + "a 1\nb 2\n", r"t\.star: is not a readable STAR"),
+    "all rows short": ("t.star", STAR_HEAD + "a 1\nb 2\n", r"t\.star, line 7: the row has 2 val"),
     "no name": ("t.star", STAR_HEAD + "a 1 2\nNaN 1 2\n", r"line 8: rlnMicrographName is missing"),
     "quote left open twice": (
         "t.star",
         STAR_HEAD + "'a 1 2\nb' 1 2\nc 1 2\n",
-        r"t\.star: rlnMicrographName has a quotation mark that is never closed",
+        r"t\.star, line 7: a quotation mark \('a\) is never closed",
     ),
-    "hash in a name": ("t.star", STAR_HEAD + "a 1 2\na#1.mrc 1 2\n", r"line 8: a name with a #"),
-    "name like a block": ("t.star", STAR_HEAD + "a 1 2\ndata_x.mrc 1 2\n" + STAR_HEAD, "data_x"),
-    "name like a block, last": ("t.star", STAR_HEAD + "data_x.mrc 1 2\n", "not a readable STAR"),
+    "short row that begins like a block": (
+        "t.star",
+        STAR_HEAD + "data_x.mrc 1\n",
+        r"line 7: 'data_x\.mrc 1' is neither a block nor a whole row",
+    ),
+    "short row that begins like a column": (
+        "t.star",
+        STAR_HEAD + "_x.mrc 1\n",
+        r"line 7: '_x\.mrc 1' is neither the name of a column nor a row of 3 values",
+    ),
+    "a block twice": (
+        "t.star",
+        STAR_HEAD + "a 1 2\n" + STAR_HEAD + "b 1 2\n",
+        r"t\.star, line 8: block data_ stands there for a second time \(first in line 1\): give",
+    ),
+    "a second table in a block": ("t.star", STAR_HEAD + "loop_\n_a\n1\n", "has a second table"),
+    "text in a block": ("t.star", "data_a\nhello\n", "line 2: 'hello' is neither a block"),
+    "text before a block": (
+        "t.star",
+        "hello\n" + STAR_HEAD,
+        "line 1: .* does not begin with data_",
+    ),
+    "column without its value": ("t.star", "data_a\n_x\n", "line 2: '_x' is neither"),
     "score that is text": (
         "t.star",
         STAR_HEAD + "_rlnAutopickFigureOfMerit\na 1 2 high\n",
@@ -451,7 +481,11 @@ BAD_FILES = {
         "data_micrographs\n\nloop_\n_rlnMicrographName #1\na\n",
         r"picks need .*rlnCoordinateX and rlnCoordinateY.*data_micrographs \(rlnMicrographName\)",
     ),
-    "a column twice": ("t.star", STAR_HEAD + "_rlnCoordinateX\na 1 2 3\n", "stands there twice"),
+    "a column twice": (
+        "t.star",
+        STAR_HEAD + "_rlnCoordinateX\na 1 2 3\n",
+        "line 7: column rlnCoordinateX of .* second",
+    ),
     "particles without micrographs": (
         "p.star",
         "data_particles\n\nloop_\n_rlnCoordinateX #1\n_rlnCoordinateY #2\n1 2\n",
@@ -475,9 +509,14 @@ BAD_FILES = {
     "list without its file": (
         "l.star",
         LIST_HEAD + "a.mrc no/a.star\n",
-        r"l\.star: the coordinate file no/a\.star of micrograph a\.mrc is not there",
+        r"l\.star, line 6: the coordinate file no/a\.star of micrograph a\.mrc is not there",
     ),
-    "data block without anything": ("t.star", "data_\n", "not a readable STAR"),
+    "list that names itself": (
+        "l.star",
+        LIST_HEAD + "a.mrc l.star\n",
+        r"l\.star: is listed in .*l\.star as one micrograph's picks, but is a list itself",
+    ),
+    "data block without anything": ("t.star", "data_\n", r"the file has data_ \(no column\)"),
     "RELION 3 list alone": ("coords_suffix_x.star", "mics.star\n", r"no file \*_x\.star"),
     "no STAR": ("t.star", "hello\n", r"t\.star: is not a table of picks of a known format"),
     "no Topaz": ("t.txt", "10 20\n30 40\n", r"t\.txt: is not a table of picks"),
