@@ -46,6 +46,13 @@ def add_convert(commands: Any) -> None:
         help="multiply coordinates, as from binned to unbinned micrographs; default: %(default)g",
     )
     add_pixel_size(parser)
+    parser.add_argument(
+        "--micrographs",
+        nargs="+",
+        default=(),
+        metavar="SOURCE",
+        help="of the picks, whose sizes cs needs: images, or cryoSPARC's .cs file of exposures",
+    )
 
 
 def _convert(options: argparse.Namespace) -> int:
@@ -58,6 +65,7 @@ def _convert(options: argparse.Namespace) -> int:
         options.per_micrograph,
         options.scale,
         options.pixel_size,
+        options.micrographs,
     )
     count = sum(len(coordinates) for coordinates in picks.values())
     print(f"{count} picks in {len(picks)} micrographs written to {options.output}")

@@ -11,7 +11,9 @@ from ..errors import UsageError
 from ..micrographs.micrograph import IMAGE_EXTENSIONS
 
 # what RELION's and our own files of one micrograph have between its name and the extension
-PICK_SUFFIXES = ("_manualpick", "_autopick", "_topazpicks", "_pupick")
+PICK_SUFFIXES = ("_manualpick", "_autopick", "_topazpicks", "_automatch", "_pupick")
+# EMAN2 keeps what it knows of a micrograph in info/NAME_info.json
+_EMAN_ENDING = "_info.json"
 
 
 def micrograph_of_file(path: Path, root: Path, suffixes: Sequence[str] = PICK_SUFFIXES) -> str:
@@ -23,6 +25,8 @@ def micrograph_of_file(path: Path, root: Path, suffixes: Sequence[str] = PICK_SU
         suffixes: what may stand between the micrograph's name and the extension.
     """
     stem = path.name[: -len(path.suffix)] if path.suffix else path.name
+    if path.name.endswith(_EMAN_ENDING):
+        stem = path.name[: -len(_EMAN_ENDING)]
     for suffix in suffixes:
         if stem.endswith(suffix) and stem != suffix:
             stem = stem[: -len(suffix)]
@@ -42,8 +46,10 @@ def files_of_micrographs(names: Iterable[str], folder: Path, ending: str) -> Dic
     for name, file in files.items():
         if owners.setdefault(file, name) != name:
             raise UsageError(
-                f"micrographs {owners[file]} and {name} would both be written to {file}: write "
-                "one file for all, or take each in a call of its own"
+                f"micrographs {owners[file]} and {name} would both be written to {file}: if they "
+                f"are the same exposure, leave one out, as by the pattern "
+                f"*{PurePosixPath(name).suffix or '.mrc'}; if not, take each on its own, into "
+                "folders of their own"
             )
     return files
 

@@ -12,6 +12,7 @@ from typing import Dict, Iterator, List, Optional, Sequence, Tuple, Union
 from ..errors import UsageError
 from ..files.atomic import PathLike
 from ..runs.layout import PICKS, holds_own_picks
+from .cryosparc import UID
 from .file_names import PICK_SUFFIXES, micrograph_of_file
 from .formats import FORMATS, Contents, detect_format
 from .relion import CoordinateFiles
@@ -73,7 +74,21 @@ def read_picks(sources: Sources, format: str = "auto", pixel_size: Optional[floa
         for name, coordinates in contents.items():
             known = [picks[name]] if name in picks else []
             picks[name] = join_coordinates([*known, coordinates])
+    _refuse_doubles(picks)
     return picks
+
+
+def _refuse_doubles(picks: Picks) -> None:
+    """Refuse particles of cryoSPARC that are given twice, as by two files of one job."""
+    for name, coordinates in picks.items():
+        if coordinates.record is not None and UID in (coordinates.record.dtype.names or ()):
+            uids = coordinates.record[UID].tolist()
+            count = len(set(zip(uids, coordinates.x.tolist(), coordinates.y.tolist())))
+            if count < len(coordinates):
+                raise UsageError(
+                    f"{len(coordinates) - count} particles of {name} are given twice (the same uid "
+                    "and place): give one .cs file of the job, not all of them"
+                )
 
 
 def _read_file(path: Path, format: str, pixel_size: Optional[float]) -> Union[Picks, Coordinates]:
@@ -152,6 +167,12 @@ def _without_copies(files: Sequence[Path]) -> List[Path]:
     return [file for file in files if file in lists or folders.isdisjoint(file.parents)]
 
 
+def _holds_picks(path: Path) -> bool:
+    """Say whether a file in a folder has picks, where its extension leaves that open."""
+    kinds = [kind for kind in FORMATS.values() if path.suffix.lower() in kind.extensions]
+    return all(kind.is_file is None or kind.is_file(path) for kind in kinds)
+
+
 def _files_in_folder(folder: Path, format: str) -> List[Path]:
     if format in ("auto", "star") and holds_own_picks(folder):
         return [folder / PICKS]
@@ -168,6 +189,7 @@ def _files_in_folder(folder: Path, format: str) -> List[Path]:
         and path.name not in _JOB_FILES
         and not path.name.startswith((".", "coords_suffix_"))
         and path.is_file()
+        and _holds_picks(path)
     ]
     if not files:
         raise UsageError(

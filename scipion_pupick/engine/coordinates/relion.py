@@ -13,13 +13,14 @@ import numpy as np
 from ..errors import UsageError
 from ..files.star import Columns, StarTable, check_star_names, read_blocks, star_text
 from ..files.text import FloatArray
-from .table import Coordinates, Picks, flatten_picks, group_picks
+from .table import Coordinates, Picks, flatten_picks, group_picks, refuse_depths
 
 logger = logging.getLogger(__name__)
 
 NAME = "rlnMicrographName"
 FILES = "rlnMicrographCoordinates"
-X, Y = "rlnCoordinateX", "rlnCoordinateY"
+X, Y, Z = "rlnCoordinateX", "rlnCoordinateY", "rlnCoordinateZ"
+TOMOGRAM = ("rlnTomoName", "rlnTomoParticleName", "rlnCenteredCoordinateXAngst")
 SCORE = "rlnAutopickFigureOfMerit"
 GROUP = "rlnOpticsGroup"
 
@@ -75,7 +76,21 @@ def read_relion(path: Path, pixel_size: Optional[float] = None) -> Contents:
     return Coordinates(x, y, score)
 
 
+def _refuse_tomograms(table: StarTable) -> None:
+    """Refuse particles of tomograms (RELION 4 and 5), and places with a depth."""
+    tomogram = next((column for column in TOMOGRAM if column in table), None)
+    if tomogram is not None:
+        raise UsageError(
+            f"{table.path}: block data_{table.block} is of tomograms ({tomogram}); pupick takes "
+            "particles in micrographs only"
+        )
+    if Z in table:
+        refuse_depths(str(table.path), Z, table.numbers(Z, missing_allowed=True))
+
+
 def _table_of_picks(path: Path, blocks: Mapping[str, StarTable]) -> StarTable:
+    for table in blocks.values():
+        _refuse_tomograms(table)
     for table in blocks.values():
         if X in table and Y in table:
             if table.block == "particles" or "rlnImageName" in table:

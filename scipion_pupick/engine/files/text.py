@@ -20,14 +20,29 @@ def read_text(path: Path) -> str:
     Raises:
         UsageError: there is no such file, it cannot be read, or it is not text.
     """
+    try:
+        return _read(path).decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise UsageError(f"{path}: is not a text file in UTF-8") from error
+
+
+def read_start(path: Path, size: int = 16) -> bytes:
+    """Read the first bytes of a file.
+
+    Raises:
+        UsageError: there is no such file, or it cannot be read.
+    """
+    return _read(path, size)
+
+
+def _read(path: Path, size: int = -1) -> bytes:
     if not path.is_file():
         raise UsageError(f"{path}: no such file")
     try:
-        return path.read_text(encoding="utf-8-sig")
+        with path.open("rb") as file:
+            return file.read(size)
     except OSError as error:
         raise UsageError(f"{path}: cannot be read ({error.strerror})") from error
-    except UnicodeDecodeError as error:
-        raise UsageError(f"{path}: is not a text file in UTF-8") from error
 
 
 def parse_numbers(

@@ -24,6 +24,7 @@ from scipion_pupick.engine.coordinates.table import flatten_picks, group_picks, 
 from scipion_pupick.engine.errors import UsageError
 
 EXTENSION = {"star": ".star", "topaz": ".txt", "box": ".box", "cbox": ".cbox", "csv": ".csv"}
+EXTENSION.update({"eman2": ".json", "cs": ".cs", "cs-from-last-row": ".cs"})
 
 # pieces of which true files are made, so that nonsense gets past the first look
 pieces = st.sampled_from(
@@ -127,7 +128,7 @@ def test_format_by_extension_and_content(tmp_path, name, text, expected):
 
 @pytest.mark.parametrize(
     ("name", "text"),
-    [("a.txt", ""), ("a.txt", "1 2\n"), ("a.star", "x data_\n"), ("a.dat", "image_names\t1\n")],
+    [("a.txt", ""), ("a.txt", "1 2 3\n"), ("a.star", "x data_\n"), ("a.dat", "image_names\t1\n")],
 )
 def test_format_that_cannot_be_told(tmp_path, name, text):
     (tmp_path / name).write_text(text, encoding="utf-8")

@@ -132,6 +132,9 @@ TOPAZ_TABLE = (
 )
 
 
+STAR_HEAD = "data_\n\nloop_\n_rlnMicrographName #1\n_rlnCoordinateX #2\n_rlnCoordinateY #3\n"
+
+
 def write(path, text):
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(text, encoding="utf-8")
@@ -363,6 +366,61 @@ def test_cbox_of_old_cryolo_is_plain_text(tmp_path):
     np.testing.assert_equal(rows(coordinates), [[6, 12, 0.75]])
 
 
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("t.csv", "image_name,x_coord,y_coord,Score\nm,1,2,3\n"),
+        ("t.csv", "Micrograph,X,Y,Confidence\nm,1,2,3\n"),
+        ("t.csv", "micrograph;x;y;score\nm;1;2;3\n"),
+        ("m.csv", "X-Coordinate,Y-Coordinate,Diameter,Score\n1,2,30,3\n"),
+        ("t.txt", "image_name     x_coord     y_coord score\nm     1    2 3\n"),
+        ("t.tsv", "micrograph_name\tcenter_x\tcenter_y\tz\tfom\nm\t1\t2\t0\t3\n"),
+        ("m.box", "0.5 1.5 1 1 3.00000001\n"),
+        ("m_info.json", '{"boxes": [[1, 2, "auto", 3]], "ctf_frame": [512]}'),
+        (
+            "t.csv",
+            "filename,file_size,file_attributes,region_count,region_id,"
+            "region_shape_attributes,region_attributes\n"
+            'm,-1,"{}",1,0,"{""name"":""point"",""cx"":1,""cy"":2}","{""score"":""3""}"\n',
+        ),
+        (
+            "t.json",
+            '{"m-1": {"filename": "m", "size": -1, "regions": [{"shape_attributes": {"name": '
+            '"rect", "x": 0, "y": 1, "width": 2, "height": 2}, "region_attributes": '
+            '{"score": 3}}]}}',
+        ),
+    ],
+)
+def test_one_pick_in_many_forms(tmp_path, name, text):
+    np.testing.assert_allclose(rows(read_picks(write(tmp_path / name, text))["m"]), [[1, 2, 3]])
+
+
+@pytest.mark.parametrize("text", ["1 2\n3.5 4\n", "1,2\n3.5,4\n", "x,y\n1,2\n3.5,4\n"])
+def test_two_columns_are_named_after_their_file(tmp_path, text):
+    for name in ("m.csv", "m_automatch.txt"):
+        if name.endswith(".csv") or "x" not in text:
+            picks = read_picks(write(tmp_path / name, text))
+            np.testing.assert_equal(rows(picks["m"]), [[1, 2, np.nan], [3.5, 4, np.nan]])
+
+
+def test_images_of_the_annotator_without_a_region_are_empty_micrographs(tmp_path):
+    table = "filename,region_count,region_shape_attributes\nm.png,0,{}\n"
+    assert len(read_picks(write(tmp_path / "t.csv", table))["m.png"]) == 0
+    project = '{"_via_img_metadata": {"a": {"filename": "m.png", "regions": {}}}}'
+    assert len(read_picks(write(tmp_path / "t.json", project))["m.png"]) == 0
+
+
+def test_a_folder_of_eman2_has_other_json_files(tmp_path):
+    write(tmp_path / "info/project.json", '{"global.apix": 1.0}')
+    write(tmp_path / "info/m_info.json", '{"boxes": [[1, 2, "manual"]]}')
+    assert list(read_picks(tmp_path / "info")) == ["m"]
+
+
+def test_flat_depths_are_none(tmp_path):
+    text = STAR_HEAD + "_rlnCoordinateZ\na 1 2 0\n"
+    assert len(read_picks(write(tmp_path / "p.star", text))["a"]) == 1
+
+
 # ---------------------------------------------------------------- which files
 
 
@@ -416,7 +474,6 @@ def test_file_whose_name_looks_like_a_pattern(tmp_path):
 
 # ---------------------------------------------------------------- bad input
 
-STAR_HEAD = "data_\n\nloop_\n_rlnMicrographName #1\n_rlnCoordinateX #2\n_rlnCoordinateY #3\n"
 LIST_HEAD = "data_coordinate_files\n\nloop_\n_rlnMicrographName\n_rlnMicrographCoordinates\n"
 
 BAD_FILES = {
@@ -519,12 +576,17 @@ BAD_FILES = {
     "data block without anything": ("t.star", "data_\n", r"the file has data_ \(no column\)"),
     "RELION 3 list alone": ("coords_suffix_x.star", "mics.star\n", r"no file \*_x\.star"),
     "no STAR": ("t.star", "hello\n", r"t\.star: is not a table of picks of a known format"),
-    "no Topaz": ("t.txt", "10 20\n30 40\n", r"t\.txt: is not a table of picks"),
+    "no table": ("t.txt", "10 20 1\n30 40 1\n", r"t\.txt: is not a table of picks"),
     "image": ("t.png", "x", r"t\.png: is not a table of picks"),
-    "Topaz with blanks": (
+    "Topaz with blanks in names": (
         "t.txt",
-        "image_name x_coord y_coord\na 1 2\n",
-        "separated by tabs; its header has image_name x",
+        "image_name x_coord y_coord\na b 1\n",
+        r"t\.txt, line 2: x_coord is 'b', not a number",
+    ),
+    "Topaz with depths": (
+        "t.txt",
+        "image_name\tx_coord\ty_coord\tz_coord\na\t1\t2\t3\n",
+        r"t\.txt, line 1: z_coord gives places in a tomogram",
     ),
     "Topaz not a number": (
         "t.txt",
@@ -536,10 +598,43 @@ BAD_FILES = {
         "image_name\tx_coord\ty_coord\na\t1\n",
         r"line 2: has 2 fields where the header \(line 1\) has 3",
     ),
-    "CSV without names": (
+    "CSV without y": (
         "t.csv",
-        "x,y\n1,2\n",
-        r"needs the columns micrograph, x, y separated by commas; its header has x, y",
+        "micrograph,x\na,1\n",
+        r"needs the columns micrograph, x, y .* separated by commas or tabs; .* has micrograph, x",
+    ),
+    "CSV without a header": (
+        "t.csv",
+        "1,2,3\n",
+        r"t\.csv, line 1: has 3 values and the table no header: name the columns",
+    ),
+    "VIA with a polygon": (
+        "t.csv",
+        'filename,region_shape_attributes\na.png,"{""name"":""polygon""}"\n',
+        r"t\.csv, line 2: is a polygon; particles have to be points",
+    ),
+    "VIA broken": ("t.csv", "filename,region_shape_attributes\na,{\n", "line 2: '{' is not JSON"),
+    "VIA short row": ("t.csv", "filename,region_shape_attributes\na\n", "line 2: has 1 fields"),
+    "JSON broken": ("m_info.json", '{"boxes":\n [1', r"m_info\.json, line 2: is not JSON"),
+    "JSON of something else": ("m.json", '{"a": 1}', r"m\.json: this JSON is neither EMAN2's"),
+    "EMAN2 box short": ("m_info.json", '{"boxes": [[1]]}', r"m_info\.json, box 1: is \[1\], not"),
+    "EMAN2 box text": ("m_info.json", '{"boxes": [[1, "a"]]}', "box 1: y is 'a', not a number"),
+    "EMAN2 tomogram": ("m_info.json", '{"boxes": [[1, 2, 3]]}', r"box 1: has a z \(3\)"),
+    "EMAN2 volume": ("m_info.json", '{"boxes_3d": [[1, 2, 3]]}', "boxes_3d are of a tomogram"),
+    "tomogram of RELION": (
+        "p.star",
+        "data_particles\n\nloop_\n_rlnTomoName\n_rlnCoordinateX\n_rlnCoordinateY\nTS_1 1 2\n",
+        r"p\.star: block data_particles is of tomograms \(rlnTomoName\)",
+    ),
+    "depths in STAR": (
+        "p.star",
+        STAR_HEAD + "_rlnCoordinateZ\na 1 2 0\na 1 2 8\n",
+        r"p\.star: rlnCoordinateZ gives places in a tomogram or volume",
+    ),
+    "depths in cbox": (
+        "m.cbox",
+        CBOX.replace("<NA>", "8", 1),
+        "CoordinateZ gives places in a tomo",
     ),
     "CSV empty": ("t.csv", "", r"t\.csv: the table needs .* has nothing"),
     "CSV name empty": (
