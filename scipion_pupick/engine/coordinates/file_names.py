@@ -47,9 +47,8 @@ def files_of_micrographs(names: Iterable[str], folder: Path, ending: str) -> Dic
         if owners.setdefault(file, name) != name:
             raise UsageError(
                 f"micrographs {owners[file]} and {name} would both be written to {file}: if they "
-                f"are the same exposure, leave one out, as by the pattern "
-                f"*{PurePosixPath(name).suffix or '.mrc'}; if not, take each on its own, into "
-                "folders of their own"
+                "are the same exposure, leave one out, by a pattern that takes the other only; if "
+                "not, take each on its own, into folders of their own"
             )
     return files
 

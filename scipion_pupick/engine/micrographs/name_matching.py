@@ -93,6 +93,11 @@ def match_names(names: Iterable[str], micrographs: Sequence[Micrograph]) -> Dict
     }
 
 
+def names_agree(name: str, micrograph: Micrograph) -> bool:
+    """Say whether a name in a picks file is the micrograph's but for folders and extension."""
+    return name == micrograph.name or _split(name)[-1] == _split(str(micrograph.path))[-1]
+
+
 def _claim_by_core(
     names: Sequence[str],
     micrographs: Sequence[Micrograph],

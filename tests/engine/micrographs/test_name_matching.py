@@ -166,7 +166,7 @@ class TestWhatProgramsPutBeforeAndBehind:
 
     def test_two_that_fit_equally_well_are_an_error(self):
         with pytest.raises(UsageError, match="equally well"):
-            match(["a/m0_DW", "a/m0_denoised"], "m0.mrc")
+            match(["a/m0_DW", "b/m0_denoised"], "m0.mrc")
         with pytest.raises(UsageError, match="equally well"):
             match(["m0_autopick"], "a/m0_DW.mrc", "b/m0_DW.mrc")
 
