@@ -20,6 +20,8 @@ from .table import Coordinates, refuse_depths
 
 CORNER_AND_SIDES = ("CoordinateX", "CoordinateY", "Width", "Height")
 CONFIDENCE = "Confidence"
+# crYOLO picks from here on, and writes .cbox files with boxes far below
+USUAL_CONFIDENCE = 0.3
 DEPTH = "CoordinateZ"
 
 

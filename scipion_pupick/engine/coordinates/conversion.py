@@ -8,6 +8,7 @@ from typing import Dict, Optional, Sequence
 
 from ..files.atomic import PathLike
 from ..micrographs import Micrograph, find_micrographs, image_shape, match_names
+from ..settings import ALL_PICKS, PicksSettings
 from .cryosparc import Exposure, read_exposures
 from .read import Sources, read_picks
 from .table import Picks
@@ -24,6 +25,7 @@ def convert(
     scale: float = 1.0,
     pixel_size: Optional[float] = None,
     micrographs: Sequence[str] = (),
+    settings: PicksSettings = ALL_PICKS,
 ) -> Picks:
     """Read picks, scale them if asked, and write them in another format.
 
@@ -39,6 +41,7 @@ def convert(
         pixel_size: Å/px of the micrographs that the sources are of, see `read_picks`.
         micrographs: of the *written* coordinates, whose sizes cs needs: what `find_micrographs`
             takes, or cryoSPARC's .cs files of exposures.
+        settings: which picks to leave out by their score, and what to drop from names.
 
     Returns:
         The picks as written.
@@ -47,7 +50,7 @@ def convert(
         UsageError: see `read_picks`, `Coordinates.scaled`, `write_picks`, `write_picks_folder`.
         OSError: a file cannot be written.
     """
-    found = read_picks(sources, from_, pixel_size)
+    found = read_picks(sources, from_, pixel_size, settings)
     picks = {name: coordinates.scaled(scale) for name, coordinates in found.items()}
     exposures = _exposures(picks, micrographs)
     if per_micrograph:

@@ -35,6 +35,25 @@ def micrograph_of_file(path: Path, root: Path, suffixes: Sequence[str] = PICK_SU
     return relative.with_name(stem).as_posix()
 
 
+def without_affixes(name: str, affixes: Sequence[str]) -> str:
+    """Return a micrograph's name without what a file of picks puts before or behind it.
+
+    Args:
+        name: with or without folders and the extension of an image.
+        affixes: texts to take off once each, where they are, in this order.
+    """
+    folder, slash, file = name.replace("\\", "/").rpartition("/") if affixes else ("", "", name)
+    extension = PurePosixPath(file).suffix
+    stem = file[: -len(extension)] if extension.lower() in IMAGE_EXTENSIONS else file
+    ending = file[len(stem) :]
+    for affix in affixes:
+        if stem.startswith(affix):
+            stem = stem[len(affix) :] or stem
+        elif stem.endswith(affix):
+            stem = stem[: -len(affix)] or stem
+    return folder + slash + stem + ending
+
+
 def files_of_micrographs(names: Iterable[str], folder: Path, ending: str) -> Dict[str, Path]:
     """Return the file for each micrograph's picks (see `file_of_micrograph`) by its name.
 

@@ -76,6 +76,10 @@ class Coordinates:
         record = None if self.record is None else self.record[chosen]
         return Coordinates(self.x[chosen], self.y[chosen], self.score[chosen], record)
 
+    def at_least(self, score: Optional[float]) -> Coordinates:
+        """Return the picks without those that have a lower score; None for all."""
+        return self if score is None else self.select(~(self.score < score))
+
     def scaled(self, factor: float) -> Coordinates:
         """Return the same picks with x and y multiplied by `factor`.
 

@@ -15,6 +15,7 @@ from scipion_pupick.engine.coordinates import (
     write_picks_folder,
 )
 from scipion_pupick.engine.errors import UsageError
+from scipion_pupick.engine.settings import PicksSettings
 
 
 def as_relion(text):
@@ -419,6 +420,40 @@ def test_a_folder_of_eman2_has_other_json_files(tmp_path):
 def test_flat_depths_are_none(tmp_path):
     text = STAR_HEAD + "_rlnCoordinateZ\na 1 2 0\n"
     assert len(read_picks(write(tmp_path / "p.star", text))["a"]) == 1
+
+
+# ---------------------------------------------------------------- settings
+
+
+def test_boxes_of_low_confidence_are_said_and_can_be_left_out(tmp_path, caplog):
+    path = write(tmp_path / "m.cbox", "0 0 2 2 0.05\n2 2 2 2 0.8\n4 4 2 2 0.3\n")
+    assert len(read_picks(path)["m"]) == 3
+    assert "1 of the 3 boxes read have a confidence below 0.3" in caplog.text
+    caplog.clear()
+    assert read_picks(path, settings=PicksSettings(least_score=0.3))["m"].x.tolist() == [3, 5]
+    assert not caplog.records
+
+
+def test_picks_without_a_score_have_no_low_one(tmp_path):
+    path = write(tmp_path / "m.csv", "micrograph,x,y,score\nm,1,2,\nm,3,4,1\n")
+    assert read_picks(path, settings=PicksSettings(least_score=2))["m"].x.tolist() == [1]
+
+
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [
+        ("d/grid1_m0_v2.mrc", "d/m0.mrc"),
+        ("m0_v2", "m0"),
+        ("grid1_", "grid1_"),
+        ("D:\\grid1_m0.mrc", "D:/m0.mrc"),
+        ("other.mrc", "other.mrc"),
+    ],
+)
+def test_parts_of_names_can_be_dropped(tmp_path, name, expected):
+    path = write(tmp_path / "t.csv", f"micrograph,x,y\n{name},1,2\n")
+    assert list(read_picks(path, settings=PicksSettings(drop_from_names="grid1_, _v2"))) == [
+        expected
+    ]
 
 
 # ---------------------------------------------------------------- which files
