@@ -114,7 +114,7 @@ FORMATS: Mapping[str, Format] = MappingProxyType(
             may_be_empty=True,
         ),
         "topaz": _table(
-            *(TOPAZ, ".txt", ".tsv", ".tab"),
+            *(TOPAZ, ".txt", ".tsv", ".tab", ".coord"),
             read=lambda path, pixel_size: read_table(path),
             is_text=is_table_text,
         ),

@@ -2,6 +2,8 @@
 """What must hold for any picks and any file: slow references, and files that are nonsense."""
 
 import collections
+import csv
+import json
 import os
 import re
 from pathlib import Path
@@ -39,6 +41,11 @@ pieces = st.sampled_from(
             "_Confidence",
             "image_name\tx_coord\ty_coord",
             "micrograph,x,y,score",
+            "X-Coordinate,Y-Coordinate",
+            "filename,region_shape_attributes",
+            "_rlnCoordinateZ",
+            "_rlnTomoName",
+            "_CoordinateZ",
         ),
         *("1", "2.5", "-3", "nan", "inf", "<NA>", "a.mrc", "a.mrc,1,2,3", "a\t1\t2", "1 2 3 4"),
         *(
@@ -90,6 +97,58 @@ def test_any_text_gives_picks_or_a_clear_error(tmp_path_factory, format, text):
     for coordinates in picks.values():
         assert np.isfinite(coordinates.x).all()
         assert np.isfinite(coordinates.y).all()
+
+
+values = st.recursive(
+    st.none() | st.booleans() | st.floats() | st.integers() | st.sampled_from(["a", "1", "manual"]),
+    lambda inner: (
+        st.lists(inner, max_size=4)
+        | st.dictionaries(
+            st.sampled_from(
+                [
+                    "boxes",
+                    "boxes_3d",
+                    "filename",
+                    "regions",
+                    "shape_attributes",
+                    "region_attributes",
+                ]
+                + ["name", "cx", "cy", "x", "y", "score", "_via_img_metadata"]
+            ),
+            inner,
+            max_size=4,
+        )
+    ),
+    max_leaves=12,
+)
+regions = st.fixed_dictionaries({"shape_attributes": values, "region_attributes": values})
+images = st.dictionaries(
+    st.text(max_size=3),
+    st.fixed_dictionaries({"filename": values, "regions": values | st.lists(regions)}),
+)
+
+
+@given(values | images | st.fixed_dictionaries({"boxes": st.lists(st.lists(values))}))
+def test_any_json_gives_picks_or_a_clear_error(tmp_path_factory, content):
+    folder = tmp_path_factory.mktemp("j")
+    for name in ("m_info.json", "m.json"):
+        (folder / name).write_text(json.dumps(content), encoding="utf-8")
+        picks, message = outcome(read_picks, folder / name)
+        assert name in message
+        for coordinates in picks.values():
+            assert np.isfinite(coordinates.x).all()
+
+
+@given(st.lists(values.map(json.dumps) | st.sampled_from(["m.png", "{}", "1"]), max_size=6))
+def test_any_table_of_the_annotator_gives_picks_or_a_clear_error(tmp_path_factory, fields):
+    path = tmp_path_factory.mktemp("v") / "t.csv"
+    with path.open("w", newline="", encoding="utf-8") as file:
+        csv.writer(file).writerows(
+            [["filename", "region_shape_attributes", "region_attributes"], fields[:3], fields[3:]]
+        )
+    picks, message = outcome(read_picks, path)
+    assert "t.csv" in message
+    assert all(np.isfinite(coordinates.x).all() for coordinates in picks.values())
 
 
 @given(st.binary(max_size=40))
