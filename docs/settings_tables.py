@@ -24,6 +24,7 @@ from scipion_pupick.engine.cli.options import option_of  # noqa: E402
 from scipion_pupick.engine.settings import (  # noqa: E402
     EvaluateSettings,
     PickSettings,
+    PicksSettings,
     PreprocessSettings,
     Setting,
     TrainSettings,
@@ -34,6 +35,7 @@ DOCUMENT = ROOT / "docs" / "command_line.md"
 PLACE = re.compile(r"(<!-- settings: (\w+) -->\n).*?(<!-- end -->)", re.DOTALL)
 COMMANDS: Mapping[str, type] = MappingProxyType(
     {
+        "convert": PicksSettings,
         "evaluate": EvaluateSettings,
         "pick": PickSettings,
         "preprocess": PreprocessSettings,

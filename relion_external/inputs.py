@@ -18,7 +18,7 @@ from scipion_pupick.engine import (
     require_pixel_size,
 )
 from scipion_pupick.engine.runs.layout import MODEL
-from scipion_pupick.engine.settings import GENERAL
+from scipion_pupick.engine.settings import GENERAL, PicksSettings, make_settings
 
 from .parameters import Options
 
@@ -67,7 +67,8 @@ def read_labels(options: Options, micrographs: Sequence[Micrograph]) -> Picks:
     """
     sources = [source for source in (options.coordinates, options.particles) if source]
     pixel_size = _common_pixel_size(micrographs) if options.particles else None
-    labels = read_picks(sources, pixel_size=pixel_size)
+    settings = make_settings(PicksSettings, options.values)
+    labels = read_picks(sources, pixel_size=pixel_size, settings=settings)
     if not any(len(coordinates) for coordinates in labels.values()):
         raise UsageError(
             f"{' and '.join(sources)}: there is no particle: pick at least one by hand, better "
@@ -94,7 +95,9 @@ def read_negatives(options: Options, micrographs: Sequence[Micrograph]) -> Optio
     if not source:
         return None
     sizes = _pixel_sizes(micrographs)
-    return read_picks(source, pixel_size=sizes[0] if _are_one(sizes) else None)
+    pixel_size = sizes[0] if _are_one(sizes) else None
+    settings = make_settings(PicksSettings, options.values)
+    return read_picks(source, pixel_size=pixel_size, settings=settings)
 
 
 def _common_pixel_size(micrographs: Sequence[Micrograph]) -> Optional[float]:

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from typing import Any, Callable, Dict, List, Mapping, Optional, Sequence, Tuple
 
 from scipion_pupick.engine import PickSettings, TrainSettings
-from scipion_pupick.engine.settings import ADVANCED, Setting, offered_settings
+from scipion_pupick.engine.settings import ADVANCED, PicksSettings, Setting, offered_settings
 
 from .errors import JobError
 from .versions import VERSIONS
@@ -147,9 +147,9 @@ VERSION_OF_RELION = Parameter(
     "relion_version", VERSION, "whose files to write; default: by job.star"
 )
 SETTINGS: Mapping[str, Tuple[type, ...]] = {
-    TRAIN: (TrainSettings,),
+    TRAIN: (TrainSettings, PicksSettings),
     PICK: (PickSettings,),
-    BOTH: (TrainSettings, PickSettings),
+    BOTH: (TrainSettings, PickSettings, PicksSettings),
 }
 
 

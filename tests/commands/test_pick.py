@@ -278,7 +278,7 @@ def test_a_table_without_picks_has_the_columns_of_the_others(unseen, model, tmp_
     run(unseen[0], model, tmp_path / "some")
     run(unseen[0], model, tmp_path / "none", NOTHING)
     columns = [
-        [list(table.frame.columns) for table in read_blocks(file).values()]
+        [list(table.columns) for table in read_blocks(file).values()]
         for folder in ("some", "none")
         for file in (tmp_path / folder / "micrographs").rglob("*.star")
     ]

@@ -16,6 +16,7 @@ from scipion_pupick.engine.settings import (
     EvaluateSettings,
     OptimizerSettings,
     PickSettings,
+    PicksSettings,
     PreprocessSettings,
     Setting,
     TrainSettings,
@@ -30,6 +31,7 @@ COMMANDS = {
     "pick": PickSettings,
     "preprocess": PreprocessSettings,
     "evaluate": EvaluateSettings,
+    "convert": PicksSettings,
 }
 JOBS = {TRAIN: TrainSettings, PICK: PickSettings}
 

@@ -14,6 +14,8 @@ from helpers.topaz_files import PIXEL_SIZE, write_mrc
 from relion_external.topaz_command.arguments import make_parser
 from relion_external.topaz_command.cli import main
 from relion_external.topaz_command.images import read_image_list
+from relion_external.topaz_command.tables import WRITERS
+from scipion_pupick.engine import Coordinates, read_picks
 from scipion_pupick.engine.errors import UsageError
 
 # every option of Topaz 0.3.20 with a value that it takes
@@ -296,3 +298,14 @@ def test_metadata_hold_what_was_subtracted_and_divided_by(tmp_path, options):
     pixels = mrcfile.read(out / "a.mrc")
     np.testing.assert_allclose(pixels * about["std"] + about["mu"], image, atol=1e-3)
     assert 0.5 <= about["pi"] <= 1
+
+
+@pytest.mark.parametrize("format", WRITERS)
+def test_whatever_is_written_is_read_by_pupick(tmp_path, format):
+    found = Coordinates([12.0, 300.0], [7.0, 45.0], [1.5, -2.0])
+    path = tmp_path / f"m1.{format}"
+    path.write_text(WRITERS[format]("m1.mrc", found, 30))
+    (picks,) = read_picks(path).values()
+    np.testing.assert_array_equal(picks.xy, found.xy)
+    if format in ("coord", "csv", "star"):
+        np.testing.assert_array_equal(picks.score, found.score)

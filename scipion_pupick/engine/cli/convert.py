@@ -9,8 +9,9 @@ from typing import Any
 from scipion_pupick import engine
 
 from ..coordinates import FORMATS
+from ..settings import PicksSettings, make_settings
 from .argument_types import text_file
-from .options import SUCCESS, add_command, add_pixel_size
+from .options import SUCCESS, add_command, add_picks_settings, add_pixel_size
 
 
 def add_convert(commands: Any) -> None:
@@ -46,6 +47,14 @@ def add_convert(commands: Any) -> None:
         help="multiply coordinates, as from binned to unbinned micrographs; default: %(default)g",
     )
     add_pixel_size(parser)
+    add_picks_settings(parser)
+    parser.add_argument(
+        "--micrographs",
+        nargs="+",
+        default=(),
+        metavar="SOURCE",
+        help="of the picks, whose sizes cs needs: images, or cryoSPARC's .cs file of exposures",
+    )
 
 
 def _convert(options: argparse.Namespace) -> int:
@@ -58,6 +67,8 @@ def _convert(options: argparse.Namespace) -> int:
         options.per_micrograph,
         options.scale,
         options.pixel_size,
+        options.micrographs,
+        make_settings(PicksSettings, vars(options)),
     )
     count = sum(len(coordinates) for coordinates in picks.values())
     print(f"{count} picks in {len(picks)} micrographs written to {options.output}")

@@ -13,7 +13,16 @@ from ..errors import UsageError
 from ..files.json_files import write_json
 from ..settings import EvaluateSettings, make_settings
 from .argument_types import text_file
-from .options import SUCCESS, add_command, add_computer, add_micrographs, add_settings, find
+from .options import (
+    SUCCESS,
+    add_command,
+    add_computer,
+    add_micrographs,
+    add_picks_settings,
+    add_settings,
+    find,
+    read_picks,
+)
 
 if TYPE_CHECKING:
     from ..evaluation.evaluate import Evaluation
@@ -27,6 +36,7 @@ def add_evaluate(commands: Any) -> None:
         "--reference", nargs="+", required=True, metavar="FILE", help="particles that are there"
     )
     add_settings(parser, EvaluateSettings)
+    add_picks_settings(parser)
     add_micrographs(parser, required=False)
     parser.add_argument(
         "--table", metavar="FILE", type=text_file, help="write precision and recall by threshold"
@@ -49,9 +59,9 @@ def _evaluate(options: argparse.Namespace) -> int:
     if options.model and not options.micrographs:
         raise UsageError("Regions are scored in micrographs: give them.", "micrographs")
     micrographs = find(options) if options.micrographs else None
-    reference = engine.read_picks(options.reference, pixel_size=options.pixel_size)
+    reference = read_picks(options, options.reference)
     evaluation = engine.evaluate(
-        engine.read_picks(options.picks, pixel_size=options.pixel_size),
+        read_picks(options, options.picks),
         reference,
         settings.tolerance,
         settings.border,

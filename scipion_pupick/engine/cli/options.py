@@ -13,7 +13,7 @@ from scipion_pupick import engine
 from ..errors import PupickError
 from ..files.json_files import write_json
 from ..runs.lists import write_failures
-from ..settings import ADVANCED, Setting, offered_settings
+from ..settings import ADVANCED, PicksSettings, Setting, make_settings, offered_settings
 from .argument_types import text_file
 
 SUCCESS, FAILURE, USAGE = 0, 1, 2
@@ -134,6 +134,19 @@ def add_pixel_size(parser: argparse.ArgumentParser) -> None:
         help="of the micrographs, Å/px, by which refined origins in Å become px; default: from the "
         "particles' STAR file",
     )
+
+
+def add_picks_settings(parser: argparse.ArgumentParser) -> None:
+    """Add how files of picks are read, for `read_picks`."""
+    add_settings(parser, PicksSettings)
+
+
+def read_picks(
+    options: argparse.Namespace, sources: Sequence[str], format: str = "auto"
+) -> engine.Picks:
+    """Read picks as `add_picks_settings` and the pixel size say."""
+    settings = make_settings(PicksSettings, vars(options))
+    return engine.read_picks(sources, format, options.pixel_size, settings)
 
 
 def add_output(parser: argparse.ArgumentParser, what: str) -> None:

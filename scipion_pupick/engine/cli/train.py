@@ -17,8 +17,10 @@ from .options import (
     add_failures,
     add_micrographs,
     add_output,
+    add_picks_settings,
     add_settings,
     find,
+    read_picks,
     report_failures,
 )
 
@@ -43,6 +45,7 @@ def add_train(commands: Any) -> None:
         "--negatives", nargs="+", metavar="FILE", help="places that hold no particle, as --picks"
     )
     _add_start(parser.add_mutually_exclusive_group())
+    add_picks_settings(parser)
     add_settings(parser, TrainSettings)
     add_computer(parser)
 
@@ -68,10 +71,10 @@ def _train(options: argparse.Namespace) -> int:
     micrographs = find(options)
     negatives = None
     if options.negatives:
-        negatives = engine.read_picks(options.negatives, pixel_size=options.pixel_size)
+        negatives = read_picks(options, options.negatives)
     model = engine.train(
         micrographs,
-        engine.read_picks(options.picks, pixel_size=options.pixel_size),
+        read_picks(options, options.picks),
         options.output,
         settings,
         negatives=negatives,

@@ -7,6 +7,7 @@ import logging
 from typing import Mapping, Sequence
 
 from ..micrographs import Micrograph, match_names
+from ..micrographs.name_matching import names_agree
 from . import Coordinates, Picks
 from .table import join_coordinates
 
@@ -28,15 +29,37 @@ def assign_to_micrographs(picks: Picks, micrographs: Sequence[Micrograph], what:
         UsageError: a name fits two micrographs equally well.
     """
     matched = match_names(picks, micrographs)
+    _report_other_names(matched, micrographs, what)
     unknown = [name for name in picks if name not in matched]
     if unknown:
         log.warning(
-            "The %s of %d other micrographs, such as %s, are left out.",
+            "The %s of %d other micrographs, such as %s, are left out; those of %d of the %d given "
+            "micrographs are taken.",
             what,
             len(unknown),
             unknown[0],
+            len({micrograph.name for micrograph in matched.values()}),
+            len(micrographs),
         )
     return join_by_micrograph(picks, matched)
+
+
+def _report_other_names(
+    matched: Mapping[str, Micrograph], micrographs: Sequence[Micrograph], what: str
+) -> None:
+    """Say where picks have other names than their micrographs, so that a wrong tie is seen."""
+    other = [name for name, m in matched.items() if not names_agree(name, m)]
+    if other:
+        log.info(
+            "The %s of %d micrographs are tied by the common part of their names, such as %s to "
+            "%s; %d of the %d given micrographs have none.",
+            what,
+            len(other),
+            other[0],
+            matched[other[0]].name,
+            len(micrographs) - len({micrograph.name for micrograph in matched.values()}),
+            len(micrographs),
+        )
 
 
 def join_by_micrograph(picks: Picks, matched: Mapping[str, Micrograph]) -> Picks:

@@ -9,24 +9,28 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
-from typing import Dict, Optional, Tuple
+from typing import Dict, Optional, Sequence, Tuple
 
 import numpy as np
 
 from ..errors import UsageError
 from ..files.star import Column, StarTable, is_blocks, read_blocks, star_text
-from ..files.text import FloatArray, format_numbers, parse_numbers, read_text
-from .table import Coordinates
+from ..files.text import FloatArray, format_numbers, parse_number, parse_numbers, read_text
+from .table import Coordinates, refuse_depths
 
 CORNER_AND_SIDES = ("CoordinateX", "CoordinateY", "Width", "Height")
 CONFIDENCE = "Confidence"
+# crYOLO picks from here on, and writes .cbox files with boxes far below
+USUAL_CONFIDENCE = 0.3
+DEPTH = "CoordinateZ"
 
 
 def read_box(path: Path) -> Coordinates:
     """Read the centres of the boxes of an EMAN .box file (x, y, width, height).
 
-    A fifth column is ignored: EMAN keeps a mark in it, not a score. A file without a line is a
-    micrograph without picks.
+    A fifth column holds scores, as REPIC, crYOLO and Topaz through REPIC write them, unless all in
+    it are whole numbers: these are EMAN's marks. A file without a line is a micrograph without
+    picks.
 
     Raises:
         UsageError: a line has less than four numbers, or a box has a negative side.
@@ -52,6 +56,9 @@ def read_cbox(path: Path) -> Coordinates:
             f"{path}: no block has the columns {', '.join(CORNER_AND_SIDES)} of crYOLO's boxes; "
             f"it has the blocks {', '.join('data_' + name for name in blocks)}"
         )
+    if DEPTH in table:
+        depths = table.numbers(DEPTH, missing_allowed=True)
+        refuse_depths(str(path), DEPTH, depths)
     score = (
         table.numbers(CONFIDENCE, missing_allowed=True)
         if CONFIDENCE in table
@@ -87,8 +94,16 @@ def _read_rows(path: Path, columns: Tuple[str, ...]) -> Coordinates:
         parse_numbers([words[i] for _, words in rows], lines, path, name)
         for i, name in enumerate(columns)
     )
-    score = scores[0] if scores else np.full(len(rows), np.nan)
+    score = scores[0] if scores else _scores_or_marks([words for _, words in rows])
     return _centred(path, (x, y), (width, height), score)
+
+
+def _scores_or_marks(rows: Sequence[Sequence[str]]) -> FloatArray:
+    """Return the fifth words of rows, NaN if one has none or all are EMAN's marks."""
+    values = np.array([parse_number(row[4]) if len(row) > 4 else np.nan for row in rows])
+    values[~np.isfinite(values)] = np.nan
+    known = values[~np.isnan(values)]
+    return np.full(len(rows), np.nan) if (known == np.round(known)).all() else values
 
 
 def _centred(
@@ -130,7 +145,7 @@ def cbox_text(coordinates: Coordinates, box_size: Optional[float]) -> str:
     columns: Dict[str, Column] = {
         "CoordinateX": coordinates.x - side / 2,
         "CoordinateY": coordinates.y - side / 2,
-        "CoordinateZ": unknown,
+        DEPTH: unknown,
         "Width": sides,
         "Height": sides,
         "Depth": unknown,

@@ -3,9 +3,13 @@
 
 from __future__ import annotations
 
-from typing import Optional
+from pathlib import Path
+from typing import Dict, Optional, Sequence
 
 from ..files.atomic import PathLike
+from ..micrographs import Micrograph, find_micrographs, image_shape, match_names
+from ..settings import ALL_PICKS, PicksSettings
+from .cryosparc import Exposure, read_exposures
 from .read import Sources, read_picks
 from .table import Picks
 from .write import write_picks, write_picks_folder
@@ -20,6 +24,8 @@ def convert(
     per_micrograph: bool = False,
     scale: float = 1.0,
     pixel_size: Optional[float] = None,
+    micrographs: Sequence[str] = (),
+    settings: PicksSettings = ALL_PICKS,
 ) -> Picks:
     """Read picks, scale them if asked, and write them in another format.
 
@@ -33,6 +39,9 @@ def convert(
         scale: what x and y are multiplied by, such as 4 for picks on micrographs binned by 4 that
             are wanted on the unbinned ones, without an offset (see `Coordinates.scaled`).
         pixel_size: Å/px of the micrographs that the sources are of, see `read_picks`.
+        micrographs: of the *written* coordinates, whose sizes cs needs: what `find_micrographs`
+            takes, or cryoSPARC's .cs files of exposures.
+        settings: which picks to leave out by their score, and what to drop from names.
 
     Returns:
         The picks as written.
@@ -41,10 +50,24 @@ def convert(
         UsageError: see `read_picks`, `Coordinates.scaled`, `write_picks`, `write_picks_folder`.
         OSError: a file cannot be written.
     """
-    found = read_picks(sources, from_, pixel_size)
+    found = read_picks(sources, from_, pixel_size, settings)
     picks = {name: coordinates.scaled(scale) for name, coordinates in found.items()}
+    exposures = _exposures(picks, micrographs)
     if per_micrograph:
-        write_picks_folder(picks, output, to or "star", box_size=box_size)
+        write_picks_folder(picks, output, to or "star", box_size=box_size, exposures=exposures)
     else:
-        write_picks(picks, output, to, box_size)
+        write_picks(picks, output, to, box_size, exposures)
     return picks
+
+
+def _exposures(picks: Picks, sources: Sequence[str]) -> Dict[str, Exposure]:
+    """Find the micrograph of each name in picks, as cryoSPARC's files describe it."""
+    listed = [e for s in sources if s.endswith(".cs") for e in read_exposures(Path(s))]
+    images = [source for source in sources if not source.endswith(".cs")]
+    found = find_micrographs(images) if images else []
+    of_cryosparc = {exposure.path: exposure for exposure in listed}
+    found += [Micrograph(Path(path), path) for path in of_cryosparc]
+    return {
+        name: of_cryosparc.get(m.name) or Exposure.of_file(m.name, image_shape(m.path))
+        for name, m in match_names(picks, found).items()
+    }

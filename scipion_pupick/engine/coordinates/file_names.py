@@ -11,7 +11,9 @@ from ..errors import UsageError
 from ..micrographs.micrograph import IMAGE_EXTENSIONS
 
 # what RELION's and our own files of one micrograph have between its name and the extension
-PICK_SUFFIXES = ("_manualpick", "_autopick", "_topazpicks", "_pupick")
+PICK_SUFFIXES = ("_manualpick", "_autopick", "_topazpicks", "_automatch", "_pupick")
+# EMAN2 keeps what it knows of a micrograph in info/NAME_info.json
+_EMAN_ENDING = "_info.json"
 
 
 def micrograph_of_file(path: Path, root: Path, suffixes: Sequence[str] = PICK_SUFFIXES) -> str:
@@ -23,12 +25,33 @@ def micrograph_of_file(path: Path, root: Path, suffixes: Sequence[str] = PICK_SU
         suffixes: what may stand between the micrograph's name and the extension.
     """
     stem = path.name[: -len(path.suffix)] if path.suffix else path.name
+    if path.name.endswith(_EMAN_ENDING):
+        stem = path.name[: -len(_EMAN_ENDING)]
     for suffix in suffixes:
         if stem.endswith(suffix) and stem != suffix:
             stem = stem[: -len(suffix)]
             break
     relative = Path(os.path.abspath(path)).relative_to(os.path.abspath(root))
     return relative.with_name(stem).as_posix()
+
+
+def without_affixes(name: str, affixes: Sequence[str]) -> str:
+    """Return a micrograph's name without what a file of picks puts before or behind it.
+
+    Args:
+        name: with or without folders and the extension of an image.
+        affixes: texts to take off once each, where they are, in this order.
+    """
+    folder, slash, file = name.replace("\\", "/").rpartition("/") if affixes else ("", "", name)
+    extension = PurePosixPath(file).suffix
+    stem = file[: -len(extension)] if extension.lower() in IMAGE_EXTENSIONS else file
+    ending = file[len(stem) :]
+    for affix in affixes:
+        if stem.startswith(affix):
+            stem = stem[len(affix) :] or stem
+        elif stem.endswith(affix):
+            stem = stem[: -len(affix)] or stem
+    return folder + slash + stem + ending
 
 
 def files_of_micrographs(names: Iterable[str], folder: Path, ending: str) -> Dict[str, Path]:
@@ -42,8 +65,9 @@ def files_of_micrographs(names: Iterable[str], folder: Path, ending: str) -> Dic
     for name, file in files.items():
         if owners.setdefault(file, name) != name:
             raise UsageError(
-                f"micrographs {owners[file]} and {name} would both be written to {file}: write "
-                "one file for all, or take each in a call of its own"
+                f"micrographs {owners[file]} and {name} would both be written to {file}: if they "
+                "are the same exposure, leave one out, by a pattern that takes the other only; if "
+                "not, take each on its own, into folders of their own"
             )
     return files
 

@@ -4,18 +4,26 @@
 from __future__ import annotations
 
 import glob
+import logging
 import os
 import re
 from pathlib import Path
 from typing import Dict, Iterator, List, Optional, Sequence, Tuple, Union
 
+import numpy as np
+
 from ..errors import UsageError
 from ..files.atomic import PathLike
 from ..runs.layout import PICKS, holds_own_picks
-from .file_names import PICK_SUFFIXES, micrograph_of_file
-from .formats import FORMATS, detect_format
+from ..settings import ALL_PICKS, PicksSettings
+from .boxes import USUAL_CONFIDENCE
+from .cryosparc import UID
+from .file_names import PICK_SUFFIXES, micrograph_of_file, without_affixes
+from .formats import FORMATS, Contents, detect_format
 from .relion import CoordinateFiles
 from .table import Coordinates, Picks, join_coordinates
+
+log = logging.getLogger(__name__)
 
 Sources = Union[PathLike, Sequence[PathLike]]
 
@@ -34,7 +42,12 @@ _JOB_FILES = (
 _RELION_3_LIST = re.compile(r"coords_suffix(_.+)\.(star|box)")
 
 
-def read_picks(sources: Sources, format: str = "auto", pixel_size: Optional[float] = None) -> Picks:
+def read_picks(
+    sources: Sources,
+    format: str = "auto",
+    pixel_size: Optional[float] = None,
+    settings: PicksSettings = ALL_PICKS,
+) -> Picks:
     """Read picks from files, patterns (`*`, `?`, `**`) and folders, in any mixture.
 
     Names of micrographs are kept as the files have them. A file of one micrograph that does not
@@ -47,6 +60,7 @@ def read_picks(sources: Sources, format: str = "auto", pixel_size: Optional[floa
         format: one of `FORMATS`, or "auto" to tell each file's by itself.
         pixel_size: Å/px of the micrographs, needed only for refined particles whose origins are
             in Å when the particles' file does not have rlnMicrographPixelSize.
+        settings: which picks to leave out by their score, and what to drop from names.
 
     Returns:
         Centres in px of the micrograph. Files of micrographs without picks give empty entries; a
@@ -59,7 +73,8 @@ def read_picks(sources: Sources, format: str = "auto", pixel_size: Optional[floa
         raise UsageError(f"unknown format {format!r}: give auto or one of {', '.join(FORMATS)}")
     picks: Picks = {}
     named_after: Dict[str, Path] = {}
-    for path, root, suffixes in _files(sources, format):
+    files = list(_files(sources, format))
+    for path, root, suffixes in files:
         contents = _read_file(path, format, pixel_size)
         if isinstance(contents, Coordinates):
             name = micrograph_of_file(path, root, suffixes)
@@ -70,22 +85,63 @@ def read_picks(sources: Sources, format: str = "auto", pixel_size: Optional[floa
                 )
             named_after[name] = path
             contents = {name: contents}
-        for name, coordinates in contents.items():
+        for given_name, coordinates in contents.items():
+            name = without_affixes(given_name, settings.affixes)
             known = [picks[name]] if name in picks else []
             picks[name] = join_coordinates([*known, coordinates])
-    return picks
+    _refuse_doubles(picks)
+    if settings.least_score is None:
+        _warn_of_low_confidence(picks, [path for path, _, _ in files])
+    return {name: found.at_least(settings.least_score) for name, found in picks.items()}
+
+
+def _warn_of_low_confidence(picks: Picks, files: Sequence[Path]) -> None:
+    """Say that .cbox files hold boxes that crYOLO itself takes for none."""
+    if not any(path.suffix.lower() == ".cbox" for path in files):
+        return
+    scores = np.concatenate([coordinates.score for coordinates in picks.values()])
+    low = int((scores < USUAL_CONFIDENCE).sum())
+    if low:
+        log.warning(
+            "%d of the %d boxes read have a confidence below %g, which crYOLO itself leaves out "
+            "of its picks. They are taken; to leave them out, give a least score.",
+            low,
+            len(scores),
+            USUAL_CONFIDENCE,
+        )
+
+
+def _refuse_doubles(picks: Picks) -> None:
+    """Refuse particles of cryoSPARC that are given twice, as by two files of one job."""
+    for name, coordinates in picks.items():
+        if coordinates.record is not None and UID in (coordinates.record.dtype.names or ()):
+            uids = coordinates.record[UID].tolist()
+            count = len(set(zip(uids, coordinates.x.tolist(), coordinates.y.tolist())))
+            if count < len(coordinates):
+                raise UsageError(
+                    f"{len(coordinates) - count} particles of {name} are given twice (the same uid "
+                    "and place): give one .cs file of the job, not all of them"
+                )
 
 
 def _read_file(path: Path, format: str, pixel_size: Optional[float]) -> Union[Picks, Coordinates]:
-    name = detect_format(path) if format == "auto" else format
-    contents = FORMATS[name].read(path, pixel_size)
+    contents = _contents(path, format, pixel_size)
     if isinstance(contents, CoordinateFiles):
         return {name: _read_listed(file, path, pixel_size) for name, file in contents.paths.items()}
     return contents
 
 
+def _contents(path: Path, format: str, pixel_size: Optional[float]) -> Contents:
+    name = detect_format(path) if format == "auto" else format
+    return FORMATS[name].read(path, pixel_size)
+
+
 def _read_listed(file: Path, listed_in: Path, pixel_size: Optional[float]) -> Coordinates:
-    contents = _read_file(file, "auto", pixel_size)
+    contents = _contents(file, "auto", pixel_size)
+    if isinstance(contents, CoordinateFiles):
+        raise UsageError(
+            f"{file}: is listed in {listed_in} as one micrograph's picks, but is a list itself"
+        )
     if isinstance(contents, Coordinates):
         return contents
     if len(contents) > 1:
@@ -144,6 +200,12 @@ def _without_copies(files: Sequence[Path]) -> List[Path]:
     return [file for file in files if file in lists or folders.isdisjoint(file.parents)]
 
 
+def _holds_picks(path: Path) -> bool:
+    """Say whether a file in a folder has picks, where its extension leaves that open."""
+    kinds = [kind for kind in FORMATS.values() if path.suffix.lower() in kind.extensions]
+    return all(kind.is_file is None or kind.is_file(path) for kind in kinds)
+
+
 def _files_in_folder(folder: Path, format: str) -> List[Path]:
     if format in ("auto", "star") and holds_own_picks(folder):
         return [folder / PICKS]
@@ -160,6 +222,7 @@ def _files_in_folder(folder: Path, format: str) -> List[Path]:
         and path.name not in _JOB_FILES
         and not path.name.startswith((".", "coords_suffix_"))
         and path.is_file()
+        and _holds_picks(path)
     ]
     if not files:
         raise UsageError(

@@ -13,13 +13,14 @@ import numpy as np
 from ..errors import UsageError
 from ..files.star import Columns, StarTable, check_star_names, read_blocks, star_text
 from ..files.text import FloatArray
-from .table import Coordinates, Picks, flatten_picks, group_picks
+from .table import Coordinates, Picks, flatten_picks, group_picks, refuse_depths
 
 logger = logging.getLogger(__name__)
 
 NAME = "rlnMicrographName"
 FILES = "rlnMicrographCoordinates"
-X, Y = "rlnCoordinateX", "rlnCoordinateY"
+X, Y, Z = "rlnCoordinateX", "rlnCoordinateY", "rlnCoordinateZ"
+TOMOGRAM = ("rlnTomoName", "rlnTomoParticleName", "rlnCenteredCoordinateXAngst")
 SCORE = "rlnAutopickFigureOfMerit"
 GROUP = "rlnOpticsGroup"
 
@@ -75,14 +76,28 @@ def read_relion(path: Path, pixel_size: Optional[float] = None) -> Contents:
     return Coordinates(x, y, score)
 
 
+def _refuse_tomograms(table: StarTable) -> None:
+    """Refuse particles of tomograms (RELION 4 and 5), and places with a depth."""
+    tomogram = next((column for column in TOMOGRAM if column in table), None)
+    if tomogram is not None:
+        raise UsageError(
+            f"{table.path}: block data_{table.block} is of tomograms ({tomogram}); pupick takes "
+            "particles in micrographs only"
+        )
+    if Z in table:
+        refuse_depths(str(table.path), Z, table.numbers(Z, missing_allowed=True))
+
+
 def _table_of_picks(path: Path, blocks: Mapping[str, StarTable]) -> StarTable:
+    for table in blocks.values():
+        _refuse_tomograms(table)
     for table in blocks.values():
         if X in table and Y in table:
             if table.block == "particles" or "rlnImageName" in table:
                 table.require([NAME, X, Y])
             return table
     found = ", ".join(
-        f"data_{table.block} ({', '.join(map(str, table.frame.columns)) or 'no column'})"
+        f"data_{table.block} ({', '.join(table.columns) or 'no column'})"
         for table in blocks.values()
     )
     raise UsageError(
@@ -94,16 +109,16 @@ def _table_of_picks(path: Path, blocks: Mapping[str, StarTable]) -> StarTable:
 def _listed_files(table: StarTable) -> Dict[str, Path]:
     """Find the listed files, whose paths start at the project's folder, from anywhere."""
     paths: Dict[str, Path] = {}
-    for name, listed in zip(table.texts(NAME), table.texts(FILES)):
+    for row, (name, listed) in enumerate(zip(table.texts(NAME), table.texts(FILES))):
         candidates = [Path(listed)] + [up / listed for up in table.path.resolve().parents]
         found = next((candidate for candidate in candidates if candidate.is_file()), None)
         if found is None:
             raise UsageError(
-                f"{table.path}: the coordinate file {listed} of micrograph {name} is not there, "
-                "neither from here nor from a folder above the list"
+                f"{table.place(row)}: the coordinate file {listed} of micrograph {name} is not "
+                "there, neither from here nor from a folder above the list"
             )
         if name in paths:
-            raise UsageError(f"{table.path}: micrograph {name} is listed twice")
+            raise UsageError(f"{table.place(row)}: micrograph {name} is listed twice")
         paths[name] = found
     return paths
 

@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Dict, List, Sequence, Tuple
+from typing import Dict, List, Optional, Sequence, Tuple
 
 import numpy as np
 import numpy.typing as npt
@@ -21,6 +21,8 @@ class Coordinates:
         x: (n,) columns in px of the micrograph; the centre of the first pixel is 0.
         y: (n,) rows in px of the micrograph, in the order of the file.
         score: (n,) scores, higher is more like a particle; NaN where a pick has none.
+        record: (n,) what else a file of cryoSPARC keeps of the picks, for files that are written;
+            None if they come from elsewhere.
 
     Raises:
         UsageError: the arrays differ in length, are not 1-D, or a position is not finite.
@@ -29,6 +31,7 @@ class Coordinates:
     x: FloatArray
     y: FloatArray
     score: FloatArray
+    record: Optional[npt.NDArray[np.void]] = None
 
     def __post_init__(self) -> None:
         """Take anything like an array, and refuse what is no set of positions."""
@@ -70,7 +73,12 @@ class Coordinates:
     def select(self, which: npt.ArrayLike) -> Coordinates:
         """Return the picks that `which` (a mask of shape (n,) or indices) takes."""
         chosen = np.asarray(which)
-        return Coordinates(self.x[chosen], self.y[chosen], self.score[chosen])
+        record = None if self.record is None else self.record[chosen]
+        return Coordinates(self.x[chosen], self.y[chosen], self.score[chosen], record)
+
+    def at_least(self, score: Optional[float]) -> Coordinates:
+        """Return the picks without those that have a lower score; None for all."""
+        return self if score is None else self.select(~(self.score < score))
 
     def scaled(self, factor: float) -> Coordinates:
         """Return the same picks with x and y multiplied by `factor`.
@@ -84,13 +92,21 @@ class Coordinates:
         """
         if not (np.isfinite(factor) and factor > 0):
             raise UsageError(f"the scale of coordinates must be a positive number, not {factor}")
-        return Coordinates(self.x * factor, self.y * factor, self.score)
+        # a record is of the micrograph that the picks were on
+        record = self.record if factor == 1 else None
+        return Coordinates(self.x * factor, self.y * factor, self.score, record)
 
 
 Picks = Dict[str, Coordinates]
 
 
-def group_picks(names: Sequence[str], x: FloatArray, y: FloatArray, score: FloatArray) -> Picks:
+def group_picks(
+    names: Sequence[str],
+    x: FloatArray,
+    y: FloatArray,
+    score: FloatArray,
+    record: Optional[npt.NDArray[np.void]] = None,
+) -> Picks:
     """Sort the rows of one table into micrographs, in the order in which these appear.
 
     Args:
@@ -98,13 +114,15 @@ def group_picks(names: Sequence[str], x: FloatArray, y: FloatArray, score: Float
         x: (n,) columns, px.
         y: (n,) rows, px.
         score: (n,) scores.
+        record: (n,) see `Coordinates.record`.
     """
+    every_pick = Coordinates(x, y, score, record)
     index: Dict[str, int] = {}
     codes = np.array([index.setdefault(name, len(index)) for name in names], dtype=np.intp)
     order = np.argsort(codes, kind="stable")
     ends = np.cumsum(np.bincount(codes, minlength=len(index)))
     rows = np.split(order, ends[:-1])
-    return {name: Coordinates(x[r], y[r], score[r]) for name, r in zip(index, rows)}
+    return {name: every_pick.select(r) for name, r in zip(index, rows)}
 
 
 def flatten_picks(picks: Picks) -> Tuple[List[str], Coordinates]:
@@ -115,9 +133,40 @@ def flatten_picks(picks: Picks) -> Tuple[List[str], Coordinates]:
 
 def join_coordinates(parts: Sequence[Coordinates]) -> Coordinates:
     """Return the picks of all `parts`, one after the other."""
-    parts = [Coordinates.empty(), *parts]
+    parts = [part for part in parts if len(part)]
+    if not parts:
+        return Coordinates.empty()
     return Coordinates(
         np.concatenate([part.x for part in parts]),
         np.concatenate([part.y for part in parts]),
         np.concatenate([part.score for part in parts]),
+        _join_records([part.record for part in parts]),
     )
+
+
+def _join_records(
+    records: Sequence[Optional[npt.NDArray[np.void]]],
+) -> Optional[npt.NDArray[np.void]]:
+    """Return the records of all parts, if each has them in the same form."""
+    known = [record for record in records if record is not None]
+    if len(known) < len(records) or len({record.dtype for record in known}) != 1:
+        return None
+    return np.concatenate(known)
+
+
+def refuse_depths(place: str, column: str, depths: FloatArray) -> None:
+    """Refuse places in a volume, which no micrograph has; a plane has no depth or depth 0.
+
+    Args:
+        place: file and line, for the error.
+        column: what the depths are called there.
+        depths: (n,) px; NaN where there is none.
+
+    Raises:
+        UsageError: a depth is not 0.
+    """
+    if np.nan_to_num(depths).any():
+        raise UsageError(
+            f"{place}: {column} gives places in a tomogram or volume; pupick takes particles in "
+            "micrographs only, and does not flatten them"
+        )

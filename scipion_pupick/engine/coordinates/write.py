@@ -3,18 +3,24 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
-from typing import Dict, Optional
+from typing import Dict, Mapping, Optional
 
 from ..errors import UsageError
-from ..files.atomic import PathLike, write_text
+from ..files.atomic import PathLike, atomic_write, write_text
+from .cryosparc import Exposure
 from .file_names import files_of_micrographs
-from .formats import FORMATS, format_named
+from .formats import FORMATS, Text, Written, format_named
 from .table import Picks, join_coordinates
 
 
 def write_picks(
-    picks: Picks, path: PathLike, format: Optional[str] = None, box_size: Optional[float] = None
+    picks: Picks,
+    path: PathLike,
+    format: Optional[str] = None,
+    box_size: Optional[float] = None,
+    exposures: Optional[Mapping[str, Exposure]] = None,
 ) -> None:
     """Write all picks to one file; it appears whole or not at all.
 
@@ -27,17 +33,19 @@ def write_picks(
         path: the file.
         format: one of `FORMATS`; None to go by the extension.
         box_size: side of the boxes in px, for box and cbox.
+        exposures: the micrographs by the picks' names, whose sizes cs needs.
 
     Raises:
-        UsageError: the format is unknown, needs a box size, or is one of files with one
-            micrograph each and there are several; or a name cannot be written.
+        UsageError: the format is unknown, needs a box size or the micrographs, or is one of files
+            with one micrograph each and there are several; or a name cannot be written.
         OSError: the file cannot be written.
     """
     path = Path(path)
     name = _format_of(path) if format is None else format
     kind = format_named(name)
+    written = Written(box_size, exposures or {})
     if kind.text_of_all is not None:
-        text = kind.text_of_all(picks)
+        text = kind.text_of_all(picks, written)
     elif len(picks) > 1:
         raise UsageError(
             f"{path}: a {name} file holds one micrograph, not {len(picks)}: write one file a "
@@ -45,13 +53,21 @@ def write_picks(
         )
     else:
         every_pick = join_coordinates(list(picks.values()))
-        text = kind.text_of_one("", every_pick, every_pick.has_scores, box_size)
-    write_text(path, text)
+        text = kind.text_of_one("", every_pick, replace(written, with_scores=every_pick.has_scores))
+    _write(path, text)
+
+
+def _write(path: Path, content: Text) -> None:
+    if isinstance(content, str):
+        write_text(path, content)
+    else:
+        with atomic_write(path) as temporary:
+            temporary.write_bytes(content)
 
 
 def _format_of(path: Path) -> str:
     extension = path.suffix.lower()
-    for name, kind in FORMATS.items():
+    for name, kind in reversed(list(FORMATS.items())):
         if extension in kind.extensions:
             return name
     raise UsageError(f"{path}: the extension tells no format; give one of {', '.join(FORMATS)}")
@@ -63,6 +79,7 @@ def write_picks_folder(
     format: str = "star",
     suffix: str = "",
     box_size: Optional[float] = None,
+    exposures: Optional[Mapping[str, Exposure]] = None,
 ) -> Dict[str, Path]:
     """Write one file a micrograph, also for a micrograph without picks.
 
@@ -75,6 +92,7 @@ def write_picks_folder(
         format: one of `FORMATS`; STAR files are as RELION's automatic picking writes them.
         suffix: what stands between the micrograph's name and the extension, such as "_autopick".
         box_size: side of the boxes in px, for box and cbox.
+        exposures: the micrographs by the picks' names, whose sizes cs needs.
 
     Returns:
         The file of each micrograph.
@@ -88,11 +106,11 @@ def write_picks_folder(
     if "/" in suffix:
         raise UsageError(f"the suffix of files may not have a /: {suffix!r}")
     with_scores = any(coordinates.has_scores for coordinates in picks.values())
-    files = files_of_micrographs(picks, Path(folder), suffix + kind.extensions[0])
+    files = files_of_micrographs(picks, Path(folder), suffix + (kind.ending or kind.extensions[0]))
     texts = {
-        name: kind.text_of_one(name, coordinates, with_scores, box_size)
+        name: kind.text_of_one(name, coordinates, Written(box_size, exposures or {}, with_scores))
         for name, coordinates in picks.items()
     }
     for name, file in files.items():
-        write_text(file, texts[name])
+        _write(file, texts[name])
     return files

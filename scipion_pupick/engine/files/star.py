@@ -1,28 +1,23 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""STAR files as tables, whatever they hold; an error names the file and the line.
-
-starfile and pandas are imported where they are used: loading them takes longer than picking in a
-micrograph, and many commands touch no STAR file.
-"""
+"""STAR files as tables, whatever they hold; an error names the file and the line."""
 
 from __future__ import annotations
 
-import linecache
 import re
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Dict, List, Mapping, Sequence, Union
+from typing import Dict, List, Mapping, NoReturn, Sequence, Tuple, Union
 
 import numpy as np
 
 from ..errors import UsageError
-from .text import FloatArray, check_names, read_text
-
-if TYPE_CHECKING:
-    import pandas as pd
+from .text import FloatArray, check_names, parse_number, read_text
 
 MISSING = ("", "nan", "<na>", "none")
-TEXT_COLUMNS = ["rlnMicrographName", "rlnMicrographCoordinates"]
+# programs that are read need one of these endings to take a name for an image's
+_IMAGE_NAME = re.compile(r"\.(mrcs?|tiff?|map)$", re.IGNORECASE)
+# a quoted word ends at a quotation mark before a blank, so that O'Brien is one word
+_WORD = re.compile(r"""'(?:[^']|'(?=\S))*'(?=\s|$)|"(?:[^"]|"(?=\S))*"(?=\s|$)|\S+""")
 
 Column = Union[Sequence[str], np.ndarray]
 Columns = Mapping[str, Column]
@@ -30,27 +25,42 @@ Columns = Mapping[str, Column]
 
 @dataclass(frozen=True)
 class StarTable:
-    """One block of a STAR file: `frame` is its pandas table, `path` and `block` say where."""
+    """One block of a STAR file.
+
+    Attributes:
+        path: of the file.
+        block: its name without "data_".
+        columns: their names without the underscore.
+        rows: n rows as the file has them, each with a word for each column.
+        lines: the line of the file that each row stands in, from 1.
+    """
 
     path: Path
     block: str
-    frame: pd.DataFrame
+    columns: Tuple[str, ...]
+    rows: Sequence[str]
+    lines: Sequence[int]
 
     def __len__(self) -> int:
         """Return the number of rows."""
-        return len(self.frame)
+        return len(self.rows)
 
     def __contains__(self, column: str) -> bool:
         """Say whether the block has the column."""
-        return column in self.frame.columns
+        return column in self.columns
 
     def require(self, columns: Sequence[str]) -> None:
         """Raise a UsageError that names the needed and the found columns if one lacks."""
         if not all(column in self for column in columns):
             raise UsageError(
                 f"{self.path}: block data_{self.block} needs the columns {', '.join(columns)}; "
-                f"it has {', '.join(map(str, self.frame.columns)) or 'none'}"
+                f"it has {', '.join(self.columns) or 'none'}"
             )
+
+    def words(self, column: str) -> List[str]:
+        """Return a column as it is written, without quotation marks."""
+        place = self.columns.index(column)
+        return [_words(row)[place] for row in self.rows]
 
     def numbers(self, column: str, missing_allowed: bool = False) -> FloatArray:
         """Return a column as (n,) numbers; where allowed, a missing one is NaN.
@@ -58,47 +68,41 @@ class StarTable:
         Raises:
             UsageError: a value is not a finite number.
         """
-        import pandas as pd
-
-        values = self.frame[column]
-        numbers = np.array(pd.to_numeric(values, errors="coerce"), dtype=np.float64)
+        words = self.words(column)
+        numbers = np.array([parse_number(word) for word in words], dtype=np.float64)
         accepted = np.isfinite(numbers)
         if missing_allowed:
-            accepted |= np.array([str(value).lower() in MISSING for value in values], dtype=bool)
+            accepted |= np.array([word.lower() in MISSING for word in words], dtype=bool)
         if not accepted.all():
             row = int(np.argmin(accepted))
-            value = str(values.iloc[row])
-            raise UsageError(f"{self.place(row)}: {column} is {value!r}, not a number")
+            raise UsageError(f"{self.place(row)}: {column} is {words[row]!r}, not a number")
         return numbers
 
     def texts(self, column: str) -> List[str]:
         """Return a column of names.
 
         Raises:
-            UsageError: a name is missing or has an open quotation mark.
+            UsageError: a name is missing.
         """
-        values = self.frame[column]
-        missing = values.isna().to_numpy(dtype=bool)
-        if missing.any():
-            raise UsageError(f"{self.place(int(np.argmax(missing)))}: {column} is missing")
-        # a quote without its partner makes several rows one
-        if any("\n" in str(value) for value in values):
-            raise UsageError(f"{self.path}: {column} has a quotation mark that is never closed")
-        # starfile turns each apostrophe into a double quote before it parses
-        return [str(value).replace('"', "'") for value in values]
+        words = self.words(column)
+        missing = [word.lower() in MISSING for word in words]
+        if any(missing):
+            raise UsageError(f"{self.place(missing.index(True))}: {column} is missing")
+        return words
 
     def place(self, row: int) -> str:
         """Say in which file and line the row stands (0 is the first)."""
-        inside, seen = False, -1
-        for number, line in enumerate(read_text(self.path).splitlines(), 1):
-            word = line.split()[0] if line.strip() else "#"
-            if word.startswith("data_"):
-                inside = line.strip() == f"data_{self.block}"
-            elif inside and word != "loop_" and word[0] not in "_#":
-                seen += 1
-                if seen == row:
-                    return f"{self.path}, line {number}"
-        return str(self.path)
+        return f"{self.path}, line {self.lines[row]}"
+
+
+def _words(line: str) -> List[str]:
+    """Split a line into words, as which a text in quotation marks counts, without these."""
+    if "'" not in line and '"' not in line:
+        return line.split()
+    return [
+        word[1:-1] if len(word) > 1 and word[0] == word[-1] and word[0] in "'\"" else word
+        for word in _WORD.findall(line)
+    ]
 
 
 def is_blocks(text: str) -> bool:
@@ -114,43 +118,139 @@ def read_blocks(path: Path) -> Dict[str, StarTable]:
     Raises:
         UsageError: the file is missing or is not a STAR file that can be read without doubt.
     """
-    import starfile
-
     text = read_text(path)
-    if not text.strip():
-        return {}
-    _refuse_hash(path, text)
-    try:
-        blocks = starfile.read(path, always_dict=True, parse_as_string=TEXT_COLUMNS)
-    except (ValueError, TypeError) as error:
-        raise UsageError(f"{path}: is not a readable STAR file ({error})") from error
-    finally:
-        # starfile leaves the lines of a file it failed on in this cache, for the next reading
-        linecache.clearcache()
-    if not blocks:
+    reader = _Reader(path)
+    # str.splitlines would also split at signs that may stand in names
+    for number, line in enumerate(re.split(r"\r\n|\r|\n", text), 1):
+        content = _without_comment(line)
+        if content:
+            reader.take(number, content)
+    if text.strip() and not reader.blocks:
         raise UsageError(f"{path}: is not a STAR file: it has no data_ block")
-    return {name: _table(path, name, block) for name, block in blocks.items()}
+    return {name: block.table(path) for name, block in reader.blocks.items()}
 
 
-def _refuse_hash(path: Path, text: str) -> None:
-    """Refuse rows with a # inside a word, where starfile would cut the row off."""
-    found = (
-        re.search(r"(?m)^[ \t]*(?![_#]|data_|loop_)(?=\S).*?[^\s#]#", text) if "#" in text else None
-    )
-    if found:
-        line = text.count("\n", 0, found.start()) + 1
-        raise UsageError(f"{path}, line {line}: a name with a # cannot be read: rename it")
+def _without_comment(line: str) -> str:
+    """Cut a line at a # that begins a word outside quotation marks."""
+    line = line.strip()
+    if "#" not in line:
+        return line
+    for word in _WORD.finditer(line):
+        if word[0].startswith("#"):
+            return line[: word.start()].rstrip()
+    return line
 
 
-def _table(path: Path, name: str, block: Union[pd.DataFrame, Dict[str, object]]) -> StarTable:
-    import pandas as pd
+class _Block:
+    """A block while it is read."""
 
-    if len(name.split()) > 1:
-        raise UsageError(f"{path}: a row may not begin with data_ (data_{name})")
-    frame = pd.DataFrame([block]) if isinstance(block, dict) else block
-    if not frame.columns.is_unique:
-        raise UsageError(f"{path}: a column of block data_{name} stands there twice")
-    return StarTable(path, name, frame)
+    def __init__(self, name: str, line: int) -> None:
+        self.name = name
+        self.line = line
+        self.is_loop = False
+        self.columns: List[str] = []
+        self.rows: List[str] = []
+        self.lines: List[int] = []
+        self.values: List[str] = []
+
+    def table(self, path: Path) -> StarTable:
+        """Return what was read."""
+        rows, lines = self.rows, self.lines
+        if not self.is_loop and self.columns:
+            rows, lines = [" ".join(self.values)], [self.line]
+        return StarTable(path, self.name, tuple(self.columns), rows, lines)
+
+
+class _Reader:
+    """Sorts the lines of a STAR file into blocks, and refuses what fits nowhere."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.blocks: Dict[str, _Block] = {}
+        self.block = _Block("", 0)
+
+    def take(self, number: int, line: str) -> None:
+        """Take the next line that is not blank; comments are cut off."""
+        words = line.split() if "'" not in line and '"' not in line else _WORD.findall(line)
+        block = self.block
+        if block.is_loop and self._is_row(words):
+            self._check_quotes(number, words)
+            block.rows.append(line)
+            block.lines.append(number)
+        elif words[0].startswith("data_"):
+            self._begin(number, words)
+        elif not self.blocks:
+            self._refuse(number, "the file is not a STAR file: it does not begin with data_")
+        elif words == ["loop_"]:
+            self._begin_loop(number)
+        elif words[0].startswith("_") and not block.rows:
+            self._name_column(number, words)
+        else:
+            self._refuse_row(number, words)
+
+    def _is_row(self, words: Sequence[str]) -> bool:
+        """Whether a line of a loop is a row; names may begin as blocks and columns do."""
+        alone = len(words) == 1 and words[0].startswith(("data_", "_", "loop_"))
+        return len(words) == len(self.block.columns) and not alone
+
+    def _begin(self, number: int, words: Sequence[str]) -> None:
+        name = words[0][len("data_") :]
+        if len(words) > 1 or _IMAGE_NAME.search(name):
+            self._refuse(
+                number,
+                f"{' '.join(words)!r} is neither a block nor a whole row: a row that begins with "
+                "data_ needs a value for each column; if there is but one, put it in quotation "
+                "marks",
+            )
+        if name in self.blocks:
+            self._refuse(
+                number,
+                f"block data_{name} stands there for a second time (first in line "
+                f"{self.blocks[name].line}): give the files that were joined here one by one",
+            )
+        self.block = self.blocks[name] = _Block(name, number)
+
+    def _begin_loop(self, number: int) -> None:
+        if self.block.is_loop or self.block.columns:
+            self._refuse(number, f"block data_{self.block.name} has a second table")
+        self.block.is_loop = True
+
+    def _name_column(self, number: int, words: Sequence[str]) -> None:
+        block, name = self.block, words[0][1:]
+        if len(words) != (1 if block.is_loop else 2):
+            self._refuse(
+                number,
+                f"{' '.join(words)!r} is neither the name of a column nor a row of "
+                f"{len(block.columns)} values",
+            )
+        if name in block.columns:
+            self._refuse(
+                number, f"column {name} of block data_{block.name} stands there for a second time"
+            )
+        self._check_quotes(number, words)
+        block.columns.append(name)
+        block.values += words[1:]
+
+    def _refuse_row(self, number: int, words: Sequence[str]) -> None:
+        self._check_quotes(number, words)
+        count, columns = len(words), len(self.block.columns)
+        if not self.block.is_loop:
+            text = " ".join(words)
+            self._refuse(number, f"{text[:60]!r} is neither a block, a column nor part of a table")
+        advice = "; put a name with blanks in quotation marks" if count > columns else ""
+        self._refuse(
+            number,
+            f"the row has {count} values where block data_{self.block.name} has {columns} "
+            f"columns{advice}",
+        )
+
+    def _check_quotes(self, number: int, words: Sequence[str]) -> None:
+        for word in words:
+            if word[0] in "'\"" and (len(word) == 1 or word[-1] != word[0]):
+                self._refuse(number, f"a quotation mark ({word}) is never closed")
+
+    def _refuse(self, number: int, reason: str) -> NoReturn:
+        raise UsageError(f"{self.path}, line {number}: {reason}")
 
 
 def star_text(blocks: Mapping[str, Columns]) -> str:

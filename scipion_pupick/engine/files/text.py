@@ -20,14 +20,29 @@ def read_text(path: Path) -> str:
     Raises:
         UsageError: there is no such file, it cannot be read, or it is not text.
     """
+    try:
+        return _read(path).decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise UsageError(f"{path}: is not a text file in UTF-8") from error
+
+
+def read_start(path: Path, size: int = 16) -> bytes:
+    """Read the first bytes of a file.
+
+    Raises:
+        UsageError: there is no such file, or it cannot be read.
+    """
+    return _read(path, size)
+
+
+def _read(path: Path, size: int = -1) -> bytes:
     if not path.is_file():
         raise UsageError(f"{path}: no such file")
     try:
-        return path.read_text(encoding="utf-8-sig")
+        with path.open("rb") as file:
+            return file.read(size)
     except OSError as error:
         raise UsageError(f"{path}: cannot be read ({error.strerror})") from error
-    except UnicodeDecodeError as error:
-        raise UsageError(f"{path}: is not a text file in UTF-8") from error
 
 
 def parse_numbers(
@@ -52,7 +67,7 @@ def parse_numbers(
     Raises:
         UsageError: a text is not a number; the text names the file and the line.
     """
-    numbers = np.array([_number(value) for value in values], dtype=np.float64)
+    numbers = np.array([parse_number(value) for value in values], dtype=np.float64)
     accepted = np.isfinite(numbers)
     if missing_allowed:
         missing = [value.strip().lower() in ("", "nan") for value in values]
@@ -63,9 +78,11 @@ def parse_numbers(
     return numbers
 
 
-def _number(value: str) -> float:
+def parse_number(value: str) -> float:
+    """Turn a text into a number; NaN if it is none."""
     try:
-        return float(value)
+        # Python takes 1_000 for a number, as no other program does
+        return float(value) if "_" not in value else float("nan")
     except ValueError:
         return float("nan")
 

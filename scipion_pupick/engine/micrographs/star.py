@@ -37,7 +37,7 @@ def read_micrograph_names(path: Path) -> Dict[str, Optional[float]]:
     blocks = read_blocks(path)
     table = next((table for table in blocks.values() if _NAME in table), None)
     if table is None:
-        found = sorted({str(column) for table in blocks.values() for column in table.frame})
+        found = sorted({column for table in blocks.values() for column in table.columns})
         raise UsageError(
             f"{path}: no table has the column {_NAME}, so it names no micrographs "
             f"(columns: {', '.join(found) or 'none'})"
@@ -59,8 +59,8 @@ def _pixel_sizes(table: StarTable, optics: Optional[StarTable]) -> List[Optional
         if label in table:
             return _positive_numbers(table, label)
         if optics is not None and label in optics and _GROUP in optics and _GROUP in table:
-            sizes = dict(zip(optics.frame[_GROUP], _positive_numbers(optics, label)))
-            groups = table.frame[_GROUP].tolist()
+            sizes = dict(zip(optics.words(_GROUP), _positive_numbers(optics, label)))
+            groups = table.words(_GROUP)
             unknown = next((row for row, group in enumerate(groups) if group not in sizes), None)
             if unknown is not None:
                 raise UsageError(

@@ -19,6 +19,7 @@ from .constants import (
     WORKING_DIAMETER_PX,
 )
 from .pick import EvaluateSettings, PickSettings, PreprocessSettings
+from .picks import ALL_PICKS, PicksSettings
 from .setting import (
     ADVANCED,
     BASIC,
@@ -38,6 +39,7 @@ from .train import (
 
 __all__ = [
     "ADVANCED",
+    "ALL_PICKS",
     "BASIC",
     "GENERAL",
     "INTERNAL",
@@ -55,6 +57,7 @@ __all__ = [
     "EvaluateSettings",
     "OptimizerSettings",
     "PickSettings",
+    "PicksSettings",
     "PreprocessSettings",
     "PretrainSettings",
     "Setting",

@@ -2,6 +2,8 @@
 """What must hold for any picks and any file: slow references, and files that are nonsense."""
 
 import collections
+import csv
+import json
 import os
 import re
 from pathlib import Path
@@ -24,6 +26,7 @@ from scipion_pupick.engine.coordinates.table import flatten_picks, group_picks, 
 from scipion_pupick.engine.errors import UsageError
 
 EXTENSION = {"star": ".star", "topaz": ".txt", "box": ".box", "cbox": ".cbox", "csv": ".csv"}
+EXTENSION.update({"eman2": ".json", "cs": ".cs", "cs-from-last-row": ".cs"})
 
 # pieces of which true files are made, so that nonsense gets past the first look
 pieces = st.sampled_from(
@@ -38,6 +41,11 @@ pieces = st.sampled_from(
             "_Confidence",
             "image_name\tx_coord\ty_coord",
             "micrograph,x,y,score",
+            "X-Coordinate,Y-Coordinate",
+            "filename,region_shape_attributes",
+            "_rlnCoordinateZ",
+            "_rlnTomoName",
+            "_CoordinateZ",
         ),
         *("1", "2.5", "-3", "nan", "inf", "<NA>", "a.mrc", "a.mrc,1,2,3", "a\t1\t2", "1 2 3 4"),
         *(
@@ -91,6 +99,58 @@ def test_any_text_gives_picks_or_a_clear_error(tmp_path_factory, format, text):
         assert np.isfinite(coordinates.y).all()
 
 
+values = st.recursive(
+    st.none() | st.booleans() | st.floats() | st.integers() | st.sampled_from(["a", "1", "manual"]),
+    lambda inner: (
+        st.lists(inner, max_size=4)
+        | st.dictionaries(
+            st.sampled_from(
+                [
+                    "boxes",
+                    "boxes_3d",
+                    "filename",
+                    "regions",
+                    "shape_attributes",
+                    "region_attributes",
+                ]
+                + ["name", "cx", "cy", "x", "y", "score", "_via_img_metadata"]
+            ),
+            inner,
+            max_size=4,
+        )
+    ),
+    max_leaves=12,
+)
+regions = st.fixed_dictionaries({"shape_attributes": values, "region_attributes": values})
+images = st.dictionaries(
+    st.text(max_size=3),
+    st.fixed_dictionaries({"filename": values, "regions": values | st.lists(regions)}),
+)
+
+
+@given(values | images | st.fixed_dictionaries({"boxes": st.lists(st.lists(values))}))
+def test_any_json_gives_picks_or_a_clear_error(tmp_path_factory, content):
+    folder = tmp_path_factory.mktemp("j")
+    for name in ("m_info.json", "m.json"):
+        (folder / name).write_text(json.dumps(content), encoding="utf-8")
+        picks, message = outcome(read_picks, folder / name)
+        assert name in message
+        for coordinates in picks.values():
+            assert np.isfinite(coordinates.x).all()
+
+
+@given(st.lists(values.map(json.dumps) | st.sampled_from(["m.png", "{}", "1"]), max_size=6))
+def test_any_table_of_the_annotator_gives_picks_or_a_clear_error(tmp_path_factory, fields):
+    path = tmp_path_factory.mktemp("v") / "t.csv"
+    with path.open("w", newline="", encoding="utf-8") as file:
+        csv.writer(file).writerows(
+            [["filename", "region_shape_attributes", "region_attributes"], fields[:3], fields[3:]]
+        )
+    picks, message = outcome(read_picks, path)
+    assert "t.csv" in message
+    assert all(np.isfinite(coordinates.x).all() for coordinates in picks.values())
+
+
 @given(st.binary(max_size=40))
 def test_any_bytes_have_a_format_or_a_clear_error(tmp_path_factory, content):
     path = tmp_path_factory.mktemp("b") / "m.star"
@@ -127,7 +187,7 @@ def test_format_by_extension_and_content(tmp_path, name, text, expected):
 
 @pytest.mark.parametrize(
     ("name", "text"),
-    [("a.txt", ""), ("a.txt", "1 2\n"), ("a.star", "x data_\n"), ("a.dat", "image_names\t1\n")],
+    [("a.txt", ""), ("a.txt", "1 2 3\n"), ("a.star", "x data_\n"), ("a.dat", "image_names\t1\n")],
 )
 def test_format_that_cannot_be_told(tmp_path, name, text):
     (tmp_path / name).write_text(text, encoding="utf-8")

@@ -15,6 +15,7 @@ from scipion_pupick.engine.coordinates import (
     write_picks_folder,
 )
 from scipion_pupick.engine.errors import UsageError
+from scipion_pupick.engine.settings import PicksSettings
 
 
 def as_relion(text):
@@ -130,6 +131,9 @@ _slice_index #1
 TOPAZ_TABLE = (
     "image_name\tx_coord\ty_coord\tscore\nm 1\t10\t20\t3.5\n007\t11\t21\t-6\nm 1\t12\t22\t0\n"
 )
+
+
+STAR_HEAD = "data_\n\nloop_\n_rlnMicrographName #1\n_rlnCoordinateX #2\n_rlnCoordinateY #3\n"
 
 
 def write(path, text):
@@ -291,6 +295,12 @@ def test_names_with_blanks_and_apostrophes(tmp_path):
     ]
 
 
+def test_names_that_begin_like_blocks_and_columns_or_hold_a_hash(tmp_path):
+    text = STAR_HEAD + "data_01.mrc 1 2\n_grid.mrc 3 4 # the second\na#1.mrc 5 6\nloop_x.mrc 7 8\n"
+    picks = read_picks(write(tmp_path / "t.star", text))
+    assert list(picks) == ["data_01.mrc", "_grid.mrc", "a#1.mrc", "loop_x.mrc"]
+
+
 def test_large_table_is_read_whole_and_in_order(tmp_path):
     n, per_micrograph = 50_000, 250
     header = "data_\n\nloop_\n_rlnMicrographName #1\n_rlnCoordinateX #2\n_rlnCoordinateY #3\n"
@@ -357,6 +367,95 @@ def test_cbox_of_old_cryolo_is_plain_text(tmp_path):
     np.testing.assert_equal(rows(coordinates), [[6, 12, 0.75]])
 
 
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("t.csv", "image_name,x_coord,y_coord,Score\nm,1,2,3\n"),
+        ("t.csv", "Micrograph,X,Y,Confidence\nm,1,2,3\n"),
+        ("t.csv", "micrograph;x;y;score\nm;1;2;3\n"),
+        ("m.csv", "X-Coordinate,Y-Coordinate,Diameter,Score\n1,2,30,3\n"),
+        ("t.txt", "image_name     x_coord     y_coord score\nm     1    2 3\n"),
+        ("t.tsv", "micrograph_name\tcenter_x\tcenter_y\tz\tfom\nm\t1\t2\t0\t3\n"),
+        ("m.box", "0.5 1.5 1 1 3.00000001\n"),
+        ("m_info.json", '{"boxes": [[1, 2, "auto", 3]], "ctf_frame": [512]}'),
+        (
+            "t.csv",
+            "filename,file_size,file_attributes,region_count,region_id,"
+            "region_shape_attributes,region_attributes\n"
+            'm,-1,"{}",1,0,"{""name"":""point"",""cx"":1,""cy"":2}","{""score"":""3""}"\n',
+        ),
+        (
+            "t.json",
+            '{"m-1": {"filename": "m", "size": -1, "regions": [{"shape_attributes": {"name": '
+            '"rect", "x": 0, "y": 1, "width": 2, "height": 2}, "region_attributes": '
+            '{"score": 3}}]}}',
+        ),
+    ],
+)
+def test_one_pick_in_many_forms(tmp_path, name, text):
+    np.testing.assert_allclose(rows(read_picks(write(tmp_path / name, text))["m"]), [[1, 2, 3]])
+
+
+@pytest.mark.parametrize("text", ["1 2\n3.5 4\n", "1,2\n3.5,4\n", "x,y\n1,2\n3.5,4\n"])
+def test_two_columns_are_named_after_their_file(tmp_path, text):
+    for name in ("m.csv", "m_automatch.txt"):
+        if name.endswith(".csv") or "x" not in text:
+            picks = read_picks(write(tmp_path / name, text))
+            np.testing.assert_equal(rows(picks["m"]), [[1, 2, np.nan], [3.5, 4, np.nan]])
+
+
+def test_images_of_the_annotator_without_a_region_are_empty_micrographs(tmp_path):
+    table = "filename,region_count,region_shape_attributes\nm.png,0,{}\n"
+    assert len(read_picks(write(tmp_path / "t.csv", table))["m.png"]) == 0
+    project = '{"_via_img_metadata": {"a": {"filename": "m.png", "regions": {}}}}'
+    assert len(read_picks(write(tmp_path / "t.json", project))["m.png"]) == 0
+
+
+def test_a_folder_of_eman2_has_other_json_files(tmp_path):
+    write(tmp_path / "info/project.json", '{"global.apix": 1.0}')
+    write(tmp_path / "info/m_info.json", '{"boxes": [[1, 2, "manual"]]}')
+    assert list(read_picks(tmp_path / "info")) == ["m"]
+
+
+def test_flat_depths_are_none(tmp_path):
+    text = STAR_HEAD + "_rlnCoordinateZ\na 1 2 0\n"
+    assert len(read_picks(write(tmp_path / "p.star", text))["a"]) == 1
+
+
+# ---------------------------------------------------------------- settings
+
+
+def test_boxes_of_low_confidence_are_said_and_can_be_left_out(tmp_path, caplog):
+    path = write(tmp_path / "m.cbox", "0 0 2 2 0.05\n2 2 2 2 0.8\n4 4 2 2 0.3\n")
+    assert len(read_picks(path)["m"]) == 3
+    assert "1 of the 3 boxes read have a confidence below 0.3" in caplog.text
+    caplog.clear()
+    assert read_picks(path, settings=PicksSettings(least_score=0.3))["m"].x.tolist() == [3, 5]
+    assert not caplog.records
+
+
+def test_picks_without_a_score_have_no_low_one(tmp_path):
+    path = write(tmp_path / "m.csv", "micrograph,x,y,score\nm,1,2,\nm,3,4,1\n")
+    assert read_picks(path, settings=PicksSettings(least_score=2))["m"].x.tolist() == [1]
+
+
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [
+        ("d/grid1_m0_v2.mrc", "d/m0.mrc"),
+        ("m0_v2", "m0"),
+        ("grid1_", "grid1_"),
+        ("D:\\grid1_m0.mrc", "D:/m0.mrc"),
+        ("other.mrc", "other.mrc"),
+    ],
+)
+def test_parts_of_names_can_be_dropped(tmp_path, name, expected):
+    path = write(tmp_path / "t.csv", f"micrograph,x,y\n{name},1,2\n")
+    assert list(read_picks(path, settings=PicksSettings(drop_from_names="grid1_, _v2"))) == [
+        expected
+    ]
+
+
 # ---------------------------------------------------------------- which files
 
 
@@ -410,7 +509,6 @@ def test_file_whose_name_looks_like_a_pattern(tmp_path):
 
 # ---------------------------------------------------------------- bad input
 
-STAR_HEAD = "data_\n\nloop_\n_rlnMicrographName #1\n_rlnCoordinateX #2\n_rlnCoordinateY #3\n"
 LIST_HEAD = "data_coordinate_files\n\nloop_\n_rlnMicrographName\n_rlnMicrographCoordinates\n"
 
 BAD_FILES = {
@@ -425,22 +523,46 @@ BAD_FILES = {
         STAR_HEAD + "a 1 2\na 1 inf\n",
         r"line 8: rlnCoordinateY is 'inf'",
     ),
-    "short row in STAR": ("t.star", STAR_HEAD + "a 1 2\na 1\n", r"line 8: rlnCoordinateY is 'nan'"),
+    "short row in STAR": (
+        "t.star",
+        STAR_HEAD + "a 1 2\na 1\n",
+        "line 8: the row has 2 values where",
+    ),
     "long row in STAR": (
         "t.star",
-        STAR_HEAD + "a 1 2\na 1 2 3\n",
-        r"t\.star: is not a readable STAR",
+        STAR_HEAD + "a 1 2\na b 1 2\n",
+        r"t\.star, line 8: the row has 4 values where .* 3 columns; put a name with blanks in quot",
     ),
-    "all rows short": ("t.star", STAR_HEAD + "a 1\nb 2\n", r"t\.star: is not a readable STAR"),
+    "all rows short": ("t.star", STAR_HEAD + "a 1\nb 2\n", r"t\.star, line 7: the row has 2 val"),
     "no name": ("t.star", STAR_HEAD + "a 1 2\nNaN 1 2\n", r"line 8: rlnMicrographName is missing"),
     "quote left open twice": (
         "t.star",
         STAR_HEAD + "'a 1 2\nb' 1 2\nc 1 2\n",
-        r"t\.star: rlnMicrographName has a quotation mark that is never closed",
+        r"t\.star, line 7: a quotation mark \('a\) is never closed",
     ),
-    "hash in a name": ("t.star", STAR_HEAD + "a 1 2\na#1.mrc 1 2\n", r"line 8: a name with a #"),
-    "name like a block": ("t.star", STAR_HEAD + "a 1 2\ndata_x.mrc 1 2\n" + STAR_HEAD, "data_x"),
-    "name like a block, last": ("t.star", STAR_HEAD + "data_x.mrc 1 2\n", "not a readable STAR"),
+    "short row that begins like a block": (
+        "t.star",
+        STAR_HEAD + "data_x.mrc 1\n",
+        r"line 7: 'data_x\.mrc 1' is neither a block nor a whole row",
+    ),
+    "short row that begins like a column": (
+        "t.star",
+        STAR_HEAD + "_x.mrc 1\n",
+        r"line 7: '_x\.mrc 1' is neither the name of a column nor a row of 3 values",
+    ),
+    "a block twice": (
+        "t.star",
+        STAR_HEAD + "a 1 2\n" + STAR_HEAD + "b 1 2\n",
+        r"t\.star, line 8: block data_ stands there for a second time \(first in line 1\): give",
+    ),
+    "a second table in a block": ("t.star", STAR_HEAD + "loop_\n_a\n1\n", "has a second table"),
+    "text in a block": ("t.star", "data_a\nhello\n", "line 2: 'hello' is neither a block"),
+    "text before a block": (
+        "t.star",
+        "hello\n" + STAR_HEAD,
+        "line 1: .* does not begin with data_",
+    ),
+    "column without its value": ("t.star", "data_a\n_x\n", "line 2: '_x' is neither"),
     "score that is text": (
         "t.star",
         STAR_HEAD + "_rlnAutopickFigureOfMerit\na 1 2 high\n",
@@ -451,7 +573,11 @@ BAD_FILES = {
         "data_micrographs\n\nloop_\n_rlnMicrographName #1\na\n",
         r"picks need .*rlnCoordinateX and rlnCoordinateY.*data_micrographs \(rlnMicrographName\)",
     ),
-    "a column twice": ("t.star", STAR_HEAD + "_rlnCoordinateX\na 1 2 3\n", "stands there twice"),
+    "a column twice": (
+        "t.star",
+        STAR_HEAD + "_rlnCoordinateX\na 1 2 3\n",
+        "line 7: column rlnCoordinateX of .* second",
+    ),
     "particles without micrographs": (
         "p.star",
         "data_particles\n\nloop_\n_rlnCoordinateX #1\n_rlnCoordinateY #2\n1 2\n",
@@ -475,17 +601,27 @@ BAD_FILES = {
     "list without its file": (
         "l.star",
         LIST_HEAD + "a.mrc no/a.star\n",
-        r"l\.star: the coordinate file no/a\.star of micrograph a\.mrc is not there",
+        r"l\.star, line 6: the coordinate file no/a\.star of micrograph a\.mrc is not there",
     ),
-    "data block without anything": ("t.star", "data_\n", "not a readable STAR"),
+    "list that names itself": (
+        "l.star",
+        LIST_HEAD + "a.mrc l.star\n",
+        r"l\.star: is listed in .*l\.star as one micrograph's picks, but is a list itself",
+    ),
+    "data block without anything": ("t.star", "data_\n", r"the file has data_ \(no column\)"),
     "RELION 3 list alone": ("coords_suffix_x.star", "mics.star\n", r"no file \*_x\.star"),
     "no STAR": ("t.star", "hello\n", r"t\.star: is not a table of picks of a known format"),
-    "no Topaz": ("t.txt", "10 20\n30 40\n", r"t\.txt: is not a table of picks"),
+    "no table": ("t.txt", "10 20 1\n30 40 1\n", r"t\.txt: is not a table of picks"),
     "image": ("t.png", "x", r"t\.png: is not a table of picks"),
-    "Topaz with blanks": (
+    "Topaz with blanks in names": (
         "t.txt",
-        "image_name x_coord y_coord\na 1 2\n",
-        "separated by tabs; its header has image_name x",
+        "image_name x_coord y_coord\na b 1\n",
+        r"t\.txt, line 2: x_coord is 'b', not a number",
+    ),
+    "Topaz with depths": (
+        "t.txt",
+        "image_name\tx_coord\ty_coord\tz_coord\na\t1\t2\t3\n",
+        r"t\.txt, line 1: z_coord gives places in a tomogram",
     ),
     "Topaz not a number": (
         "t.txt",
@@ -497,10 +633,43 @@ BAD_FILES = {
         "image_name\tx_coord\ty_coord\na\t1\n",
         r"line 2: has 2 fields where the header \(line 1\) has 3",
     ),
-    "CSV without names": (
+    "CSV without y": (
         "t.csv",
-        "x,y\n1,2\n",
-        r"needs the columns micrograph, x, y separated by commas; its header has x, y",
+        "micrograph,x\na,1\n",
+        r"needs the columns micrograph, x, y .* separated by commas or tabs; .* has micrograph, x",
+    ),
+    "CSV without a header": (
+        "t.csv",
+        "1,2,3\n",
+        r"t\.csv, line 1: has 3 values and the table no header: name the columns",
+    ),
+    "VIA with a polygon": (
+        "t.csv",
+        'filename,region_shape_attributes\na.png,"{""name"":""polygon""}"\n',
+        r"t\.csv, line 2: is a polygon; particles have to be points",
+    ),
+    "VIA broken": ("t.csv", "filename,region_shape_attributes\na,{\n", "line 2: '{' is not JSON"),
+    "VIA short row": ("t.csv", "filename,region_shape_attributes\na\n", "line 2: has 1 fields"),
+    "JSON broken": ("m_info.json", '{"boxes":\n [1', r"m_info\.json, line 2: is not JSON"),
+    "JSON of something else": ("m.json", '{"a": 1}', r"m\.json: this JSON is neither EMAN2's"),
+    "EMAN2 box short": ("m_info.json", '{"boxes": [[1]]}', r"m_info\.json, box 1: is \[1\], not"),
+    "EMAN2 box text": ("m_info.json", '{"boxes": [[1, "a"]]}', "box 1: y is 'a', not a number"),
+    "EMAN2 tomogram": ("m_info.json", '{"boxes": [[1, 2, 3]]}', r"box 1: has a z \(3\)"),
+    "EMAN2 volume": ("m_info.json", '{"boxes_3d": [[1, 2, 3]]}', "boxes_3d are of a tomogram"),
+    "tomogram of RELION": (
+        "p.star",
+        "data_particles\n\nloop_\n_rlnTomoName\n_rlnCoordinateX\n_rlnCoordinateY\nTS_1 1 2\n",
+        r"p\.star: block data_particles is of tomograms \(rlnTomoName\)",
+    ),
+    "depths in STAR": (
+        "p.star",
+        STAR_HEAD + "_rlnCoordinateZ\na 1 2 0\na 1 2 8\n",
+        r"p\.star: rlnCoordinateZ gives places in a tomogram or volume",
+    ),
+    "depths in cbox": (
+        "m.cbox",
+        CBOX.replace("<NA>", "8", 1),
+        "CoordinateZ gives places in a tomo",
     ),
     "CSV empty": ("t.csv", "", r"t\.csv: the table needs .* has nothing"),
     "CSV name empty": (

@@ -20,12 +20,13 @@ from scipion_pupick.engine.coordinates import (
     write_picks,
     write_picks_folder,
 )
+from scipion_pupick.engine.coordinates.cryosparc import Exposure
 from scipion_pupick.engine.errors import UsageError
 from scipion_pupick.engine.files.star import star_text
 
 TABLES = {"star": "p.star", "topaz": "p.txt", "csv": "p.csv"}
 SINGLE = {"box": "m.box", "cbox": "m.cbox"}
-SCORED = {"star", "topaz", "csv", "cbox"}
+SCORED = {"star", "topaz", "csv", "cbox", "eman2", "cs", "cs-from-last-row"}
 
 pixels = st.floats(-500, 100_000, allow_nan=False).map(lambda value: float(f"{value:.4f}"))
 scores = st.floats(width=32, allow_nan=False, allow_infinity=False) | st.just(float("nan"))
@@ -50,6 +51,10 @@ def assert_same_rows(got, expected, with_scores=True):
     np.testing.assert_allclose(got.y, expected.y, rtol=0, atol=1e-3)
     wanted = expected.score if with_scores else np.full(len(expected), np.nan)
     np.testing.assert_array_equal(got.score.astype(np.float32), wanted.astype(np.float32))
+
+
+def exposures_of(picks, shape=(3000, 4000)):
+    return {name: Exposure.of_file(name, shape) for name in picks}
 
 
 def three_micrographs():
@@ -86,10 +91,10 @@ def test_boxes_come_back(tmp_path_factory, format, coordinates, box_size):
 @pytest.mark.parametrize("format", FORMATS)
 def test_one_file_a_micrograph_comes_back(tmp_path, format):
     picks = three_micrographs()
-    files = write_picks_folder(picks, tmp_path, format, "_pupick", box_size=33)
+    files = write_picks_folder(picks, tmp_path, format, "_pupick", 33, exposures_of(picks))
     assert list(files) == list(picks)
-    got = read_picks(tmp_path)
-    if format in ("topaz", "csv"):
+    got = read_picks(tmp_path, format)
+    if format in ("topaz", "csv", "cs", "cs-from-last-row"):
         assert set(got) == {"/data/day1/mic.mrc", "day2/mic.mrc"}
     else:
         assert set(got) == {"data/day1/mic", "day2/mic", "day2/none"}
@@ -212,9 +217,13 @@ def test_written_position_is_the_pixel_of_the_image(tmp_path):
     mrcfile.write(tmp_path / "m.mrc", image)
     for format in FORMATS:
         files = write_picks_folder(
-            {"m.mrc": Coordinates([47], [13], [1])}, tmp_path / format, format, box_size=10
+            {"m.mrc": Coordinates([47], [13], [1])},
+            tmp_path / format,
+            format,
+            box_size=10,
+            exposures=exposures_of(["m.mrc"], image.shape),
         )
-        (got,) = read_picks(files["m.mrc"]).values()
+        (got,) = read_picks(files["m.mrc"], format).values()
         with mrcfile.open(tmp_path / "m.mrc") as file:
             assert file.data[int(got.y[0]), int(got.x[0])] == 1
 
@@ -365,11 +374,14 @@ def test_select_by_mask_and_by_index():
 
 @pytest.mark.parametrize("to", FORMATS)
 @pytest.mark.parametrize("from_", FORMATS)
-def test_convert_between_all_formats(tmp_path, from_, to):
+def test_convert_between_all_formats(tmp_path, monkeypatch, from_, to):
     original = Coordinates([10.25, 2000.9], [0, 4], [0.5, -7])
-    write_picks_folder({"d/m.mrc": original}, tmp_path / "in", from_, box_size=10)
-    convert(tmp_path / "in", tmp_path / "out", to, box_size=20, per_micrograph=True)
-    (got,) = read_picks(tmp_path / "out").values()
+    monkeypatch.chdir(tmp_path)
+    mrcfile.write("m.mrc", np.zeros((100, 3000), dtype=np.int8))
+    exposures = exposures_of(["d/m.mrc"])
+    write_picks_folder({"d/m.mrc": original}, "in", from_, box_size=10, exposures=exposures)
+    convert("in", "out", to, from_, 20, per_micrograph=True, micrographs=["m.mrc"])
+    (got,) = read_picks("out", to).values()
     assert_same_rows(got, original, with_scores={from_, to} <= SCORED)
 
 

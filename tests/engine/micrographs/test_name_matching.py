@@ -132,6 +132,51 @@ class TestSeveralNamesForOneMicrograph:
         assert match(["g1/a", "g1/a"], "/m/a.mrc") == {"g1/a": "/m/a.mrc"}
 
 
+class TestWhatProgramsPutBeforeAndBehind:
+    @pytest.mark.parametrize(
+        "name",
+        [
+            "J1/motioncorrected/000001281467243737051_m0_patch_aligned_doseweighted.mrc",
+            "J1/imported/000001281467243737051_m0.mrc",
+            "MotionCorr/m0_DW.mrc",
+            "m0_noDW",
+            "denoised/m0_denoised.mrc",
+            "m0_autopick",
+            "m0_DW_autopick",
+            "m0_aligned_mic_extract",
+            "average\\m0.mrc",
+            "D:\\data\\average\\m0_DW.mrc",
+        ],
+    )
+    def test_is_taken_off_where_nothing_else_fits(self, name):
+        assert match([name], "mics/m0.mrc", "mics/m1.mrc") == {name: "mics/m0.mrc"}
+
+    def test_also_of_the_micrographs(self):
+        path = "J1/000001281467243737051_m0_patch_aligned_doseweighted.mrc"
+        assert match(["m0.mrc", "x/m0_DW.mrc"], path)["m0.mrc"] == path
+
+    def test_as_little_as_possible(self):
+        paths = ("x/m0.mrc", "x/m0_DW.mrc")
+        names = ["m0_DW_autopick", "m0_autopick", "m0_DW"]
+        assert match(names, *paths) == {"m0_DW": paths[1], "m0_autopick": paths[0]}
+        assert match(names[:2], *paths) == {names[0]: paths[1], names[1]: paths[0]}
+
+    def test_a_name_that_fits_as_it_is_has_the_micrograph(self):
+        assert match(["m0_DW", "m0"], "m0.mrc") == {"m0": "m0.mrc"}
+
+    def test_two_that_fit_equally_well_are_an_error(self):
+        with pytest.raises(UsageError, match="equally well"):
+            match(["a/m0_DW", "b/m0_denoised"], "m0.mrc")
+        with pytest.raises(UsageError, match="equally well"):
+            match(["m0_autopick"], "a/m0_DW.mrc", "b/m0_DW.mrc")
+
+    @pytest.mark.parametrize(
+        "name", ["xm0", "m0_x", "m0DW", "0001_m0", "_DW", "000001281467243737051_"]
+    )
+    def test_other_parts_of_names_stay(self, name):
+        assert match([name], "m0.mrc") == {}
+
+
 def parts_of(path):
     *folders, file = [part for part in path.split("/") if part]
     return (*folders, file.replace(".mrc", ""))
