@@ -71,22 +71,26 @@ class MrcHeader:
     def check_size(self, path: Path, size: int) -> None:
         """Compare the header with the `size` of the file in bytes.
 
-        A file that is longer than its header says gives a warning in the log.
-
         Raises:
             MicrographError: the file is too short, or has neither the right size nor the mark.
         """
-        ny, nx = self.shape
-        asked = f"{self.end} bytes for {nx} x {ny} pixels of {self.dtype.name}"
         if size < self.end:
             raise MicrographError(
                 f"{path}: is truncated or its header is wrong: it has {size} bytes, the header "
-                f"asks for {asked}: copy or export it again"
+                f"asks for {self._asked}: copy or export it again"
             )
         if size > self.end and not self.marked:
-            raise MicrographError(_not_mrc(path, f"no 'MAP ' mark and not the {asked}"))
+            raise MicrographError(_not_mrc(path, f"no 'MAP ' mark and not the {self._asked}"))
+
+    def warn_if_longer(self, path: Path, size: int) -> None:
+        """Say in the log that a file of `size` bytes is longer than its header says, if it is."""
         if size > self.end:
-            logger.warning("%s: is longer than the %s that its header asks for", path, asked)
+            logger.warning("%s: is longer than the %s that its header asks for", path, self._asked)
+
+    @property
+    def _asked(self) -> str:
+        ny, nx = self.shape
+        return f"{self.end} bytes for {nx} x {ny} pixels of {self.dtype.name}"
 
 
 def parse_header(block: Union[bytes, bytearray], path: Path) -> MrcHeader:

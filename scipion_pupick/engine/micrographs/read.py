@@ -40,9 +40,11 @@ def read_image(path: PathLike) -> npt.NDArray[Any]:
     if compression.is_compressed(start):
         content = compression.decompress(path, start, header.end + 1)
         header.check_size(path, len(content))
+        header.warn_if_longer(path, len(content))
         image = np.frombuffer(content, header.dtype, header.pixels, header.offset)
         image.flags.writeable = False
         return image.reshape(header.shape)
+    header.warn_if_longer(path, path.stat().st_size)
     return np.memmap(path, header.dtype, "r", header.offset, header.shape)
 
 
