@@ -11,6 +11,7 @@ from scipion_pupick import engine
 
 from ..errors import UsageError
 from ..files.json_files import write_json
+from ..micrographs import say_pixel_sizes
 from ..settings import EvaluateSettings, make_settings
 from .argument_types import text_file
 from .options import SUCCESS, add_command, add_computer, add_micrographs, add_settings, find
@@ -61,6 +62,7 @@ def _evaluate(options: argparse.Namespace) -> int:
     )
     regions = ""
     if options.model and micrographs:
+        say_pixel_sizes(micrographs)
         value = engine.evaluate_regions(
             options.model,
             reference,

@@ -13,8 +13,9 @@ from typing import Dict, Iterable, List, Mapping, Optional, Sequence, Set
 
 from ..errors import UsageError
 from .exposures import other_images
-from .micrograph import Micrograph
+from .micrograph import GIVEN, STAR_FILE, Micrograph
 from .mrc import check_pixel_size
+from .pixel_sizes import differ
 from .star import read_micrograph_names
 from .text_list import is_text_list, read_text_list
 
@@ -68,9 +69,22 @@ def find_micrographs(
     if not found:
         raise UsageError("no micrographs given: name files, folders, patterns or a STAR file")
     micrographs = _name_apart(found)
-    if pixel_size is not None:
-        return [replace(micrograph, pixel_size=pixel_size) for micrograph in micrographs]
-    return micrographs
+    return micrographs if pixel_size is None else _with_pixel_size(micrographs, pixel_size)
+
+
+def _with_pixel_size(micrographs: Sequence[Micrograph], pixel_size: float) -> List[Micrograph]:
+    """Give micrographs a pixel size (Å/px), and say if STAR files have another."""
+    others = [m for m in micrographs if m.pixel_size and differ(m.pixel_size, pixel_size)]
+    if others:
+        log.warning(
+            "The STAR file has %.4g Å/px for %d micrographs, such as %s: %.4g Å/px as given is "
+            "used.",
+            others[0].pixel_size,
+            len(others),
+            others[0].name,
+            pixel_size,
+        )
+    return [replace(m, pixel_size=pixel_size, pixel_size_from=GIVEN) for m in micrographs]
 
 
 def _warn_of_other_images(paths: Sequence[str]) -> None:
@@ -155,7 +169,7 @@ def _from_names(listed_in: Path, pixel_sizes: Mapping[str, Optional[float]]) -> 
             f"{next(iter(paths))!r}: {_work_where(listed_in)}"
         )
     return [
-        Micrograph(paths[name] or Path(name), name, pixel_size)
+        Micrograph(paths[name] or Path(name), name, pixel_size, STAR_FILE if pixel_size else "")
         for name, pixel_size in pixel_sizes.items()
     ]
 
