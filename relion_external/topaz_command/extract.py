@@ -14,6 +14,7 @@ from typing import Dict, Iterator, List, Optional, Sequence, Tuple, Union
 
 from scipion_pupick.engine import (
     Coordinates,
+    Cut,
     Micrograph,
     MicrographError,
     ModelFile,
@@ -64,7 +65,7 @@ def run(options: argparse.Namespace) -> int:
     diameter = choose_diameter(own, options.diameter, options.radius)
     radius = diameter / 2 if options.radius is None else options.radius
     picker = choose_picker(model, images, diameter, radius, options.device, options.num_threads)
-    picker = replace(picker, threshold=options.threshold)
+    picker = replace(picker, cut=Cut(options.threshold, radius))
     picks: Dict[str, Coordinates] = {}
     for image, found in find_particles(images, picker):
         if isinstance(found, MicrographError):

@@ -19,6 +19,7 @@ from typing import Any, Dict, List, Optional, Tuple
 
 from scipion_pupick import engine
 from scipion_pupick.engine import (
+    Cut,
     Micrograph,
     MicrographError,
     OptimizerSettings,
@@ -245,7 +246,7 @@ def _test_rows(
     radius = diameter / 2
     picker = choose_picker(model, images, diameter, radius, options.device, options.num_threads)
     picks: Picks = {}
-    for image, found in find_particles(images, replace(picker, threshold=LEAST_SCORE)):
+    for image, found in find_particles(images, replace(picker, cut=Cut(LEAST_SCORE, radius))):
         if isinstance(found, MicrographError):
             log.warning("%s", found)
         else:

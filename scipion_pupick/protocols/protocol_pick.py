@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import shutil
+from dataclasses import astuple
 from pathlib import Path
 from typing import Any, Dict, List, Optional, Sequence, Tuple
 
@@ -26,10 +27,11 @@ from ..convert import (
     read_micrographs,
     write_micrographs,
 )
-from ..engine import PupickError, UsageError, read_json, write_json, write_text
+from ..engine import Cut, PupickError, UsageError, read_json, write_json, write_text
 from ..engine.runs.layout import ADAPTED_MODEL
 from ..objects import PUPickModel
-from .pick_form import AUTOMATIC_BOX, define_model, define_picking
+from .form_settings import arguments_of
+from .pick_form import AUTOMATIC_BOX, define_model, define_picking, other_settings
 from .protocol_base import (
     CITATION,
     EngineProtocol,
@@ -39,7 +41,6 @@ from .protocol_base import (
     input_ids,
 )
 
-# the engine's file of the general model, fitted to the micrographs of a run
 # name of the engine's run on all micrographs, after those on batches
 ALL = "all"
 
@@ -73,7 +74,7 @@ class PUPickProtPick(EngineProtocol, ProtParticlePickingAuto):
         # the arguments are those that, when changed, need another output
         self._insertFunctionStep(
             self.createOutputStep,
-            *self._cut(),
+            *astuple(self._cut()),
             self._box(),
             *self.scoring,
             prerequisites=micSteps,
@@ -92,8 +93,8 @@ class PUPickProtPick(EngineProtocol, ProtParticlePickingAuto):
                 shutil.rmtree(self._getExtraPath(folder), ignore_errors=True)
             # its threshold is that of another model or diameter
             Path(self._getExtraPath(PICKING, ADAPTED_MODEL)).unlink(missing_ok=True)
-        threshold, edge = self._cut()
-        asked = {"scoring": self.scoring, "threshold": threshold, "edge": edge}
+        cut = self._cut()
+        asked = {"scoring": self.scoring, "threshold": cut.threshold, "edge": cut.border}
         write_json(record, asked)
 
     def _forgetFailures(self) -> None:
@@ -120,7 +121,8 @@ class PUPickProtPick(EngineProtocol, ProtParticlePickingAuto):
         particles = ["--particles-per-micrograph", str(number)] if number else []
         least = self.separation.get()
         separation = [] if least < 0 else ["--separation", f"{least:g}"]
-        return ["--model", self._modelPath(), *diameter, *particles, *separation]
+        others = arguments_of(self, other_settings())
+        return ["--model", self._modelPath(), *diameter, *particles, *separation, *others]
 
     def _pickMicrograph(
         self, micrograph: Micrograph, source: List[str], digest: str, *arguments: str
@@ -179,9 +181,9 @@ class PUPickProtPick(EngineProtocol, ProtParticlePickingAuto):
             PupickError: all failed; the text says why the first did.
         """
         self._requireOne()
-        threshold, edge = self._cut()
+        cut = self._cut()
         micrographs = read_micrographs(self.getInputMicrographs())
-        chosen = [f"--threshold={threshold!r}", f"--border={edge!r}"]
+        chosen = [f"--threshold={cut.threshold!r}", f"--border={cut.border!r}"]
         if not micrographs:
             return []
         before = self._failures().keys()
@@ -285,12 +287,12 @@ class PUPickProtPick(EngineProtocol, ProtParticlePickingAuto):
         self, folder: str, micrographs: Sequence[Micrograph], output: SetOfCoordinates
     ) -> None:
         """Add the picks of micrographs to the output, at the threshold and margin of the form."""
-        threshold, edge = self._cut()
+        cut = self._cut()
         output.setBoxSize(self._box())
         for micrograph in micrographs:
             kept = kept_peaks(folder, micrograph)
             if kept is not None and not self._hasFailed(micrograph):
-                append_picks(kept.above(threshold, edge / kept.pixel_size), micrograph, output)
+                append_picks(cut.choose(kept), micrograph, output)
 
     def _hasFailed(self, micrograph: Micrograph) -> bool:
         return Path(self._getExtraPath("failed", f"mic_{micrograph.getObjId():06d}.txt")).exists()
@@ -335,10 +337,11 @@ class PUPickProtPick(EngineProtocol, ProtParticlePickingAuto):
             return PUPickModel.from_file(str(fitted)).getThreshold()
         return self.getModel().getThreshold()
 
-    def _cut(self) -> Tuple[float, float]:
-        """Return the threshold (log-odds) and the margin at the edges (Å)."""
+    def _cut(self) -> Cut:
+        """Return which peaks the form has picked."""
         edge = self.edge.get()
-        return self.getThreshold(), (self._diameter() or 0.0) / 2 if edge < 0 else float(edge)
+        border = (self._diameter() or 0.0) / 2 if edge < 0 else float(edge)
+        return Cut(self.getThreshold(), border)
 
     def _failures(self) -> Dict[str, str]:
         """Return the reason for each micrograph that failed, by the name of its note."""

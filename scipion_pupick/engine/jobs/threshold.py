@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import logging
 import math
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Optional, Sequence
 
@@ -85,15 +85,16 @@ def threshold(
         OSError: a result cannot be written.
     """
     picked = read_pick_run(run)
-    peaks = {name: kept.coordinates for name, kept in picked.peaks()}
-    scores = [c.score for c in peaks.values()]
+    peaks = dict(picked.peaks())
+    scores = [kept.coordinates.score for kept in peaks.values()]
     quality = estimate_precision_recall(scores, picked.score_uncertainty)
     chosen = _choose(threshold, precision, per_micrograph, scores, quality)
     done = {*peaks, *picked.failures}
     missing = sum(m.name not in done for m in picked.micrographs)
     if missing:
         log.warning("%d micrographs have not been picked yet: %s", missing, picked.folder)
-    picks = {name: c.select(c.score >= chosen) for name, c in peaks.items()}
+    cut = replace(picked.cut, threshold=chosen)
+    picks = {name: cut.choose(kept) for name, kept in peaks.items()}
     exact = estimate_precision_recall(scores, picked.score_uncertainty, thresholds=[chosen])
     at = exact.at(chosen) if len(quality.threshold) else None
     result = ThresholdResult(picks, chosen, at)
