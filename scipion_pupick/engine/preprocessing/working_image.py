@@ -22,6 +22,7 @@ from ..settings import NORMALISATIONS
 from .fourier_crop import downsample
 from .mixture import Mixture
 from .normalise import normalise
+from .outliers import PixelMender, warn_of_bad_pixels
 from .scale import WorkingScale
 
 MOST_DEVIATIONS = 10.0
@@ -50,7 +51,7 @@ class WorkingImage:
 def read_working_image(
     micrograph: AnyMicrograph, scale: WorkingScale, threads: int = 1
 ) -> WorkingImage:
-    """Read a micrograph and downsample it, grey values kept.
+    """Read a micrograph and downsample it, grey values kept but for single hot or dead pixels.
 
     Raises:
         MicrographError: it cannot be used; says why.
@@ -59,11 +60,13 @@ def read_working_image(
     image = image_of(micrograph)
     shape = (image.shape[0], image.shape[1])
     try:
-        working = downsample(image, scale.shape(shape, pixel_size), threads)
+        mender = PixelMender(image)
+        working = downsample(image, scale.shape(shape, pixel_size), threads, mender)
     except MicrographError as error:
         raise MicrographError(f"{micrograph.path}: {error}") from error
     except MemoryError as error:
         raise MicrographError(f"{micrograph.path}: there is too little memory for it") from error
+    warn_of_bad_pixels(micrograph.path, image, mender.outliers)
     return WorkingImage(micrograph, working, shape, pixel_size)
 
 
