@@ -8,6 +8,7 @@ from typing import Mapping, Sequence
 
 from ..micrographs import Micrograph, match_names
 from . import Coordinates, Picks
+from .rescale import rescale_to_micrographs
 from .table import join_coordinates
 
 log = logging.getLogger(__name__)
@@ -22,7 +23,8 @@ def assign_to_micrographs(picks: Picks, micrographs: Sequence[Micrograph], what:
         what: the picks are, for the report.
 
     Returns:
-        Picks by `Micrograph.name`, for those micrographs that the picks name.
+        Picks by `Micrograph.name`, for those micrographs that the picks name; px of these, also
+        where their file says that they are px of others.
 
     Raises:
         UsageError: a name fits two micrographs equally well.
@@ -36,7 +38,7 @@ def assign_to_micrographs(picks: Picks, micrographs: Sequence[Micrograph], what:
             len(unknown),
             unknown[0],
         )
-    return join_by_micrograph(picks, matched)
+    return join_by_micrograph(rescale_to_micrographs(picks, matched, what), matched)
 
 
 def join_by_micrograph(picks: Picks, matched: Mapping[str, Micrograph]) -> Picks:

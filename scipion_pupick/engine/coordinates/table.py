@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Dict, List, Sequence, Tuple
+from typing import Dict, List, Optional, Sequence, Tuple
 
 import numpy as np
 import numpy.typing as npt
@@ -21,6 +21,7 @@ class Coordinates:
         x: (n,) columns in px of the micrograph; the centre of the first pixel is 0.
         y: (n,) rows in px of the micrograph, in the order of the file.
         score: (n,) scores, higher is more like a particle; NaN where a pick has none.
+        pixel_size: Å/px of the micrograph that x and y are px of, where the file says it.
 
     Raises:
         UsageError: the arrays differ in length, are not 1-D, or a position is not finite.
@@ -29,6 +30,7 @@ class Coordinates:
     x: FloatArray
     y: FloatArray
     score: FloatArray
+    pixel_size: Optional[float] = None
 
     def __post_init__(self) -> None:
         """Take anything like an array, and refuse what is no set of positions."""
@@ -115,9 +117,11 @@ def flatten_picks(picks: Picks) -> Tuple[List[str], Coordinates]:
 
 def join_coordinates(parts: Sequence[Coordinates]) -> Coordinates:
     """Return the picks of all `parts`, one after the other."""
+    pixel_sizes = {part.pixel_size for part in parts}
     parts = [Coordinates.empty(), *parts]
     return Coordinates(
         np.concatenate([part.x for part in parts]),
         np.concatenate([part.y for part in parts]),
         np.concatenate([part.score for part in parts]),
+        pixel_size=pixel_sizes.pop() if len(pixel_sizes) == 1 else None,
     )
