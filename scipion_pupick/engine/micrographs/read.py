@@ -38,6 +38,7 @@ def read_image(path: PathLike) -> npt.NDArray[Any]:
         return tiff.read_page(path)
     header = _mrc_header(path, start)
     if compression.is_compressed(start):
+        compression.check_decoded_size(path, header.end)
         content = compression.decompress(path, start, header.end + 1)
         header.check_size(path, len(content))
         header.warn_if_longer(path, len(content))

@@ -327,7 +327,7 @@ def test_a_large_file_is_opened_without_reading_it(tmp_path):
 
 def test_a_compressed_file_that_promises_too_much_takes_no_memory(tmp_path):
     path = save(tmp_path / "a.mrc.gz", gzip.compress(mrc_bytes((2**31 - 1, 2**31 - 1))))
-    with pytest.raises(MicrographError, match="truncated or its header is wrong: it has 1048"):
+    with pytest.raises(MicrographError, match="compressed, and its header asks for 1844"):
         read_image(path)
     assert image_shape(path) == (2**31 - 1, 2**31 - 1)
 
