@@ -34,11 +34,18 @@ def read_text_list(path: Path) -> List[str]:
     Raises:
         UsageError: the file cannot be read, or names nothing.
     """
-    lines = [line.strip("\r\n") for line in read_text(path).split("\n")]
-    rows = [line for line in lines if line.strip() and not line.lstrip().startswith("#")]
-    if not rows:
+    names = _names_in(read_text(path))
+    if not names:
         raise UsageError(f"{path}: this list names no micrograph: give one in each line")
-    header = [word.strip().lower() for word in rows[0].split("\t")]
+    if any("\0" in name for name in names):
+        raise UsageError(f"{path}: is no list of micrographs: it has zero bytes, as images have")
+    return names
+
+
+def _names_in(text: str) -> List[str]:
+    lines = [line.strip("\r\n") for line in text.split("\n")]
+    rows = [line for line in lines if line.strip() and not line.lstrip().startswith("#")]
+    header = [word.strip().lower() for word in rows[0].split("\t")] if rows else []
     column = next((header.index(name) for name in _PATH_COLUMNS if name in header), None)
     if column is None:
         return [row.strip() for row in rows]

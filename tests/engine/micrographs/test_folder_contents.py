@@ -73,6 +73,8 @@ def test_a_list_in_the_folder_of_its_files():
     [
         ("x.mrc\n", "none of its 1 micrographs exists, such as 'x.mrc'"),
         ("# nothing\n", "names no micrograph"),
+        ("image_name\tpath\n", "names no micrograph"),
+        ("a.mrc\n" * 1000 + "\0", "it has zero bytes"),
         ("Dear all,\nhere are the data.\n", "a list with the path of a micrograph in each line"),
         ("é\n".encode("latin-1") + b"x.mrc\n", "not a text file in UTF-8"),
     ],
