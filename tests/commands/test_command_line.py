@@ -246,3 +246,15 @@ def test_a_process_ends_with_the_exit_code_and_one_line(tmp_path):
         f"pupick model: {tmp_path / 'none.safetensors'}: the model cannot be read: "
         "No such file or directory."
     ]
+
+
+def test_a_warning_comes_once(tmp_path):
+    path = tmp_path / "a.mrc"
+    with mrcfile.new(path) as file:
+        file.set_data(np.zeros((64, 64), np.float32))
+        file.voxel_size = 10
+    path.write_bytes(path.read_bytes() + b"trailer")
+    sources = ["--micrographs", str(path), "--output", str(tmp_path / "out")]
+    settings = ["--diameter", "100", "--normalisation", "joint"]
+    _, _, error = run_pupick("preprocess", *sources, *settings)
+    assert error.count("is longer than") == 1

@@ -102,6 +102,8 @@ def test_the_results_are_written(unstopped):
         "report.html",
     }
     summary = json.loads((unstopped / "train.json").read_text())
+    (pixel_sizes,) = summary.pop("pixel_sizes")
+    assert pixel_sizes == {"pixel_size": 4.0, "from": "header", "micrographs": 4}
     assert summary == show_model(unstopped / "model.safetensors")["training"]
     assert (summary["labels"], summary["micrographs"], summary["held_out_labels"]) == (24, 4, 0)
     assert (summary["epochs"], summary["best_epoch"]) == (HASTY.epochs, HASTY.epochs)

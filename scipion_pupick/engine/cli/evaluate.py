@@ -11,6 +11,7 @@ from scipion_pupick import engine
 
 from ..errors import UsageError
 from ..files.json_files import write_json
+from ..micrographs import say_pixel_sizes
 from ..settings import EvaluateSettings, make_settings
 from .argument_types import text_file
 from .options import (
@@ -71,6 +72,7 @@ def _evaluate(options: argparse.Namespace) -> int:
     )
     regions = ""
     if options.model and micrographs:
+        say_pixel_sizes(micrographs)
         value = engine.evaluate_regions(
             options.model,
             reference,

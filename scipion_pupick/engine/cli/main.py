@@ -9,7 +9,7 @@ import os
 import signal
 import sys
 from types import FrameType
-from typing import NoReturn, Optional, Sequence
+from typing import NoReturn, Optional, Sequence, Set
 
 import scipion_pupick
 
@@ -56,7 +56,7 @@ def main(arguments: Optional[Sequence[str]] = None) -> int:
     # threads that spin while they wait cost more than they save where cores are shared
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     options = make_parser().parse_args(arguments)
-    logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
+    logging.basicConfig(level=logging.INFO, format="%(message)s", handlers=[_make_handler()])
     signal.signal(signal.SIGTERM, _interrupt)
     for old, new in options.renamed:
         log.warning("pupick %s: %s is called %s now.", options.command, old, new)
@@ -72,6 +72,25 @@ def main(arguments: Optional[Sequence[str]] = None) -> int:
     except KeyboardInterrupt:
         log.error("pupick %s: stopped; call it again to continue.", options.command)
         return FAILURE
+
+
+def _make_handler() -> logging.Handler:
+    """Return what writes the log to the standard error stream, each warning once.
+
+    What is wrong with a micrograph is met whenever it is read: to fit, to pick, and for the report.
+    """
+    handler = logging.StreamHandler(sys.stderr)
+    said: Set[str] = set()
+
+    def is_new(record: logging.LogRecord) -> bool:
+        text = record.getMessage()
+        repeated = record.levelno == logging.WARNING and text in said
+        if record.levelno == logging.WARNING:
+            said.add(text)
+        return not repeated
+
+    handler.addFilter(is_new)
+    return handler
 
 
 def _interrupt(number: int, frame: Optional[FrameType]) -> NoReturn:

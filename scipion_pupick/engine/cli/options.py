@@ -110,7 +110,7 @@ def add_micrographs(parser: argparse.ArgumentParser, required: bool = True) -> N
         nargs="+",
         required=required,
         metavar="SOURCE",
-        help="files, patterns in quotes, folders, or a RELION STAR file (MRC or TIFF images)",
+        help="files, patterns in quotes, folders, a RELION STAR file or a list (MRC or TIFF)",
     )
     parser.add_argument(
         "--pixel-size",

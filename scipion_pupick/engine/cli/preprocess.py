@@ -8,6 +8,7 @@ from typing import Any
 
 from scipion_pupick import engine
 
+from ..micrographs import say_pixel_sizes
 from ..settings import PreprocessSettings, make_settings
 from .options import (
     add_command,
@@ -36,6 +37,7 @@ def add_preprocess(commands: Any) -> None:
 def _preprocess(options: argparse.Namespace) -> int:
     settings = make_settings(PreprocessSettings, vars(options))
     micrographs = find(options)
+    say_pixel_sizes(micrographs)
     result = engine.preprocess(
         micrographs,
         settings.diameter,

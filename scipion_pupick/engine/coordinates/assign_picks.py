@@ -9,6 +9,7 @@ from typing import Mapping, Sequence
 from ..micrographs import Micrograph, match_names
 from ..micrographs.name_matching import names_agree
 from . import Coordinates, Picks
+from .rescale import rescale_to_micrographs
 from .table import join_coordinates
 
 log = logging.getLogger(__name__)
@@ -23,7 +24,8 @@ def assign_to_micrographs(picks: Picks, micrographs: Sequence[Micrograph], what:
         what: the picks are, for the report.
 
     Returns:
-        Picks by `Micrograph.name`, for those micrographs that the picks name.
+        Picks by `Micrograph.name`, for those micrographs that the picks name; px of these, also
+        where their file says that they are px of others.
 
     Raises:
         UsageError: a name fits two micrographs equally well.
@@ -41,7 +43,7 @@ def assign_to_micrographs(picks: Picks, micrographs: Sequence[Micrograph], what:
             len({micrograph.name for micrograph in matched.values()}),
             len(micrographs),
         )
-    return join_by_micrograph(picks, matched)
+    return join_by_micrograph(rescale_to_micrographs(picks, matched, what), matched)
 
 
 def _report_other_names(

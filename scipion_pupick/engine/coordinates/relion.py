@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import logging
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Dict, List, Mapping, Optional, Tuple, Union
 
@@ -72,7 +72,8 @@ def read_relion(path: Path, pixel_size: Optional[float] = None) -> Contents:
     x, y = table.numbers(X) - origin_x, table.numbers(Y) - origin_y
     score = _scores(table)
     if NAME in table:
-        return group_picks(table.texts(NAME), x, y, score)
+        picks = group_picks(table.texts(NAME), x, y, score)
+        return _with_pixel_sizes(picks, table, blocks.get("optics"))
     return Coordinates(x, y, score)
 
 
@@ -180,6 +181,24 @@ def _recorded_pixel_sizes(table: StarTable, optics: Optional[StarTable]) -> Tupl
         f"{table.path}: the origins are in Å but there is no pixel size "
         f"({', '.join(PIXEL_SIZES)}): give the micrograph's pixel size in Å"
     )
+
+
+def _with_pixel_sizes(picks: Picks, table: StarTable, optics: Optional[StarTable]) -> Picks:
+    """Add the pixel sizes of the micrographs that the picks are of, where they are stated."""
+    column = PIXEL_SIZES[0]
+    if column in table:
+        sizes = table.numbers(column, missing_allowed=True).tolist()
+    elif optics is not None and column in optics and GROUP in optics and GROUP in table:
+        stated = optics.numbers(column, missing_allowed=True).tolist()
+        by_group = dict(zip(optics.numbers(GROUP).tolist(), stated))
+        sizes = [by_group.get(group, 0.0) for group in table.numbers(GROUP).tolist()]
+    else:
+        return picks
+    by_name = dict(zip(table.texts(NAME), sizes))
+    return {
+        name: replace(coordinates, pixel_size=by_name[name]) if by_name[name] > 0 else coordinates
+        for name, coordinates in picks.items()
+    }
 
 
 def _by_optics_group(table: StarTable, optics: StarTable, column: str) -> FloatArray:

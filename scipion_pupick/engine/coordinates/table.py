@@ -23,6 +23,7 @@ class Coordinates:
         score: (n,) scores, higher is more like a particle; NaN where a pick has none.
         record: (n,) what else a file of cryoSPARC keeps of the picks, for files that are written;
             None if they come from elsewhere.
+        pixel_size: Å/px of the micrograph that x and y are px of, where the file says it.
 
     Raises:
         UsageError: the arrays differ in length, are not 1-D, or a position is not finite.
@@ -32,6 +33,7 @@ class Coordinates:
     y: FloatArray
     score: FloatArray
     record: Optional[npt.NDArray[np.void]] = None
+    pixel_size: Optional[float] = None
 
     def __post_init__(self) -> None:
         """Take anything like an array, and refuse what is no set of positions."""
@@ -136,11 +138,13 @@ def join_coordinates(parts: Sequence[Coordinates]) -> Coordinates:
     parts = [part for part in parts if len(part)]
     if not parts:
         return Coordinates.empty()
+    pixel_sizes = {part.pixel_size for part in parts}
     return Coordinates(
         np.concatenate([part.x for part in parts]),
         np.concatenate([part.y for part in parts]),
         np.concatenate([part.score for part in parts]),
         _join_records([part.record for part in parts]),
+        pixel_size=pixel_sizes.pop() if len(pixel_sizes) == 1 else None,
     )
 
 

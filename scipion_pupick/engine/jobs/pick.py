@@ -16,7 +16,7 @@ from ..coordinates import Picks
 from ..device import memory_errors_explained, use_device
 from ..errors import UsageError
 from ..files.atomic import PathLike
-from ..micrographs import Micrograph
+from ..micrographs import Micrograph, say_pixel_sizes
 from ..networks.model import load_model
 from ..networks.model_file import model_path
 from ..preprocessing.working_image import require_scale
@@ -26,6 +26,11 @@ from ..settings import PickSettings
 from .report import try_report
 
 log = logging.getLogger(__name__)
+
+_NOTHING_FOUND = (
+    "No particle was found in any of %d micrographs. Check the pixel size, which is said above, "
+    "the diameter (%g Å) and the threshold (%.2f)."
+)
 
 
 @dataclass(frozen=True)
@@ -112,11 +117,12 @@ def pick(
     if not micrographs:
         raise UsageError("There is no micrograph to pick in.")
     processor = use_device(device, threads)
+    sizes = say_pixel_sizes(micrographs)
     run = PickRun(Path(output))
     fitted_model = _check_output_folder(micrographs, model, settings, run, processor)
     if report:
         _warn_of_others(micrographs, run)
-    job = PickJob.plan(fitted_model, settings, run, processor)
+    job = PickJob.plan(fitted_model, settings, run, processor, sizes.record())
     failures, reused = job.pick(micrographs)
     usable = [m for m in micrographs if m.name not in failures]
     result = PickResult(
@@ -128,6 +134,8 @@ def pick(
         estimate=job.estimate(usable),
     )
     run.end(result.picks, failures, {**_findings(result), **job.record()})
+    if usable and not result.count:
+        log.warning(_NOTHING_FOUND, len(usable), job.picker.diameter, result.threshold)
     if report:
         try_report(output, processor)
     return result

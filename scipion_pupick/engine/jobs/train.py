@@ -9,7 +9,7 @@ from typing import Optional, Sequence
 from ..coordinates import Picks
 from ..device import memory_errors_explained, use_device
 from ..files.atomic import PathLike, make_folder
-from ..micrographs import Micrograph
+from ..micrographs import Micrograph, say_pixel_sizes
 from ..networks.model import Model
 from ..runs.train_run import TrainRun
 from ..settings import GENERAL, TrainSettings
@@ -59,6 +59,7 @@ def train(
         OSError: a result cannot be written.
     """
     processor = use_device(device, threads)
+    sizes = say_pixel_sizes(micrographs)
     request = make_request(micrographs, picks, negatives, start, settings)
     make_folder(output)
     run = TrainRun(Path(output), request.fingerprint())
@@ -70,6 +71,6 @@ def train(
     run.begin(request)
     job = TrainJob(request.start, data, processor, run.checkpoint, run.estimate, run.write_log)
     model = job.run()
-    run.finish(model)
+    run.finish(model, sizes.record())
     try_report(output, processor)
     return model

@@ -13,11 +13,26 @@ from ..errors import MicrographError
 _GZIP = b"\x1f\x8b\x08"
 _BZIP2 = b"BZh"
 _CHUNK_BYTES = 2**24
+# 16384 x 16384 px of float32 with their header, larger than any camera's
+LARGEST_DECODED_BYTES = 2**30 + 2**20
 
 
 def is_compressed(start: bytes) -> bool:
     """Tell whether a file that begins with `start` is compressed with gzip or bzip2."""
     return start[:3] in (_GZIP, _BZIP2)
+
+
+def check_decoded_size(path: Path, size: int) -> None:
+    """Refuse an image whose decoded bytes would fill the memory, before any is decoded.
+
+    Raises:
+        MicrographError: it has more than a GiB.
+    """
+    if size > LARGEST_DECODED_BYTES:
+        raise MicrographError(
+            f"{path}: is compressed, and its header asks for {size} bytes, more than "
+            f"{LARGEST_DECODED_BYTES}: it is damaged, or has to be decompressed first"
+        )
 
 
 def decompress(path: Path, start: bytes, limit: int) -> bytearray:

@@ -4,18 +4,24 @@
 from __future__ import annotations
 
 import glob
+import logging
 import os
 import re
 from dataclasses import replace
 from pathlib import Path
-from typing import Dict, Iterable, List, Optional, Sequence, Set
+from typing import Dict, Iterable, List, Mapping, Optional, Sequence, Set
 
 from ..errors import UsageError
-from .micrograph import Micrograph
+from .exposures import other_images
+from .micrograph import GIVEN, STAR_FILE, Micrograph
 from .mrc import check_pixel_size
+from .pixel_sizes import differ
 from .star import read_micrograph_names
+from .text_list import is_text_list, read_text_list
 
 _READABLE = re.compile(r"\.(mrcs?(\.(gz|bz2))?|tiff?)$", re.IGNORECASE)
+
+log = logging.getLogger(__name__)
 
 
 def find_micrographs(
@@ -26,8 +32,8 @@ def find_micrographs(
     Only a STAR file may have several names for one file, each of which is a micrograph to RELION
     and Scipion.
 
-    No image is opened, so ten thousand take a second, and one that cannot be read is reported only
-    when it is.
+    No image is opened, so ten thousand take a second, and one that cannot be read, or a link whose
+    file is gone, is reported only when it is.
 
     Args:
         sources: each one is
@@ -37,7 +43,12 @@ def find_micrographs(
             - a pattern such as `"Micrographs/*.mrc"`, where `**` stands for any folders: the files
               of these types that it fits, sorted;
             - a STAR file with the column rlnMicrographName (RELION 3.0 and later): names are
-              relative to the current folder, or else to the STAR file's folder or one above it.
+              relative to the current folder, or else to the STAR file's folder or one above it;
+            - a text file with a name in each line, or a table with a column called path or file,
+              and the same rule for names.
+            Of several images of one exposure in a folder or a pattern, such as RELION's X.mrc,
+            X_noDW.mrc and X_PS.mrc, only the micrograph is taken. Files that are given one by one
+            are all taken, and so is what a list names.
         pixel_size: Å/px of all micrographs, in place of what STAR files and headers say.
 
     Raises:
@@ -48,6 +59,7 @@ def find_micrographs(
         check_pixel_size(pixel_size)
     found: List[Micrograph] = []
     files: Set[str] = set()
+    _warn_of_other_images([str(source) for source in sources if os.path.isfile(source)])
     for source in sources:
         listed = {
             micrograph: os.path.realpath(micrograph.path) for micrograph in _expand(str(source))
@@ -57,29 +69,59 @@ def find_micrographs(
     if not found:
         raise UsageError("no micrographs given: name files, folders, patterns or a STAR file")
     micrographs = _name_apart(found)
-    if pixel_size is not None:
-        return [replace(micrograph, pixel_size=pixel_size) for micrograph in micrographs]
-    return micrographs
+    return micrographs if pixel_size is None else _with_pixel_size(micrographs, pixel_size)
+
+
+def _with_pixel_size(micrographs: Sequence[Micrograph], pixel_size: float) -> List[Micrograph]:
+    """Give micrographs a pixel size (Å/px), and say if STAR files have another."""
+    others = [m for m in micrographs if m.pixel_size and differ(m.pixel_size, pixel_size)]
+    if others:
+        log.warning(
+            "The STAR file has %.4g Å/px for %d micrographs, such as %s: %.4g Å/px as given is "
+            "used.",
+            others[0].pixel_size,
+            len(others),
+            others[0].name,
+            pixel_size,
+        )
+    return [replace(m, pixel_size=pixel_size, pixel_size_from=GIVEN) for m in micrographs]
+
+
+def _warn_of_other_images(paths: Sequence[str]) -> None:
+    """Say that files given one by one, as a shell makes them of a pattern, show the same twice."""
+    doubles = other_images(paths)
+    if doubles:
+        log.warning(
+            "%d of the files, such as %s, are other images of the same exposures: every particle "
+            "comes more than once. Give the folder, or the pattern in quotes, to leave them out.",
+            len(doubles),
+            min(doubles),
+        )
 
 
 def _expand(source: str) -> List[Micrograph]:
     if os.path.isdir(source):
         return _from_paths(_list_folder(source), f"{source}: no micrographs in this folder")
-    if os.path.isfile(source):
-        return _from_star(source) if source.lower().endswith(".star") else [_micrograph(source)]
+    # of a link whose file is gone, reading says so
+    if os.path.isfile(source) or os.path.islink(source):
+        return _from_file(source)
     if glob.has_magic(source):
-        matches = sorted(path for path in glob.glob(source, recursive=True) if os.path.isfile(path))
+        matches = sorted(path for path in glob.glob(source, recursive=True) if _is_no_folder(path))
         return _from_paths(matches, f"{source}: no micrographs fit this pattern")
     raise UsageError(f"{source}: no such file or folder of micrographs")
 
 
+def _is_no_folder(path: str) -> bool:
+    return not os.path.isdir(path)
+
+
 def _list_folder(folder: str) -> List[str]:
     try:
-        with os.scandir(folder) as entries:
-            names = [entry.name for entry in entries if entry.is_file()]
+        names = [name for name in sorted(os.listdir(folder)) if not name.startswith(".")]
     except OSError as error:
         raise UsageError(f"{folder}: cannot be listed ({error.strerror})") from error
-    return [os.path.join(folder, name) for name in sorted(names) if not name.startswith(".")]
+    paths = [os.path.join(folder, name) for name in names if _READABLE.search(name)]
+    return [path for path in paths if _is_no_folder(path)]
 
 
 def _from_paths(paths: Iterable[str], complaint: str) -> List[Micrograph]:
@@ -92,27 +134,50 @@ def _from_paths(paths: Iterable[str], complaint: str) -> List[Micrograph]:
             f"{complaint} (.mrc, .mrcs, .mrc.gz, .mrc.bz2, .tif or .tiff); for files in folders "
             "below, give a pattern such as 'folder/**/*.mrc'"
         )
-    return [_micrograph(path) for path in files.values()]
+    left_out = other_images(list(files.values()))
+    if left_out:
+        log.warning(
+            "%d other images of the same exposures, such as %s, are left out. To pick in them, "
+            "name them one by one or in a list.",
+            len(left_out),
+            min(left_out),
+        )
+    return [_micrograph(path) for path in files.values() if path not in left_out]
 
 
 def _micrograph(path: str) -> Micrograph:
     return Micrograph(Path(path), Path(path).as_posix())
 
 
-def _from_star(star: str) -> List[Micrograph]:
-    pixel_sizes = read_micrograph_names(Path(star))
-    folder = Path(star).absolute().parent
+def _from_file(source: str) -> List[Micrograph]:
+    path = Path(source)
+    if path.suffix.lower() == ".star":
+        return _from_names(path, read_micrograph_names(path))
+    if not _READABLE.search(source) and is_text_list(path):
+        return _from_names(path, dict.fromkeys(read_text_list(path)))
+    return [_micrograph(source)]
+
+
+def _from_names(listed_in: Path, pixel_sizes: Mapping[str, Optional[float]]) -> List[Micrograph]:
+    """Find the files of names in a list, with pixel sizes (Å/px) where the list has them."""
+    folder = listed_in.absolute().parent
     bases = (Path(), folder, *folder.parents)
     paths = {name: _resolve(name, bases) for name in pixel_sizes}
     if not any(paths.values()):
         raise UsageError(
-            f"{star}: none of its {len(paths)} micrographs exists, such as {next(iter(paths))!r}: "
-            "work in the RELION project's folder"
+            f"{listed_in}: none of its {len(paths)} micrographs exists, such as "
+            f"{next(iter(paths))!r}: {_work_where(listed_in)}"
         )
     return [
-        Micrograph(paths[name] or Path(name), name, pixel_size)
+        Micrograph(paths[name] or Path(name), name, pixel_size, STAR_FILE if pixel_size else "")
         for name, pixel_size in pixel_sizes.items()
     ]
+
+
+def _work_where(listed_in: Path) -> str:
+    if listed_in.suffix.lower() == ".star":
+        return "work in the RELION project's folder"
+    return "give a list with the path of a micrograph in each line"
 
 
 def _resolve(name: str, bases: Iterable[Path]) -> Optional[Path]:

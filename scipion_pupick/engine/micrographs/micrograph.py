@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Optional, Tuple, Union
 
@@ -14,6 +14,9 @@ from ..errors import MicrographError
 from .read import read_image, read_pixel_size
 
 Shape = Tuple[int, int]
+
+# where a pixel size that was stated comes from
+GIVEN, STAR_FILE = "given", "STAR file"
 
 # of images in any program, whether pupick reads them or not
 IMAGE_EXTENSIONS = (".mrc", ".mrcs", ".map", ".tif", ".tiff", ".png", ".jpg", ".jpeg", ".eer")
@@ -28,11 +31,13 @@ class Micrograph:
         name: what the user or the STAR file calls it (posix form), unique in its set.
         pixel_size: Å/px as the user or a STAR file gave it. None: nobody did, so that the header
             of the file decides, which `require_pixel_size` reads when it is needed.
+        pixel_size_from: who did: `GIVEN` or `STAR_FILE`; empty where that is not known.
     """
 
     path: Path
     name: str
     pixel_size: Optional[float] = None
+    pixel_size_from: str = field(default="", compare=False)
 
 
 @dataclass(frozen=True, eq=False)

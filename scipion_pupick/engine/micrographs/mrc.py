@@ -31,6 +31,8 @@ _BIG_ENDIAN_STAMP = b"\x11\x11"
 _IMOD_BYTES = 152
 _IMOD_STAMP = 1146047817
 _IMOD_SIGNED = 1
+# largest numbers in a byte, with and without a sign
+_MOST_SIGNED, _MOST_UNSIGNED = 127, 255
 # Å/px; what lies outside is a header in other units or without a pixel size.
 _PIXEL_SIZES = (0.05, 500.0)
 _SQUARE_WITHIN = 0.01
@@ -71,22 +73,26 @@ class MrcHeader:
     def check_size(self, path: Path, size: int) -> None:
         """Compare the header with the `size` of the file in bytes.
 
-        A file that is longer than its header says gives a warning in the log.
-
         Raises:
             MicrographError: the file is too short, or has neither the right size nor the mark.
         """
-        ny, nx = self.shape
-        asked = f"{self.end} bytes for {nx} x {ny} pixels of {self.dtype.name}"
         if size < self.end:
             raise MicrographError(
                 f"{path}: is truncated or its header is wrong: it has {size} bytes, the header "
-                f"asks for {asked}: copy or export it again"
+                f"asks for {self._asked}: copy or export it again"
             )
         if size > self.end and not self.marked:
-            raise MicrographError(_not_mrc(path, f"no 'MAP ' mark and not the {asked}"))
+            raise MicrographError(_not_mrc(path, f"no 'MAP ' mark and not the {self._asked}"))
+
+    def warn_if_longer(self, path: Path, size: int) -> None:
+        """Say in the log that a file of `size` bytes is longer than its header says, if it is."""
         if size > self.end:
-            logger.warning("%s: is longer than the %s that its header asks for", path, asked)
+            logger.warning("%s: is longer than the %s that its header asks for", path, self._asked)
+
+    @property
+    def _asked(self) -> str:
+        ny, nx = self.shape
+        return f"{self.end} bytes for {nx} x {ny} pixels of {self.dtype.name}"
 
 
 def parse_header(block: Union[bytes, bytearray], path: Path) -> MrcHeader:
@@ -153,8 +159,7 @@ def _is_marked(fields: np.void) -> bool:
 
 def _interpret(fields: np.void, block: Union[bytes, bytearray], order: _ByteOrder) -> MrcHeader:
     dtype = np.dtype(_MODES[int(fields["mode"])])
-    imod_stamp, imod_flags = struct.unpack_from(f"{order}ii", block, _IMOD_BYTES)
-    if dtype == np.int8 and imod_stamp == _IMOD_STAMP and not imod_flags & _IMOD_SIGNED:
+    if dtype == np.int8 and _has_unsigned_bytes(fields, block, order):
         dtype = np.dtype(np.uint8)
     return MrcHeader(
         shape=(int(fields["ny"]), int(fields["nx"])),
@@ -163,6 +168,18 @@ def _interpret(fields: np.void, block: Union[bytes, bytearray], order: _ByteOrde
         pixel_size=_pixel_size(fields),
         marked=_is_marked(fields),
     )
+
+
+def _has_unsigned_bytes(fields: np.void, block: Union[bytes, bytearray], order: _ByteOrder) -> bool:
+    """Tell whether the bytes of mode 0 have no sign, as in older files.
+
+    IMOD's stamp says so. Without it the header's minimum and maximum may: none of 128 or more
+    fits into a byte with a sign.
+    """
+    imod_stamp, imod_flags = struct.unpack_from(f"{order}ii", block, _IMOD_BYTES)
+    if imod_stamp == _IMOD_STAMP:
+        return not imod_flags & _IMOD_SIGNED
+    return bool(fields["dmin"] >= 0 and _MOST_SIGNED < fields["dmax"] <= _MOST_UNSIGNED)
 
 
 def _pixel_size(fields: np.void) -> Optional[float]:

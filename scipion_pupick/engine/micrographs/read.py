@@ -38,11 +38,14 @@ def read_image(path: PathLike) -> npt.NDArray[Any]:
         return tiff.read_page(path)
     header = _mrc_header(path, start)
     if compression.is_compressed(start):
+        compression.check_decoded_size(path, header.end)
         content = compression.decompress(path, start, header.end + 1)
         header.check_size(path, len(content))
+        header.warn_if_longer(path, len(content))
         image = np.frombuffer(content, header.dtype, header.pixels, header.offset)
         image.flags.writeable = False
         return image.reshape(header.shape)
+    header.warn_if_longer(path, path.stat().st_size)
     return np.memmap(path, header.dtype, "r", header.offset, header.shape)
 
 

@@ -6,6 +6,7 @@ from __future__ import annotations
 import struct
 import zlib
 from contextlib import contextmanager
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Iterator, Tuple
 
@@ -13,12 +14,16 @@ import numpy as np
 import numpy.typing as npt
 
 from ..errors import MicrographError
+from .compression import check_decoded_size
 
 if TYPE_CHECKING:
     from tifffile import TiffPage
 
 _MARKS = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 _UNCOMPRESSED = 1
+# deflate, by its two numbers, needs Python alone
+_DECODED_BY_PYTHON = (_UNCOMPRESSED, 8, 32946)
+_MIN_IS_WHITE = 0
 # Deflate reaches 1032 and LZW about 2500, on blank images.
 _LARGEST_COMPRESSION = 10_000
 # What tifffile lets through when the tables inside a file are damaged.
@@ -55,20 +60,42 @@ def page_shape(path: Path) -> Tuple[int, int]:
 def read_page(path: Path) -> npt.NDArray[Any]:
     """Read the page, mapped into memory where it is stored in one uncompressed piece.
 
+    Where the least value stands for white, the grey values are turned round, so that dark stays
+    dark.
+
     Returns:
         (ny, nx) array, read-only, in the number type of the file.
 
     Raises:
-        MicrographError: the library tifffile is missing, or the file is damaged, compressed in a
-            way that tifffile cannot read, in colour, or has more than one page.
+        MicrographError: a library is missing, or the file is damaged, compressed in a way that
+            these cannot read, in colour, or has more than one page.
     """
     with _open_page(path) as page:
-        if page.is_memmappable:
-            dtype = np.dtype(page.dtype).newbyteorder(page.parent.byteorder)
-            return np.memmap(path, dtype, "r", page.dataoffsets[0], page.shape)
-        image = page.asarray()
+        image = _read_pixels(path, page)
+        if page.photometric == _MIN_IS_WHITE:
+            image = np.invert(image) if image.dtype.kind in "iu" else np.negative(image)
     image.flags.writeable = False
     return image
+
+
+def _read_pixels(path: Path, page: TiffPage) -> npt.NDArray[Any]:
+    if page.is_memmappable:
+        dtype = np.dtype(page.dtype).newbyteorder(page.parent.byteorder)
+        return np.memmap(path, dtype, "r", page.dataoffsets[0], page.shape)
+    _require_decoder(path, page)
+    check_decoded_size(path, page.nbytes)
+    image: npt.NDArray[Any] = page.asarray()
+    return image
+
+
+def _require_decoder(path: Path, page: TiffPage) -> None:
+    if page.compression in _DECODED_BY_PYTHON or find_spec("imagecodecs") is not None:
+        return
+    name = getattr(page.compression, "name", page.compression)
+    raise MicrographError(
+        f"{path}: reading TIFF files compressed by {name} needs the library imagecodecs: "
+        "pip install 'scipion-em-pupick[tiff]'"
+    )
 
 
 @contextmanager

@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from typing import Optional
+from typing import Callable, Optional
 
 import numpy as np
 from scipy import fft
@@ -13,8 +13,15 @@ from ..micrographs import Shape
 
 ROWS_PER_TRANSFORM = 256
 
+Mend = Callable[[np.ndarray, int], np.ndarray]
 
-def downsample(image: np.ndarray, working_shape: Shape, threads: Optional[int] = 1) -> np.ndarray:
+
+def downsample(
+    image: np.ndarray,
+    working_shape: Shape,
+    threads: Optional[int] = 1,
+    mend: Optional[Mend] = None,
+) -> np.ndarray:
     """Resample an image to another shape in Fourier space, keeping grey values.
 
     Frequencies below both Nyquist limits are kept exactly and all others dropped, so the result
@@ -25,6 +32,7 @@ def downsample(image: np.ndarray, working_shape: Shape, threads: Optional[int] =
         image: (ny, nx), any real dtype; a memory map is read once, block by block.
         working_shape: (my, mx) of the result, px.
         threads: for the transforms.
+        mend: what happens to rows first, given as (rows, nx) float32 with the first one's number.
 
     Returns:
         (my, mx) float32.
@@ -32,7 +40,7 @@ def downsample(image: np.ndarray, working_shape: Shape, threads: Optional[int] =
     Raises:
         MicrographError: the image holds NaN or infinite values.
     """
-    spectrum = _column_spectra(image, working_shape[1], threads)
+    spectrum = _column_spectra(image, working_shape[1], threads, mend)
     rows = _crop_rows(
         fft.fft(spectrum, axis=0, overwrite_x=True, workers=threads), working_shape[0]
     )
@@ -54,7 +62,9 @@ def _single(values: np.ndarray) -> np.ndarray:
         return np.asarray(values, dtype=np.float32)
 
 
-def _column_spectra(image: np.ndarray, working_width: int, threads: Optional[int]) -> np.ndarray:
+def _column_spectra(
+    image: np.ndarray, working_width: int, threads: Optional[int], mend: Optional[Mend]
+) -> np.ndarray:
     """Row transforms of the image, kept columns only: (ny, working_width // 2 + 1) complex64."""
     height, width = image.shape
     kept = _kept(width, working_width)
@@ -67,6 +77,8 @@ def _column_spectra(image: np.ndarray, working_width: int, threads: Optional[int
                 f"{count} of {image.size} pixels are NaN or infinite, or too large for single "
                 "precision: repair or leave out this micrograph"
             )
+        if mend is not None:
+            block = mend(block, start)
         spectrum[start : start + ROWS_PER_TRANSFORM, :kept] = fft.rfft(
             block, axis=1, workers=threads
         )[:, :kept]

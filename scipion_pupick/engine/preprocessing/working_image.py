@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import logging
 from dataclasses import dataclass
 from typing import Optional, Sequence
 
@@ -21,9 +22,13 @@ from ..settings import NORMALISATIONS
 from .fourier_crop import downsample
 from .mixture import Mixture
 from .normalise import normalise
+from .outliers import PixelMender, warn_of_bad_pixels
 from .scale import WorkingScale
 
 MOST_DEVIATIONS = 10.0
+WIDEST_PARTICLE = 0.25  # of the micrograph's shorter side, without a doubt
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -46,7 +51,7 @@ class WorkingImage:
 def read_working_image(
     micrograph: AnyMicrograph, scale: WorkingScale, threads: int = 1
 ) -> WorkingImage:
-    """Read a micrograph and downsample it, grey values kept.
+    """Read a micrograph and downsample it, grey values kept but for single hot or dead pixels.
 
     Raises:
         MicrographError: it cannot be used; says why.
@@ -55,11 +60,13 @@ def read_working_image(
     image = image_of(micrograph)
     shape = (image.shape[0], image.shape[1])
     try:
-        working = downsample(image, scale.shape(shape, pixel_size), threads)
+        mender = PixelMender(image)
+        working = downsample(image, scale.shape(shape, pixel_size), threads, mender)
     except MicrographError as error:
         raise MicrographError(f"{micrograph.path}: {error}") from error
     except MemoryError as error:
         raise MicrographError(f"{micrograph.path}: there is too little memory for it") from error
+    warn_of_bad_pixels(micrograph.path, image, mender.outliers)
     return WorkingImage(micrograph, working, shape, pixel_size)
 
 
@@ -104,7 +111,8 @@ def prepare(
 def require_scale(micrographs: Sequence[Micrograph], scale: WorkingScale) -> None:
     """Refuse a diameter or pixel size with which no micrograph can be prepared.
 
-    Headers are read up to the first micrograph that can; files that are damaged say nothing.
+    Headers are read up to the first micrograph that can; files that are damaged say nothing. A
+    particle that is wide in that micrograph is doubted in the log.
 
     Raises:
         UsageError: there is none, though there are good files; says what is wrong with the first.
@@ -116,13 +124,28 @@ def require_scale(micrographs: Sequence[Micrograph], scale: WorkingScale) -> Non
         except MicrographError:
             continue
         try:
-            scale.shape(shape, require_pixel_size(micrograph))
+            pixel_size = require_pixel_size(micrograph)
+            scale.shape(shape, pixel_size)
         except MicrographError as error:
             reason = reason or f"{micrograph.name}: {error}"
         else:
+            _warn_if_wide(scale.diameter / pixel_size, shape, micrograph.name)
             return
     if reason:
         raise UsageError(reason)
+
+
+def _warn_if_wide(diameter_px: float, shape: Shape, name: str) -> None:
+    """Say that a particle of this width (px) takes more of an image (ny, nx) than particles do."""
+    if diameter_px > WIDEST_PARTICLE * min(shape):
+        log.warning(
+            "A particle is %.0f px wide in %s, which has %d x %d px: few fit in. Check the "
+            "diameter (Å) and the pixel size (Å/px).",
+            diameter_px,
+            name,
+            shape[1],
+            shape[0],
+        )
 
 
 def pixel_method(method: str) -> str:

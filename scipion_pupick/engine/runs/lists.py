@@ -4,17 +4,27 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Dict, Mapping, Sequence, Tuple
+from typing import Dict, Mapping, Optional, Sequence, Tuple
 
 from ..files.tables import read_table, write_table
-from ..micrographs import Micrograph
+from ..micrographs import Micrograph, pixel_size_of
+from ..micrographs.pixel_sizes import HEADER
 from .layout import MICROGRAPHS
+
+_SOURCE = "pixel_size_from"
 
 
 def write_micrographs(micrographs: Sequence[Micrograph], folder: Path) -> None:
-    """Write the list of the micrographs of a run, with their files and pixel sizes (Å/px)."""
-    rows = [[m.name, str(m.path.absolute()), m.pixel_size or ""] for m in micrographs]
-    write_table(folder / MICROGRAPHS, ["micrograph", "file", "pixel_size"], rows)
+    """Write the list of the micrographs of a run, with their files and pixel sizes (Å/px).
+
+    It says where each pixel size comes from; both are empty where none is known.
+    """
+    sizes = [pixel_size_of(micrograph) for micrograph in micrographs]
+    rows = [
+        [m.name, str(m.path.absolute()), *((size.value, size.source) if size else ("", ""))]
+        for m, size in zip(micrographs, sizes)
+    ]
+    write_table(folder / MICROGRAPHS, ["micrograph", "file", "pixel_size", _SOURCE], rows)
 
 
 def read_micrographs(folder: Path) -> Tuple[Micrograph, ...]:
@@ -23,10 +33,19 @@ def read_micrographs(folder: Path) -> Tuple[Micrograph, ...]:
         Micrograph(
             Path(row["file"]),
             row["micrograph"],
-            float(row["pixel_size"]) if row["pixel_size"] else None,
+            *_stated_pixel_size(row),
         )
         for row in read_table(folder / MICROGRAPHS)
     )
+
+
+def _stated_pixel_size(row: Mapping[str, str]) -> Tuple[Optional[float], str]:
+    """Return the pixel size (Å/px) that was stated, and where; none where the header has it."""
+    # version 0.1 wrote no source, and no pixel size that was in a header
+    source = row.get(_SOURCE) or ""
+    if source == HEADER or not row["pixel_size"]:
+        return None, ""
+    return float(row["pixel_size"]), source
 
 
 def write_failures(failures: Mapping[str, str], path: Path) -> None:

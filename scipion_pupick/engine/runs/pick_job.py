@@ -48,6 +48,7 @@ class PickJob:
         digest: of the model.
         run: that the results belong to.
         device: to compute on.
+        pixel_sizes: groups of micrographs by pixel size, for the record.
     """
 
     picker: Picker
@@ -56,15 +57,21 @@ class PickJob:
     digest: str
     run: PickRun
     device: torch.device
+    pixel_sizes: Sequence[Mapping[str, Any]] = ()
 
     @classmethod
     def plan(
-        cls, path: Path, settings: PickSettings, run: PickRun, device: torch.device
+        cls,
+        path: Path,
+        settings: PickSettings,
+        run: PickRun,
+        device: torch.device,
+        pixel_sizes: Sequence[Mapping[str, Any]] = (),
     ) -> PickJob:
         """Derive from the model and the diameter what the settings leave open."""
         model = load_model(path)
         picker = Picker.of_model(model, settings, device)
-        return cls(picker, model, path, model.digest, run, device)
+        return cls(picker, model, path, model.digest, run, device, pixel_sizes)
 
     def pick(self, micrographs: Sequence[Micrograph]) -> Tuple[Dict[str, str], int]:
         """Pick in micrographs, of which only those without kept peaks are scored.
@@ -96,6 +103,7 @@ class PickJob:
             "diameter": self.picker.diameter,
             "edge": self.picker.cut.border,
             "separation": self.picker.min_distance,
+            "pixel_sizes": list(self.pixel_sizes),
             "versions": versions(),
         }
 

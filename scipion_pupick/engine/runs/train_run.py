@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Optional
+from typing import Any, Mapping, Optional, Sequence
 
 from ..coordinates import Picks, read_picks, write_picks
 from ..errors import UsageError
@@ -118,10 +118,16 @@ class TrainRun:
         write_training_log(progress.history, self.folder / TRAINING_LOG)
         log_epoch(progress)
 
-    def finish(self, model: Model) -> None:
-        """Write the model, and what it says of its training."""
+    def finish(self, model: Model, pixel_sizes: Sequence[Mapping[str, Any]] = ()) -> None:
+        """Write the model, and what it says of its training.
+
+        Args:
+            model: that was trained.
+            pixel_sizes: groups of micrographs by pixel size, for the record.
+        """
         save_model(model, self.folder / MODEL)
-        write_json(self.folder / TRAIN_RECORD, model.training.to_dict())
+        record = {**model.training.to_dict(), "pixel_sizes": list(pixel_sizes)}
+        write_json(self.folder / TRAIN_RECORD, record)
 
 
 def holds_training(folder: Path) -> bool:

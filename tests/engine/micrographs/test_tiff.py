@@ -18,6 +18,7 @@ tifffile = pytest.importorskip("tifffile")
 
 LONG = 4
 DEFLATE = 8
+LZW = 5
 
 
 def tiff_bytes(order="<", shape=(2, 3), bits=16, compression=1, data=None, count=None):
@@ -168,10 +169,55 @@ def test_without_tifffile_the_error_names_the_extra(tmp_path, monkeypatch):
     assert read_pixel_size(path) is None
 
 
+@pytest.mark.parametrize("options", [{}, {"predictor": True}, {"rowsperstrip": 3}])
+@pytest.mark.parametrize("number_type", ["u1", "u2", "i2", "f4"])
+def test_lzw_as_serialem_and_epu_write_it(tmp_path, number_type, options):
+    pytest.importorskip("imagecodecs")
+    data = np.arange(17 * 19).reshape(17, 19).astype(number_type)
+    if number_type == "f4" and "predictor" in options:
+        options = {"predictor": 3}
+    tifffile.imwrite(tmp_path / "a.tif", data, compression="lzw", **options)
+    np.testing.assert_array_equal(read_image(tmp_path / "a.tif"), data)
+
+
+def test_without_imagecodecs_the_error_names_the_extra(tmp_path, monkeypatch):
+    pytest.importorskip("imagecodecs")
+    tifffile.imwrite(tmp_path / "a.tif", np.ones((4, 4), "u2"), compression="lzw")
+    monkeypatch.setattr("scipion_pupick.engine.micrographs.tiff.find_spec", lambda name: None)
+    with pytest.raises(MicrographError, match=r"compressed by LZW .* 'scipion-em-pupick\[tiff\]'"):
+        read_image(tmp_path / "a.tif")
+    tifffile.imwrite(tmp_path / "a.tif", np.ones((4, 4), "u2"), compression="zlib")
+    assert read_image(tmp_path / "a.tif").sum() == 16
+
+
+@pytest.mark.parametrize("compression", [None, "zlib"])
+@pytest.mark.parametrize(
+    ("number_type", "expected"),
+    [("u1", [255, 254, 55]), ("u2", [65535, 65534, 65335]), ("i2", [-1, -2, -201]), ("f4", None)],
+)
+def test_where_the_least_is_white_grey_values_are_turned_round(
+    tmp_path, number_type, expected, compression
+):
+    data = np.array([[0, 1, 200]], number_type)
+    tifffile.imwrite(tmp_path / "a.tif", data, photometric="miniswhite", compression=compression)
+    image = read_image(tmp_path / "a.tif")
+    assert image.tolist() == [expected or [0, -1, -200]]
+    assert image.dtype == data.dtype
+    assert not image.flags.writeable
+
+
+def test_a_bomb_is_refused_before_anything_is_decoded(tmp_path):
+    content = tiff_bytes(shape=(2**15, 2**15), compression=DEFLATE, data=bytes(2**20))
+    path = save(tmp_path / "a.tif", content)
+    with pytest.raises(MicrographError, match="is compressed, and its header asks for 2147483648"):
+        read_image(path)
+
+
 def originals():
     yield tiff_bytes("<")
     yield tiff_bytes(">")
     yield tiff_bytes("<", compression=DEFLATE)
+    yield tiff_bytes("<", compression=LZW, data=bytes([128, 0, 1, 64, 128, 96, 64]))
 
 
 @given(

@@ -1,0 +1,97 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Picks whose file states a pixel size, brought to the pixels of the micrographs given.
+
+Picks of unbinned micrographs are px of these, and those of binned ones px of those.
+"""
+
+from __future__ import annotations
+
+import logging
+from typing import Dict, List, Mapping, Optional, Tuple
+
+import numpy as np
+
+from ..errors import MicrographError
+from ..micrographs import Micrograph, Shape, image_shape, pixel_size_of
+from ..micrographs.pixel_sizes import HEADER, PixelSize, differ
+from .table import Coordinates, Picks
+
+log = logging.getLogger(__name__)
+
+# binning changes a pixel size by more than this, and calibration by less
+_CALIBRATED_WITHIN = 0.1
+
+_CONVERTED = (
+    "The %s of %d micrographs, such as %s, are of images with %.4g Å/px, by their STAR file; the "
+    "micrograph has %.4g Å/px. Their coordinates are converted."
+)
+_LEFT = (
+    "The %s of %d micrographs, such as %s, are of images with %.4g Å/px, by their STAR file; the "
+    "micrograph has %.4g Å/px. Their coordinates are not converted, as %s."
+)
+
+
+def rescale_to_micrographs(picks: Picks, matched: Mapping[str, Micrograph], what: str) -> Picks:
+    """Convert picks to px of their micrographs where their file states another pixel size.
+
+    A difference of up to a tenth is taken for a calibration of the same image. Picks that would
+    leave the micrograph stay as they are. Either is said in the log.
+
+    Args:
+        picks: under the names of some file.
+        matched: micrographs by these names.
+        what: the picks are, for the log.
+
+    Returns:
+        The picks of `matched`, px of these micrographs where that is known.
+    """
+    found: Picks = {}
+    said: Dict[str, List[Tuple[str, float, float]]] = {}
+    for name, micrograph in matched.items():
+        found[name], reason, sizes = _rescale(picks[name], micrograph)
+        if sizes:
+            said.setdefault(reason, []).append((name, *sizes))
+    for reason, cases in said.items():
+        name, stated, used = cases[0]
+        text, more = (_LEFT, (reason,)) if reason else (_CONVERTED, ())
+        log.warning(text, what, len(cases), name, stated, used, *more)
+    return found
+
+
+def _rescale(
+    coordinates: Coordinates, micrograph: Micrograph
+) -> Tuple[Coordinates, str, Optional[Tuple[float, float]]]:
+    """Return picks, why they are as they were, and both pixel sizes (Å/px) where they differ."""
+    stated = coordinates.pixel_size
+    used = pixel_size_of(micrograph) if stated is not None else None
+    if stated is None or used is None or not differ(stated, used.value):
+        return coordinates, "", None
+    converted = coordinates.scaled(stated / used.value)
+    reason = _doubt(used, stated) or _way_out(coordinates, converted, micrograph)
+    return coordinates if reason else converted, reason, (stated, used.value)
+
+
+def _doubt(used: PixelSize, stated: float) -> str:
+    """Say why the micrograph's pixel size is no reason to convert from the stated one (Å/px)."""
+    if abs(stated / used.value - 1) <= _CALIBRATED_WITHIN:
+        return "so little may be another calibration of the same image"
+    if used.source == HEADER and used.doubt:
+        return f"the micrograph's header may be wrong ({used.doubt})"
+    return ""
+
+
+def _way_out(coordinates: Coordinates, converted: Coordinates, micrograph: Micrograph) -> str:
+    """Say so if fewer picks lie in the micrograph when they are converted."""
+    try:
+        shape = image_shape(micrograph.path)
+    except MicrographError:
+        return ""
+    if _count_inside(converted, shape) >= _count_inside(coordinates, shape):
+        return ""
+    return "they would then lie outside it"
+
+
+def _count_inside(coordinates: Coordinates, shape: Shape) -> int:
+    """Count the picks inside an image (ny, nx)."""
+    xy = coordinates.xy
+    return int(np.count_nonzero(((xy > -0.5) & (xy < [shape[1] - 0.5, shape[0] - 0.5])).all(1)))

@@ -1,0 +1,73 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Picks whose STAR file states another pixel size than that of the micrographs given."""
+
+import mrcfile
+import numpy as np
+import pytest
+
+from scipion_pupick.engine.coordinates import read_picks
+from scipion_pupick.engine.coordinates.assign_picks import assign_to_micrographs
+from scipion_pupick.engine.micrographs import find_micrographs
+
+OPTICS = "data_optics\n\nloop_\n_rlnOpticsGroup\n_rlnMicrographPixelSize\n1 {}\n2 {}\n\n"
+HEAD = "data_particles\n\nloop_\n_rlnMicrographName\n_rlnCoordinateX\n_rlnCoordinateY\n"
+
+
+@pytest.fixture(autouse=True)
+def folder(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for name in "ab":
+        with mrcfile.new(f"{name}.mrc") as file:
+            file.set_data(np.zeros((100, 200), np.float32))
+            file.voxel_size = 4.0
+    return tmp_path
+
+
+def assign(text, pixel_size=None):
+    with open("picks.star", "w") as file:
+        file.write(text)
+    micrographs = find_micrographs(["a.mrc", "b.mrc"], pixel_size)
+    picks = assign_to_micrographs(read_picks("picks.star"), micrographs, "picks")
+    return {name: coordinates.xy.tolist() for name, coordinates in picks.items()}
+
+
+def test_picks_of_unbinned_micrographs_are_converted(caplog):
+    text = OPTICS.format(1.0, 4.01) + HEAD + "_rlnOpticsGroup\n"
+    found = assign(text + "a.mrc 400 40 1\nb.mrc 40 4 2\na.mrc 80 8 1\n")
+    assert found == {"a.mrc": [[100, 10], [20, 2]], "b.mrc": [[40, 4]]}
+    (record,) = caplog.records
+    assert "The picks of 1 micrographs, such as a.mrc, are of images with 1 Å/px" in caplog.text
+    assert "has 4 Å/px. Their coordinates are converted." in record.getMessage()
+
+
+def test_the_pixel_size_may_stand_in_the_row():
+    found = assign(HEAD + "_rlnMicrographPixelSize\na.mrc 10 20 8.0\nb.mrc 10 20 <NA>\n")
+    assert found == {"a.mrc": [[20, 40]], "b.mrc": [[10, 20]]}
+
+
+@pytest.mark.parametrize(
+    ("stated", "given", "x", "reason"),
+    [
+        (3.8, None, 100, "another calibration"),
+        (0.88, 1.1, 100, ""),
+        (8.0, None, 150, "they would then lie outside it"),
+    ],
+)
+def test_when_picks_are_not_converted(stated, given, x, reason, caplog):
+    found = assign(f"{HEAD}_rlnMicrographPixelSize\na.mrc {x} 20 {stated}\n", given)
+    assert (found == {"a.mrc": [[x, 20]]}) == bool(reason)
+    assert reason in caplog.text
+    assert len(caplog.records) == 1
+
+
+def test_a_doubtful_header_is_no_reason_to_convert(caplog):
+    with mrcfile.open("a.mrc", mode="r+") as file:
+        file.voxel_size = 1.0
+    assert assign(HEAD + "_rlnMicrographPixelSize\na.mrc 100 20 4.0\n") == {"a.mrc": [[100, 20]]}
+    assert "the micrograph's header may be wrong" in caplog.text
+
+
+def test_the_same_pixel_size_changes_nothing(caplog):
+    text = HEAD + "_rlnMicrographPixelSize\na.mrc 100.25 20 4.0\n"
+    assert assign(text) == {"a.mrc": [[100.25, 20]]}
+    assert not caplog.records
