@@ -37,8 +37,12 @@ def read_json(path: PathLike) -> Dict[str, Any]:
         raise PupickError(f"{path} is damaged ({error}): delete it and start again.") from error
 
 
-def read_record(path: Path) -> str:
+def read_record(path: Path, errors: str = "strict") -> str:
     """Read the text of a record; what waits for ever or fills the memory is not read.
+
+    Args:
+        path: of the file.
+        errors: what becomes of bytes that are no UTF-8, as of `bytes.decode`.
 
     Raises:
         ValueError: it is no file, too long, or not UTF-8.
@@ -48,7 +52,7 @@ def read_record(path: Path) -> str:
         raise ValueError("not a file")
     if path.stat().st_size > _LONGEST:
         raise ValueError(f"{path.stat().st_size} bytes are too many")
-    return path.read_text(encoding="utf-8")
+    return path.read_bytes().decode("utf-8", errors)
 
 
 def parse_object(text: str) -> Dict[str, Any]:

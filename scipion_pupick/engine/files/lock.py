@@ -24,6 +24,7 @@ from pathlib import Path
 from typing import Iterator, Optional
 
 from ..errors import UsageError
+from .json_files import parse_object
 
 try:
     import fcntl
@@ -208,8 +209,8 @@ def _refusal(folder: Path, owner: Optional[Owner]) -> UsageError:
 
 def _read(file: int) -> Optional[Owner]:
     """Return the owner that the file names; None where it names none."""
-    with suppress(ValueError, TypeError, RecursionError):
-        record = json.loads(os.pread(file, 4096, 0))
+    with suppress(ValueError, LookupError):
+        record = parse_object(os.pread(file, 4096, 0).decode())
         return Owner(**{name: record[name] for name in Owner.__annotations__})
     return None
 

@@ -7,6 +7,7 @@ import bz2
 import gzip
 import zlib
 from pathlib import Path
+from typing import Union
 
 from ..errors import MicrographError
 
@@ -15,12 +16,12 @@ _BZIP2 = b"BZh"
 _CHUNK_BYTES = 2**24
 
 
-def is_compressed(start: bytes) -> bool:
+def is_compressed(start: Union[bytes, bytearray]) -> bool:
     """Tell whether a file that begins with `start` is compressed with gzip or bzip2."""
     return start[:3] in (_GZIP, _BZIP2)
 
 
-def decompress(path: Path, start: bytes, limit: int) -> bytearray:
+def decompress(path: Path, start: Union[bytes, bytearray], limit: int) -> bytearray:
     """Decompress at most `limit` bytes of a file that begins with `start`.
 
     Memory grows with what the file really holds, whatever its header promises.

@@ -7,12 +7,13 @@ import struct
 import zlib
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Iterator, Tuple
+from typing import TYPE_CHECKING, Any, Iterator, Tuple, Union
 
 import numpy as np
 import numpy.typing as npt
 
 from ..errors import MicrographError
+from ..files.reading import read_part
 
 if TYPE_CHECKING:
     from tifffile import TiffPage
@@ -36,7 +37,7 @@ _DAMAGE = (
 )
 
 
-def is_tiff(start: bytes) -> bool:
+def is_tiff(start: Union[bytes, bytearray]) -> bool:
     """Tell whether a file that begins with `start` is a TIFF file."""
     return start[:4] in _MARKS
 
@@ -53,7 +54,7 @@ def page_shape(path: Path) -> Tuple[int, int]:
 
 
 def read_page(path: Path) -> npt.NDArray[Any]:
-    """Read the page, mapped into memory where it is stored in one uncompressed piece.
+    """Read the page.
 
     Returns:
         (ny, nx) array, read-only, in the number type of the file.
@@ -63,12 +64,16 @@ def read_page(path: Path) -> npt.NDArray[Any]:
             way that tifffile cannot read, in colour, or has more than one page.
     """
     with _open_page(path) as page:
-        if page.is_memmappable:
-            dtype = np.dtype(page.dtype).newbyteorder(page.parent.byteorder)
-            return np.memmap(path, dtype, "r", page.dataoffsets[0], page.shape)
-        image = page.asarray()
+        image = _read_piece(path, page) if page.is_memmappable else page.asarray()
     image.flags.writeable = False
     return image
+
+
+def _read_piece(path: Path, page: TiffPage) -> npt.NDArray[Any]:
+    """Read a page that is stored in one uncompressed piece."""
+    dtype = np.dtype(page.dtype).newbyteorder(page.parent.byteorder)
+    count = page.shape[0] * page.shape[1] * dtype.itemsize
+    return np.frombuffer(read_part(path, page.dataoffsets[0], count), dtype).reshape(page.shape)
 
 
 @contextmanager

@@ -24,6 +24,7 @@ from .normalise import normalise
 from .scale import WorkingScale
 
 MOST_DEVIATIONS = 10.0
+_NO_MEMORY = "there is too little memory for it"
 
 
 @dataclass(frozen=True)
@@ -59,7 +60,7 @@ def read_working_image(
     except MicrographError as error:
         raise MicrographError(f"{micrograph.path}: {error}") from error
     except MemoryError as error:
-        raise MicrographError(f"{micrograph.path}: there is too little memory for it") from error
+        raise MicrographError(f"{micrograph.path}: {_NO_MEMORY}") from error
     return WorkingImage(micrograph, working, shape, pixel_size)
 
 
@@ -75,6 +76,8 @@ def normalise_working_image(
         image = normalise(working.image, method, mixture)
     except MicrographError as error:
         raise MicrographError(f"{working.micrograph.path}: {error}") from error
+    except MemoryError as error:
+        raise MicrographError(f"{working.micrograph.path}: {_NO_MEMORY}") from error
     image = np.clip(image, -MOST_DEVIATIONS, MOST_DEVIATIONS)
     return WorkingImage(working.micrograph, image, working.shape, working.pixel_size)
 

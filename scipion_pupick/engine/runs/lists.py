@@ -4,10 +4,12 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Dict, Mapping, Sequence, Tuple
+from typing import Dict, Mapping, Optional, Sequence, Tuple
 
+from ..errors import PupickError, UsageError
 from ..files.tables import read_table, write_table
 from ..micrographs import Micrograph
+from ..micrographs.mrc import check_pixel_size
 from .layout import MICROGRAPHS
 
 
@@ -18,15 +20,28 @@ def write_micrographs(micrographs: Sequence[Micrograph], folder: Path) -> None:
 
 
 def read_micrographs(folder: Path) -> Tuple[Micrograph, ...]:
-    """Read the list that `write_micrographs` has written; nothing where there is none."""
-    return tuple(
-        Micrograph(
-            Path(row["file"]),
-            row["micrograph"],
-            float(row["pixel_size"]) if row["pixel_size"] else None,
+    """Read the list that `write_micrographs` has written; nothing where there is none.
+
+    Raises:
+        PupickError: the list is damaged.
+        OSError: it cannot be read.
+    """
+    path = folder / MICROGRAPHS
+    rows = read_table(path, ["micrograph", "file", "pixel_size"])
+    try:
+        return tuple(
+            Micrograph(Path(row["file"]), row["micrograph"], _pixel_size(row["pixel_size"]))
+            for row in rows
         )
-        for row in read_table(folder / MICROGRAPHS)
-    )
+    except (ValueError, UsageError) as error:
+        raise PupickError(f"{path} is damaged ({error}): delete it and start again.") from error
+
+
+def _pixel_size(text: str) -> Optional[float]:
+    if not text:
+        return None
+    check_pixel_size(float(text))
+    return float(text)
 
 
 def write_failures(failures: Mapping[str, str], path: Path) -> None:
@@ -35,5 +50,10 @@ def write_failures(failures: Mapping[str, str], path: Path) -> None:
 
 
 def read_failures(path: Path) -> Dict[str, str]:
-    """Read the list that `write_failures` has written; nothing where there is none."""
-    return {row["micrograph"]: row["reason"] for row in read_table(path)}
+    """Read the list that `write_failures` has written; nothing where there is none.
+
+    Raises:
+        PupickError: the list is damaged.
+        OSError: it cannot be read.
+    """
+    return {row["micrograph"]: row["reason"] for row in read_table(path, ["micrograph", "reason"])}

@@ -81,9 +81,14 @@ class PickRun:
         path = self.folder / PICK_RECORD
         record = read_json(path)
         try:
-            {name: float(record[name]) for name in ("threshold", "diameter", "edge")}
+            numbers = [float(record[name]) for name in ("threshold", "diameter", "edge")]
+            if not all(map(math.isfinite, numbers)) or numbers[1] <= 0:
+                raise ValueError(f"threshold, diameter and edge are {numbers}")
+            if not isinstance(record.get("model", ""), str):
+                raise TypeError("the model is not the name of a file")
+            {**record.get(FINGERPRINTS, {})}
             TrainingRecord.from_dict(record.get("training", {}))
-        except (ValueError, KeyError, TypeError) as error:
+        except (ValueError, KeyError, TypeError, OverflowError) as error:
             raise PupickError(f"{path} is damaged ({error!r}): pick again.") from error
         return record
 

@@ -43,6 +43,11 @@ def no_flock(*arguments):
     raise OSError(errno.EOPNOTSUPP, "not supported")
 
 
+def own_briefly(folder):
+    with only_owner(folder, "another test"):
+        pass
+
+
 def left_by(folder, **changes):
     """The lock that a run on another computer has left."""
     owner = {"host": "far", "pid": 7, "since": "then", "work": "pupick pick", "system": "x"}
@@ -52,15 +57,13 @@ def left_by(folder, **changes):
 
 def test_the_second_is_refused_by_name(tmp_path, holder):
     with pytest.raises(UsageError, match=rf"in use by.*a test \(process {holder.pid} on"):
-        with only_owner(tmp_path, "another"):
-            pass
+        own_briefly(tmp_path)
     assert (tmp_path / LOCK).exists()
 
 
 def test_two_in_one_process_are_refused_too(tmp_path):
     with only_owner(tmp_path, "first"), pytest.raises(UsageError, match="in use by.*first"):
-        with only_owner(tmp_path, "second"):
-            pass
+        own_briefly(tmp_path)
     assert list(tmp_path.iterdir()) == []
 
 
@@ -90,8 +93,7 @@ def test_a_run_on_another_computer_that_is_at_work_is_not_disturbed(tmp_path, im
     process = subprocess.Popen([sys.executable, "-c", code, tmp_path / LOCK])
     try:
         with pytest.raises(UsageError, match=r"pupick pick \(process 7 on far, since then\)"):
-            with only_owner(tmp_path, "a test"):
-                pass
+            own_briefly(tmp_path)
     finally:
         process.kill()
         process.wait()
@@ -120,6 +122,5 @@ def test_a_damaged_lock_is_no_hindrance(content, tmp_path):
 def test_without_flock_the_owner_in_the_file_counts(tmp_path, impatient, monkeypatch):
     monkeypatch.setattr(lock.fcntl, "flock", no_flock)
     with only_owner(tmp_path, "first"), pytest.raises(UsageError, match="in use by.*first"):
-        with only_owner(tmp_path, "second"):
-            pass
+        own_briefly(tmp_path)
     assert list(tmp_path.iterdir()) == []
