@@ -24,6 +24,7 @@ from scipion_pupick.engine import (
     read_json,
     write_json,
 )
+from scipion_pupick.engine.errors import UNFORESEEN
 from scipion_pupick.engine.networks.training_record import TrainingRecord
 from scipion_pupick.engine.runs.layout import MODEL, TRAINING_LOG
 from scipion_pupick.engine.settings import GENERAL
@@ -214,8 +215,8 @@ class PickJob:
         """Write logfile.pdf, which the job can do without."""
         try:
             write_report(report, self.micrographs, self.folder / LOGFILE)
-        except PupickError as error:
-            log.warning("There is no %s: %s", LOGFILE, error)
+        except UNFORESEEN as error:
+            log.warning("There is no %s: %s", LOGFILE, str(error) or repr(error))
 
 
 def pick_settings(options: Options) -> PickSettings:

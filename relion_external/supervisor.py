@@ -28,6 +28,8 @@ SUCCESS = "RELION_JOB_EXIT_SUCCESS"
 FAILURE = "RELION_JOB_EXIT_FAILURE"
 ABORTED = "RELION_JOB_EXIT_ABORTED"
 ABORT_NOW = "RELION_JOB_ABORT_NOW"
+# becomes one of the first three
+READY = ".pupick_exit"
 OUTPUT_NODES = "RELION_OUTPUT_NODES.star"
 
 POLL_SECONDS = 0.5
@@ -119,6 +121,8 @@ def _run_in(folder: Path, job: str, arguments: Sequence[str]) -> int:
     try:
         for name in (SUCCESS, FAILURE, ABORTED, OUTPUT_NODES):
             (folder / name).unlink(missing_ok=True)
+        # at the end the disk may have no room for another file, or the quota be used up
+        (folder / READY).touch()
         parse_arguments(job, arguments)
         check_memory()
         outcome = _supervise(folder, job, arguments, signals)
@@ -126,13 +130,26 @@ def _run_in(folder: Path, job: str, arguments: Sequence[str]) -> int:
         _complain(job, str(error))
     finally:
         (folder / ABORT_NOW).unlink(missing_ok=True)
-        write_exit_file(folder, outcome)
+        _say_how_it_ended(job, folder, outcome)
     return 0 if outcome == SUCCESS else 1
 
 
 def write_exit_file(folder: Path, name: str) -> None:
-    """Tell RELION how the job ended; the files of the job must be complete."""
-    (folder / name).touch()
+    """Tell RELION how the job ended; the files of the job must be complete.
+
+    The file that was made ready at the start takes the name: that needs no room on the disk.
+    """
+    try:
+        os.replace(folder / READY, folder / name)
+    except FileNotFoundError:
+        (folder / name).touch()
+
+
+def _say_how_it_ended(job: str, folder: Path, outcome: str) -> None:
+    try:
+        write_exit_file(folder, outcome)
+    except OSError as error:
+        _complain(job, f"RELION cannot be told that the job has ended ({outcome}): {error}")
 
 
 def _complain(job: str, text: str) -> int:

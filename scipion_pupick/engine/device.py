@@ -4,11 +4,12 @@
 from __future__ import annotations
 
 import logging
+import math
 import os
 import re
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Iterator
+from typing import Iterator, List
 
 import torch
 
@@ -17,6 +18,8 @@ from .errors import PupickError, UsageError
 log = logging.getLogger(__name__)
 
 CPU_INFO = Path("/proc/cpuinfo")
+OWN_GROUPS = Path("/proc/self/cgroup")
+GROUPS = Path("/sys/fs/cgroup")
 
 
 def choose_device(name: str = "auto") -> torch.device:
@@ -64,7 +67,7 @@ def describe_device(device: torch.device) -> str:
 
 
 def set_threads(threads: int) -> int:
-    """Set the number of threads that PyTorch uses; 0 means all cores this process may use.
+    """Set the number of threads that PyTorch uses; 0 means all that `usable_cores` counts.
 
     Returns:
         The number set.
@@ -82,10 +85,51 @@ def set_threads(threads: int) -> int:
 
 
 def usable_cores() -> int:
-    """Number of cores that this process may use."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
+    """Number of cores that this process may use.
+
+    What a queue, a container or the user allows counts: the cores that it is bound to, the share
+    of its control group (cpu.max) and OMP_NUM_THREADS.
+    """
+    bound = hasattr(os, "sched_getaffinity")
+    allowed = [len(os.sched_getaffinity(0)) if bound else os.cpu_count() or 1]
+    # OpenMP takes a list, a number for each level of nested threads
+    asked = os.environ.get("OMP_NUM_THREADS", "").split(",")[0].strip()
+    if asked.isascii() and asked.isdigit() and int(asked):
+        allowed.append(int(asked))
+    return min([*allowed, *_group_shares()])
+
+
+def _group_shares() -> List[int]:
+    """Cores, at least one, that the control group of this process and those above it may use."""
+    try:
+        lines = OWN_GROUPS.read_text(encoding="utf-8").splitlines()
+    except (OSError, ValueError):
+        return []
+    shares = []
+    for line in (line for line in lines if line.count(":") >= 2):
+        _, controllers, name = line.split(":", 2)
+        if controllers and "cpu" not in controllers.split(","):
+            continue
+        root = GROUPS / controllers if controllers else GROUPS
+        group = root / name.lstrip("/")
+        for folder in (group, *group.parents):
+            if folder == GROUPS.parent:
+                break
+            shares.append(_share(folder))
+    return [share for share in shares if share]
+
+
+def _share(folder: Path) -> int:
+    """Cores that one control group may use, of version 2 or 1; 0 where it says no limit."""
+    try:
+        if (folder / "cpu.max").is_file():
+            quota, period = (folder / "cpu.max").read_text(encoding="utf-8").split()
+        else:
+            files = (folder / f"cpu.cfs_{name}_us" for name in ("quota", "period"))
+            quota, period = (file.read_text(encoding="utf-8") for file in files)
+        return max(0, math.ceil(int(quota) / int(period)))
+    except (OSError, ValueError, ArithmeticError):
+        return 0
 
 
 @contextmanager

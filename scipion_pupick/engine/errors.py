@@ -37,3 +37,21 @@ class UsageError(PupickError, ValueError):
 
 class MicrographError(PupickError):
     """One micrograph that cannot be used; the others can."""
+
+
+# whatever may go wrong in what a job can do without, such as a report: the job has ended well
+UNFORESEEN = (
+    PupickError,
+    ArithmeticError,
+    AssertionError,
+    AttributeError,
+    EOFError,
+    ImportError,
+    LookupError,
+    MemoryError,
+    NameError,
+    OSError,
+    RuntimeError,
+    TypeError,
+    ValueError,
+)

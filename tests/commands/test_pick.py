@@ -210,8 +210,11 @@ def test_another_model_scores_all_anew(unseen, model, tmp_path):
     assert run(unseen[0], tmp_path / "other.safetensors", tmp_path).reused == 0
 
 
-def test_an_aborted_run_leaves_no_picks_of_another_model(unseen, model, tmp_path, monkeypatch):
+def test_an_aborted_run_leaves_the_whole_list_and_no_other_picks_of_another_model(
+    unseen, model, tmp_path, monkeypatch
+):
     run(unseen[0], model, tmp_path / "out")
+    old = (tmp_path / "out" / "picks.star").read_bytes()
     other = load_model(model)
     with torch.no_grad():
         other.network.classifier.bias += 0.5
@@ -224,7 +227,10 @@ def test_an_aborted_run_leaves_no_picks_of_another_model(unseen, model, tmp_path
         patched.setattr("scipion_pupick.engine.runs.pick_job.track", abort)
         with pytest.raises(KeyboardInterrupt):
             run(unseen[0], tmp_path / "other.safetensors", tmp_path / "out")
-    assert not list((tmp_path / "out").rglob("*.star"))
+    # the old list stays until the new one is whole
+    assert list((tmp_path / "out").rglob("*.star")) == [tmp_path / "out" / "picks.star"]
+    assert (tmp_path / "out" / "picks.star").read_bytes() == old
+    assert "seconds" not in json.loads((tmp_path / "out" / "pick.json").read_bytes())
     result = run(unseen[0], tmp_path / "other.safetensors", tmp_path / "out")
     assert_same_picks(result.picks, read_picks(tmp_path / "out" / "picks.star"))
 
@@ -556,14 +562,14 @@ def test_neither_hand_picks_nor_a_training_are_written_over(unseen, model, tmp_p
     assert [path.read_bytes() for path in tmp_path.iterdir()] == [b"mine"]
 
 
-def test_a_run_that_is_stopped_leaves_no_list_of_other_picks(unseen, model, tmp_path, monkeypatch):
+def test_a_run_that_is_stopped_leaves_the_list_from_before(unseen, model, tmp_path, monkeypatch):
     """With another threshold nothing is scored, and only the end writes the list."""
     run(unseen[0], model, tmp_path)
-    assert (tmp_path / "picks.star").is_file()
+    old = (tmp_path / "picks.star").read_bytes()
     monkeypatch.setattr(PickRun, "write_picks", stopped)
     with pytest.raises(KeyboardInterrupt):
         run(unseen[0], model, tmp_path, NOTHING)
-    assert not (tmp_path / "picks.star").exists()
+    assert (tmp_path / "picks.star").read_bytes() == old
 
 
 def stopped(*arguments):

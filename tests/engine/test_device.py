@@ -4,6 +4,7 @@
 import errno
 import logging
 import os
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -121,7 +122,9 @@ def test_negative_threads_are_refused():
 
 
 @pytest.mark.skipif(not hasattr(os, "sched_setaffinity"), reason="no affinity on this system")
-def test_only_cores_that_the_process_may_use_are_counted():
+def test_only_cores_that_the_process_may_use_are_counted(monkeypatch):
+    monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
+    monkeypatch.setattr(device, "OWN_GROUPS", Path("none"))
     allowed = os.sched_getaffinity(0)
     assert usable_cores() == len(allowed)
     try:
@@ -198,3 +201,49 @@ def test_where_memory_runs_out_users_are_told_what_to_do(work, told):
 def test_other_errors_pass(error):
     with pytest.raises(type(error), match=str(error)), memory_errors_explained():
         raise error
+
+
+@pytest.mark.parametrize(
+    ("asked", "counted"), [("1", 1), ("2,4", 2), ("99", 8), ("", 8), ("0", 8), ("many", 8)]
+)
+def test_the_number_of_threads_in_the_environment_is_heeded(asked, counted, monkeypatch):
+    monkeypatch.setattr(device, "OWN_GROUPS", Path("none"))
+    monkeypatch.setattr(os, "sched_getaffinity", lambda process: set(range(8)), raising=False)
+    monkeypatch.setenv("OMP_NUM_THREADS", asked)
+    assert usable_cores() == counted
+
+
+@pytest.mark.parametrize(
+    ("own", "files", "counted"),
+    [
+        ("0::/job\n", {"job/cpu.max": "300000 100000\n"}, 3),
+        ("0::/job/step\n", {"job/cpu.max": "150000 100000\n", "job/step/cpu.max": "max 1\n"}, 2),
+        ("0::/\n", {"cpu.max": "10000 100000\n"}, 1),
+        (
+            "3:cpu,cpuacct:/job\n1:memory:/x\n",
+            {
+                "cpu,cpuacct/job/cpu.cfs_quota_us": "400000\n",
+                "cpu,cpuacct/job/cpu.cfs_period_us": "100000\n",
+            },
+            4,
+        ),
+        (
+            "3:cpu:/\n",
+            {"cpu/cpu.cfs_quota_us": "-1\n", "cpu/cpu.cfs_period_us": "100000\n"},
+            8,
+        ),
+        ("0::/job\n", {"job/cpu.max": "max 100000\n"}, 8),
+        ("0::/job\n", {"job/cpu.max": "what"}, 8),
+        ("odd", {}, 8),
+    ],
+)
+def test_the_share_of_the_control_group_is_heeded(own, files, counted, tmp_path, monkeypatch):
+    (tmp_path / "own").write_text(own, encoding="utf-8")
+    for name, text in files.items():
+        (tmp_path / "groups" / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / "groups" / name).write_text(text, encoding="utf-8")
+    monkeypatch.setattr(device, "OWN_GROUPS", tmp_path / "own")
+    monkeypatch.setattr(device, "GROUPS", tmp_path / "groups")
+    monkeypatch.setattr(os, "sched_getaffinity", lambda process: set(range(8)), raising=False)
+    monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
+    assert usable_cores() == counted

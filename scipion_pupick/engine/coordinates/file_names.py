@@ -83,7 +83,7 @@ def file_of_micrograph(name: str, folder: Path, ending: str) -> Path:
         ending: the suffix and extension of the file, such as "_pupick.star".
 
     Raises:
-        UsageError: the name has no file part.
+        UsageError: the name has no file part, or a control character.
     """
     parts: List[str] = []
     for part in PurePosixPath(name).parts:
@@ -93,6 +93,11 @@ def file_of_micrograph(name: str, folder: Path, ending: str) -> Path:
             parts.append(part.lstrip("/"))
     if not parts or name.endswith(("/", "/..", "/.")):
         raise UsageError(f"the micrograph's name {name!r} has no file part to name a file after")
+    if any(character < " " or character == "\x7f" for character in name):
+        raise UsageError(
+            f"the micrograph's name {name!r} has a line break or another control character, which "
+            "no file is named after: rename it, or write one file for all"
+        )
     extension = PurePosixPath(parts[-1]).suffix
     stem = parts[-1]
     if extension.lower() in IMAGE_EXTENSIONS:

@@ -3,7 +3,11 @@
 
 from __future__ import annotations
 
+import errno
 import os
+import re
+import shutil
+import tempfile
 import uuid
 from contextlib import contextmanager
 from pathlib import Path
@@ -13,29 +17,74 @@ from ..errors import UsageError
 
 PathLike = Union[str, "os.PathLike[str]"]
 
+# names of `atomic_write`'s temporary files
+_TEMPORARY = re.compile(r"\..{1,30}\.[0-9a-f]{32}(\.[^.]+)?", re.DOTALL)
+_OPEN_FILES = re.compile(r"/dev/fd/|/proc/[^/]+/fd/")
+# as Linux follows
+_MOST_LINKS = 40
+
 
 @contextmanager
 def atomic_write(path: PathLike) -> Iterator[Path]:
     """Return a temporary path beside `path`, renamed to `path` when the block ends well.
 
     Missing parent folders are made. If the block raises (disk full, abort), the temporary file
-    is deleted and whatever stood at `path` stays as it was.
+    is deleted and whatever stood at `path` stays as it was. A link is followed: the file that it
+    leads to is replaced. What is no file, such as /dev/stdout or a pipe, is written to.
 
     Raises:
         OSError: the folder or the file cannot be written.
     """
     target = Path(path)
+    through = is_device(target)
+    target = target if through else Path(os.path.realpath(target))
+    if not through and target.is_symlink():
+        raise OSError(errno.ELOOP, os.strerror(errno.ELOOP), str(path))
     target.parent.mkdir(parents=True, exist_ok=True)
-    temporary = target.with_name(f".{target.stem[:30]}.{uuid.uuid4().hex}{target.suffix}")
+    name = f".{target.stem[:30]}.{uuid.uuid4().hex}{target.suffix}"
+    # no file can be made beside a device
+    temporary = Path(tempfile.gettempdir(), name) if through else target.with_name(name)
     try:
         yield temporary
-        os.replace(temporary, target)
+        if through:
+            _copy_into(temporary, target)
+        else:
+            os.replace(temporary, target)
     except OSError as error:
         if error.filename in (None, str(temporary)):
-            error.filename = str(target)
+            error.filename = str(path)
         raise
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def is_device(path: PathLike) -> bool:
+    """Whether what is written to a path goes on to a device, a pipe or an open file.
+
+    /dev/stdout may lead to a file, which the shell has opened: replacing that by another would
+    not be what was asked for.
+    """
+    for _ in range(_MOST_LINKS):
+        if str(Path(path).parent) == "/dev" or _OPEN_FILES.match(str(path)):
+            return os.path.exists(path)
+        if not os.path.islink(path):
+            break
+        path = os.path.join(os.path.dirname(path), os.readlink(path))
+    return os.path.exists(path) and not (os.path.isfile(path) or os.path.isdir(path))
+
+
+def _copy_into(source: Path, device: Path) -> None:
+    # a file behind /dev/stdout may hold what was written before
+    with source.open("rb") as content, device.open("ab", buffering=0) as sink:
+        shutil.copyfileobj(content, sink)
+
+
+def remove_leftovers(folder: Path, recursively: bool = False) -> None:
+    """Delete the temporary files of writers that were killed; nobody else may be writing."""
+    pattern = "**/.*.*" if recursively else ".*.*"
+    for path in folder.glob(pattern):
+        if _TEMPORARY.fullmatch(path.name):
+            path.unlink(missing_ok=True)
 
 
 def file_status(path: Path) -> List[int]:
@@ -73,6 +122,20 @@ def make_folder(path: PathLike) -> None:
 
 
 def write_text(path: PathLike, text: str) -> None:
-    """Write `text` (UTF-8) to `path`, whole or not at all."""
+    """Write `text` (UTF-8) to `path`, whole or not at all; a file that holds it already is left.
+
+    Names of files that are no valid UTF-8 are written as the bytes that they are.
+    """
+    content = text.encode("utf-8", "surrogateescape")
+    if _holds(Path(path), content):
+        return
     with atomic_write(path) as temporary:
-        temporary.write_text(text, encoding="utf-8")
+        temporary.write_bytes(content)
+
+
+def _holds(path: Path, content: bytes) -> bool:
+    try:
+        same_size = path.is_file() and path.stat().st_size == len(content)
+        return same_size and not is_device(path) and path.read_bytes() == content
+    except OSError:
+        return False

@@ -8,7 +8,9 @@ import io
 from pathlib import Path
 from typing import Any, Dict, List, Sequence
 
+from ..errors import PupickError
 from .atomic import write_text
+from .json_files import read_record
 
 
 def write_table(path: Path, header: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:
@@ -18,9 +20,33 @@ def write_table(path: Path, header: Sequence[str], rows: Sequence[Sequence[Any]]
     write_text(path, text.getvalue())
 
 
-def read_table(path: Path) -> List[Dict[str, str]]:
-    """Read the rows of a table, each by column; none where there is no file."""
-    if not path.is_file():
+def read_table(path: Path, columns: Sequence[str] = ()) -> List[Dict[str, str]]:
+    """Read the rows of a table, each by column; none where there is no file.
+
+    Args:
+        path: of the file.
+        columns: that every row must have.
+
+    Raises:
+        PupickError: the table is damaged; says in which line.
+        OSError: it cannot be read.
+    """
+    if not path.exists():
         return []
-    with path.open(encoding="utf-8", newline="") as file:
-        return list(csv.DictReader(file, delimiter="\t"))
+    try:
+        # as they were written: a line break or a byte that is no text may stand in a name
+        text = read_record(path, errors="surrogateescape")
+        reader = csv.DictReader(io.StringIO(text, newline=""), delimiter="\t", strict=True)
+        rows = []
+        for row in reader:
+            _check(row, columns, reader.line_num)
+            rows.append(row)
+    except (ValueError, csv.Error) as error:
+        raise PupickError(f"{path} is damaged ({error}): delete it and start again.") from error
+    return rows
+
+
+def _check(row: Dict[Any, Any], columns: Sequence[str], line: int) -> None:
+    """Refuse a row that is longer or shorter than the header, or lacks a column."""
+    if None in row or None in row.values() or not all(name in row for name in columns):
+        raise ValueError(f"line {line} has other columns than {', '.join(columns) or 'the first'}")

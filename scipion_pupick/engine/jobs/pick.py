@@ -7,7 +7,7 @@ import logging
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Dict, Sequence
+from typing import Any, Dict, Optional, Sequence
 
 import torch
 
@@ -17,7 +17,7 @@ from ..device import memory_errors_explained, use_device
 from ..errors import UsageError
 from ..files.atomic import PathLike
 from ..micrographs import Micrograph, say_pixel_sizes
-from ..networks.model import load_model
+from ..networks.model import Model, load_model
 from ..networks.model_file import model_path
 from ..preprocessing.working_image import require_scale
 from ..runs.pick_job import PickJob
@@ -119,46 +119,53 @@ def pick(
     processor = use_device(device, threads)
     sizes = say_pixel_sizes(micrographs)
     run = PickRun(Path(output))
-    fitted_model = _check_output_folder(micrographs, model, settings, run, processor)
-    if report:
-        _warn_of_others(micrographs, run)
-    job = PickJob.plan(fitted_model, settings, run, processor, sizes.record())
-    failures, reused = job.pick(micrographs)
-    usable = [m for m in micrographs if m.name not in failures]
-    result = PickResult(
-        picks={m.name: job.picks_of(m) for m in usable},
-        failures=failures,
-        reused=reused,
-        threshold=job.picker.threshold,
-        seconds=time.monotonic() - started,
-        estimate=job.estimate(usable),
-    )
-    run.end(result.picks, failures, {**_findings(result), **job.record()})
+    loaded = load_model(model)
+    require_scale(micrographs, loaded.scale.of(settings.diameter))
+    with run.owned(micrographs, "pupick pick"):
+        path = _fit_model(loaded, micrographs, settings, run, processor) or model_path(model)
+        if report:
+            _warn_of_others(micrographs, run)
+        job = PickJob.plan(path, settings, run, processor, sizes.record())
+        picked = job.pick(micrographs)
+        usable = [m for m in micrographs if m.name not in picked.failures]
+        result = PickResult(
+            picks={m.name: job.picks_of(m) for m in usable},
+            failures=picked.failures,
+            reused=picked.reused,
+            threshold=job.picker.threshold,
+            seconds=time.monotonic() - started,
+            estimate=job.estimate(usable),
+        )
+        _end(result, job, picked.changed, report)
     if usable and not result.count:
         log.warning(_NOTHING_FOUND, len(usable), job.picker.diameter, result.threshold)
-    if report:
-        try_report(output, processor)
     return result
 
 
-def _check_output_folder(
+def _end(result: PickResult, job: PickJob, changed: bool, report: bool) -> None:
+    """Write what stands for the whole run; a call that had nothing to do writes nothing."""
+    job.run.end(result.picks, result.failures)
+    if changed:
+        job.run.write_record({**_findings(result), **job.record()})
+    if report and (changed or not job.run.report.is_file()):
+        try_report(job.run.folder, job.device)
+
+
+def _fit_model(
+    model: Model,
     micrographs: Sequence[Micrograph],
-    model: PathLike,
     settings: PickSettings,
     run: PickRun,
     device: torch.device,
-) -> Path:
-    """Check what was given, make the folder, and return the model that its micrographs need."""
-    loaded = load_model(model)
-    scale = loaded.scale.of(settings.diameter)
-    require_scale(micrographs, scale)
-    run.claim([m.name for m in micrographs])
+) -> Optional[Path]:
+    """Fit the general model to micrographs, and return its file; None for a trained model."""
     number = settings.particles_per_micrograph
-    if loaded.scale.diameter is None:
-        return adapt_to_micrographs(loaded, scale, micrographs, number, run.adapted_model, device)
+    if model.scale.diameter is None:
+        scale, path = model.scale.of(settings.diameter), run.adapted_model
+        return adapt_to_micrographs(model, scale, micrographs, number, path, device)
     if number is not None:
         log.warning("A trained model knows how many particles to expect: %g is ignored.", number)
-    return model_path(model)
+    return None
 
 
 def _warn_of_others(micrographs: Sequence[Micrograph], run: PickRun) -> None:

@@ -7,7 +7,7 @@ from itertools import chain
 from pathlib import Path
 
 from ..device import choose_device, set_threads
-from ..files.atomic import PathLike, make_folder
+from ..files.atomic import PathLike
 from ..networks.model import Model
 from ..pretraining.dataset import simulate_particles
 from ..pretraining.general_model import calibrate_general_model
@@ -41,14 +41,14 @@ def make_general_model(
     """
     set_threads(threads)
     processor = choose_device(device)
-    make_folder(output)
     run = PretrainRun.of_settings(Path(output), settings)
-    reached = run.checkpoint.load()
-    number = settings.held_out + settings.particles
-    images = simulate_particles(run.simulated, settings.training.seed, number, threads)
-    held_out = [*chain.from_iterable(images[: settings.held_out])]
-    training = [*chain.from_iterable(images[settings.held_out :])]
-    progress = pretrain(training, held_out, settings.training, processor, reached, run.save)
-    model = calibrate_general_model(progress, settings, held_out, processor)
-    run.finish(model)
+    with run.owned():
+        reached = run.checkpoint.load()
+        number = settings.held_out + settings.particles
+        images = simulate_particles(run.simulated, settings.training.seed, number, threads)
+        held_out = [*chain.from_iterable(images[: settings.held_out])]
+        training = [*chain.from_iterable(images[settings.held_out :])]
+        progress = pretrain(training, held_out, settings.training, processor, reached, run.save)
+        model = calibrate_general_model(progress, settings, held_out, processor)
+        run.finish(model)
     return model

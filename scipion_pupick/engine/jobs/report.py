@@ -11,7 +11,7 @@ import torch
 
 from ..coordinates import Picks
 from ..device import use_device
-from ..errors import PupickError, UsageError
+from ..errors import UNFORESEEN, UsageError
 from ..files.atomic import PathLike, write_text
 from ..reporting.page import render
 from ..reporting.run_pages import page_of_picking, page_of_training
@@ -55,8 +55,8 @@ def try_report(run: PathLike, device: torch.device) -> None:
     """Write the report of a run that has ended well, which it can do without."""
     try:
         _write(Path(run), Path(run) / REPORT, None, device)
-    except (PupickError, OSError) as error:
-        log.warning("There is no report of %s: %s", run, error)
+    except UNFORESEEN as error:
+        log.warning("There is no report of %s: %s", run, str(error) or repr(error))
 
 
 def _write(folder: Path, path: Path, reference: Optional[Picks], device: torch.device) -> None:

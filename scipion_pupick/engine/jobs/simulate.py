@@ -79,14 +79,15 @@ def simulate(
     recipe = Recipe(shape, pixel_size, diameter, settings, dict(fixed or {}))
     densities = [read_map(path) for path in maps]
     run = SimulationRun(Path(output))
-    run.claim({"maps": [str(Path(path)) for path in maps], **_request(recipe, seed)}, overwrite)
-    run.forget_from(count)
-    for index in track(range(count), count, "micrographs simulated"):
-        if not run.has(index):
-            density = densities[index % len(densities)] if densities else None
-            run.write(index, *recipe.simulate(density, np.random.default_rng([seed, index])))
-    particles = {run.name(index): run.particles(index) for index in range(count)}
-    run.write_particles(particles)
+    request = {"maps": [str(Path(path)) for path in maps], **_request(recipe, seed)}
+    with run.owned(request, overwrite):
+        run.forget_from(count)
+        for index in track(range(count), count, "micrographs simulated"):
+            if not run.has(index):
+                density = densities[index % len(densities)] if densities else None
+                run.write(index, *recipe.simulate(density, np.random.default_rng([seed, index])))
+        particles = {run.name(index): run.particles(index) for index in range(count)}
+        run.write_particles(particles)
     files = [run.micrograph_path(index) for index in range(count)]
     return SimulationResult(files, run.particles_path, particles)
 

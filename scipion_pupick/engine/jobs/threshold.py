@@ -7,7 +7,7 @@ import logging
 import math
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Optional, Sequence
+from typing import Optional, Sequence, Set
 
 import numpy as np
 
@@ -18,8 +18,8 @@ from ..calibration.precision_recall_estimate import (
 )
 from ..calibration.thresholds import threshold_of_count, threshold_of_precision
 from ..coordinates import Picks
-from ..errors import UsageError
-from ..files.atomic import PathLike, make_folder
+from ..errors import PupickError, UsageError
+from ..files.atomic import PathLike
 from ..runs.pick_run import PickRun, read_pick_run
 from ..settings import LEAST_SCORE
 
@@ -98,7 +98,9 @@ def threshold(
     exact = estimate_precision_recall(scores, picked.score_uncertainty, thresholds=[score])
     at = exact.at(score) if len(quality.threshold) else None
     result = ThresholdResult(picks, score, at)
-    _write(result, picked, PickRun(Path(output)))
+    target = PickRun(Path(output))
+    with target.owned([m for m in picked.micrographs if m.name in picks], "pupick threshold"):
+        _write(result, picked, target)
     return result
 
 
@@ -128,11 +130,21 @@ def _choose(
     return wishes[0]
 
 
+def _names(run: PickRun) -> Set[str]:
+    names = [m.name for m in run.micrographs]
+    return {*names} - run.unwritable(names).keys()
+
+
+def _names_before(output: PickRun) -> Set[str]:
+    """Names of the micrographs of the run whose picks an earlier threshold has put here."""
+    try:
+        return _names(read_pick_run(output.read_threshold_record()["run"]))
+    except (PupickError, OSError, KeyError, TypeError):
+        return set()
+
+
 def _write(result: ThresholdResult, run: PickRun, output: PickRun) -> None:
-    make_folder(output.folder)
-    output.refuse_other_picks()
-    output.forget_picks()
-    output.forget_other_coordinates(result.picks)
+    output.forget_other_coordinates(result.picks, _names(run) | _names_before(output))
     for name, coordinates in result.picks.items():
         output.write_coordinates(coordinates, name)
     findings = {"threshold": result.threshold, "picks": result.count}

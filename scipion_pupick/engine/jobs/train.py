@@ -4,16 +4,18 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Optional, Sequence
+from typing import Any, Mapping, Optional, Sequence
+
+import torch
 
 from ..coordinates import Picks
 from ..device import memory_errors_explained, use_device
-from ..files.atomic import PathLike, make_folder
+from ..files.atomic import PathLike
 from ..micrographs import Micrograph, say_pixel_sizes
 from ..networks.model import Model
 from ..runs.train_run import TrainRun
 from ..settings import GENERAL, TrainSettings
-from ..training.request import make_request
+from ..training.request import TrainRequest, make_request
 from ..training.train_job import TrainJob
 from .report import try_report
 
@@ -61,16 +63,30 @@ def train(
     processor = use_device(device, threads)
     sizes = say_pixel_sizes(micrographs)
     request = make_request(micrographs, picks, negatives, start, settings)
-    make_folder(output)
     run = TrainRun(Path(output), request.fingerprint())
-    replaces = run.holds_another(overwrite)
-    request = run.resumed(request) or request.adapted(processor)
+    with run.owned():
+        replaces = run.holds_another(overwrite)
+        finished = None if replaces else run.finished_model()
+        model = finished or _train(request, run, replaces, processor, sizes.record())
+        # a call with nothing to do writes nothing
+        if finished is None or not run.has_report:
+            try_report(output, processor)
+    return model
+
+
+def _train(
+    request: TrainRequest,
+    run: TrainRun,
+    replaces: bool,
+    device: torch.device,
+    pixel_sizes: Sequence[Mapping[str, Any]],
+) -> Model:
+    request = run.resumed(request) or request.adapted(device)
     data = request.read()
     if replaces:
         run.forget()
     run.begin(request)
-    job = TrainJob(request.start, data, processor, run.checkpoint, run.estimate, run.write_log)
+    job = TrainJob(request.start, data, device, run.checkpoint, run.estimate, run.write_log)
     model = job.run()
-    run.finish(model, sizes.record())
-    try_report(output, processor)
+    run.finish(model, pixel_sizes)
     return model

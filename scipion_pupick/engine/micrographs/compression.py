@@ -7,6 +7,7 @@ import bz2
 import gzip
 import zlib
 from pathlib import Path
+from typing import Union
 
 from ..errors import MicrographError
 
@@ -17,7 +18,7 @@ _CHUNK_BYTES = 2**24
 LARGEST_DECODED_BYTES = 2**30 + 2**20
 
 
-def is_compressed(start: bytes) -> bool:
+def is_compressed(start: Union[bytes, bytearray]) -> bool:
     """Tell whether a file that begins with `start` is compressed with gzip or bzip2."""
     return start[:3] in (_GZIP, _BZIP2)
 
@@ -35,7 +36,7 @@ def check_decoded_size(path: Path, size: int) -> None:
         )
 
 
-def decompress(path: Path, start: bytes, limit: int) -> bytearray:
+def decompress(path: Path, start: Union[bytes, bytearray], limit: int) -> bytearray:
     """Decompress at most `limit` bytes of a file that begins with `start`.
 
     Memory grows with what the file really holds, whatever its header promises.

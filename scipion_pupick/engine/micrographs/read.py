@@ -8,22 +8,20 @@ flipped.
 
 from __future__ import annotations
 
-import stat
 from pathlib import Path
-from typing import Any, Optional, Tuple
+from typing import Any, Optional, Tuple, Union
 
 import numpy as np
 import numpy.typing as npt
 
 from ..errors import MicrographError
 from ..files.atomic import PathLike
+from ..files.reading import read_part
 from . import compression, mrc, tiff
 
 
 def read_image(path: PathLike) -> npt.NDArray[Any]:
     """Read a micrograph.
-
-    MRC and uncompressed TIFF files are mapped into memory, so that only what is used is read.
 
     Returns:
         (ny, nx) array, read-only, in the number type and byte order of the file.
@@ -45,8 +43,12 @@ def read_image(path: PathLike) -> npt.NDArray[Any]:
         image = np.frombuffer(content, header.dtype, header.pixels, header.offset)
         image.flags.writeable = False
         return image.reshape(header.shape)
+    content = _read(path, header.offset, header.end - header.offset)
+    header.check_size(path, header.offset + len(content))
     header.warn_if_longer(path, path.stat().st_size)
-    return np.memmap(path, header.dtype, "r", header.offset, header.shape)
+    image = np.frombuffer(content, header.dtype)
+    image.flags.writeable = False
+    return image.reshape(header.shape)
 
 
 def image_shape(path: PathLike) -> Tuple[int, int]:
@@ -77,28 +79,37 @@ def read_pixel_size(path: PathLike) -> Optional[float]:
     return None if tiff.is_tiff(start) else _mrc_header(path, start).pixel_size
 
 
-def _read_start(path: Path) -> bytes:
+def _read_start(path: Path) -> bytearray:
     """Read the first bytes, as many as an MRC header has, of a file that is not empty."""
+    start = _read(path, 0, mrc.HEADER_BYTES)
+    if not start:
+        raise MicrographError(f"{path}: is empty (0 bytes): copy or export it again")
+    return start
+
+
+def _read(path: Path, start: int, count: int) -> bytearray:
     try:
-        if not stat.S_ISREG(path.stat().st_mode):
+        if path.exists() and not path.is_file():
             raise MicrographError(f"{path}: is a folder or a device, not an image file")
-        with path.open("rb") as stream:
-            start = stream.read(mrc.HEADER_BYTES)
+        return read_part(path, start, count)
     except FileNotFoundError as error:
         raise MicrographError(f"{path}: no such file") from error
     except OSError as error:
         raise MicrographError(
             f"{path}: cannot be read ({error.strerror}): check its permissions and the disk"
         ) from error
-    if not start:
-        raise MicrographError(f"{path}: is empty (0 bytes): copy or export it again")
-    return start
+    except MemoryError as error:
+        raise MicrographError(f"{path}: there is too little memory for it") from error
 
 
-def _mrc_header(path: Path, start: bytes) -> mrc.MrcHeader:
+def _mrc_header(path: Path, start: Union[bytes, bytearray]) -> mrc.MrcHeader:
     """Parse the header, and check it against the size of the file unless that is compressed."""
     if compression.is_compressed(start):
         return mrc.parse_header(compression.decompress(path, start, mrc.HEADER_BYTES), path)
     header = mrc.parse_header(start, path)
-    header.check_size(path, path.stat().st_size)
+    try:
+        size = path.stat().st_size
+    except OSError as error:
+        raise MicrographError(f"{path}: cannot be read any more ({error.strerror})") from error
+    header.check_size(path, size)
     return header

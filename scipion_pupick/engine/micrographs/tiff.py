@@ -8,12 +8,13 @@ import zlib
 from contextlib import contextmanager
 from importlib.util import find_spec
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Iterator, Tuple
+from typing import TYPE_CHECKING, Any, Iterator, Tuple, Union
 
 import numpy as np
 import numpy.typing as npt
 
 from ..errors import MicrographError
+from ..files.reading import read_part
 from .compression import check_decoded_size
 
 if TYPE_CHECKING:
@@ -41,7 +42,7 @@ _DAMAGE = (
 )
 
 
-def is_tiff(start: bytes) -> bool:
+def is_tiff(start: Union[bytes, bytearray]) -> bool:
     """Tell whether a file that begins with `start` is a TIFF file."""
     return start[:4] in _MARKS
 
@@ -58,7 +59,7 @@ def page_shape(path: Path) -> Tuple[int, int]:
 
 
 def read_page(path: Path) -> npt.NDArray[Any]:
-    """Read the page, mapped into memory where it is stored in one uncompressed piece.
+    """Read the page.
 
     Where the least value stands for white, the grey values are turned round, so that dark stays
     dark.
@@ -81,7 +82,9 @@ def read_page(path: Path) -> npt.NDArray[Any]:
 def _read_pixels(path: Path, page: TiffPage) -> npt.NDArray[Any]:
     if page.is_memmappable:
         dtype = np.dtype(page.dtype).newbyteorder(page.parent.byteorder)
-        return np.memmap(path, dtype, "r", page.dataoffsets[0], page.shape)
+        count = page.shape[0] * page.shape[1] * dtype.itemsize
+        piece = read_part(path, page.dataoffsets[0], count)
+        return np.frombuffer(piece, dtype).reshape(page.shape)
     _require_decoder(path, page)
     check_decoded_size(path, page.nbytes)
     image: npt.NDArray[Any] = page.asarray()

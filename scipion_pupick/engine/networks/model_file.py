@@ -6,7 +6,6 @@ PyTorch takes a second to import, which is longer than a single micrograph takes
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Dict, Optional
@@ -18,6 +17,8 @@ import scipion_pupick
 
 from ..errors import UsageError
 from ..files.atomic import PathLike
+from ..files.json_files import parse_object
+from ..files.reading import read_part
 from ..preprocessing.mixture import Mixture
 from ..preprocessing.scale import ModelScale
 from ..settings import GENERAL
@@ -90,7 +91,7 @@ def read_model_file(path: PathLike) -> ModelFile:
             training=TrainingRecord.from_dict(metadata["training"]),
             weights=weights,
         )
-    except (KeyError, TypeError, ValueError) as error:
+    except (LookupError, TypeError, ValueError, ArithmeticError, AttributeError) as error:
         raise UsageError(
             f"{path}: the metadata of this model cannot be used: {error!r}."
         ) from error
@@ -132,18 +133,14 @@ def _number(value: Optional[float]) -> Optional[float]:
 
 def _parse(text: str, path: PathLike) -> Dict[str, Any]:
     try:
-        metadata = json.loads(text)
-    except json.JSONDecodeError as error:
+        return parse_object(text)
+    except ValueError as error:
         raise UsageError(f"{path}: the metadata are damaged: {error}.") from error
-    if not isinstance(metadata, dict):
-        raise UsageError(f"{path}: the metadata are damaged: not a JSON object.")
-    return metadata
 
 
 def _refuse_pickle(path: PathLike) -> None:
     try:
-        with Path(path).open("rb") as file:
-            start = file.read(9)
+        start = read_part(Path(path), 0, 9)
     except OSError as error:
         raise UsageError(f"{path}: the model cannot be read: {error.strerror}.") from error
     # A safetensors file opens with a number of any bytes, and then a brace.

@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field, fields
-from typing import Any, Dict, FrozenSet, Mapping, Optional, Sequence
+from typing import Any, Dict, FrozenSet, Mapping, Optional, Sequence, Tuple
 
 # attributes whose keys in files are older than their names
 _KEYS = {"finetuned_fraction": "trained_share"}
@@ -14,6 +14,13 @@ _GENERAL_ORDER = (
     *("score_uncertainty", "settings", "bright_particles", "adapted", "fitted_to", "micrographs"),
     "particles_per_micrograph",
 )
+# Python's types of values that JSON may give an attribute, by what its annotation has in it
+_KINDS: Mapping[str, Tuple[type, ...]] = {
+    "Mapping": (dict,),
+    "bool": (bool,),
+    "int": (int,),
+    "float": (int, float),
+}
 
 
 @dataclass(frozen=True)
@@ -70,9 +77,14 @@ class TrainingRecord:
 
         Raises:
             TypeError: it is not one.
+            ValueError: a value is not of its kind.
         """
+        if not isinstance(record, Mapping):
+            raise TypeError("what it says of the training is not a JSON object")
         names = {_KEYS.get(name, name): name for name in _names()}
-        values = {names[key]: value for key, value in dict(record).items() if key in names}
+        values = {names[key]: value for key, value in record.items() if key in names}
+        for name, value in values.items():
+            _check(name, value)
         extra = {key: value for key, value in record.items() if key not in names}
         return cls(**values, extra=extra)
 
@@ -105,6 +117,18 @@ class TrainingRecord:
     def all_micrographs(self) -> int:
         """Micrographs used, those that were held out too."""
         return (self.micrographs or 0) + (self.held_out_micrographs or 0)
+
+
+def _check(name: str, value: Any) -> None:
+    """Refuse a value that the attribute of this name cannot have."""
+    kinds = _KINDS[next(kind for kind in _KINDS if kind in _types()[name])]
+    is_flag = isinstance(value, bool) and bool not in kinds
+    if value is not None and (is_flag or not isinstance(value, kinds)):
+        raise ValueError(f"{name} is {str(value)[:30]!r}")
+
+
+def _types() -> Mapping[str, str]:
+    return {column.name: str(column.type) for column in fields(TrainingRecord)}
 
 
 def _names() -> Sequence[str]:

@@ -14,6 +14,7 @@ from safetensors.numpy import save
 from ..coordinates import Coordinates
 from ..files.atomic import PathLike, atomic_write
 from ..micrographs import Shape
+from ..micrographs.mrc import check_pixel_size
 
 # to be raised whenever the same model finds other peaks than before
 PEAKS_VERSION = 1
@@ -53,7 +54,7 @@ def save_peaks(peaks: MicrographPeaks, path: PathLike) -> None:
 
 def load_peaks(path: PathLike) -> Optional[MicrographPeaks]:
     """Read the peaks of one micrograph; None if there are none, or the file is damaged."""
-    if not Path(path).exists():
+    if not Path(path).is_file():
         return None
     try:
         with safe_open(path, framework="np") as file:
@@ -61,6 +62,19 @@ def load_peaks(path: PathLike) -> Optional[MicrographPeaks]:
             x, y, score = (file.get_tensor(name) for name in ("x", "y", "score"))
             height, width = file.get_tensor("shape").tolist()
             pixel_size = float(file.get_tensor("pixel_size"))
-    except (SafetensorError, KeyError, ValueError):
+        check_pixel_size(pixel_size)
+    except (SafetensorError, OSError, LookupError, ValueError, TypeError, AttributeError):
+        return None
+    if not _are_peaks(x, y, score) or not all(type(n) is int and n > 0 for n in (height, width)):
         return None
     return MicrographPeaks(Coordinates(x, y, score), (height, width), pixel_size, fingerprint)
+
+
+def _are_peaks(*columns: np.ndarray) -> bool:
+    return (
+        all(
+            column.ndim == 1 and column.dtype.kind == "f" and np.isfinite(column).all()
+            for column in columns
+        )
+        and len({len(column) for column in columns}) == 1
+    )

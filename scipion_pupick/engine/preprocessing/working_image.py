@@ -27,6 +27,7 @@ from .scale import WorkingScale
 
 MOST_DEVIATIONS = 10.0
 WIDEST_PARTICLE = 0.25  # of the micrograph's shorter side, without a doubt
+_NO_MEMORY = "there is too little memory for it"
 
 log = logging.getLogger(__name__)
 
@@ -65,7 +66,7 @@ def read_working_image(
     except MicrographError as error:
         raise MicrographError(f"{micrograph.path}: {error}") from error
     except MemoryError as error:
-        raise MicrographError(f"{micrograph.path}: there is too little memory for it") from error
+        raise MicrographError(f"{micrograph.path}: {_NO_MEMORY}") from error
     warn_of_bad_pixels(micrograph.path, image, mender.outliers)
     return WorkingImage(micrograph, working, shape, pixel_size)
 
@@ -82,6 +83,8 @@ def normalise_working_image(
         image = normalise(working.image, method, mixture)
     except MicrographError as error:
         raise MicrographError(f"{working.micrograph.path}: {error}") from error
+    except MemoryError as error:
+        raise MicrographError(f"{working.micrograph.path}: {_NO_MEMORY}") from error
     image = np.clip(image, -MOST_DEVIATIONS, MOST_DEVIATIONS)
     return WorkingImage(working.micrograph, image, working.shape, working.pixel_size)
 

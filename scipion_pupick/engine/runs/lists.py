@@ -6,8 +6,10 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Dict, Mapping, Optional, Sequence, Tuple
 
+from ..errors import PupickError, UsageError
 from ..files.tables import read_table, write_table
 from ..micrographs import Micrograph, pixel_size_of
+from ..micrographs.mrc import check_pixel_size
 from ..micrographs.pixel_sizes import HEADER
 from .layout import MICROGRAPHS
 
@@ -28,15 +30,28 @@ def write_micrographs(micrographs: Sequence[Micrograph], folder: Path) -> None:
 
 
 def read_micrographs(folder: Path) -> Tuple[Micrograph, ...]:
-    """Read the list that `write_micrographs` has written; nothing where there is none."""
-    return tuple(
-        Micrograph(
-            Path(row["file"]),
-            row["micrograph"],
-            *_stated_pixel_size(row),
+    """Read the list that `write_micrographs` has written; nothing where there is none.
+
+    Raises:
+        PupickError: the list is damaged.
+        OSError: it cannot be read.
+    """
+    path = folder / MICROGRAPHS
+    rows = read_table(path, ["micrograph", "file", "pixel_size"])
+    try:
+        return tuple(
+            Micrograph(Path(row["file"]), row["micrograph"], *_stated_pixel_size(row))
+            for row in rows
         )
-        for row in read_table(folder / MICROGRAPHS)
-    )
+    except (ValueError, UsageError) as error:
+        raise PupickError(f"{path} is damaged ({error}): delete it and start again.") from error
+
+
+def _pixel_size(text: str) -> Optional[float]:
+    if not text:
+        return None
+    check_pixel_size(float(text))
+    return float(text)
 
 
 def _stated_pixel_size(row: Mapping[str, str]) -> Tuple[Optional[float], str]:
@@ -45,7 +60,7 @@ def _stated_pixel_size(row: Mapping[str, str]) -> Tuple[Optional[float], str]:
     source = row.get(_SOURCE) or ""
     if source == HEADER or not row["pixel_size"]:
         return None, ""
-    return float(row["pixel_size"]), source
+    return _pixel_size(row["pixel_size"]), source
 
 
 def write_failures(failures: Mapping[str, str], path: Path) -> None:
@@ -54,5 +69,10 @@ def write_failures(failures: Mapping[str, str], path: Path) -> None:
 
 
 def read_failures(path: Path) -> Dict[str, str]:
-    """Read the list that `write_failures` has written; nothing where there is none."""
-    return {row["micrograph"]: row["reason"] for row in read_table(path)}
+    """Read the list that `write_failures` has written; nothing where there is none.
+
+    Raises:
+        PupickError: the list is damaged.
+        OSError: it cannot be read.
+    """
+    return {row["micrograph"]: row["reason"] for row in read_table(path, ["micrograph", "reason"])}

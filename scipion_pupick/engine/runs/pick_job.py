@@ -7,7 +7,7 @@ import hashlib
 import itertools
 import json
 import logging
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any, Dict, Iterable, Iterator, List, Mapping, Optional, Sequence, Tuple, Union
 
@@ -15,7 +15,7 @@ import torch
 
 from ..calibration.precision_recall_estimate import estimate_precision_recall
 from ..coordinates import Coordinates
-from ..device import describe_device
+from ..device import describe_device, memory_errors_explained
 from ..errors import MicrographError, PupickError
 from ..files.atomic import file_status
 from ..files.prefetch import prefetch
@@ -26,7 +26,7 @@ from ..picker import Picker
 from ..picking.peaks_file import PEAKS_VERSION, MicrographPeaks
 from ..preprocessing.working_image import WorkingImage
 from ..settings import PickSettings
-from .pick_run import PickRun
+from .pick_run import FINGERPRINTS, PickRun
 
 log = logging.getLogger(__name__)
 
@@ -35,6 +35,21 @@ GPU_BATCH = 8
 # a micrograph and the digest of all that its scores depend on
 File = Tuple[Micrograph, str]
 Prepared = Tuple[File, Union[WorkingImage, MicrographError]]
+
+
+@dataclass(frozen=True)
+class PickedMicrographs:
+    """How picking in micrographs went.
+
+    Attributes:
+        failures: reason by name of those that failed.
+        reused: how many had been scored before.
+        changed: whether there was anything to do.
+    """
+
+    failures: Dict[str, str]
+    reused: int
+    changed: bool
 
 
 @dataclass(frozen=True)
@@ -49,6 +64,7 @@ class PickJob:
         run: that the results belong to.
         device: to compute on.
         pixel_sizes: groups of micrographs by pixel size, for the record.
+        fingerprints: by name, of the kept peaks of each micrograph: only such are read again.
     """
 
     picker: Picker
@@ -58,6 +74,7 @@ class PickJob:
     run: PickRun
     device: torch.device
     pixel_sizes: Sequence[Mapping[str, Any]] = ()
+    fingerprints: Dict[str, str] = field(default_factory=dict)
 
     @classmethod
     def plan(
@@ -73,24 +90,28 @@ class PickJob:
         picker = Picker.of_model(model, settings, device)
         return cls(picker, model, path, model.digest, run, device, pixel_sizes)
 
-    def pick(self, micrographs: Sequence[Micrograph]) -> Tuple[Dict[str, str], int]:
-        """Pick in micrographs, of which only those without kept peaks are scored.
-
-        Returns:
-            The reason, by name, of each micrograph that failed, and how many were scored before.
-        """
-        scored = {m for m in micrographs if self.is_done(m)}
-        pending = [m for m in micrographs if m not in scored]
+    def pick(self, micrographs: Sequence[Micrograph]) -> PickedMicrographs:
+        """Pick in micrographs, of which only those without kept peaks are scored."""
+        failures = self.run.unwritable([m.name for m in micrographs])
+        writable = [m for m in micrographs if m.name not in failures]
+        self.fingerprints.update((m.name, self.fingerprint(m)) for m in writable)
+        scored = {m for m in writable if self._has_peaks(m)}
+        pending = [m for m in writable if m not in scored]
         log.info(
             "Picking %d micrographs on %s; %d are scored.",
             len(pending),
             describe_device(self.device),
             len(scored),
         )
-        self.run.begin(micrographs, pending, self.record())
+        for reason in failures.values():
+            log.warning("%s", reason)
+        changed = bool(pending) or not self.run.holds_all_of(micrographs, self.record())
+        if changed:
+            self.run.begin(micrographs, pending, self.record())
         for micrograph in scored:
             self.write_coordinates(micrograph)
-        return self.score(pending), len(scored)
+        failures.update(self.score(pending))
+        return PickedMicrographs(failures, len(scored), changed)
 
     def record(self) -> Mapping[str, Any]:
         """Return what is known of the run when it begins."""
@@ -105,6 +126,7 @@ class PickJob:
             "separation": self.picker.min_distance,
             "pixel_sizes": list(self.pixel_sizes),
             "versions": versions(),
+            FINGERPRINTS: {name: full[:16] for name, full in self.fingerprints.items()},
         }
 
     def fingerprint(self, micrograph: Micrograph) -> str:
@@ -115,10 +137,10 @@ class PickJob:
         ]
         return hashlib.sha256(json.dumps(parts).encode()).hexdigest()
 
-    def is_done(self, micrograph: Micrograph) -> bool:
+    def _has_peaks(self, micrograph: Micrograph) -> bool:
         """Whether the kept peaks are those that scoring would find again."""
         peaks = self.run.kept_peaks(micrograph.name)
-        return peaks is not None and peaks.fingerprint == self.fingerprint(micrograph)
+        return peaks is not None and peaks.fingerprint == self.fingerprints[micrograph.name]
 
     def score(self, micrographs: Sequence[Micrograph]) -> Dict[str, str]:
         """Score micrographs, keep their peaks and write their picks.
@@ -131,24 +153,47 @@ class PickJob:
         images = prefetch(lambda file: self.picker.prepare(file[0]), files)
         size = 1 if self.device.type == "cpu" else GPU_BATCH
         failures: Dict[str, str] = {}
+        too_large: Dict[str, PupickError] = {}
         for batch in _batches(track(images, len(micrographs), "micrographs"), size):
             for (micrograph, _), image in batch:
                 if isinstance(image, MicrographError):
-                    log.warning("%s", image)
-                    failures[micrograph.name] = str(image)
-                    self.run.forget_coordinates(micrograph.name)
-            self._keep([(f, image) for f, image in batch if isinstance(image, WorkingImage)])
-        return failures
+                    failures[micrograph.name] = self._give_up(micrograph, image)
+            too_large.update(self._keep([(f, i) for f, i in batch if isinstance(i, WorkingImage)]))
+        if too_large and len(too_large) == len(micrographs):
+            # it is not the micrographs: whatever is tried, the memory does not suffice
+            raise next(iter(too_large.values()))
+        return {**failures, **{name: str(error) for name, error in too_large.items()}}
 
-    def _keep(self, images: Sequence[Tuple[File, WorkingImage]]) -> None:
-        """Find the peaks of working images of one shape, keep them and write the picks."""
+    def _give_up(self, micrograph: Micrograph, error: PupickError) -> str:
+        """Say that a micrograph has failed, and return the reason."""
+        log.warning("%s", error)
+        self.run.forget_coordinates(micrograph.name)
+        return str(error)
+
+    def _keep(self, images: Sequence[Tuple[File, WorkingImage]]) -> Dict[str, PupickError]:
+        """Find the peaks of working images of one shape, keep them and write the picks.
+
+        Returns:
+            The error, by name, of each micrograph for which the memory does not suffice.
+        """
         if not images:
-            return
-        peaks_of_images = self.picker.find_peaks([image for _, image in images])
+            return {}
+        try:
+            with memory_errors_explained():
+                peaks_of_images = self.picker.find_peaks([image for _, image in images])
+        except PupickError as error:
+            if len(images) > 1:
+                alone = [self._keep([image]) for image in images]
+                return {name: reason for each in alone for name, reason in each.items()}
+            ((micrograph, _), _) = images[0]
+            self._give_up(micrograph, MicrographError(f"{micrograph.path}: {error}"))
+            return {micrograph.name: error}
         for ((micrograph, fingerprint), _), peaks in zip(images, peaks_of_images):
+            self.fingerprints[micrograph.name] = fingerprint
             self.run.write_peaks(replace(peaks, fingerprint=fingerprint), micrograph.name)
         for (micrograph, _), _ in images:
             self.write_coordinates(micrograph)
+        return {}
 
     def estimate(self, micrographs: Sequence[Micrograph]) -> Dict[str, float]:
         """Estimate how good the picks of scored micrographs are, if scores are calibrated."""
@@ -167,9 +212,9 @@ class PickJob:
 
     def _peaks_of(self, micrograph: Micrograph) -> MicrographPeaks:
         peaks = self.run.kept_peaks(micrograph.name)
-        if peaks is None:
+        if peaks is None or peaks.fingerprint != self.fingerprints[micrograph.name]:
             path = self.run.peaks_path(micrograph.name)
-            raise PupickError(f"{path} has disappeared: pick again.")
+            raise PupickError(f"{path} has disappeared or was replaced: pick again.")
         return peaks
 
     def write_coordinates(self, micrograph: Micrograph) -> None:

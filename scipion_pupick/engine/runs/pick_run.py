@@ -7,6 +7,10 @@ stopped can be looked at as well.
 
 from __future__ import annotations
 
+import itertools
+import math
+import os
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -16,8 +20,9 @@ from ..coordinates import Coordinates, Picks
 from ..coordinates.file_names import file_of_micrograph, files_of_micrographs
 from ..coordinates.relion import coordinates_text, particles_text
 from ..errors import PupickError, UsageError
-from ..files.atomic import PathLike, make_folder, write_text
-from ..files.json_files import read_json, write_json
+from ..files.atomic import PathLike, make_folder, remove_leftovers, write_text
+from ..files.json_files import json_values, read_json, write_json
+from ..files.lock import only_owner
 from ..files.star import check_star_names
 from ..micrographs import Micrograph
 from ..networks.training_record import TrainingRecord
@@ -38,6 +43,11 @@ from .layout import (
     holds_own_picks,
 )
 from .lists import read_failures, read_micrographs, write_failures, write_micrographs
+
+# bytes, on nearly all file systems
+LONGEST_NAME = 255
+# key of the record: the beginning of the fingerprint of each micrograph's kept peaks, by name
+FINGERPRINTS = "fingerprints"
 
 
 @dataclass(frozen=True)
@@ -72,9 +82,14 @@ class PickRun:
         path = self.folder / PICK_RECORD
         record = read_json(path)
         try:
-            {name: float(record[name]) for name in ("threshold", "diameter", "edge")}
+            numbers = [float(record[name]) for name in ("threshold", "diameter", "edge")]
+            if not all(map(math.isfinite, numbers)) or numbers[1] <= 0:
+                raise ValueError(f"threshold, diameter and edge are {numbers}")
+            if not isinstance(record.get("model", ""), str):
+                raise TypeError("the model is not the name of a file")
+            {**record.get(FINGERPRINTS, {})}
             TrainingRecord.from_dict(record.get("training", {}))
-        except (ValueError, KeyError, TypeError) as error:
+        except (ValueError, KeyError, TypeError, OverflowError) as error:
             raise PupickError(f"{path} is damaged ({error!r}): pick again.") from error
         return record
 
@@ -142,10 +157,17 @@ class PickRun:
 
     def peaks_of(self, micrograph: Micrograph) -> Optional[MicrographPeaks]:
         """Return the peaks inside the border of a micrograph; None if it has no scores."""
+        if micrograph.name in self.failures:
+            return None
         peaks = self.kept_peaks(micrograph.name)
-        if peaks is None or micrograph.name in self.failures:
+        if peaks is None or not self._is_of_run(micrograph.name, peaks):
             return None
         return replace(peaks, coordinates=self.cut.of_all_scores.choose(peaks))
+
+    def _is_of_run(self, name: str, peaks: MicrographPeaks) -> bool:
+        """Whether peaks are those that the run has found, as far as its record says."""
+        expected = self.record.get(FINGERPRINTS, {}).get(name, "")
+        return peaks.fingerprint.startswith(expected)
 
     def peaks(self) -> Iterator[Tuple[str, MicrographPeaks]]:
         """Return the peaks of each micrograph that has scores."""
@@ -154,38 +176,92 @@ class PickRun:
             if peaks is not None:
                 yield micrograph.name, peaks
 
-    def refuse_other_picks(self) -> None:
-        """Refuse to write picks where picks lie that are not pupick's own, such as hand picks.
+    def refuse_other_files(self, names: Iterable[str]) -> None:
+        """Refuse to write where files lie that are not pupick's own, such as hand picks.
+
+        Args:
+            names: of the micrographs whose picks are to be written.
 
         Raises:
             UsageError: they do.
         """
-        if (self.folder / PICKS).is_file() and not holds_own_picks(self.folder):
-            raise UsageError(
-                f"{self.folder / PICKS} was not written by a picking run and would be "
-                "overwritten: give another folder.",
-                setting="output",
-            )
+        if holds_own_picks(self.folder):
+            return
+        files = [self.folder / name for name in (PICKS, MICROGRAPHS, FAILED, REPORT)]
+        for path in itertools.chain(files, map(self.coordinates_path, names)):
+            if os.path.lexists(path):
+                raise UsageError(
+                    f"{path} was not written by a picking run and would be overwritten: give "
+                    "another folder.",
+                    setting="output",
+                )
 
-    def claim(self, names: Sequence[str]) -> None:
-        """Make the folder for the picks of micrographs, unless it holds something else.
+    def unwritable(self, names: Sequence[str]) -> Dict[str, str]:
+        """Return why, by name, the picks of some micrographs cannot be written.
 
         Raises:
-            UsageError: picks that are not pupick's own or a training lie there, a file is in its
-                place, two micrographs would share a file, or the name of one cannot be written.
+            UsageError: two micrographs would share a file.
+        """
+        reasons: Dict[str, str] = {}
+        for name in names:
+            try:
+                check_star_names([name])
+                self.coordinates_path(name)
+            except UsageError:
+                reasons[name] = f"{name!r}: no STAR file can hold this name: rename the micrograph"
+                continue
+            longest = len(os.fsencode(self.peaks_path(name).name))
+            if longest > LONGEST_NAME:
+                reasons[name] = f"{name!r}: this name is too long: rename the micrograph"
+        files_of_micrographs([n for n in names if n not in reasons], self.folder, PEAKS_SUFFIX)
+        return reasons
+
+    @contextmanager
+    def owned(self, micrographs: Sequence[Micrograph], work: str) -> Iterator[None]:
+        """Make the folder for the picks of micrographs, and own it while the block runs.
+
+        What a killed run has left half written is removed.
+
+        Args:
+            micrographs: whose picks are to be written.
+            work: what is done, for the message of another run.
+
+        Raises:
+            UsageError: another run is at work in it, files that are not pupick's own or a training
+                lie there, a file is in its place, or two micrographs would share a file.
             OSError: it cannot be made.
         """
-        check_star_names(names)
+        names = [m.name for m in micrographs]
+        unwritable = self.unwritable(names)
         make_folder(self.folder)
-        self.refuse_other_picks()
+        self.refuse_other_files(name for name in names if name not in unwritable)
         if (self.folder / CHECKPOINT).is_file():
             raise UsageError(f"{self.folder} holds a training: give another folder for the picks.")
-        files_of_micrographs(names, self.folder, PEAKS_SUFFIX)
+        with only_owner(self.folder, work):
+            remove_leftovers(self.folder)
+            for name in (COORDINATES, SCORES):
+                remove_leftovers(self.folder / name, recursively=True)
+            yield
 
     def picked_before(self, micrographs: Sequence[Micrograph]) -> Sequence[str]:
         """Return the names of micrographs that were picked here, but are not among these."""
-        names = {m.name for m in self.micrographs} - {m.name for m in micrographs}
-        return [name for name in names if self.coordinates_path(name).is_file()]
+        try:
+            names = {m.name for m in self.micrographs} - {m.name for m in micrographs}
+        except PupickError:
+            # the list is damaged, and about to be written anew
+            return []
+        writable = names - self.unwritable(sorted(names)).keys()
+        return [name for name in sorted(writable) if self.coordinates_path(name).is_file()]
+
+    def holds_all_of(self, micrographs: Sequence[Micrograph], record: Mapping[str, Any]) -> bool:
+        """Whether a run that has ended here has these micrographs and this in its record."""
+        try:
+            same = {name: self.record.get(name) for name in record} == json_values(record)
+            listed = [(m.name, m.path, m.pixel_size) for m in self.micrographs]
+            asked = [(m.name, m.path.absolute(), m.pixel_size) for m in micrographs]
+            return same and self.finished and listed == asked and (self.folder / PICKS).is_file()
+        except (PupickError, OSError):
+            return False
 
     def begin(
         self,
@@ -193,20 +269,22 @@ class PickRun:
         pending: Sequence[Micrograph],
         record: Mapping[str, Any],
     ) -> None:
-        """Write what is known of a run, and remove what pending micrographs have from others."""
+        """Write what is known of a run, and remove what pending micrographs have from others.
+
+        The list of all picks stays as it is until the new one is whole.
+        """
+        # first, for it says whose folder this is
+        self.write_record(record)
         write_micrographs(micrographs, self.folder)
         write_failures({}, self.folder / FAILED)
-        self.write_record(record)
-        self.forget_picks()
         for micrograph in pending:
             self.peaks_path(micrograph.name).unlink(missing_ok=True)
             self.forget_coordinates(micrograph.name)
 
-    def end(self, picks: Picks, failures: Mapping[str, str], record: Mapping[str, Any]) -> None:
-        """Write the list of all picks, the failures and the record of a run that has ended."""
+    def end(self, picks: Picks, failures: Mapping[str, str]) -> None:
+        """Write the list of all picks, and the failures; the record comes last."""
         self.write_picks(picks)
         write_failures(failures, self.folder / FAILED)
-        self.write_record(record)
 
     def write_record(self, record: Mapping[str, Any]) -> None:
         """Write the settings of a run, and what it has found."""
@@ -215,6 +293,15 @@ class PickRun:
     def write_threshold_record(self, record: Mapping[str, Any]) -> None:
         """Write which threshold was applied to the peaks of a run, and what it gives."""
         write_json(self.folder / THRESHOLD_RECORD, record)
+
+    def read_threshold_record(self) -> Dict[str, Any]:
+        """Read what `write_threshold_record` has written.
+
+        Raises:
+            PupickError: it is damaged.
+            OSError: there is none.
+        """
+        return read_json(self.folder / THRESHOLD_RECORD)
 
     def write_peaks(self, peaks: MicrographPeaks, name: str) -> None:
         """Keep all peaks of one micrograph."""
@@ -228,22 +315,21 @@ class PickRun:
         """Write the list of all picks."""
         write_text(self.folder / PICKS, particles_text(picks, with_scores=True))
 
-    def forget_picks(self) -> None:
-        """Remove the list of all picks."""
-        (self.folder / PICKS).unlink(missing_ok=True)
-
     def forget_coordinates(self, name: str) -> None:
         """Remove the picks of one micrograph."""
         self.coordinates_path(name).unlink(missing_ok=True)
 
-    def forget_other_coordinates(self, names: Iterable[str]) -> None:
-        """Remove the picks that an earlier threshold has left of micrographs other than these."""
+    def forget_other_coordinates(self, names: Iterable[str], of: Iterable[str]) -> None:
+        """Remove the picks that an earlier threshold has left of micrographs other than these.
+
+        Args:
+            names: of the micrographs to keep.
+            of: names of all micrographs whose picks may lie here.
+        """
         if not (self.folder / THRESHOLD_RECORD).is_file() or holds_pick_run(self.folder):
             return
-        kept = {self.coordinates_path(name) for name in names}
-        for path in (self.folder / COORDINATES).rglob("*.star"):
-            if path not in kept:
-                path.unlink()
+        for name in {*of} - {*names}:
+            self.forget_coordinates(name)
 
 
 def holds_pick_run(folder: Path) -> bool:

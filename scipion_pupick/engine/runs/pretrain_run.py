@@ -5,9 +5,14 @@ from __future__ import annotations
 
 import hashlib
 import json
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Iterator
 
+from ..errors import UsageError
+from ..files.atomic import make_folder, remove_leftovers
+from ..files.lock import only_owner
 from ..networks.model import Model, save_model
 from ..settings import PretrainSettings
 from ..training.checkpoint import Checkpoint
@@ -42,6 +47,27 @@ class PretrainRun:
     def simulated(self) -> Path:
         """Folder of the simulated images."""
         return self.folder / SIMULATED
+
+    @contextmanager
+    def owned(self) -> Iterator[None]:
+        """Make the folder, and own it while the block runs.
+
+        Raises:
+            UsageError: another run is at work in it, or it holds a model that was not made there.
+            OSError: it cannot be made.
+        """
+        make_folder(self.folder)
+        with only_owner(self.folder, "pupick pretrain"):
+            for path in (self.folder / GENERAL_MODEL, self.folder / TRAINING_LOG):
+                if path.exists() and not self.checkpoint.path.exists():
+                    raise UsageError(
+                        f"{path} was not written by this training and would be overwritten: give "
+                        "another folder.",
+                        setting="output",
+                    )
+            remove_leftovers(self.folder)
+            remove_leftovers(self.simulated)
+            yield
 
     def save(self, progress: Progress) -> None:
         """Write checkpoint and log, and tell how the last epoch went."""

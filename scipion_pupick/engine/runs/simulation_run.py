@@ -4,16 +4,19 @@
 from __future__ import annotations
 
 import json
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Dict, Mapping
+from typing import Any, Dict, Iterator, List, Mapping, Optional
 
 import numpy as np
 
 from ..coordinates import Coordinates, Picks, write_picks
-from ..errors import UsageError
-from ..files.atomic import write_text
-from ..micrographs import write_image
+from ..errors import PupickError, UsageError
+from ..files.atomic import make_folder, remove_leftovers, write_text
+from ..files.json_files import json_values, read_json, write_json
+from ..files.lock import only_owner
+from ..micrographs import image_shape, write_image
 from .layout import SIMULATED_MICROGRAPHS, SIMULATED_PARTICLES, SIMULATION_RECORD
 
 STEM = "simulated_"
@@ -42,37 +45,80 @@ class SimulationRun:
         """Return the path of a micrograph as seen from the folder."""
         return f"{SIMULATED_MICROGRAPHS}/{self.micrograph_path(index).name}"
 
-    def claim(self, request: Dict[str, Any], overwrite: bool) -> None:
-        """Note what is simulated here; clear away another simulation if that is allowed.
+    @contextmanager
+    def owned(self, request: Dict[str, Any], overwrite: bool) -> Iterator[None]:
+        """Own the folder while the block runs, and note what is simulated there.
+
+        Another simulation is cleared away if that is allowed.
 
         Raises:
-            UsageError: the folder holds another simulation.
+            UsageError: another run is at work in the folder, or it holds another simulation or
+                files that are not pupick's own.
             OSError: the note cannot be written.
         """
+        make_folder(self.folder)
+        with only_owner(self.folder, "pupick simulate"):
+            self._refuse_others(json_values(request), overwrite)
+            if self._request() not in (None, json_values(request)):
+                self._forget_all()
+            write_json(self.folder / SIMULATION_RECORD, request)
+            for folder in (self.folder, self.folder / SIMULATED_MICROGRAPHS):
+                remove_leftovers(folder)
+            yield
+
+    def _request(self) -> Optional[Dict[str, Any]]:
+        """Return what is simulated here; None where that is not known."""
+        try:
+            return read_json(self.folder / SIMULATION_RECORD)
+        except (PupickError, OSError):
+            return None
+
+    def _refuse_others(self, request: Dict[str, Any], overwrite: bool) -> None:
+        if overwrite or self._request() == request:
+            return
+        found = [path for path in (self.particles_path, *self._numbered(0)) if path.exists()]
         note = self.folder / SIMULATION_RECORD
-        text = json.dumps(request, indent=2) + "\n"
-        if note.is_file() and note.read_text(encoding="utf-8") != text:
-            if not overwrite and any((self.folder / SIMULATED_MICROGRAPHS).glob(f"{STEM}*")):
-                raise UsageError(
-                    f"{self.folder} holds another simulation ({SIMULATION_RECORD} says which): "
-                    "give another folder, or allow to overwrite it.",
-                    setting="overwrite",
-                )
-            self.forget_from(0)
-        write_text(note, text)
+        known = {"seed", "shape"} <= (self._request() or {}).keys()
+        if known and found:
+            raise UsageError(
+                f"{self.folder} holds another simulation ({SIMULATION_RECORD} says which): "
+                "give another folder, or allow to overwrite it.",
+                setting="overwrite",
+            )
+        if not known and (found or note.exists()):
+            raise UsageError(
+                f"{(*found, note)[0]} was not written by a simulation and would be lost: give "
+                "another folder, or allow to overwrite it.",
+                setting="overwrite",
+            )
+
+    def _numbered(self, first: int) -> List[Path]:
+        """Files of micrographs from number `first` on."""
+        return [
+            path
+            for path in (self.folder / SIMULATED_MICROGRAPHS).glob(f"{STEM}*")
+            if path.suffix in (".mrc", ".json")
+            and path.stem[len(STEM) :].isdecimal()
+            and int(path.stem[len(STEM) :]) >= first
+        ]
+
+    def _forget_all(self) -> None:
+        self.particles_path.unlink(missing_ok=True)
+        self.forget_from(0)
 
     def forget_from(self, first: int) -> None:
-        """Delete micrographs from number `first` on, and the particles, which no longer fit."""
-        self.particles_path.unlink(missing_ok=True)
-        for path in (self.folder / SIMULATED_MICROGRAPHS).glob(f"{STEM}*"):
-            number = path.stem[len(STEM) :]
-            if path.suffix in (".mrc", ".json") and number.isdigit() and int(number) >= first:
-                path.unlink()
+        """Delete micrographs from number `first` on."""
+        for path in self._numbered(first):
+            path.unlink()
 
     def has(self, index: int) -> bool:
         """Whether a micrograph is there, and whole."""
-        path = self.micrograph_path(index)
-        return path.is_file() and path.with_suffix(".json").is_file()
+        try:
+            image_shape(self.micrograph_path(index))
+            self.particles(index)
+        except (PupickError, OSError):
+            return False
+        return True
 
     def write(self, index: int, image: np.ndarray, parameters: Mapping[str, Any]) -> None:
         """Write a micrograph (ny, nx) and what it was made with."""
@@ -82,9 +128,17 @@ class SimulationRun:
         write_text(path.with_suffix(".json"), json.dumps(parameters) + "\n")
 
     def particles(self, index: int) -> Coordinates:
-        """Read the particles of a micrograph, px."""
-        text = self.micrograph_path(index).with_suffix(".json").read_text(encoding="utf-8")
-        xy = np.array(json.loads(text)["particles"], float).reshape(-1, 2)
+        """Read the particles of a micrograph, px.
+
+        Raises:
+            PupickError: the file is damaged.
+            OSError: it cannot be read.
+        """
+        path = self.micrograph_path(index).with_suffix(".json")
+        try:
+            xy = np.array(read_json(path)["particles"], float).reshape(-1, 2)
+        except (LookupError, TypeError, ValueError) as error:
+            raise PupickError(f"{path} is damaged ({error!r}): simulate again.") from error
         return Coordinates.unscored(xy[:, 0], xy[:, 1])
 
     def write_particles(self, particles: Picks) -> None:

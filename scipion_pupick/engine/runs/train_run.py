@@ -3,13 +3,18 @@
 
 from __future__ import annotations
 
+import logging
+import os
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any, Mapping, Optional, Sequence
+from typing import Any, Dict, Iterator, Mapping, Optional, Sequence, Tuple
 
 from ..coordinates import Picks, read_picks, write_picks
-from ..errors import UsageError
-from ..files.json_files import read_json, write_json
+from ..errors import PupickError, UsageError
+from ..files.atomic import make_folder, remove_leftovers
+from ..files.json_files import json_values, read_json, write_json
+from ..files.lock import only_owner
 from ..networks.model import Model, load_model, save_model
 from ..preprocessing.scale import WorkingScale
 from ..training.checkpoint import Checkpoint
@@ -19,6 +24,7 @@ from .layout import (
     CHECKPOINT,
     ESTIMATE_CHECKPOINT,
     LABELS,
+    MICROGRAPHS,
     MODEL,
     REPORT,
     TRAIN_RECORD,
@@ -28,6 +34,8 @@ from .layout import (
 from .lists import write_micrographs
 from .pick_run import holds_pick_run
 from .training_log import write_training_log
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -52,21 +60,72 @@ class TrainRun:
         """Checkpoint of the short training that the number of particles is estimated with."""
         return Checkpoint(self.folder / ESTIMATE_CHECKPOINT, self.fingerprint)
 
+    @contextmanager
+    def owned(self) -> Iterator[None]:
+        """Make the folder, and own it while the block runs.
+
+        Raises:
+            UsageError: another run is at work in it, or it holds picks.
+            OSError: it cannot be made.
+        """
+        make_folder(self.folder)
+        self._refuse_picks()
+        with only_owner(self.folder, "pupick train"):
+            remove_leftovers(self.folder)
+            yield
+
     def holds_another(self, overwrite: bool) -> bool:
         """Whether the folder holds another training; it is refused unless that may be replaced.
 
         Raises:
-            UsageError: it is, or the folder holds picks.
+            UsageError: it is.
         """
-        self._refuse_picks()
         try:
             self.checkpoint.load()
             self.estimate.load()
+            self._refuse_files()
         except UsageError:
             if not overwrite:
                 raise
             return True
         return False
+
+    def _refuse_files(self) -> None:
+        """Refuse to replace a model of another training, and files of no training at all."""
+        finished = (MODEL, TRAIN_RECORD)
+        view = _read_view(self.folder)
+        if view is None and not (self.checkpoint.path.exists() or self.estimate.path.exists()):
+            refused: Tuple[str, ...] = (*finished, TRAINING_LOG, MICROGRAPHS, REPORT)
+        elif view is not None and view["fingerprint"] != self.fingerprint:
+            refused = finished
+        else:
+            refused = ()
+        for path in (self.folder / name for name in refused):
+            if os.path.lexists(path):
+                raise UsageError(
+                    f"{path} was not written by this training and would be overwritten: give "
+                    "another folder, or allow to overwrite it.",
+                    setting=("output", "overwrite"),
+                )
+
+    def finished_model(self) -> Optional[Model]:
+        """Return the model of this training if it has ended here; None if it has not."""
+        view = _read_view(self.folder)
+        path, record = self.folder / MODEL, self.folder / TRAIN_RECORD
+        if view is None or view["fingerprint"] != self.fingerprint or not path.exists():
+            return None
+        try:
+            model = load_model(path)
+            ended = read_json(record) == json_values(model.training.to_dict())
+        except (PupickError, OSError) as error:
+            log.warning("%s: it is made anew.", error)
+            return None
+        return model if ended else None
+
+    @property
+    def has_report(self) -> bool:
+        """Whether there is a report."""
+        return (self.folder / REPORT).is_file()
 
     def _refuse_picks(self) -> None:
         if holds_pick_run(self.folder):
@@ -89,8 +148,7 @@ class TrainRun:
         Returns:
             None where the folder does not hold this training.
         """
-        path = self.folder / VIEW
-        view = read_json(path) if path.is_file() else None
+        view = _read_view(self.folder)
         if view is None or view["fingerprint"] != self.fingerprint:
             return None
         start = request.start.inverted() if view["bright_particles"] else request.start
@@ -155,7 +213,23 @@ def read_scale(folder: Path) -> Optional[WorkingScale]:
     Raises:
         PupickError: the file is damaged.
     """
-    if not (folder / VIEW).is_file():
+    view = _read_view(folder)
+    return None if view is None else WorkingScale(view["diameter"], view["diameter_px"])
+
+
+def _read_view(folder: Path) -> Optional[Dict[str, Any]]:
+    """Read how the training in a folder sees its micrographs; None where that is not known.
+
+    Raises:
+        PupickError: the file is damaged.
+    """
+    path = folder / VIEW
+    if not path.exists():
         return None
-    view = read_json(folder / VIEW)
-    return WorkingScale(view["diameter"], view["diameter_px"])
+    view = read_json(path)
+    try:
+        WorkingScale(float(view["diameter"]), float(view["diameter_px"]))
+        _ = view["bright_particles"], view["fingerprint"]
+    except (UsageError, LookupError, TypeError, ValueError, OverflowError) as error:
+        raise PupickError(f"{path} is damaged ({error!r}): delete it to train anew.") from error
+    return view

@@ -3,14 +3,15 @@
 
 from __future__ import annotations
 
-import csv
 from dataclasses import astuple, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Dict, Sequence
 
 import numpy as np
 
+from ..errors import PupickError
 from ..files.atomic import PathLike, write_text
+from ..files.tables import read_table
 
 if TYPE_CHECKING:
     # PyTorch, which this brings along, is not there where a log is only read
@@ -28,9 +29,16 @@ def write_training_log(history: Sequence[Epoch], path: PathLike) -> None:
 
 
 def read_training_log(path: PathLike) -> Dict[str, np.ndarray]:
-    """Read a training's epochs: columns (epochs,) by name, none without a file or an epoch."""
-    if not Path(path).is_file():
-        return {}
-    with Path(path).open(encoding="utf-8", newline="") as file:
-        rows = list(csv.DictReader(file, delimiter="\t"))
-    return {name: np.array([float(row[name]) for row in rows]) for name in rows[0]} if rows else {}
+    """Read a training's epochs: columns (epochs,) by name, none without a file or an epoch.
+
+    Raises:
+        PupickError: the table is damaged.
+        OSError: it cannot be read.
+    """
+    rows = read_table(Path(path))
+    try:
+        return (
+            {name: np.array([float(row[name]) for row in rows]) for name in rows[0]} if rows else {}
+        )
+    except ValueError as error:
+        raise PupickError(f"{path} is damaged ({error}): it cannot be shown.") from error

@@ -6,13 +6,14 @@ from __future__ import annotations
 import json
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Optional
+from typing import Any, Dict, Mapping, Optional
 
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 
 from ..errors import UsageError
 from ..files.atomic import PathLike, atomic_write
+from ..files.json_files import parse_object
 from .progress import Epoch, Progress
 
 _STATES = ("weights", "average", "best", "optimizer")
@@ -71,13 +72,15 @@ def load_progress(path: PathLike, fingerprint: str) -> Optional[Progress]:
     if not Path(path).exists():
         return None
     try:
+        if not Path(path).is_file():
+            raise ValueError("not a file")
         with safe_open(path, framework="pt") as file:
-            summary = json.loads(file.metadata()["progress"])
+            summary = parse_object(file.metadata()["progress"])
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
             same = summary["fingerprint"] == fingerprint
-            history = tuple(Epoch(**row) for row in summary["history"])
-            best_epoch, best_ap = summary["best_epoch"], summary["best_ap"]
-    except (SafetensorError, KeyError, TypeError, json.JSONDecodeError) as error:
+            history = tuple(_epoch(row) for row in summary["history"])
+            best_epoch, best_ap = int(summary["best_epoch"]), float(summary["best_ap"])
+    except (SafetensorError, LookupError, TypeError, ValueError, ArithmeticError) as error:
         raise UsageError(f"{path} is damaged ({error}): delete it to train anew.") from error
     if not same:
         raise UsageError(
@@ -94,3 +97,15 @@ def load_progress(path: PathLike, fingerprint: str) -> Optional[Progress]:
         for state in _STATES
     }
     return Progress(**states, history=history, best_epoch=best_epoch, best_ap=best_ap)
+
+
+def _epoch(row: Mapping[str, Any]) -> Epoch:
+    """Read an epoch.
+
+    Raises:
+        TypeError: it is none.
+        ValueError: a value is not a number.
+    """
+    whole = ("epoch", "regions")
+    values: Dict[str, Any] = {name: (int if name in whole else float)(row[name]) for name in row}
+    return Epoch(**values)

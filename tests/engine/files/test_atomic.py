@@ -11,7 +11,12 @@ from pathlib import Path
 import pytest
 
 from scipion_pupick.engine.errors import UsageError
-from scipion_pupick.engine.files.atomic import atomic_write, make_folder, write_text
+from scipion_pupick.engine.files.atomic import (
+    atomic_write,
+    make_folder,
+    remove_leftovers,
+    write_text,
+)
 
 resource = pytest.importorskip("resource")
 
@@ -179,3 +184,87 @@ def test_a_file_in_the_place_of_a_folder_is_refused(tmp_path, below):
     with pytest.raises(UsageError, match="taken.*a file is in the place of this folder"):
         make_folder(tmp_path / "taken" / below)
     assert contents(tmp_path) == {"taken": b"5"}
+
+
+def test_a_link_is_followed(tmp_path):
+    (tmp_path / "target").write_text("old", encoding="utf-8")
+    (tmp_path / "link").symlink_to("target")
+    (tmp_path / "second").symlink_to(tmp_path / "link")
+    write_text(tmp_path / "second", "new")
+    assert (tmp_path / "link").is_symlink()
+    assert (tmp_path / "target").read_text(encoding="utf-8") == "new"
+
+
+def test_a_link_to_what_is_not_there_yet_is_followed(tmp_path):
+    (tmp_path / "link").symlink_to("folder/target")
+    write_text(tmp_path / "link", "new")
+    assert (tmp_path / "folder" / "target").read_text(encoding="utf-8") == "new"
+
+
+def test_a_link_to_itself_is_an_error(tmp_path):
+    (tmp_path / "link").symlink_to("link")
+    with pytest.raises(OSError, match="link"):
+        write_text(tmp_path / "link", "text")
+    assert (tmp_path / "link").is_symlink()
+
+
+def test_a_pipe_is_written_to(tmp_path):
+    os.mkfifo(tmp_path / "pipe")
+    reader = subprocess.Popen(["cat", tmp_path / "pipe"], stdout=subprocess.PIPE)
+    write_text(tmp_path / "pipe", "text")
+    assert reader.communicate()[0] == b"text"
+    assert stat.S_ISFIFO((tmp_path / "pipe").stat().st_mode)
+
+
+@pytest.mark.parametrize("name", ["/dev/stdout", "/dev/fd/1", "link"])
+def test_standard_output_is_written_to_even_where_it_is_a_file(name, tmp_path):
+    code = "import sys; from scipion_pupick.engine import write_text; write_text(sys.argv[1], 'b')"
+    (tmp_path / "link").symlink_to("/dev/stdout")
+    (tmp_path / "out").write_text("a", encoding="utf-8")
+    with (tmp_path / "out").open("ab") as out:
+        subprocess.run([sys.executable, "-c", code, tmp_path / name], stdout=out, check=True)
+    assert contents(tmp_path)["out"] == b"ab"
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["link", "out"]
+
+
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="no such device on this system")
+def test_a_full_device_is_an_error_that_names_it():
+    with pytest.raises(OSError, match="/dev/full") as caught:
+        write_text("/dev/full", "text")
+    assert caught.value.filename == "/dev/full"
+
+
+def test_a_file_that_holds_the_text_already_is_left_alone(tmp_path):
+    write_text(tmp_path / "text", "5 Å")
+    os.utime(tmp_path / "text", (1, 1))
+    write_text(tmp_path / "text", "5 Å")
+    assert (tmp_path / "text").stat().st_mtime == 1
+    write_text(tmp_path / "text", "6 Å")
+    assert (tmp_path / "text").stat().st_mtime > 1
+
+
+def test_a_name_that_is_no_valid_text_is_written_as_its_bytes(tmp_path):
+    write_text(tmp_path / "names", os.fsdecode(b"m\xff.mrc"))
+    assert contents(tmp_path) == {"names": b"m\xff.mrc"}
+
+
+def test_only_temporary_files_of_killed_writers_are_removed(tmp_path):
+    code = (
+        "import os, signal, sys\n"
+        "from scipion_pupick.engine.files.atomic import atomic_write\n"
+        "with atomic_write(sys.argv[1]) as temporary:\n"
+        "    temporary.write_text('half')\n"
+        "    os.kill(os.getpid(), signal.SIGKILL)\n"
+    )
+    others = {".hidden": b"", ".m.0123.star": b"", "m.0123456789abcdef0123456789abcdef.star": b""}
+    for name, content in others.items():
+        (tmp_path / name).write_bytes(content)
+    for name in ("picks.star", "no_extension", "a.b.star", "deeper/m.star"):
+        subprocess.run([sys.executable, "-c", code, tmp_path / name], check=False)
+    assert len(list(tmp_path.iterdir())) == len(others) + 4
+    remove_leftovers(tmp_path)
+    assert len(list((tmp_path / "deeper").iterdir())) == 1
+    remove_leftovers(tmp_path, recursively=True)
+    assert list((tmp_path / "deeper").iterdir()) == []
+    (tmp_path / "deeper").rmdir()
+    assert contents(tmp_path) == others

