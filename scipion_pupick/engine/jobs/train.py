@@ -53,7 +53,8 @@ def train(
         The model, as written.
 
     Raises:
-        UsageError: the picks fit no micrograph, or something else that was given makes no sense.
+        UsageError: the picks fit no micrograph or cannot be right, or something else that was given
+            makes no sense.
         PupickError: no labelled micrograph can be used, training failed, or the memory does not
             suffice.
         OSError: a result cannot be written.
@@ -63,7 +64,7 @@ def train(
     make_folder(output)
     run = TrainRun(Path(output), request.fingerprint())
     replaces = run.holds_another(overwrite)
-    request = run.resumed(request) or request.adapted(processor)
+    request = run.resumed(request) or request.adapted(processor).checked(processor)
     data = request.read()
     if replaces:
         run.forget()

@@ -10,6 +10,7 @@ from .constants import (
     GENERAL,
     LEAST_SCORE,
     MIN_DISTANCE_DIAMETERS,
+    MIRRORS,
     MOST_SEEDS,
     NETWORKS,
     NORMALISATIONS,
@@ -18,6 +19,7 @@ from .constants import (
     TOLERANCE_DIAMETERS,
     WORKING_DIAMETER_PX,
 )
+from .labels import LabelSettings
 from .pick import EvaluateSettings, PickSettings, PreprocessSettings
 from .setting import (
     ADVANCED,
@@ -42,6 +44,7 @@ __all__ = [
     "GENERAL",
     "INTERNAL",
     "LEAST_SCORE",
+    "MIRRORS",
     "MOST_SEEDS",
     "NETWORKS",
     "NORMALISATIONS",
@@ -53,6 +56,7 @@ __all__ = [
     "WORKING_DIAMETER_PX",
     "Augmentation",
     "EvaluateSettings",
+    "LabelSettings",
     "OptimizerSettings",
     "PickSettings",
     "PreprocessSettings",
