@@ -26,6 +26,7 @@ from scipion_pupick.engine import (
 )
 from scipion_pupick.engine.errors import UNFORESEEN
 from scipion_pupick.engine.networks.training_record import TrainingRecord
+from scipion_pupick.engine.runs import train_run
 from scipion_pupick.engine.runs.layout import MODEL, TRAINING_LOG
 from scipion_pupick.engine.settings import GENERAL
 
@@ -125,7 +126,8 @@ class PickJob:
 
     def _request(self, labels: Picks, negatives: Optional[Picks]) -> Dict[str, Any]:
         """Describe a training, so that it is known again."""
-        elsewhere = ("gpu", "relion_version")
+        # what does not change the model
+        elsewhere = ("gpu", "relion_version", "check_picks")
         parameters = {
             name: self.options.values.get(name)
             for name in parameters_of(TRAIN)
@@ -141,7 +143,8 @@ class PickJob:
 
     def finish_training(self, model: Path) -> None:
         """Write what RELION and people look at after a training."""
-        labels = read_labels(self.options, self.micrographs)
+        # where they were trained on, which settings may have changed
+        labels = train_run.read_labels(self.folder)
         self._report(
             Report(
                 title=f"Training of {model}",

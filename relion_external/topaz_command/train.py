@@ -20,6 +20,7 @@ from typing import Any, Dict, List, Optional, Tuple
 from scipion_pupick import engine
 from scipion_pupick.engine import (
     Cut,
+    LabelSettings,
     Micrograph,
     MicrographError,
     OptimizerSettings,
@@ -172,6 +173,8 @@ def read_settings(
         particles_per_micrograph=_particles(options, images),
         held_out=0.0 if has_test else None,
         training=training,
+        # Topaz's callers have no way to say that their picks are right
+        labels=LabelSettings(check_picks="warn"),
     )
     return settings, start
 

@@ -56,6 +56,7 @@ if TYPE_CHECKING:
     from .runs.training_log import read_training_log
     from .settings import (
         EvaluateSettings,
+        LabelSettings,
         OptimizerSettings,
         PickSettings,
         PreprocessSettings,
@@ -100,7 +101,7 @@ _INTERFACE: Mapping[str, str] = {
     "runs.lists": "read_failures",
     "runs.pick_run": "PickRun read_pick_run",
     "runs.training_log": "read_training_log",
-    "settings": "EvaluateSettings OptimizerSettings PickSettings "
+    "settings": "EvaluateSettings LabelSettings OptimizerSettings PickSettings "
     "PreprocessSettings PretrainSettings TrainSettings make_settings",
 }
 _HOMES = {name: module for module, names in _INTERFACE.items() for name in names.split()}

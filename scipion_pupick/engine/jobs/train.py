@@ -55,7 +55,8 @@ def train(
         The model, as written.
 
     Raises:
-        UsageError: the picks fit no micrograph, or something else that was given makes no sense.
+        UsageError: the picks fit no micrograph or cannot be right, or something else that was given
+            makes no sense.
         PupickError: no labelled micrograph can be used, training failed, or the memory does not
             suffice.
         OSError: a result cannot be written.
@@ -81,7 +82,7 @@ def _train(
     device: torch.device,
     pixel_sizes: Sequence[Mapping[str, Any]],
 ) -> Model:
-    request = run.resumed(request) or request.adapted(device)
+    request = run.resumed(request) or request.adapted(device).checked(device)
     data = request.read()
     if replaces:
         run.forget()

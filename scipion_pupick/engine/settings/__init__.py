@@ -10,6 +10,7 @@ from .constants import (
     GENERAL,
     LEAST_SCORE,
     MIN_DISTANCE_DIAMETERS,
+    MIRRORS,
     MOST_SEEDS,
     NETWORKS,
     NORMALISATIONS,
@@ -18,6 +19,7 @@ from .constants import (
     TOLERANCE_DIAMETERS,
     WORKING_DIAMETER_PX,
 )
+from .labels import LabelSettings
 from .pick import EvaluateSettings, PickSettings, PreprocessSettings
 from .picks import ALL_PICKS, PicksSettings
 from .setting import (
@@ -44,6 +46,7 @@ __all__ = [
     "GENERAL",
     "INTERNAL",
     "LEAST_SCORE",
+    "MIRRORS",
     "MOST_SEEDS",
     "NETWORKS",
     "NORMALISATIONS",
@@ -55,6 +58,7 @@ __all__ = [
     "WORKING_DIAMETER_PX",
     "Augmentation",
     "EvaluateSettings",
+    "LabelSettings",
     "OptimizerSettings",
     "PickSettings",
     "PicksSettings",

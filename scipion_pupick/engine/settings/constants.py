@@ -33,3 +33,15 @@ NORMALISATIONS: Mapping[str, str] = {
     "joint": "one mixture for the set",
     "affine": "mean 0 and deviation 1 of all pixels",
 }
+CHECKS: Mapping[str, str] = {
+    "stop": "training stops, and says what would mend it",
+    "warn": "a warning, and training goes on",
+    "off": "the picks are not looked at",
+}
+ANSWERS: Mapping[str, str] = {"no": "as they are", "yes": "swapped"}
+MIRRORS: Mapping[str, str] = {
+    "none": "not at all",
+    "x": "left and right",
+    "y": "top and bottom",
+    "xy": "both, which is half a turn",
+}

@@ -8,6 +8,7 @@ from typing import Optional
 
 from ..errors import UsageError
 from .constants import MOST_SEEDS, NETWORKS, OBJECTIVES, WITH_SLACK, WORKING_DIAMETER_PX
+from .labels import LabelSettings
 from .setting import ADVANCED, INTERNAL, KEY, Checked, about
 from .shared import DIAMETER, NORMALISATION, PARTICLES
 
@@ -188,6 +189,7 @@ class TrainSettings(Checked):
 
     Attributes:
         training: of the network.
+        labels: of the picks; they decide where these are, not how they are trained on.
     """
 
     diameter: float = field(metadata={KEY: DIAMETER})
@@ -216,6 +218,7 @@ class TrainSettings(Checked):
         ),
     )
     training: OptimizerSettings = field(default_factory=OptimizerSettings)
+    labels: LabelSettings = field(default_factory=LabelSettings)
 
 
 PRETRAINING = OptimizerSettings(

@@ -12,6 +12,7 @@ from scipy.spatial import cKDTree
 
 from ..coordinates import Coordinates, Picks
 from ..coordinates.assign_picks import assign_to_micrographs
+from ..coordinates.transform import PickTransform, transform_picks
 from ..errors import UsageError
 from ..micrographs import Micrograph
 from ..preprocessing.scale import to_working
@@ -41,6 +42,13 @@ class Labels:
     def names(self) -> Set[str]:
         """Names of the micrographs that hold any."""
         return {*self.positive, *self.negative}
+
+    def transformed(self, transform: PickTransform, micrographs: Sequence[Micrograph]) -> Labels:
+        """Return the labels, transformed into px of their micrographs."""
+        return Labels(
+            transform_picks(self.positive, micrographs, transform),
+            transform_picks(self.negative, micrographs, transform),
+        )
 
 
 def assign_labels(

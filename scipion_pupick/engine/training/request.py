@@ -11,11 +11,13 @@ from typing import Any, List, Optional, Sequence
 import torch
 
 from ..coordinates import Picks
+from ..coordinates.transform import PickTransform
 from ..files.atomic import PathLike, file_status
 from ..micrographs import Micrograph
 from ..preprocessing.working_image import require_scale
 from ..settings import TrainSettings
 from .data import TrainingData, choose_micrographs, read_data
+from .label_check import check_labels
 from .labels import Labels, assign_labels
 from .particle_count import check_particle_count
 from .start import Start, adapt_start, choose_start
@@ -43,7 +45,10 @@ class TrainRequest:
     def fingerprint(self) -> str:
         """Digest of all that the trained weights depend on."""
         model = self.start.model
-        parts: List[Any] = [asdict(self.start.settings), None if model is None else model.digest]
+        settings = asdict(self.start.settings)
+        # where the labels are is told by the labels themselves
+        del settings["labels"]
+        parts: List[Any] = [settings, None if model is None else model.digest]
         parts.append([[m.name, m.pixel_size, *file_status(m.path)] for m in self.micrographs])
         for picks in (self.labels.positive, self.labels.negative):
             parts.append([[name, c.x.tolist(), c.y.tolist()] for name, c in picks.items()])
@@ -52,6 +57,15 @@ class TrainRequest:
     def adapted(self, device: torch.device) -> TrainRequest:
         """Return the request with the general model fitted to the micrographs, if that starts."""
         return replace(self, start=adapt_start(self.start, self.labelled, device))
+
+    def checked(self, device: torch.device) -> TrainRequest:
+        """Return the request if its labels can be right, as far as the general model knows.
+
+        Raises:
+            UsageError: they cannot, see `label_check.check_labels`.
+        """
+        check_labels(self.labels.positive, self.labelled, self.start, device)
+        return self
 
     def read(self) -> TrainingData:
         """Read the data, and check the number of particles that is said to be in them.
@@ -81,7 +95,8 @@ def make_request(
         UsageError: the picks fit no micrograph, there is no such model, or no micrograph can be
             used at the diameter.
     """
-    labels = assign_labels(picks, negatives, micrographs)
+    transform = PickTransform.of(settings.labels)
+    labels = assign_labels(picks, negatives, micrographs).transformed(transform, micrographs)
     first = choose_start(start, settings)
     used = choose_micrographs(micrographs, labels, first.settings)
     require_scale(used, first.scale)
