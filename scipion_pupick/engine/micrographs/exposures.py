@@ -12,7 +12,7 @@ import re
 from typing import Dict, List, Sequence, Set, Tuple
 
 # the first is the best to pick in; those of one group are equals
-_KINDS: Tuple[Tuple[str, ...], ...] = (
+_IMAGES_OF_EXPOSURE: Tuple[Tuple[str, ...], ...] = (
     ("_dw",),
     ("",),
     ("_nodw",),
@@ -20,7 +20,7 @@ _KINDS: Tuple[Tuple[str, ...], ...] = (
     ("_evn", "_odd", "_even"),
     ("_ps",),
 )
-_RANKS = {suffix: rank for rank, group in enumerate(_KINDS) for suffix in group}
+_RANKS = {suffix: rank for rank, group in enumerate(_IMAGES_OF_EXPOSURE) for suffix in group}
 _FILE_NAME = re.compile(
     r"(?P<exposure>.+?)(?P<kind>_dw|_nodw|_dws|_evn|_odd|_even|_ps)?(?P<extension>\.[a-z0-9.]+)",
     re.IGNORECASE,
