@@ -34,7 +34,7 @@ def add_train(commands: Any) -> None:
         nargs="+",
         required=True,
         metavar="FILE",
-        help="hand picks: STAR, Topaz table, .box, .cbox or CSV files, or a folder of them",
+        help="hand picks: STAR, Topaz, .box, .cbox, CSV, EMAN2 or .cs files, or a folder of them",
     )
     add_output(parser, "folder for the model, its log and checkpoint; a stopped run continues")
     add_failures(parser)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Picks and the files that hold them: RELION STAR, Topaz, EMAN .box, crYOLO .cbox and CSV."""
+"""Picks and the files that hold them, in the formats of other programs."""
 
 from .conversion import convert
 from .formats import FORMATS, detect_format

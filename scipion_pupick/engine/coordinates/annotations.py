@@ -159,7 +159,12 @@ def read_via_table(path: Path) -> Picks:
 def _via_rows(path: Path) -> Iterator[Tuple[str, Dict[str, str]]]:
     reader = csv.reader(io.StringIO(read_text(path)))
     try:
-        header = [field.lstrip("#") for field in next(reader)]
+        header = [field.lstrip("#") for field in next(reader, [])]
+        if not set(_VIA_COLUMNS) <= set(header):
+            raise UsageError(
+                f"{path}, line 1: a table of the VGG Image Annotator needs the columns "
+                f"{', '.join(_VIA_COLUMNS)}; its header has {', '.join(header) or 'nothing'}"
+            )
         for row in reader:
             place = f"{path}, line {reader.line_num}"
             if any(row):

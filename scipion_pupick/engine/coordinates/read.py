@@ -89,7 +89,7 @@ def read_picks(
             name = without_affixes(given_name, settings.affixes)
             known = [picks[name]] if name in picks else []
             picks[name] = join_coordinates([*known, coordinates])
-    _refuse_doubles(picks)
+    _refuse_doubles(picks, [path for path, _, _ in files])
     if settings.least_score is None:
         _warn_of_low_confidence(picks, [path for path, _, _ in files])
     return {name: found.at_least(settings.least_score) for name, found in picks.items()}
@@ -111,16 +111,17 @@ def _warn_of_low_confidence(picks: Picks, files: Sequence[Path]) -> None:
         )
 
 
-def _refuse_doubles(picks: Picks) -> None:
+def _refuse_doubles(picks: Picks, files: Sequence[Path]) -> None:
     """Refuse particles of cryoSPARC that are given twice, as by two files of one job."""
     for name, coordinates in picks.items():
         if coordinates.record is not None and UID in (coordinates.record.dtype.names or ()):
             uids = coordinates.record[UID].tolist()
             count = len(set(zip(uids, coordinates.x.tolist(), coordinates.y.tolist())))
             if count < len(coordinates):
+                tables = ", ".join(str(file) for file in files if file.suffix == ".cs")
                 raise UsageError(
-                    f"{len(coordinates) - count} particles of {name} are given twice (the same uid "
-                    "and place): give one .cs file of the job, not all of them"
+                    f"{tables}: {len(coordinates) - count} particles of {name} are given "
+                    "twice (the same uid and place): give one .cs file of the job, not all of them"
                 )
 
 
