@@ -214,10 +214,12 @@ def ranked_picks(coordinates: SetOfCoordinates) -> Dict[int, Coordinates]:
     if folder is not None and has_scores(coordinates):
         cut = Cut(-np.inf, float(read_json(folder / PICKING_RECORD)["edge"]))
         kept = {m.getObjId(): kept_peaks(folder, m) for m in micrographs}
-        found = {i: cut.choose(peaks) for i, peaks in kept.items() if peaks is not None}
+        picks_by_id = {i: cut.choose(peaks) for i, peaks in kept.items() if peaks is not None}
     else:
         picks = read_coordinates(coordinates, micrographs)
-        found = {m.getObjId(): picks.get(m.getFileName(), Coordinates.empty()) for m in micrographs}
-    if any(np.isnan(picks.score).any() for picks in found.values()):
+        picks_by_id = {
+            m.getObjId(): picks.get(m.getFileName(), Coordinates.empty()) for m in micrographs
+        }
+    if any(np.isnan(picks.score).any() for picks in picks_by_id.values()):
         raise UsageError("The coordinates have no scores: give those that pupick has picked.")
-    return found
+    return picks_by_id

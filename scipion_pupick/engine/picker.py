@@ -229,13 +229,13 @@ class Picker:
         detector = Detector(self.scorer, self.min_distance / self.scale.pixel_size)
         least = min(LEAST_SCORE, self.threshold)
         score_maps = self.scorer(np.stack([working.image for working in images]))
-        found = []
+        peaks_of_images = []
         for working, score_map in zip(images, score_maps):
             peaks = detector.find_in_map(score_map, least)
             xy = to_original(peaks.xy, working.shape, working.image.shape)
             coordinates = Coordinates(xy[:, 0], xy[:, 1], peaks.score)
-            found.append(MicrographPeaks(coordinates, working.shape, working.pixel_size))
-        return found
+            peaks_of_images.append(MicrographPeaks(coordinates, working.shape, working.pixel_size))
+        return peaks_of_images
 
     def choose(self, peaks: MicrographPeaks) -> Coordinates:
         """Return the peaks of a micrograph that are picks."""

@@ -115,8 +115,8 @@ class PUPickProtPick(EngineProtocol, ProtParticlePickingAuto):
 
         The least distance has its old name, by which runs of earlier versions are known again.
         """
-        given = self._givenDiameter()
-        diameter = [] if given is None else ["--diameter", f"{given:g}"]
+        typed_diameter = self._givenDiameter()
+        diameter = [] if typed_diameter is None else ["--diameter", f"{typed_diameter:g}"]
         number = self.particlesPerMicrograph.get() if self._isFitted() else 0
         particles = ["--particles-per-micrograph", str(number)] if number else []
         least = self.separation.get()
@@ -183,11 +183,11 @@ class PUPickProtPick(EngineProtocol, ProtParticlePickingAuto):
         self._requireOne()
         cut = self._cut()
         micrographs = read_micrographs(self.getInputMicrographs())
-        chosen = [f"--threshold={cut.threshold!r}", f"--border={cut.border!r}"]
+        cut_arguments = [f"--threshold={cut.threshold!r}", f"--border={cut.border!r}"]
         if not micrographs:
             return []
         before = self._failures().keys()
-        failures = self._runPick(ALL, micrographs, *self._getPickArgs(), *chosen)
+        failures = self._runPick(ALL, micrographs, *self._getPickArgs(), *cut_arguments)
         for micrograph in micrographs:
             self._noteFailure(micrograph, failures.get(micrograph.getFileName()))
         if self._failures().keys() != before:
@@ -223,7 +223,7 @@ class PUPickProtPick(EngineProtocol, ProtParticlePickingAuto):
     def pickMicrographListStep(self, ids: Sequence[int], *arguments: Any) -> List[str]:
         """Pick in a batch; give the marks without which *Continue* does this step again."""
         super().pickMicrographListStep(ids, *arguments)
-        return [self._getMicDone(self.micDict[each]) for each in ids]
+        return [self._getMicDone(self.micDict[micrograph_id]) for micrograph_id in ids]
 
     def _insertPickMicrographListStep(
         self, micrographs: Sequence[Micrograph], prerequisites: List[int], *arguments: Any
@@ -264,10 +264,10 @@ class PUPickProtPick(EngineProtocol, ProtParticlePickingAuto):
             output.enableAppend()
             output.clear()
             # with its id, setMicrographs would store the output's pointer in place of the form's
-            given = self.getInputMicrographsPointer()
-            output.getMicrographs(asPointer=True).copy(given, copyId=False)
+            input_ids = self.getInputMicrographsPointer()
+            output.getMicrographs(asPointer=True).copy(input_ids, copyId=False)
             self.mapper.deleteRelations(self)
-            self._defineSourceRelation(given, output)
+            self._defineSourceRelation(input_ids, output)
 
     def _fillOutput(self, micrographs: Sequence[Micrograph]) -> None:
         """Fill the closed output anew with the picks of all micrographs."""

@@ -30,6 +30,6 @@ class Cut:
 
     def choose(self, peaks: MicrographPeaks) -> Coordinates:
         """Return the peaks of a micrograph that are picks, px of the micrograph."""
-        found = peaks.coordinates
-        inside = inside_border(found.xy, self.border / peaks.pixel_size, peaks.shape)
-        return found.select(inside & (found.score >= self.threshold))
+        coordinates = peaks.coordinates
+        inside = inside_border(coordinates.xy, self.border / peaks.pixel_size, peaks.shape)
+        return coordinates.select(inside & (coordinates.score >= self.threshold))
