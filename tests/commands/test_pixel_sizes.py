@@ -9,13 +9,15 @@ from helpers.simulated import shared_model, simulate
 
 from scipion_pupick.engine import PickSettings, find_micrographs, pick
 
+MODELS_OWN = PickSettings()
+
 
 @pytest.fixture(scope="module")
 def model(tmp_path_factory):
     return shared_model(tmp_path_factory) / "model.safetensors"
 
 
-def run(folder, model, settings=PickSettings(), pixel_size=None):
+def run(folder, model, settings=MODELS_OWN, pixel_size=None):
     simulate(folder / "mics" / "a.mrc", 0)
     micrographs = find_micrographs([str(folder / "mics")], pixel_size)
     pick(micrographs, model, folder / "out", settings, "cpu", 1, report=False)
