@@ -200,8 +200,18 @@ def pick_one(micrograph, model, out, *options):
     )
 
 
-def test_huge_values_are_no_crash(good, model, tmp_path, caplog):
+def test_a_hot_pixel_does_no_harm(good, model, tmp_path, capsys):
     with_pixel(3e38)(tmp_path / "bad.mrc", good)
+    assert pick_one(tmp_path / "bad.mrc", model, tmp_path / "out") == 0
+    assert pick_one(good, model, tmp_path / "undamaged") == 0
+    damaged, undamaged = capsys.readouterr().out.splitlines()
+    assert damaged.split(" (")[0] == undamaged.split(" (")[0]
+
+
+def test_huge_values_are_no_crash(good, model, tmp_path, caplog):
+    shutil.copy(good, tmp_path / "bad.mrc")
+    with mrcfile.open(tmp_path / "bad.mrc", "r+") as file:
+        file.data[10:50, 20:60] = 3e38
     code = pick_one(tmp_path / "bad.mrc", model, tmp_path / "out")
     assert code == FAILED
     assert "bad.mrc: " in caplog.text

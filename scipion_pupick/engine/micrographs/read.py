@@ -8,6 +8,7 @@ flipped.
 
 from __future__ import annotations
 
+import logging
 from pathlib import Path
 from typing import Any, Optional, Tuple, Union
 
@@ -18,6 +19,13 @@ from ..errors import MicrographError
 from ..files.atomic import PathLike
 from ..files.reading import read_part
 from . import compression, mrc, tiff
+
+# by which bytes are told that were read with a sign and have none
+_ROWS_LOOKED_AT = 64
+_FAR_FROM_ZERO = 64
+_MOSTLY = 0.75
+
+log = logging.getLogger(__name__)
 
 
 def read_image(path: PathLike) -> npt.NDArray[Any]:
@@ -42,13 +50,15 @@ def read_image(path: PathLike) -> npt.NDArray[Any]:
         header.warn_if_longer(path, len(content))
         image = np.frombuffer(content, header.dtype, header.pixels, header.offset)
         image.flags.writeable = False
-        return image.reshape(header.shape)
-    content = _read(path, header.offset, header.end - header.offset)
-    header.check_size(path, header.offset + len(content))
-    header.warn_if_longer(path, path.stat().st_size)
-    image = np.frombuffer(content, header.dtype)
-    image.flags.writeable = False
-    return image.reshape(header.shape)
+        image = image.reshape(header.shape)
+    else:
+        content = _read(path, header.offset, header.end + 1 - header.offset)
+        header.check_size(path, header.offset + len(content))
+        header.warn_if_longer(path, header.offset + len(content))
+        image = np.frombuffer(content, header.dtype, header.pixels).reshape(header.shape)
+        image.flags.writeable = False
+    _doubt_sign(path, image)
+    return image
 
 
 def image_shape(path: PathLike) -> Tuple[int, int]:
@@ -77,6 +87,19 @@ def read_pixel_size(path: PathLike) -> Optional[float]:
     path = Path(path)
     start = _read_start(path)
     return None if tiff.is_tiff(start) else _mrc_header(path, start).pixel_size
+
+
+def _doubt_sign(path: Path, image: npt.NDArray[Any]) -> None:
+    """Say so if bytes with a sign are mostly far from 0, as those without one come out."""
+    if image.dtype != np.int8:
+        return
+    rows = image[:: max(1, len(image) // _ROWS_LOOKED_AT)].astype(np.int16)
+    if (np.abs(rows) > _FAR_FROM_ZERO).mean() > _MOSTLY and rows.min() < 0 < rows.max():
+        log.warning(
+            "%s: its bytes are read with a sign, but look as if they had none. If so, the header's "
+            "minimum and maximum are wrong: mend them, or convert it to MRC mode 2.",
+            path,
+        )
 
 
 def _read_start(path: Path) -> bytearray:

@@ -137,6 +137,14 @@ def test_minimum_and_maximum_say_whether_bytes_have_a_sign(tmp_path, order, limi
     assert read_image(save(tmp_path / "a.mrc", bytes(content)))[0, 0] == expected
 
 
+@pytest.mark.parametrize(("middle", "doubted"), [(128, True), (0, False), (60, False)])
+def test_bytes_that_look_unsigned_are_doubted(tmp_path, middle, doubted, caplog):
+    grey = np.random.default_rng(0).normal(middle, 20, (64, 64)).astype(int).astype(np.uint8)
+    path = save(tmp_path / "a.mrc", mrc_bytes((64, 64), mode=0, data=grey.tobytes()))
+    assert read_image(path).dtype == np.int8
+    assert ("look as if they had none" in caplog.text) == doubted
+
+
 def test_imod_flags_without_the_stamp_mean_nothing(tmp_path):
     content = mrc_bytes((1, 1), mode=0, data=b"\xc8", imod=(7, 0))
     assert read_image(save(tmp_path / "a.mrc", content))[0, 0] == 200 - 256
