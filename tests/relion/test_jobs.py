@@ -18,6 +18,7 @@ from helpers.relion_files import (
     write_model,
 )
 
+from relion_external.errors import JobError
 from relion_external.inputs import read_labels, read_negatives
 from relion_external.jobs import run_job
 from relion_external.parameters import BOTH, PICK, TRAIN, parse_arguments
@@ -458,8 +459,8 @@ def test_a_training_that_is_refused_leaves_the_model_and_may_be_mended(job, tmp_
     before = (job / "model.safetensors").read_bytes()
     more = tmp_path / "more.star"
     write_picks({NAMES[1]: Coordinates.unscored(*disc_centres(1, SHAPE).T)}, more)
-    for wrong in (["--network", "unheard-of"], ["--gpu", "77"]):
-        with pytest.raises(UsageError):
+    for wrong, refused in ((["--network", "unheard-of"], JobError), (["--gpu", "77"], UsageError)):
+        with pytest.raises(refused):
             train("--in_coords", "more.star", *wrong)
         assert (job / "model.safetensors").read_bytes() == before
     train("--in_coords", "more.star")

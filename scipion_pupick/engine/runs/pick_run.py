@@ -26,6 +26,7 @@ from ..files.lock import only_owner
 from ..files.star import check_star_names
 from ..micrographs import Micrograph
 from ..networks.training_record import TrainingRecord
+from ..picking.cut import Cut
 from ..picking.peaks_file import MicrographPeaks, load_peaks, save_peaks
 from .layout import (
     ADAPTED_MODEL,
@@ -118,9 +119,9 @@ class PickRun:
         return float(self.record["diameter"])
 
     @property
-    def border(self) -> float:
-        """Width of the border in which no pick counts, Å."""
-        return float(self.record["edge"])
+    def cut(self) -> Cut:
+        """Which peaks the run has picked."""
+        return Cut(self.threshold, float(self.record["edge"]))
 
     @property
     def model(self) -> Path:
@@ -161,8 +162,7 @@ class PickRun:
         peaks = self.kept_peaks(micrograph.name)
         if peaks is None or not self._is_of_run(micrograph.name, peaks):
             return None
-        inside = peaks.above(-math.inf, self.border / peaks.pixel_size)
-        return replace(peaks, coordinates=inside)
+        return replace(peaks, coordinates=self.cut.of_all_scores.choose(peaks))
 
     def _is_of_run(self, name: str, peaks: MicrographPeaks) -> bool:
         """Whether peaks are those that the run has found, as far as its record says."""

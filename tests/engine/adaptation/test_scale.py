@@ -49,6 +49,7 @@ def test_too_few_particles_say_nothing(scores):
     assert certainty_of(*scores) == 0
 
 
+@pytest.mark.slow
 def test_a_wrong_diameter_leads_to_the_scale_of_the_right_one(general, caplog):
     caplog.set_level(logging.INFO)
     micrographs = find_micrographs([str(EXAMPLE / "micrographs")])[:2]

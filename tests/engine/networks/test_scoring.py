@@ -166,6 +166,7 @@ def test_bands_of_rows_meet_without_a_seam(height, monkeypatch):
         np.testing.assert_allclose(found, whole, atol=1e-5)
 
 
+@pytest.mark.slow
 def test_memory_stays_bounded_for_a_large_image():
     script = (
         "import resource, sys, numpy as np, torch\n"

@@ -43,6 +43,7 @@ def test_images_follow_from_seed_and_number_and_survive_the_disk(images, tmp_pat
     assert not np.array_equal(images[0].pixels, simulate_images(6, 0)[0].pixels)
 
 
+@pytest.mark.slow
 def test_images_are_normalised_and_of_many_scales():
     many = [simulate_images(7, index)[0] for index in range(12)]
     assert len({image.diameter_px for image in many}) == 12
@@ -53,6 +54,7 @@ def test_images_are_normalised_and_of_many_scales():
         assert 0.3 < background.std() < 1.5
 
 
+@pytest.mark.slow
 def test_a_network_learns_from_simulated_images(images):
     settings = replace(PRETRAINING, network="conv3", epochs=2, steps=20, tiles=4)
     progress = pretrain(images[2:], images[:2], settings, CPU)
@@ -87,6 +89,7 @@ def test_calibration_finds_the_line_and_the_spread_that_peaks_were_drawn_from():
     assert calibration.error == pytest.approx(0.5, rel=0.3)
 
 
+@pytest.mark.slow
 def test_a_stopped_run_goes_on_to_the_same_model(tmp_path):
     settings = PretrainSettings(particles=2, held_out=2, training=TINY)
     whole = make_general_model(tmp_path / "whole", settings, "cpu", 1)

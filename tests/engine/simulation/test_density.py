@@ -93,10 +93,12 @@ def phantoms():
     return [random_phantom(random, 150.0) for _ in range(60)]
 
 
+@pytest.mark.slow
 def test_phantoms_have_the_diameter_asked_for(phantoms):
     np.testing.assert_allclose([phantom.diameter for phantom in phantoms], 150)
 
 
+@pytest.mark.slow
 def test_phantoms_are_finite_compact_and_centred(phantoms):
     for phantom in phantoms:
         assert np.isfinite(phantom.values).all()
@@ -105,6 +107,7 @@ def test_phantoms_are_finite_compact_and_centred(phantoms):
         assert side * phantom.pixel_size < 2 * 150
 
 
+@pytest.mark.slow
 def test_phantoms_are_smooth_at_a_twentieth_of_their_diameter_but_textured(phantoms):
     for phantom in phantoms:
         power = np.abs(np.fft.fftn(phantom.values)) ** 2
@@ -131,6 +134,7 @@ PROTEINS = {
 }
 
 
+@pytest.mark.slow
 def test_proteins_are_as_textured_as_phantoms_are(phantoms):
     powers = np.array([log_power(phantom, range(4, 10)) for phantom in phantoms])
     below = [(powers < protein).mean(axis=0) for protein in PROTEINS.values()]
@@ -148,6 +152,7 @@ def log_power(density, frequencies):
     return np.log10(np.array(shells) / power[0, 0, 0])
 
 
+@pytest.mark.slow
 def test_phantoms_vary(phantoms):
     shapes = {phantom.name.split()[0] for phantom in phantoms}
     groups = {phantom.name.split()[1] for phantom in phantoms}
@@ -158,12 +163,14 @@ def test_phantoms_vary(phantoms):
     assert max(volumes) > 5 * min(volumes)
 
 
+@pytest.mark.slow
 def test_some_phantoms_are_hollow_and_some_solid(phantoms):
     middles = [ndimage.uniform_filter(p.values, 3)[(len(p.values) // 2,) * 3] for p in phantoms]
     assert min(middles) < 0.2
     assert max(middles) > 1.0
 
 
+@pytest.mark.slow
 def test_symmetry_is_real(phantoms):
     symmetric = [p for p in phantoms if p.name.split()[1] in ("C2", "C4", "C6", "D2", "D4", "D6")]
     assert len(symmetric) >= 5
