@@ -30,6 +30,8 @@ from helpers.simulated import (
 )
 from scipy import signal
 
+from benchmarks.reliability.killed_runs import contents as compared
+from benchmarks.reliability.killed_runs import run_killed
 from scipion_pupick.engine import (
     Coordinates,
     PickSettings,
@@ -676,3 +678,13 @@ def test_a_damaged_list_of_micrographs_is_made_anew(text, unseen, model, tmp_pat
     (tmp_path / "micrographs.tsv").write_text(text, encoding="utf-8")
     assert run(unseen[0], model, tmp_path).reused == 3
     assert (tmp_path / "micrographs.tsv").read_bytes() == before
+
+
+@pytest.mark.slow
+def test_picking_that_is_killed_many_times_gives_the_same_files(unseen, model, tmp_path):
+    folder = copies(tmp_path / "in", unseen[0] / "m30.mrc", 60)
+    arguments = ("--model", model, "--micrographs", folder, "--device", "cpu", "--threads", 1)
+    command = [*map(str, ["pick", *arguments, "--no-report", "--output"])]
+    run_killed([*command, str(tmp_path / "whole")], 0, 0.0)
+    run_killed([*command, str(tmp_path / "killed")], 5, 6.0)
+    assert compared(tmp_path / "whole") == compared(tmp_path / "killed")
