@@ -30,6 +30,8 @@ from helpers.simulated import (
 )
 from scipy import signal
 
+from benchmarks.reliability.killed_runs import contents as compared
+from benchmarks.reliability.killed_runs import run_killed
 from scipion_pupick.engine import (
     Coordinates,
     PickSettings,
@@ -38,6 +40,7 @@ from scipion_pupick.engine import (
     load_model,
     pick,
     read_picks,
+    threshold,
 )
 from scipion_pupick.engine.coordinates.assign_picks import assign_to_micrographs
 from scipion_pupick.engine.errors import MicrographError, PupickError, UsageError
@@ -593,3 +596,95 @@ def test_a_folder_called_general_is_not_the_model(unseen, tmp_path, monkeypatch)
     settings = PickSettings(diameter=DIAMETER)
     run(sorted(unseen[1])[:1], "general", "general", settings)
     assert Path("general/picks.star").is_file()
+
+
+def test_a_call_with_nothing_to_do_writes_nothing(unseen, model, tmp_path):
+    run(unseen[0], model, tmp_path)
+    for path in [tmp_path, *tmp_path.rglob("*")]:
+        os.utime(path, (1, 1))
+    assert run(unseen[0], model, tmp_path).reused == 3
+    written = [p for p in tmp_path.rglob("*") if p.is_file() and p.stat().st_mtime != 1]
+    assert written == []
+
+
+def test_a_micrograph_whose_picks_no_file_can_hold_costs_one(own, model, tmp_path):
+    for name in ("grid#3.mrc", f"{'m' * 245}.mrc"):
+        shutil.copy(own / "m30.mrc", own / name)
+    result = run(own, model, tmp_path / "out")
+    assert len(result.picks) == 3
+    assert all(name.endswith(("#3.mrc", "mmm.mrc")) for name in result.failures)
+    assert len(result.failures) == 2
+    assert all("rename the micrograph" in reason for reason in result.failures.values())
+    again = run(own, model, tmp_path / "out")
+    assert (again.picks.keys(), again.failures) == (result.picks.keys(), result.failures)
+
+
+def test_one_micrograph_too_large_for_the_memory_costs_one(own, model, tmp_path, monkeypatch):
+    make = make_scorer
+
+    def make_small(network, device):
+        score, calls = make(network, device), []
+
+        def small(images):
+            calls.append(images)
+            if len(calls) == 2:
+                raise MemoryError("too large")
+            return score(images)
+
+        return small
+
+    monkeypatch.setattr(scoring, "make_scorer", make_small)
+    result = run(own, model, tmp_path / "out", report=False)
+    assert len(result.picks) == 2
+    assert ["too little free memory" in reason for reason in result.failures.values()] == [True]
+
+
+def test_kept_peaks_of_another_run_are_not_used(unseen, model, tmp_path):
+    run(unseen[0], model, tmp_path / "one")
+    run(unseen[0], model, tmp_path / "other", PickSettings(min_distance=170.0))
+    peaks = next((tmp_path / "other" / "scores").rglob("*30.peaks.safetensors"))
+    shutil.copy(peaks, tmp_path / "one" / peaks.relative_to(tmp_path / "other"))
+    taken = threshold(tmp_path / "one", tmp_path / "taken", threshold=0.0)
+    assert len(taken.picks) == 2
+    assert run(unseen[0], model, tmp_path / "one").reused == 2
+
+
+@pytest.mark.parametrize("name", ["picks.star", "micrographs.tsv", "failed.tsv", "report.html"])
+def test_files_of_no_run_are_not_replaced(name, unseen, model, tmp_path):
+    (tmp_path / name).write_text("mine", encoding="utf-8")
+    with pytest.raises(UsageError, match=rf"{name} was not written by a picking run"):
+        run(unseen[0], model, tmp_path)
+    assert contents(tmp_path) == {name: b"mine"}
+
+
+def test_hand_picks_of_a_micrograph_are_not_replaced(own, model, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    shutil.move(own, tmp_path / "micrographs")
+    (tmp_path / "micrographs" / "micrographs").mkdir()
+    mine = tmp_path / "micrographs" / "micrographs" / "m30.star"
+    mine.write_text("mine", encoding="utf-8")
+    with pytest.raises(UsageError, match=r"m30.star was not written by a picking run"):
+        run("micrographs", model, tmp_path)
+    assert mine.read_text(encoding="utf-8") == "mine"
+    assert not (tmp_path / "pick.json").exists()
+
+
+@pytest.mark.parametrize(
+    "text", ["micrograph\tfile\tpixel_size\na\n", "\0", "[", "micrograph\n", "a\tb\n1\t2\t3\n"]
+)
+def test_a_damaged_list_of_micrographs_is_made_anew(text, unseen, model, tmp_path):
+    run(unseen[0], model, tmp_path)
+    before = (tmp_path / "micrographs.tsv").read_bytes()
+    (tmp_path / "micrographs.tsv").write_text(text, encoding="utf-8")
+    assert run(unseen[0], model, tmp_path).reused == 3
+    assert (tmp_path / "micrographs.tsv").read_bytes() == before
+
+
+@pytest.mark.slow
+def test_picking_that_is_killed_many_times_gives_the_same_files(unseen, model, tmp_path):
+    folder = copies(tmp_path / "in", unseen[0] / "m30.mrc", 60)
+    arguments = ("--model", model, "--micrographs", folder, "--device", "cpu", "--threads", 1)
+    command = [*map(str, ["pick", *arguments, "--no-report", "--output"])]
+    run_killed([*command, str(tmp_path / "whole")], 0, 0.0)
+    run_killed([*command, str(tmp_path / "killed")], 5, 6.0)
+    assert compared(tmp_path / "whole") == compared(tmp_path / "killed")
