@@ -86,9 +86,9 @@ def external_options(project: Path, job: str) -> Dict[str, str]:
 def _newest(project: Path, patterns: Sequence[str]) -> str:
     """Return the newest file that fits the first pattern that any fits; nothing if none."""
     for pattern in patterns:
-        found = sorted(project.glob(pattern), key=lambda path: path.stat().st_mtime)
-        if found:
-            return found[-1].relative_to(project).as_posix()
+        files = sorted(project.glob(pattern), key=lambda path: path.stat().st_mtime)
+        if files:
+            return files[-1].relative_to(project).as_posix()
     return ""
 
 

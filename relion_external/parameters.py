@@ -291,12 +291,12 @@ def _check_inputs(job: str, texts: Mapping[str, str]) -> None:
 
 
 def _is_given(parameter: Parameter, texts: Mapping[str, str]) -> bool:
-    given = bool(texts.get(parameter.name))
-    if parameter.required and not given:
+    value = bool(texts.get(parameter.name))
+    if parameter.required and not value:
         raise JobError(
             f"the parameter {parameter.name} is missing: {parameter.kind.name}, {parameter.text}"
         )
-    return given
+    return value
 
 
 def _read(name: str, kind: Kind, text: str) -> Any:

@@ -115,13 +115,13 @@ def _overview(report: Report) -> Figure:
 
 def _pictures(report: Report, micrographs: Sequence[Micrograph]) -> List[Figure]:
     """Draw the micrographs that stand at even steps in the order of their numbers of picks."""
-    known = {micrograph.name: micrograph for micrograph in micrographs}
+    by_name = {micrograph.name: micrograph for micrograph in micrographs}
     order = sorted(report.picks, key=lambda name: -len(report.picks[name]))
     positions = np.unique(np.linspace(0, len(order) - 1, PICTURES).round().astype(int))
     figures = []
     for name in (order[position] for position in positions):
         try:
-            figures.append(_picture(known[name], report.picks[name], report.diameter))
+            figures.append(_picture(by_name[name], report.picks[name], report.diameter))
         except MicrographError:
             continue
     return figures

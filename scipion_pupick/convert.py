@@ -27,7 +27,16 @@ from .constants import (
     RADIUS_PX,
     SCORE,
 )
-from .engine import Coordinates, MicrographPeaks, PickRun, Picks, UsageError, read_json, write_text
+from .engine import (
+    Coordinates,
+    Cut,
+    MicrographPeaks,
+    PickRun,
+    Picks,
+    UsageError,
+    read_json,
+    write_text,
+)
 from .engine.coordinates.relion import NO_SCORE
 from .engine.files.atomic import PathLike
 from .engine.files.star import Columns, star_text
@@ -203,12 +212,14 @@ def ranked_picks(coordinates: SetOfCoordinates) -> Dict[int, Coordinates]:
     micrographs = [micrograph.clone() for micrograph in coordinates.getMicrographs()]
     folder = picking_folder(coordinates)
     if folder is not None and has_scores(coordinates):
-        edge = float(read_json(folder / PICKING_RECORD)["edge"])
+        cut = Cut(-np.inf, float(read_json(folder / PICKING_RECORD)["edge"]))
         kept = {m.getObjId(): kept_peaks(folder, m) for m in micrographs}
-        found = {i: k.above(-np.inf, edge / k.pixel_size) for i, k in kept.items() if k is not None}
+        picks_by_id = {i: cut.choose(peaks) for i, peaks in kept.items() if peaks is not None}
     else:
         picks = read_coordinates(coordinates, micrographs)
-        found = {m.getObjId(): picks.get(m.getFileName(), Coordinates.empty()) for m in micrographs}
-    if any(np.isnan(picks.score).any() for picks in found.values()):
+        picks_by_id = {
+            m.getObjId(): picks.get(m.getFileName(), Coordinates.empty()) for m in micrographs
+        }
+    if any(np.isnan(picks.score).any() for picks in picks_by_id.values()):
         raise UsageError("The coordinates have no scores: give those that pupick has picked.")
-    return found
+    return picks_by_id

@@ -39,13 +39,13 @@ class PUPickModel(EMObject):
         Raises:
             UsageError: no such file, or not a model that this version of pupick can use.
         """
-        known = show_model(path)
-        training = TrainingRecord.from_dict(known["training"])
+        metadata = show_model(path)
+        training = TrainingRecord.from_dict(metadata["training"])
         model = cls(path)
-        if known["diameter"] is not None:
-            model._diameter.set(known["diameter"])
-            model._pixelSize.set(known["diameter"] / known["diameter_px"])
-        model._threshold.set(known["threshold"])
+        if metadata["diameter"] is not None:
+            model._diameter.set(metadata["diameter"])
+            model._pixelSize.set(metadata["diameter"] / metadata["diameter_px"])
+        model._threshold.set(metadata["threshold"])
         model._labels.set(training.labels)
         model._averagePrecision.set(training.held_out_average_precision)
         return model

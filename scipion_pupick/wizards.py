@@ -111,8 +111,8 @@ def _micrographs_or_warning(form: Any) -> Optional[List[Micrograph]]:
 
 def _scored_coordinates(protocol: Any) -> Optional[SetOfCoordinates]:
     if isinstance(protocol, PUPickProtThreshold):
-        chosen: Optional[SetOfCoordinates] = protocol.inputCoordinates.get()
-        return chosen
+        coordinates: Optional[SetOfCoordinates] = protocol.inputCoordinates.get()
+        return coordinates
     return getattr(protocol, "outputCoordinates", None)
 
 
@@ -131,9 +131,9 @@ def _known_diameter(protocol: Any) -> Optional[float]:
     if protocol.modelFrom == MODEL_TRAINED:
         model = protocol.inputModel.get()
         return None if model is None else model.getDiameter()
-    given = protocol.diameterAngstrom(protocol.inputMicrographs.get().getSamplingRate())
+    diameter = protocol.diameterAngstrom(protocol.inputMicrographs.get().getSamplingRate())
     try:
-        return given or protocol.getModel().getDiameter()
+        return diameter or protocol.getModel().getDiameter()
     except PupickError:
         return None
 

@@ -14,6 +14,7 @@ from typing import Dict, Iterator, List, Optional, Sequence, Tuple, Union
 
 from scipion_pupick.engine import (
     Coordinates,
+    Cut,
     Micrograph,
     MicrographError,
     ModelFile,
@@ -60,23 +61,23 @@ def run(options: argparse.Namespace) -> int:
     names = stems(images)
     name = model_name(options.model)
     model = read_model_file(name)
-    own = None if name == GENERAL else model.scale.diameter
-    diameter = choose_diameter(own, options.diameter, options.radius)
+    trained_diameter = None if name == GENERAL else model.scale.diameter
+    diameter = choose_diameter(trained_diameter, options.diameter, options.radius)
     radius = diameter / 2 if options.radius is None else options.radius
     picker = choose_picker(model, images, diameter, radius, options.device, options.num_threads)
-    picker = replace(picker, threshold=options.threshold)
+    picker = replace(picker, cut=Cut(options.threshold, radius))
     picks: Dict[str, Coordinates] = {}
-    for image, found in find_particles(images, picker):
-        if isinstance(found, MicrographError):
-            log.warning("%s", found)
+    for image, picked in find_particles(images, picker):
+        if isinstance(picked, MicrographError):
+            log.warning("%s", picked)
             continue
-        picks[image.name] = found.scaled(enlargement)
+        picks[image.name] = picked.scaled(enlargement)
         if options.verbose:
-            log.info("%d particles in %s", len(found), image.name)
+            log.info("%d particles in %s", len(picked), image.name)
     if options.per_micrograph:
         _write_files(picks, images, round(2 * radius * enlargement), options)
     else:
-        _write_table({names[name]: found for name, found in picks.items()}, options.output)
+        _write_table({names[name]: picked for name, picked in picks.items()}, options.output)
     return len(images) - len(picks)
 
 

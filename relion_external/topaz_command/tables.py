@@ -30,8 +30,8 @@ def table_text(picks: Mapping[str, Coordinates]) -> str:
     """Write picks by image name as Topaz's table, with a header even without a pick."""
     rows = [
         f"{name}\t{x}\t{y}\t{score}\n"
-        for name, found in picks.items()
-        for x, y, score in rows_of(found)
+        for name, coordinates in picks.items()
+        for x, y, score in rows_of(coordinates)
     ]
     return HEADER + "".join(rows)
 

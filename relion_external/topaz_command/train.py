@@ -19,6 +19,7 @@ from typing import Any, Dict, List, Optional, Tuple
 
 from scipion_pupick import engine
 from scipion_pupick.engine import (
+    Cut,
     LabelSettings,
     Micrograph,
     MicrographError,
@@ -248,11 +249,11 @@ def _test_rows(
     radius = diameter / 2
     picker = choose_picker(model, images, diameter, radius, options.device, options.num_threads)
     picks: Picks = {}
-    for image, found in find_particles(images, replace(picker, threshold=LEAST_SCORE)):
-        if isinstance(found, MicrographError):
-            log.warning("%s", found)
+    for image, picked in find_particles(images, replace(picker, cut=Cut(LEAST_SCORE, radius))):
+        if isinstance(picked, MicrographError):
+            log.warning("%s", picked)
         else:
-            picks[image.name] = found
+            picks[image.name] = picked
     shapes = {image.name: image_shape(image.path) for image in images if image.name in picks}
     labels = {name: coordinates for name, coordinates in targets.items() if name in picks}
     try:

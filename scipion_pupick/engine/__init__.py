@@ -47,6 +47,7 @@ if TYPE_CHECKING:
     from .networks.model import Model, load_model
     from .networks.model_file import ModelFile, read_model_file, show_model
     from .picker import Picker
+    from .picking.cut import Cut
     from .picking.peaks_file import MicrographPeaks
     from .preprocessing.fourier_crop import downsample
     from .preprocessing.scale import WorkingScale
@@ -93,6 +94,7 @@ _INTERFACE: Mapping[str, str] = {
     "networks.model": "Model load_model",
     "networks.model_file": "ModelFile read_model_file show_model",
     "picker": "Picker",
+    "picking.cut": "Cut",
     "picking.peaks_file": "MicrographPeaks",
     "preprocessing.fourier_crop": "downsample",
     "preprocessing.scale": "WorkingScale",

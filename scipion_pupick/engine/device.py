@@ -32,18 +32,18 @@ def choose_device(name: str = "auto") -> torch.device:
     if name == "cpu":
         return torch.device("cpu")
     if name == "auto":
-        chosen = torch.device("cuda:0" if torch.cuda.is_available() else "cpu")
-        log.info("Computing on %s.", describe_device(chosen))
-        return chosen
-    chosen = torch.device(name)
+        device = torch.device("cuda:0" if torch.cuda.is_available() else "cpu")
+        log.info("Computing on %s.", describe_device(device))
+        return device
+    device = torch.device(name)
     count = torch.cuda.device_count() if torch.cuda.is_available() else 0
-    if (chosen.index or 0) >= count:
+    if (device.index or 0) >= count:
         raise UsageError(
             f"Device {name!r} was asked for, but PyTorch {torch.__version__} sees {count} GPUs: "
             "compute on the CPU, or install a PyTorch build that fits the GPU's driver.",
             setting="device",
         )
-    return chosen
+    return device
 
 
 def use_device(name: str, threads: int) -> torch.device:
@@ -76,9 +76,9 @@ def set_threads(threads: int) -> int:
         raise UsageError(
             f"{threads} threads were asked for: give 1 or more, or 0 for all cores.", "threads"
         )
-    chosen = threads or usable_cores()
-    torch.set_num_threads(chosen)
-    return chosen
+    count = threads or usable_cores()
+    torch.set_num_threads(count)
+    return count
 
 
 def usable_cores() -> int:
@@ -127,5 +127,5 @@ def fast_dtype(device: torch.device) -> torch.dtype:
 def _cpu_flags() -> set[str]:
     if not CPU_INFO.exists():
         return set()
-    found = re.search(r"^flags\s*:(.*)$", CPU_INFO.read_text(encoding="utf-8"), re.MULTILINE)
-    return set(found.group(1).split()) if found else set()
+    flags = re.search(r"^flags\s*:(.*)$", CPU_INFO.read_text(encoding="utf-8"), re.MULTILINE)
+    return set(flags.group(1).split()) if flags else set()

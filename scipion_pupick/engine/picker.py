@@ -13,6 +13,7 @@ from .errors import UsageError
 from .files.atomic import PathLike
 from .micrographs import AnyMicrograph, MicrographInMemory
 from .networks.model_file import ModelFile
+from .picking.cut import Cut
 from .picking.detector import Detector, Scorer
 from .picking.peaks_file import MicrographPeaks
 from .preprocessing.mixture import Mixture
@@ -33,8 +34,7 @@ class Picker:
     Attributes:
         scale: at which the model sees particles.
         scorer: from working images (b, h, w) to log-odds (b, ceil(h/4), ceil(w/4)).
-        threshold: log-odds from which on a peak is picked.
-        border: picks nearer to the edges are dropped, Å.
+        cut: which peaks are picked.
         min_distance: least distance between two picks, Å.
         normalisation: method of `normalise.normalise`.
         mixture: shared mixture of a joint normalisation; None where each micrograph has its own.
@@ -44,8 +44,7 @@ class Picker:
 
     scale: WorkingScale
     scorer: Scorer
-    threshold: float
-    border: float
+    cut: Cut
     min_distance: float
     normalisation: str = "gmm"
     mixture: Optional[Mixture] = None
@@ -123,12 +122,19 @@ class Picker:
         return cls(
             scale=scale,
             scorer=scorer,
-            threshold=_either(settings.threshold, model.threshold),
-            border=_either(settings.border, diameter / 2),
+            cut=Cut(
+                threshold=_either(settings.threshold, model.threshold),
+                border=_either(settings.border, diameter / 2),
+            ),
             min_distance=_either(settings.min_distance, MIN_DISTANCE_DIAMETERS * diameter),
             normalisation=model.normalisation,
             mixture=model.mixture,
         )
+
+    @property
+    def threshold(self) -> float:
+        """Log-odds from which on a peak is picked."""
+        return self.cut.threshold
 
     @property
     def diameter(self) -> float:
@@ -223,17 +229,17 @@ class Picker:
         detector = Detector(self.scorer, self.min_distance / self.scale.pixel_size)
         least = min(LEAST_SCORE, self.threshold)
         score_maps = self.scorer(np.stack([working.image for working in images]))
-        found = []
+        peaks_of_images = []
         for working, score_map in zip(images, score_maps):
             peaks = detector.find_in_map(score_map, least)
             xy = to_original(peaks.xy, working.shape, working.image.shape)
             coordinates = Coordinates(xy[:, 0], xy[:, 1], peaks.score)
-            found.append(MicrographPeaks(coordinates, working.shape, working.pixel_size))
-        return found
+            peaks_of_images.append(MicrographPeaks(coordinates, working.shape, working.pixel_size))
+        return peaks_of_images
 
     def choose(self, peaks: MicrographPeaks) -> Coordinates:
-        """Return the peaks of a micrograph that are picks: high enough, and inside the border."""
-        return peaks.above(self.threshold, self.border / peaks.pixel_size)
+        """Return the peaks of a micrograph that are picks."""
+        return self.cut.choose(peaks)
 
     def _fit(self, micrographs: Sequence[AnyMicrograph]) -> Picker:
         if self.general is None:

@@ -91,9 +91,9 @@ def _validators(setting: Setting) -> List[Any]:
             return []
         return [params.GE(0, error=f"cannot be negative: 0 is {setting.automatic}.")]
     if setting.above is not None:
-        return [params.GT(setting.above, error=f"must be {setting.wanted}.")]
+        return [params.GT(setting.above, error=f"must be {setting.wanted}{setting.advice}.")]
     if setting.least is not None:
-        return [params.GE(setting.least, error=f"must be {setting.wanted}.")]
+        return [params.GE(setting.least, error=f"must be {setting.wanted}{setting.advice}.")]
     return []
 
 

@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Any
+from typing import Any, List
 
 import pyworkflow.protocol.params as params
 
@@ -16,11 +16,18 @@ from ..constants import (
     THRESHOLD_OF_MODEL,
     THRESHOLD_VALUE,
 )
-from ..engine.settings import PickSettings
+from ..engine.settings import PickSettings, Setting, offered_settings
 from .form_settings import add_setting, setting
 from .protocol_base import EngineProtocol
 
 AUTOMATIC_BOX = -1
+# settings of picking that have a place of their own in the form
+PLACED = ("diameter", "particles_per_micrograph", "threshold", "border", "min_distance")
+
+
+def other_settings() -> List[Setting]:
+    """Return the settings of picking that have no place of their own."""
+    return [setting for setting in offered_settings(PickSettings) if setting.name not in PLACED]
 
 
 def define_model(protocol: EngineProtocol, form: Any) -> None:
@@ -92,6 +99,8 @@ def define_picking(protocol: EngineProtocol, form: Any) -> None:
         "After a change, *Continue* scores all micrographs again.",
         expertLevel=params.LEVEL_ADVANCED,
     )
+    for other in other_settings():
+        add_setting(form, other, "After a change, *Continue* picks all micrographs again.")
     form.addParam(
         "boxSize",
         params.IntParam,

@@ -238,9 +238,9 @@ def coordinates_errors(
     coordinates: SetOfCoordinates, micrographs: SetOfMicrographs, what: str
 ) -> List[str]:
     """Say why coordinates cannot be those of particles in the micrographs."""
-    own = coordinates.getMicrographs()
-    if own is not None:
-        theirs, ours = own.getSamplingRate(), micrographs.getSamplingRate()
+    ids_of_set = coordinates.getMicrographs()
+    if ids_of_set is not None:
+        theirs, ours = ids_of_set.getSamplingRate(), micrographs.getSamplingRate()
         if theirs and ours and abs(theirs / ours - 1) > 1e-3:
             return [
                 f"The {what} were made on micrographs of {theirs:g} Å/px, the input micrographs "
@@ -248,9 +248,9 @@ def coordinates_errors(
             ]
     if coordinates.isStreamOpen() or micrographs.isStreamOpen() or not coordinates.getSize():
         return []
-    known = {key_of(micrograph) for micrograph in micrographs}
+    ids = {key_of(micrograph) for micrograph in micrographs}
     named = _micrographs_of(coordinates)
-    if known.isdisjoint(named):
+    if ids.isdisjoint(named):
         return [
             f"The {what} are of other micrographs (such as {named[0][1]}) than the input "
             "micrographs: give those that they were made on."

@@ -102,8 +102,8 @@ class PUPickProtImportCoordinates(ProtImport):
         self._defineSourceRelation(self.inputMicrographs, output)
 
     def _read(self) -> Picks:
-        chosen = self.format.get()
-        format = "auto" if chosen == AUTOMATIC_FORMAT else CHOICES[chosen]
+        format_name = self.format.get()
+        format = "auto" if format_name == AUTOMATIC_FORMAT else CHOICES[format_name]
         scale = self.scale.get()
         # px of the micrographs that the picks were made on
         pixel_size = scale * self.inputMicrographs.get().getSamplingRate()

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import shutil
+from dataclasses import astuple
 from pathlib import Path
 from typing import Any, Dict, List, Optional, Sequence, Tuple
 
@@ -26,10 +27,11 @@ from ..convert import (
     read_micrographs,
     write_micrographs,
 )
-from ..engine import PupickError, UsageError, read_json, write_json, write_text
+from ..engine import Cut, PupickError, UsageError, read_json, write_json, write_text
 from ..engine.runs.layout import ADAPTED_MODEL
 from ..objects import PUPickModel
-from .pick_form import AUTOMATIC_BOX, define_model, define_picking
+from .form_settings import arguments_of
+from .pick_form import AUTOMATIC_BOX, define_model, define_picking, other_settings
 from .protocol_base import (
     CITATION,
     EngineProtocol,
@@ -39,7 +41,6 @@ from .protocol_base import (
     input_ids,
 )
 
-# the engine's file of the general model, fitted to the micrographs of a run
 # name of the engine's run on all micrographs, after those on batches
 ALL = "all"
 
@@ -73,7 +74,7 @@ class PUPickProtPick(EngineProtocol, ProtParticlePickingAuto):
         # the arguments are those that, when changed, need another output
         self._insertFunctionStep(
             self.createOutputStep,
-            *self._cut(),
+            *astuple(self._cut()),
             self._box(),
             *self.scoring,
             prerequisites=micSteps,
@@ -92,8 +93,8 @@ class PUPickProtPick(EngineProtocol, ProtParticlePickingAuto):
                 shutil.rmtree(self._getExtraPath(folder), ignore_errors=True)
             # its threshold is that of another model or diameter
             Path(self._getExtraPath(PICKING, ADAPTED_MODEL)).unlink(missing_ok=True)
-        threshold, edge = self._cut()
-        asked = {"scoring": self.scoring, "threshold": threshold, "edge": edge}
+        cut = self._cut()
+        asked = {"scoring": self.scoring, "threshold": cut.threshold, "edge": cut.border}
         write_json(record, asked)
 
     def _forgetFailures(self) -> None:
@@ -114,13 +115,14 @@ class PUPickProtPick(EngineProtocol, ProtParticlePickingAuto):
 
         The least distance has its old name, by which runs of earlier versions are known again.
         """
-        given = self._givenDiameter()
-        diameter = [] if given is None else ["--diameter", f"{given:g}"]
+        typed_diameter = self._givenDiameter()
+        diameter = [] if typed_diameter is None else ["--diameter", f"{typed_diameter:g}"]
         number = self.particlesPerMicrograph.get() if self._isFitted() else 0
         particles = ["--particles-per-micrograph", str(number)] if number else []
         least = self.separation.get()
         separation = [] if least < 0 else ["--separation", f"{least:g}"]
-        return ["--model", self._modelPath(), *diameter, *particles, *separation]
+        others = arguments_of(self, other_settings())
+        return ["--model", self._modelPath(), *diameter, *particles, *separation, *others]
 
     def _pickMicrograph(
         self, micrograph: Micrograph, source: List[str], digest: str, *arguments: str
@@ -179,13 +181,13 @@ class PUPickProtPick(EngineProtocol, ProtParticlePickingAuto):
             PupickError: all failed; the text says why the first did.
         """
         self._requireOne()
-        threshold, edge = self._cut()
+        cut = self._cut()
         micrographs = read_micrographs(self.getInputMicrographs())
-        chosen = [f"--threshold={threshold!r}", f"--border={edge!r}"]
+        cut_arguments = [f"--threshold={cut.threshold!r}", f"--border={cut.border!r}"]
         if not micrographs:
             return []
         before = self._failures().keys()
-        failures = self._runPick(ALL, micrographs, *self._getPickArgs(), *chosen)
+        failures = self._runPick(ALL, micrographs, *self._getPickArgs(), *cut_arguments)
         for micrograph in micrographs:
             self._noteFailure(micrograph, failures.get(micrograph.getFileName()))
         if self._failures().keys() != before:
@@ -221,7 +223,7 @@ class PUPickProtPick(EngineProtocol, ProtParticlePickingAuto):
     def pickMicrographListStep(self, ids: Sequence[int], *arguments: Any) -> List[str]:
         """Pick in a batch; give the marks without which *Continue* does this step again."""
         super().pickMicrographListStep(ids, *arguments)
-        return [self._getMicDone(self.micDict[each]) for each in ids]
+        return [self._getMicDone(self.micDict[micrograph_id]) for micrograph_id in ids]
 
     def _insertPickMicrographListStep(
         self, micrographs: Sequence[Micrograph], prerequisites: List[int], *arguments: Any
@@ -262,10 +264,10 @@ class PUPickProtPick(EngineProtocol, ProtParticlePickingAuto):
             output.enableAppend()
             output.clear()
             # with its id, setMicrographs would store the output's pointer in place of the form's
-            given = self.getInputMicrographsPointer()
-            output.getMicrographs(asPointer=True).copy(given, copyId=False)
+            input_ids = self.getInputMicrographsPointer()
+            output.getMicrographs(asPointer=True).copy(input_ids, copyId=False)
             self.mapper.deleteRelations(self)
-            self._defineSourceRelation(given, output)
+            self._defineSourceRelation(input_ids, output)
 
     def _fillOutput(self, micrographs: Sequence[Micrograph]) -> None:
         """Fill the closed output anew with the picks of all micrographs."""
@@ -285,12 +287,12 @@ class PUPickProtPick(EngineProtocol, ProtParticlePickingAuto):
         self, folder: str, micrographs: Sequence[Micrograph], output: SetOfCoordinates
     ) -> None:
         """Add the picks of micrographs to the output, at the threshold and margin of the form."""
-        threshold, edge = self._cut()
+        cut = self._cut()
         output.setBoxSize(self._box())
         for micrograph in micrographs:
             kept = kept_peaks(folder, micrograph)
             if kept is not None and not self._hasFailed(micrograph):
-                append_picks(kept.above(threshold, edge / kept.pixel_size), micrograph, output)
+                append_picks(cut.choose(kept), micrograph, output)
 
     def _hasFailed(self, micrograph: Micrograph) -> bool:
         return Path(self._getExtraPath("failed", f"mic_{micrograph.getObjId():06d}.txt")).exists()
@@ -335,10 +337,11 @@ class PUPickProtPick(EngineProtocol, ProtParticlePickingAuto):
             return PUPickModel.from_file(str(fitted)).getThreshold()
         return self.getModel().getThreshold()
 
-    def _cut(self) -> Tuple[float, float]:
-        """Return the threshold (log-odds) and the margin at the edges (Å)."""
+    def _cut(self) -> Cut:
+        """Return which peaks the form has picked."""
         edge = self.edge.get()
-        return self.getThreshold(), (self._diameter() or 0.0) / 2 if edge < 0 else float(edge)
+        border = (self._diameter() or 0.0) / 2 if edge < 0 else float(edge)
+        return Cut(self.getThreshold(), border)
 
     def _failures(self) -> Dict[str, str]:
         """Return the reason for each micrograph that failed, by the name of its note."""

@@ -95,13 +95,13 @@ class PUPickProtThreshold(ProtParticlePicking):
         """Write the coordinates that are chosen."""
         coordinates = self.inputCoordinates.get()
         peaks = ranked_picks(coordinates)
-        chosen = self._choose(peaks)
+        score = self._choose(peaks)
         output = self._createSetOfCoordinates(coordinates.getMicrographs(asPointer=True))
         output.setBoxSize(coordinates.getBoxSize())
         for micrograph in coordinates.getMicrographs():
-            picks = chosen.get(micrograph.getObjId(), Coordinates.empty())
+            picks = score.get(micrograph.getObjId(), Coordinates.empty())
             append_picks(picks, micrograph, output)
-        output.setObjComment(self._comment(peaks, chosen))
+        output.setObjComment(self._comment(peaks, score))
         self._defineOutputs(outputCoordinates=output)
         self._defineTransformRelation(self.inputCoordinates, output)
 
@@ -122,9 +122,9 @@ class PUPickProtThreshold(ProtParticlePicking):
 
     def _comment(self, ranked: Dict[int, Coordinates], chosen: Dict[int, Coordinates]) -> str:
         scores = np.concatenate([picks.score for picks in chosen.values()] + [np.empty(0)])
-        known = sum(map(len, ranked.values()))
+        estimate = sum(map(len, ranked.values()))
         lowest = f", score {scores.min():.2f} or more" if len(scores) else ""
-        return f"{len(scores)} of {known} ranked peaks in {len(ranked)} micrographs{lowest}"
+        return f"{len(scores)} of {estimate} ranked peaks in {len(ranked)} micrographs{lowest}"
 
     # --------------------------- texts -----------------------------------------------------------
     def getInputMicrographs(self) -> Any:

@@ -259,10 +259,10 @@ class PUPickProtTrain(EngineProtocol):
             warnings.append(f"There are only {picks.getSize()} picks: ten or more are advised.")
         diameter = self._diameter()
         if self.startFrom == START_PREVIOUS and diameter:
-            known = self.previousModel.get().getDiameter()
-            if known and not 0.8 < diameter / known < 1.25:
+            model = self.previousModel.get().getDiameter()
+            if model and not 0.8 < diameter / model < 1.25:
                 warnings.append(
-                    f"The previous model was trained for {known:g} Å, this one is for "
+                    f"The previous model was trained for {model:g} Å, this one is for "
                     f"{diameter:g} Å: particles are scaled to the same width, but may look unlike."
                 )
         return warnings

@@ -8,12 +8,14 @@ from typing import Any
 import pyworkflow.protocol.params as params
 
 from ..constants import START_GENERAL, START_PREVIOUS, START_SCRATCH, STARTS
-from ..engine.settings import ADVANCED, TrainSettings, offered_settings
+from ..engine.settings import TrainSettings, offered_settings
 from .form_settings import add_setting, setting
 from .protocol_base import EngineProtocol
 
 # a model to start from has these already
 KEPT_FROM_START = ("network", "normalisation")
+# settings that have a place of their own in the form
+PLACED = ("diameter", "particles_per_micrograph", "epochs")
 
 
 def define_input(protocol: EngineProtocol, form: Any) -> None:
@@ -85,10 +87,9 @@ def define_training(protocol: EngineProtocol, form: Any) -> None:
 
 def _define_expert(protocol: EngineProtocol, form: Any) -> None:
     of_start = {"condition": f"startFrom=={START_SCRATCH}"}
-    for expert in offered_settings(TrainSettings):
-        if expert.level == ADVANCED and expert.name != "epochs":
-            kept = expert.name in KEPT_FROM_START
-            add_setting(form, expert, **(of_start if kept else {}))
+    for other in offered_settings(TrainSettings):
+        if other.name not in PLACED:
+            add_setting(form, other, **(of_start if other.name in KEPT_FROM_START else {}))
     form.addParam(
         "moreArguments",
         params.StringParam,

@@ -96,8 +96,8 @@ class PicksFigure:
         micrograph, picks = self._micrographs[self.index], self._current
         self._figure.clear()
         self._axes = self._figure.add_subplot()
-        known = self._known if self._reference else None
-        self._circles = _draw_micrograph(self._axes, micrograph, picks, self._diameter, known)
+        particles = self._known if self._reference else None
+        self._circles = _draw_micrograph(self._axes, micrograph, picks, self._diameter, particles)
         self._axes.set(xticks=[], yticks=[])
         if self._circles is not None and picks.has_scores:
             self._circles.set_clim(*self._limits)
@@ -112,10 +112,10 @@ class PicksFigure:
     def _describe(self, number: int) -> str:
         name = self._micrographs[self.index].path.name
         scored = f" of score {self.threshold:.2f} or more" if np.isfinite(self.threshold) else ""
-        known = f", {len(self._known):,} known (crosses)" if self._reference else ""
+        particles = f", {len(self._known):,} known (crosses)" if self._reference else ""
         return (
             f"Micrograph {self.index + 1} of {len(self._micrographs)}: {name}\n"
-            f"{number:,} picks{scored}, circles of {self._diameter:.0f} Å{known}"
+            f"{number:,} picks{scored}, circles of {self._diameter:.0f} Å{particles}"
         )
 
     def _follow_keys(self, event: Event) -> None:
@@ -156,8 +156,8 @@ def _draw_micrograph(
     except MicrographError as error:
         axes.text(0.5, 0.5, str(error), ha="center", va="center", wrap=True, color="0.4")
         return None
-    known = None if reference is None else reference.scaled(1 / binning)
-    plot_picks(axes, image, picks.scaled(1 / binning), diameter_px, known)
+    particles = None if reference is None else reference.scaled(1 / binning)
+    plot_picks(axes, image, picks.scaled(1 / binning), diameter_px, particles)
     return axes.collections[-1]
 
 

@@ -61,7 +61,7 @@ def read_scored_picks(coordinates: SetOfCoordinates) -> ScoredPicks:
     micrographs = shown_micrographs(coordinates.getMicrographs())
     if has_scores(coordinates):
         ids = {m.getObjId(): m.getFileName() for m in coordinates.getMicrographs()}
-        picks = {ids[i]: found for i, found in ranked_picks(coordinates).items()}
+        picks = {ids[i]: ranked for i, ranked in ranked_picks(coordinates).items()}
     else:
         picks = read_coordinates(coordinates, [m.clone() for m in coordinates.getMicrographs()])
     return ScoredPicks(
@@ -85,8 +85,11 @@ def _threshold(coordinates: SetOfCoordinates, picks: Picks) -> float:
     if not has_scores(coordinates):
         return -np.inf
     if not coordinates.getSize():
-        return max((float(found.score.max()) for found in picks.values() if len(found)), default=0)
-    return min(score_of(each) for each in coordinates.iterItems(orderBy=SCORE, limit=1))
+        return max(
+            (float(scored.score.max()) for scored in picks.values() if len(scored)),
+            default=0,
+        )
+    return min(score_of(coordinate) for coordinate in coordinates.iterItems(orderBy=SCORE, limit=1))
 
 
 def diameter_of(coordinates: SetOfCoordinates) -> float:
@@ -127,8 +130,8 @@ def save_output(protocol: Any, coordinates: SetOfCoordinates, threshold: float) 
     output = protocol._createSetOfCoordinates(pointer, suffix=name[len(OUTPUT) :])
     output.setBoxSize(coordinates.getBoxSize())
     for micrograph in coordinates.getMicrographs():
-        found = ranked.get(micrograph.getObjId(), Coordinates.empty())
-        append_picks(found.select(found.score >= threshold), micrograph, output)
+        peaks = ranked.get(micrograph.getObjId(), Coordinates.empty())
+        append_picks(peaks.select(peaks.score >= threshold), micrograph, output)
     output.setObjComment(f"{output.getSize():,} picks of score {threshold:.2f} or more")
     protocol._defineOutputs(**{name: output})
     protocol._defineSourceRelation(pointer, output)

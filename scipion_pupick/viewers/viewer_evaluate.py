@@ -81,8 +81,8 @@ class PUPickEvaluationViewer(ResultsViewer):
     def _micrographs(self) -> List[Micrograph]:
         """Return the micrographs with reference coordinates."""
         reference = self.protocol.referenceCoordinates.get()
-        known = read_coordinates(reference, [m.clone() for m in reference.getMicrographs()])
-        return [m for m in shown_micrographs(reference.getMicrographs()) if m.name in known]
+        names = read_coordinates(reference, [m.clone() for m in reference.getMicrographs()])
+        return [m for m in shown_micrographs(reference.getMicrographs()) if m.name in names]
 
     def _read(self, coordinates: SetOfCoordinates) -> Picks:
         """Return coordinates by the names of the micrographs that the reference has."""
@@ -127,9 +127,9 @@ def curve_window(evaluation: Evaluation, scores: List[np.ndarray]) -> FigureWind
     """
     window = FigureWindow("Precision and recall", CURVE_SIZE)
     axes = window.getFigure().add_subplot()
-    known = [each for each in scores if not np.isnan(each).any()]
-    if known:
-        plot_estimated_curve(axes, estimate_precision_recall(known))
+    particles = [each for each in scores if not np.isnan(each).any()]
+    if particles:
+        plot_estimated_curve(axes, estimate_precision_recall(particles))
     plot_precision_recall(axes, {"measured": evaluation})
     axes.set_title(
         f"{evaluation.picks:,} picks, {evaluation.reference:,} reference particles,\n"

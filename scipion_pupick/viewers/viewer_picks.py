@@ -35,7 +35,7 @@ class PUPickPicksViewer(ResultsViewer):
         return not isinstance(instance, SetOfCoordinates) or has_scores(instance)
 
     def _defineParams(self, form: Any) -> None:
-        choices = [f"{name}: {found.getSize():,}" for name, found in self._sets().items()]
+        choices = [f"{name}: {scored.getSize():,}" for name, scored in self._sets().items()]
         form.addSection("Picks")
         form.addParam(
             "coordinates",

@@ -47,6 +47,7 @@ from scipion_pupick.engine.networks import scoring
 from scipion_pupick.engine.networks.model import save_model
 from scipion_pupick.engine.networks.scoring import make_scorer
 from scipion_pupick.engine.picking import detector
+from scipion_pupick.engine.picking.cut import Cut
 from scipion_pupick.engine.picking.peaks_file import MicrographPeaks, load_peaks, save_peaks
 from scipion_pupick.engine.preprocessing.working_image import WorkingImage
 from scipion_pupick.engine.runs.pick_job import _batches
@@ -440,8 +441,9 @@ def test_peaks_on_the_edge_and_on_the_threshold_are_kept():
     x, y = np.array([9.9, 10.0, 89.0, 89.1, 50.0, 50.0]), np.full(6, 50.0)
     y[4:] = 10.0, 189.1
     peaks = MicrographPeaks(Coordinates(x, y, np.arange(6.0)), (200, 100), 1.0, "")
-    np.testing.assert_array_equal(peaks.above(0.0, 10.0).score, [1, 2, 4])
-    np.testing.assert_array_equal(peaks.above(2.0, 10.0).score, [2, 4])
+    np.testing.assert_array_equal(Cut(0.0, 10.0).choose(peaks).score, [1, 2, 4])
+    np.testing.assert_array_equal(Cut(2.0, 10.0).choose(peaks).score, [2, 4])
+    np.testing.assert_array_equal(Cut(2.0, 10.0).of_all_scores.choose(peaks).score, [1, 2, 4])
 
 
 def test_picks_under_two_names_of_one_micrograph_are_joined(unseen, caplog):

@@ -48,6 +48,7 @@ def program(job: str) -> str:
 
 
 def write_micrographs_star(path: Path, names: Sequence[str], optics: str = OPTICS) -> Path:
+    """Write a STAR file of micrographs, as of RELION 3.0 where `optics` is empty."""
     path.parent.mkdir(parents=True, exist_ok=True)
     group = bool(optics)
     columns = "_rlnMicrographName #1\n" + ("_rlnOpticsGroup #2\n" if group else "")
@@ -117,6 +118,7 @@ def read_table(path: Path) -> Tuple[List[str], List[List[str]]]:
 
 
 def exit_files(folder: Path) -> List[str]:
+    """Return which of RELION's exit files a job has."""
     return [name for name in EXIT_FILES if (folder / name).exists()]
 
 

@@ -33,10 +33,12 @@ class Project:
         (folder / "default_pipeline.star").touch()
 
     def write_micrographs(self, count: int) -> None:
+        """List the first so many micrographs as imported."""
         names = [f"Micrographs/{name}" for name in self.names[:count]]
         write_micrographs_star(self.folder / MICS, names)
 
     def call(self, *arguments: str) -> "subprocess.Popen[str]":
+        """Start RELION's pipeliner in the project."""
         path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
         return subprocess.Popen(
             ["relion_pipeliner", *arguments],
@@ -46,7 +48,7 @@ class Project:
         )
 
     def add(self, kind: str, options) -> Path:
-        """Schedule a job and give its folder."""
+        """Schedule a job and return its folder."""
         before = {path for path in self.folder.glob(f"{kind}/job*")}
         text = ";".join(f"{name} == {value}" for name, value in options.items())
         assert self.call("--addJob", kind, "--addJobOptions", text).wait(30) == 0
@@ -54,28 +56,31 @@ class Project:
         return made
 
     def start(self, job: Path) -> "subprocess.Popen[str]":
+        """Start a job that is scheduled."""
         name = f"{job.relative_to(self.folder)}/"
         return self.call("--RunJobs", name, "--schedule", job.name, "--sec_wait_after", "1")
 
     def run(self, kind: str, options) -> Path:
-        """Run a job to its end and give its folder."""
+        """Run a job to its end and return its folder."""
         job = self.add(kind, options)
         self.start(job).wait(120)
         return job
 
     def external(self, program: str, parameters, **inputs) -> Path:
-        """Schedule an External job and give its folder."""
+        """Schedule an External job and return its folder."""
         options = {"fn_exe": program, "in_mic": MICS, "nr_threads": 1, **inputs}
         for i, (label, value) in enumerate(parameters.items(), 1):
             options.update({f"param{i}_label": label, f"param{i}_value": value})
         return self.add("External", options)
 
     def run_external(self, program: str, parameters, **inputs) -> Path:
+        """Run an External job to its end and return its folder."""
         job = self.external(program, parameters, **inputs)
         self.start(job).wait(120)
         return job
 
     def status(self, job: Path) -> str:
+        """Return a job's status, as in the pipeline's file."""
         text = (self.folder / "default_pipeline.star").read_text()
         name = f"{job.relative_to(self.folder)}/"
         rows = [line.split() for line in text.splitlines()]
@@ -83,5 +88,6 @@ class Project:
         return status
 
     def count_picks(self, job: Path) -> int:
+        """Return how many particles the files of a job hold."""
         files = job.glob("Micrographs/*_autopick.star")
         return sum(len(read_table(file)[1]) for file in files)

@@ -137,7 +137,7 @@ class Project:
         return protocol
 
     def fail(self, protocol_class, **parameters):
-        """Run a protocol that has to fail, and give its error message."""
+        """Run a protocol that has to fail, and return its error message."""
         os.chdir(self.path)
         protocol = self.make(protocol_class, **parameters)
         self.project.launchProtocol(protocol, wait=True)
@@ -156,6 +156,7 @@ class Project:
         return getProtocolFromDb(str(self.path), protocol.getDbPath(), protocol.getObjId())
 
     def micrographs(self, pattern, pixel_size, **parameters):
+        """Import micrographs."""
         return self.run(ProtImportMicrographs, **import_of(pattern, pixel_size, **parameters))
 
 
@@ -173,11 +174,13 @@ def import_of(pattern, pixel_size, **parameters):
 
 
 def point(pointer, source, output):
+    """Let a pointer point to an output of a protocol."""
     pointer.set(source)
     pointer.setExtended(output)
 
 
 def log_of(protocol):
+    """Return the ends of a protocol's logs, for a test that fails."""
     logs = [Path(path) for path in protocol.getLogPaths()[:2]]
     return "\n".join(log.read_text()[-4000:] for log in logs if log.exists())
 
@@ -195,7 +198,7 @@ def read_set(path):
 
 
 def wait_for(condition, protocol, seconds=300):
-    """Wait until a condition holds that a protocol brings about, and give what it gave."""
+    """Wait until a condition holds that a protocol brings about, and return what it gave."""
     deadline = time.monotonic() + seconds
     while not (found := condition()):
         assert time.monotonic() < deadline, log_of(protocol)
@@ -204,7 +207,7 @@ def wait_for(condition, protocol, seconds=300):
 
 
 def in_new_process(code, *arguments):
-    """Run Python with Scipion in a new process, and give what it prints as JSON."""
+    """Run Python with Scipion in a new process, and return what it prints as JSON."""
     done = subprocess.run(
         [sys.executable, "-W", "ignore", "-c", code, *map(str, arguments)],
         capture_output=True,

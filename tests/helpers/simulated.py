@@ -27,7 +27,7 @@ from scipion_pupick.engine import (
 DIAMETER = 96.0
 PIXEL_SIZE = 4.0
 SIDE = 256
-MODEL = Path(__file__).parents[1] / "data" / "model.safetensors"
+MODEL = Path(__file__).parents[1] / "fixtures" / "model.safetensors"
 PARTICLES = 25
 
 # enough for blobs in noise, and quick
@@ -66,6 +66,7 @@ def draw(shape, xy, diameter, random, contrast=-2.0):
 
 
 def write_mrc(path, image, pixel_size=PIXEL_SIZE):
+    """Write an image as MRC, in a folder that is made."""
     path.parent.mkdir(parents=True, exist_ok=True)
     with mrcfile.new(path, overwrite=True) as file:
         file.set_data(image)
@@ -82,7 +83,7 @@ def simulate(path, seed, side=SIDE, pixel_size=PIXEL_SIZE, particles=PARTICLES, 
 
 
 def simulate_set(folder, seeds, **options):
-    """Write micrographs m<seed>.mrc, and give the particles by path."""
+    """Write micrographs m<seed>.mrc, and return the particles by path."""
     return {
         str(folder / f"m{seed}.mrc"): simulate(folder / f"m{seed}.mrc", seed, **options)
         for seed in seeds
@@ -101,7 +102,7 @@ def as_picks(particles, most=None):
 
 
 def sharing(tmp_path_factory, name, make):
-    """Let `make` fill a folder once for all test files, and give that folder."""
+    """Let `make` fill a folder once for all test files, and return that folder."""
     folder = tmp_path_factory.getbasetemp() / name
     if not folder.exists():
         folder.mkdir()

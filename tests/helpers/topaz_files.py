@@ -23,7 +23,7 @@ def place(random):
 
 
 def write_micrograph(path, seed):
-    """Write dark discs in noise, and give their centres (n, 2)."""
+    """Write dark discs in noise, and return their centres (n, 2)."""
     random = np.random.default_rng(seed)
     xy = place(random)
     rows, columns = np.mgrid[:SIDE, :SIDE]

@@ -122,7 +122,7 @@ def test_another_least_distance_picks_all_anew(runs, tmp_path):
     source = {"inputModel": (train, "outputModel"), **runs["source"]}
     pick = project.run(PUPickProtPick, separation=60.0, **threshold, **source)
     path = train.outputModel.getPath()
-    far = expected(path, [folder], tmp_path / "far", threshold=LEAST, separation=60.0)
+    far = expected(path, [folder], tmp_path / "far", threshold=LEAST, min_distance=60.0)
     near = expected(path, [folder], tmp_path / "near", threshold=LEAST)
     assert picked(pick)[0] == far != near
     project.resume(pick, separation=-1.0)

@@ -82,14 +82,14 @@ def precision_recall(
     order = np.argsort(-scores, kind="stable")
     scores = scores[order]
     last = np.flatnonzero(np.append(scores[1:] != scores[:-1], True)) if len(scores) else order
-    found = np.cumsum(np.asarray(hits, bool)[order])[last]
+    hits_so_far = np.cumsum(np.asarray(hits, bool)[order])[last]
     picks = last + 1
     return PrecisionRecall(
         threshold=scores[last],
         picks=picks,
-        precision=found / picks,
-        recall=found / n_reference,
-        f1=2 * found / (picks + n_reference),
+        precision=hits_so_far / picks,
+        recall=hits_so_far / n_reference,
+        f1=2 * hits_so_far / (picks + n_reference),
     )
 
 

@@ -135,12 +135,12 @@ def evaluate_picks(
         )
         for name, particles in reference.items()
     ]
-    counts = tuple(each.counts for each in matched)
-    score = np.concatenate([np.empty(0), *(each.score for each in matched)])
-    distance = np.concatenate([np.empty(0), *(each.distance for each in matched)])
+    counts = tuple(result.counts for result in matched)
+    score = np.concatenate([np.empty(0), *(result.score for result in matched)])
+    distance = np.concatenate([np.empty(0), *(result.distance for result in matched)])
     hits = np.isfinite(distance)
     return Evaluation(
-        curve=precision_recall(hits, score, sum(each.reference for each in counts)),
+        curve=precision_recall(hits, score, sum(result.reference for result in counts)),
         micrographs=counts,
         skipped=tuple(name for name in picks if name not in reference),
         localisation_error=float(distance[hits].mean()) if hits.any() else math.nan,
@@ -168,20 +168,20 @@ def _match_micrograph(
     border: float,
     shapes: Mapping[str, Tuple[int, int]],
 ) -> _Matched:
-    found, wanted = picks.xy, particles.xy
-    assigned = match_points(found, wanted, tolerance, picks.score)
+    picks_xy, particles_xy = picks.xy, particles.xy
+    assigned = match_points(picks_xy, particles_xy, tolerance, picks.score)
     hits = assigned >= 0
-    distance = np.full(len(found), np.nan)
-    distance[hits] = np.linalg.norm(found[hits] - wanted[assigned[hits]], axis=1)
-    counted, wanted_counts = np.ones(len(found), bool), np.ones(len(wanted), bool)
+    distance = np.full(len(picks_xy), np.nan)
+    distance[hits] = np.linalg.norm(picks_xy[hits] - particles_xy[assigned[hits]], axis=1)
+    counted, particles_counted = np.ones(len(picks_xy), bool), np.ones(len(particles_xy), bool)
     if border > 0:
-        counted = inside_border(found, border, shapes[name])
-        wanted_counts = inside_border(wanted, border, shapes[name])
-    counted[hits] = wanted_counts[assigned[hits]]
+        counted = inside_border(picks_xy, border, shapes[name])
+        particles_counted = inside_border(particles_xy, border, shapes[name])
+    counted[hits] = particles_counted[assigned[hits]]
     counts = MicrographCounts(
         name,
         picks=int(counted.sum()),
-        reference=int(wanted_counts.sum()),
+        reference=int(particles_counted.sum()),
         hits=int((counted & hits).sum()),
     )
     return _Matched(counts, picks.score[counted], distance[counted])

@@ -48,13 +48,13 @@ def evaluate(
         check_figure_file(plot)
     named = micrographs or [Micrograph(Path(name), name) for name in reference]
     particles = assign_to_micrographs(reference, named, "reference particles")
-    found = assign_to_micrographs(picks, named, "picks")
+    picks_by_name = assign_to_micrographs(picks, named, "picks")
     shapes = {m.name: image_shape(m.path) for m in named if m.name in particles and border > 0}
-    if picks and particles and not found:
+    if picks and particles and not picks_by_name:
         raise UsageError("The picks and the reference have no micrograph in common.")
-    if found and particles and not found.keys() & particles.keys():
+    if picks_by_name and particles and not picks_by_name.keys() & particles.keys():
         log.warning("No pick is of a micrograph that has reference particles.")
-    evaluation = evaluate_picks(found, particles, tolerance, border, shapes)
+    evaluation = evaluate_picks(picks_by_name, particles, tolerance, border, shapes)
     if table is not None:
         write_table(evaluation, table)
     if plot is not None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import logging
 import math
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Optional, Sequence
 
@@ -85,18 +85,19 @@ def threshold(
         OSError: a result cannot be written.
     """
     picked = read_pick_run(run)
-    peaks = {name: kept.coordinates for name, kept in picked.peaks()}
-    scores = [c.score for c in peaks.values()]
+    peaks = dict(picked.peaks())
+    scores = [kept.coordinates.score for kept in peaks.values()]
     quality = estimate_precision_recall(scores, picked.score_uncertainty)
-    chosen = _choose(threshold, precision, per_micrograph, scores, quality)
+    score = _choose(threshold, precision, per_micrograph, scores, quality)
     done = {*peaks, *picked.failures}
     missing = sum(m.name not in done for m in picked.micrographs)
     if missing:
         log.warning("%d micrographs have not been picked yet: %s", missing, picked.folder)
-    picks = {name: c.select(c.score >= chosen) for name, c in peaks.items()}
-    exact = estimate_precision_recall(scores, picked.score_uncertainty, thresholds=[chosen])
-    at = exact.at(chosen) if len(quality.threshold) else None
-    result = ThresholdResult(picks, chosen, at)
+    cut = replace(picked.cut, threshold=score)
+    picks = {name: cut.choose(kept) for name, kept in peaks.items()}
+    exact = estimate_precision_recall(scores, picked.score_uncertainty, thresholds=[score])
+    at = exact.at(score) if len(quality.threshold) else None
+    result = ThresholdResult(picks, score, at)
     _write(result, picked, PickRun(Path(output)))
     return result
 
@@ -108,8 +109,8 @@ def _choose(
     scores: Sequence[np.ndarray],
     quality: EstimatedCurve,
 ) -> float:
-    given = [value for value in (threshold, precision, per_micrograph) if value is not None]
-    if len(given) != 1 or not math.isfinite(given[0]):
+    wishes = [value for value in (threshold, precision, per_micrograph) if value is not None]
+    if len(wishes) != 1 or not math.isfinite(wishes[0]):
         raise UsageError(
             "Give one of a threshold, a precision and a number per micrograph, as a number.",
             setting=("threshold", "precision", "per_micrograph"),
@@ -118,13 +119,13 @@ def _choose(
         return threshold_of_precision(quality, precision)
     if per_micrograph is not None:
         return threshold_of_count(scores, per_micrograph)
-    if given[0] < LEAST_SCORE:
+    if wishes[0] < LEAST_SCORE:
         raise UsageError(
-            f"The threshold is {given[0]:g}: give {LEAST_SCORE:g} or more, since lower scores "
+            f"The threshold is {wishes[0]:g}: give {LEAST_SCORE:g} or more, since lower scores "
             "are not kept.",
             setting="threshold",
         )
-    return given[0]
+    return wishes[0]
 
 
 def _write(result: ThresholdResult, run: PickRun, output: PickRun) -> None:

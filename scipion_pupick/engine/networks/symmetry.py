@@ -82,8 +82,8 @@ def _turned_back(value: Tensor) -> Tensor:
         return value.unflatten(0, (-1, TURNS)).movedim(1, 0)
     if value.shape[0] == 1:
         return value.unflatten(1, (-1, TURNS)).movedim(2, 0)
-    each = value.unflatten(0, (-1, TURNS)).unbind(1)
-    return torch.stack([_turn(weights, -turns) for turns, weights in enumerate(each)])
+    filters_of_turns = value.unflatten(0, (-1, TURNS)).unbind(1)
+    return torch.stack([_turn(weights, -turns) for turns, weights in enumerate(filters_of_turns)])
 
 
 def _turned(weights: Tensor, shape: torch.Size) -> Tensor:

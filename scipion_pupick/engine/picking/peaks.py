@@ -53,15 +53,15 @@ def suppress(xy: np.ndarray, radius: float) -> np.ndarray:
     Returns:
         (n,) bool, True for the chosen.
     """
-    chosen = np.ones(len(xy), bool)
+    kept = np.ones(len(xy), bool)
     if len(xy) == 0:
-        return chosen
+        return kept
     pairs = cKDTree(xy).query_pairs(radius, output_type="ndarray")
     pairs = np.sort(pairs, axis=1)
     for better, worse in pairs[np.lexsort((pairs[:, 1], pairs[:, 0]))]:
-        if chosen[better]:
-            chosen[worse] = False
-    return chosen
+        if kept[better]:
+            kept[worse] = False
+    return kept
 
 
 def _refine(

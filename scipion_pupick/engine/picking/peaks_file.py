@@ -14,7 +14,6 @@ from safetensors.numpy import save
 from ..coordinates import Coordinates
 from ..files.atomic import PathLike, atomic_write
 from ..micrographs import Shape
-from .border import inside_border
 
 # to be raised whenever the same model finds other peaks than before
 PEAKS_VERSION = 1
@@ -36,11 +35,6 @@ class MicrographPeaks:
     shape: Shape
     pixel_size: float
     fingerprint: str = ""
-
-    def above(self, threshold: float, border: float) -> Coordinates:
-        """Choose the peaks with at least a score (log-odds) that lie inside the border (px)."""
-        inside = inside_border(self.coordinates.xy, border, self.shape)
-        return self.coordinates.select(inside & (self.coordinates.score >= threshold))
 
 
 def save_peaks(peaks: MicrographPeaks, path: PathLike) -> None:

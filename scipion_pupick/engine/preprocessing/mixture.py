@@ -179,8 +179,8 @@ class _Fit:
 
 def _pool(histograms: Sequence[Histogram]) -> _Pool:
     """Put the micrographs on one scale by their root mean square, and its deviation to one."""
-    values = np.stack([each.values for each in histograms])
-    counts = np.stack([each.counts for each in histograms])
+    values = np.stack([of_micrograph.values for of_micrograph in histograms])
+    counts = np.stack([of_micrograph.counts for of_micrograph in histograms])
     sizes = np.sqrt((counts * values**2).sum(1) / counts.sum(1))
     sizes /= _geometric_mean(sizes)
     scaled = values / sizes[:, None]

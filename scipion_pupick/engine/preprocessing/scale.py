@@ -37,13 +37,13 @@ class ModelScale:
         Raises:
             UsageError: neither is known.
         """
-        chosen = self.diameter if diameter is None else diameter
-        if chosen is None:
+        width = self.diameter if diameter is None else diameter
+        if width is None:
             raise UsageError(
                 "The general model picks particles of any size: give the particle's diameter, Å.",
                 setting="diameter",
             )
-        return WorkingScale(chosen, self.diameter_px)
+        return WorkingScale(width, self.diameter_px)
 
 
 @dataclass(frozen=True)

@@ -38,9 +38,9 @@ def pick_page(
     """
     tables = tabulate(run)
     shown = _shown(run, tables)
-    known, unmatched = _by_name(reference, run.micrographs, reference_is)
+    reference_by_name, unmatched = _by_name(reference, run.micrographs, reference_is)
     peaks = {m.name: kept for m in shown if (kept := run.peaks_of(m)) is not None}
-    pictures = draw(shown, peaks, known, view, tables.grid)
+    pictures = draw(shown, peaks, reference_by_name, view, tables.grid)
     data = {
         **_common(pictures, view, run.diameter),
         "tables": tables.as_json(),
@@ -142,10 +142,10 @@ def _lead(tables: ScoreTables) -> str:
     if not tables.names:
         return "No micrograph has been picked."
     # halves up, as JavaScript rounds the page's other numbers
-    each = math.floor(picks / len(tables.names) + 0.5)
+    mean = math.floor(picks / len(tables.names) + 0.5)
     text = (
         f"{_number(picks, 'particle')} picked in {_number(len(tables.names), 'micrograph')}, "
-        f"{each:,} in each on average."
+        f"{mean:,} in each on average."
     )
     return text if picks else f"No particle picked in {_number(len(tables.names), 'micrograph')}."
 

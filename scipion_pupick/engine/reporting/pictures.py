@@ -49,9 +49,9 @@ def choose_shown(counts: Sequence[int], most: int = MOST_SHOWN) -> List[int]:
     if len(counts) <= most:
         return list(range(len(counts)))
     order = np.argsort(counts, kind="stable")
-    chosen = {*order[:EXTREMES].tolist(), *order[-EXTREMES:].tolist()}
-    spread = np.linspace(0, len(counts) - 1, most - len(chosen)).round().astype(int)
-    return sorted(chosen | set(spread.tolist()))
+    extremes = {*order[:EXTREMES].tolist(), *order[-EXTREMES:].tolist()}
+    spread = np.linspace(0, len(counts) - 1, most - len(extremes)).round().astype(int)
+    return sorted(extremes | set(spread.tolist()))
 
 
 @dataclass(frozen=True)
@@ -113,17 +113,19 @@ def draw(
     failures: Dict[str, str] = {}
     for micrograph, working in prefetch(view.prepare, micrographs):
         kept = peaks.get(micrograph.name)
-        known = reference.get(micrograph.name, Coordinates.empty())
+        particles = reference.get(micrograph.name, Coordinates.empty())
         if isinstance(working, MicrographError):
             failures[micrograph.name] = str(working)
             if kept is not None:
-                shown.append(_describe_unseen(micrograph.name, kept, known, view, grid))
+                shown.append(_describe_unseen(micrograph.name, kept, particles, view, grid))
             continue
         picks = Coordinates.empty() if kept is None else kept.coordinates
         smooth = gaussian_filter(working.image, BLUR_PX)
         cuts.append(_cut(working, smooth, picks, len(shown)))
         picker = view.picker if len(shown) % map_step == 0 else None
-        shown.append(_describe(working, smooth, picks, known, replace(view, picker=picker), grid))
+        shown.append(
+            _describe(working, smooth, picks, particles, replace(view, picker=picker), grid)
+        )
     return Pictures(shown, _gallery(cuts, grid), failures)
 
 
@@ -226,23 +228,26 @@ def _cut(working: WorkingImage, image: np.ndarray, picks: Coordinates, micrograp
 def _gallery(cuts: Sequence[_Cuts], grid: np.ndarray) -> Dict[str, Any]:
     """Return cut-outs of all scores, best first, in one image of square tiles."""
     empty = np.empty((0, CUT_SIDE, CUT_SIDE), np.float32)
-    images = np.concatenate([empty, *(each.images for each in cuts)])
-    scores = np.concatenate([np.empty(0), *(each.scores for each in cuts)])
-    centres = np.concatenate([np.empty((0, 2)), *(each.centres for each in cuts)])
-    sources = np.repeat([each.micrograph for each in cuts], [len(each.scores) for each in cuts])
-    chosen = choose_cuts(scores)
-    columns = max(1, math.ceil(math.sqrt(len(chosen))))
+    images = np.concatenate([empty, *(part.images for part in cuts)])
+    scores = np.concatenate([np.empty(0), *(part.scores for part in cuts)])
+    centres = np.concatenate([np.empty((0, 2)), *(part.centres for part in cuts)])
+    sources = np.repeat(
+        [part.micrograph for part in cuts],
+        [len(part.scores) for part in cuts],
+    )
+    shown = choose_cuts(scores)
+    columns = max(1, math.ceil(math.sqrt(len(shown))))
     sheet = np.zeros((columns, columns, CUT_SIDE, CUT_SIDE), np.float32)
-    sheet.reshape(-1, CUT_SIDE, CUT_SIDE)[: len(chosen)] = images[chosen]
+    sheet.reshape(-1, CUT_SIDE, CUT_SIDE)[: len(shown)] = images[shown]
     tiled = sheet.transpose(0, 2, 1, 3).reshape(columns * CUT_SIDE, -1)
-    low, high = np.percentile(images[chosen], [0.5, 99.5]) if len(chosen) else (0.0, 1.0)
+    low, high = np.percentile(images[shown], [0.5, 99.5]) if len(shown) else (0.0, 1.0)
     return {
         "side": CUT_SIDE,
         "columns": columns,
         "image": png_address(grey_image(tiled, low, high)),
-        "ranks": ranks(scores[chosen], grid).tolist(),
-        "micrographs": sources[chosen].astype(int).tolist(),
-        "centres": np.round(centres[chosen], 4).tolist(),
+        "ranks": ranks(scores[shown], grid).tolist(),
+        "micrographs": sources[shown].astype(int).tolist(),
+        "centres": np.round(centres[shown], 4).tolist(),
     }
 
 

@@ -112,18 +112,18 @@ def tabulate(run: PickRun) -> ScoreTables:
     """Read all kept peaks of a run and count them."""
     peaks = dict(run.peaks())
     scores = [kept.coordinates.score for kept in peaks.values()]
-    highest = max((float(each.max()) for each in scores if len(each)), default=0.0)
+    highest = max((float(values.max()) for values in scores if len(values)), default=0.0)
     grid = threshold_grid(highest, run.threshold)
     table = _counts(scores, grid)
     counts = table.sum(axis=0)
-    own = int(np.searchsorted(grid, run.threshold))
-    levels = _levels(counts, max(LEAST_LEVELS, COUNTS_IN_TABLE // max(len(peaks), 1)), own)
-    plane_levels = _levels(counts, PLANE_LEVELS, own)
+    own_index = int(np.searchsorted(grid, run.threshold))
+    levels = _levels(counts, max(LEAST_LEVELS, COUNTS_IN_TABLE // max(len(peaks), 1)), own_index)
+    plane_levels = _levels(counts, PLANE_LEVELS, own_index)
     in_plane = _some(list(peaks.values()), MOST_IN_PLANE)
     return ScoreTables(
         names=list(peaks),
         grid=grid,
-        own=own,
+        own=own_index,
         counts=counts,
         levels=levels,
         per_micrograph=table[:, levels],
@@ -143,7 +143,7 @@ def _some(values: List[Any], most: int) -> List[Any]:
 
 def _counts(scores: Iterable[np.ndarray], grid: np.ndarray) -> np.ndarray:
     """Count the peaks of each micrograph that reach each threshold; (n, k)."""
-    rows = [np.bincount(ranks(each, grid), minlength=len(grid)) for each in scores]
+    rows = [np.bincount(ranks(values, grid), minlength=len(grid)) for values in scores]
     histogram = np.array(rows, np.int32).reshape(-1, len(grid))
     return histogram[:, ::-1].cumsum(axis=1, dtype=np.int32)[:, ::-1]
 

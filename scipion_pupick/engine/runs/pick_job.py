@@ -25,7 +25,7 @@ from ..networks.model import Model, load_model, versions
 from ..picker import Picker
 from ..picking.peaks_file import PEAKS_VERSION, MicrographPeaks
 from ..preprocessing.working_image import WorkingImage
-from ..settings import LEAST_SCORE, PickSettings
+from ..settings import PickSettings
 from .pick_run import PickRun
 
 log = logging.getLogger(__name__)
@@ -94,7 +94,7 @@ class PickJob:
             "training": self.model.training.to_dict(),
             "threshold": self.picker.threshold,
             "diameter": self.picker.diameter,
-            "edge": self.picker.border,
+            "edge": self.picker.cut.border,
             "separation": self.picker.min_distance,
             "versions": versions(),
         }
@@ -147,8 +147,8 @@ class PickJob:
         uncertainty = self.model.training.score_uncertainty
         if uncertainty is None:
             return {}
-        every_peak = replace(self.picker, threshold=LEAST_SCORE)
-        scores = [every_peak.choose(self._peaks_of(m)).score for m in micrographs]
+        cut = self.picker.cut.of_all_scores
+        scores = [cut.choose(self._peaks_of(m)).score for m in micrographs]
         threshold = self.picker.threshold
         curve = estimate_precision_recall(scores, uncertainty, [threshold])
         return curve.at(threshold).summary()

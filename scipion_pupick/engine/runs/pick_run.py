@@ -7,7 +7,6 @@ stopped can be looked at as well.
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -22,6 +21,7 @@ from ..files.json_files import read_json, write_json
 from ..files.star import check_star_names
 from ..micrographs import Micrograph
 from ..networks.training_record import TrainingRecord
+from ..picking.cut import Cut
 from ..picking.peaks_file import MicrographPeaks, load_peaks, save_peaks
 from .layout import (
     ADAPTED_MODEL,
@@ -104,9 +104,9 @@ class PickRun:
         return float(self.record["diameter"])
 
     @property
-    def border(self) -> float:
-        """Width of the border in which no pick counts, Å."""
-        return float(self.record["edge"])
+    def cut(self) -> Cut:
+        """Which peaks the run has picked."""
+        return Cut(self.threshold, float(self.record["edge"]))
 
     @property
     def model(self) -> Path:
@@ -145,8 +145,7 @@ class PickRun:
         peaks = self.kept_peaks(micrograph.name)
         if peaks is None or micrograph.name in self.failures:
             return None
-        inside = peaks.above(-math.inf, self.border / peaks.pixel_size)
-        return replace(peaks, coordinates=inside)
+        return replace(peaks, coordinates=self.cut.of_all_scores.choose(peaks))
 
     def peaks(self) -> Iterator[Tuple[str, MicrographPeaks]]:
         """Return the peaks of each micrograph that has scores."""

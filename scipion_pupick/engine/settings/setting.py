@@ -117,9 +117,9 @@ class Setting:
         if value is None and not self.required or value is not None and self.allows(value):
             return
         if self.choices:
-            known = ", ".join(self.choices)
+            names = ", ".join(self.choices)
             raise UsageError(
-                f"There is no {self.name} {value!r}: choose one of {known}.", self.name
+                f"There is no {self.name} {value!r}: choose one of {names}.", self.name
             )
         amount = f"{_number(value)} {self.unit}".rstrip()
         raise UsageError(f"{self.name} is {amount}: give {self.wanted}{self.advice}.", self.name)
@@ -158,15 +158,15 @@ def make_settings(kind: Type[_Settings], values: Mapping[str, Any]) -> _Settings
     Raises:
         UsageError: a value makes no sense.
     """
-    chosen: Dict[str, Any] = {}
+    values_of_fields: Dict[str, Any] = {}
     for part in fields(kind):  # type: ignore[arg-type]
         default = _nested(part)
         if default is not None:
             inner = {s.name: values[s.name] for s in settings_of(type(default)) if s.name in values}
-            chosen[part.name] = replace(default, **inner)
+            values_of_fields[part.name] = replace(default, **inner)
         elif part.name in values:
-            chosen[part.name] = values[part.name]
-    return kind(**chosen)
+            values_of_fields[part.name] = values[part.name]
+    return kind(**values_of_fields)
 
 
 def _nested(part: Field[Any]) -> Any:

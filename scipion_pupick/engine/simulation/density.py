@@ -112,10 +112,10 @@ def read_map(
     try:
         with mrcfile.open(Path(path), permissive=False) as file:
             values = np.array(file.data, np.float32)
-            found = float(file.voxel_size.x)
+            extent = float(file.voxel_size.x)
     except (OSError, ValueError) as error:
         raise UsageError(f"{path}: cannot be read as a density map: {error}") from error
-    size = found if pixel_size is None else pixel_size
+    size = extent if pixel_size is None else pixel_size
     if not (math.isfinite(size) and size > 0):
         raise UsageError(f"{path}: its pixel size is {size:g} Å: give one in Å/px.")
     return centre_density(values, size, threshold, Path(path).name)

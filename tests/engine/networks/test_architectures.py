@@ -18,7 +18,7 @@ from scipion_pupick.engine.networks.architectures import (
     strided_scores,
 )
 
-NAMES = ["conv3", "resnet8", "resnet16"]
+NAMES = list(ARCHITECTURES)
 
 
 def network(name, seed=0):
