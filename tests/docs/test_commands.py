@@ -14,11 +14,11 @@ from pathlib import Path
 import mrcfile
 import numpy as np
 import pytest
+from helpers.examples import EXAMPLES, write_corner
 from helpers.programs import call_pupick
-from helpers.relion_files import EXAMPLES, JOB_STAR
+from helpers.relion_files import JOB_STAR
 
 from scipion_pupick.engine.cli.main import make_parser
-from scipion_pupick.engine.micrographs import read_image, write_image
 from scipion_pupick.engine.simulation.phantom import random_phantom
 
 pytestmark = pytest.mark.slow
@@ -86,8 +86,7 @@ def folder(tmp_path, monkeypatch):
     examples = tmp_path / "examples" / EXAMPLES.name
     (examples / "micrographs").mkdir(parents=True)
     for name in ("14_33_35", "15_33_42"):
-        path = Path("micrographs", f"Falcon_2012_06_12-{name}_0.mrc")
-        write_image(examples / path, read_image(EXAMPLES / path)[:512, :512], 7.08)
+        write_corner(f"Falcon_2012_06_12-{name}_0.mrc", examples / "micrographs")
     for name in ("picks_100.star", "reference.star"):
         shutil.copy(EXAMPLES / name, examples)
     shutil.copy(EXAMPLES / "picks_100.star", tmp_path / "picks.star")

@@ -2,11 +2,11 @@
 """From an array to coordinates: what `Picker` finds is what picking from files finds."""
 
 from dataclasses import replace
-from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from helpers.examples import EXAMPLES, write_corner
 from helpers.simulated import DIAMETER, PIXEL_SIZE, shared_model, simulate_set
 from scipy.spatial import cKDTree
 
@@ -23,7 +23,6 @@ from scipion_pupick.engine import (
 from scipion_pupick.engine.micrographs import read_image
 from scipion_pupick.engine.networks.architectures import inverted
 
-EXAMPLE = Path(__file__).parents[2] / "examples" / "empiar10017"
 ALONE = {"device": "cpu", "threads": 1}
 
 
@@ -105,11 +104,13 @@ def test_the_score_map_has_the_scores_of_the_picks(model, micrographs):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("particles", [None, 600.0])
+@pytest.mark.parametrize("particles", [None, 150.0])
 def test_the_general_model_is_fitted_to_several_images_as_to_their_files(tmp_path, particles):
-    micrographs = find_micrographs([str(EXAMPLE / "micrographs")])[:2]
+    for micrograph in find_micrographs([str(EXAMPLES / "micrographs")])[:2]:
+        write_corner(micrograph.path.name, tmp_path / "mics")
+    micrographs = find_micrographs([str(tmp_path / "mics")])
     settings = PickSettings(diameter=180.0, particles_per_micrograph=particles)
-    expected = pick(micrographs, "general", tmp_path, settings, **ALONE)
+    expected = pick(micrographs, "general", tmp_path / "out", settings, **ALONE)
     picker = Picker.load("general", 180.0, particles, device="cpu")
     images = images_of(micrographs)
     for micrograph, found in zip(micrographs, picker.pick_many(images, 7.08)):

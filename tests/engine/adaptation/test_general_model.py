@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from helpers.examples import write_corner
 from helpers.programs import call_pupick
 from helpers.simulated import HASTY
 from scipy.spatial import cKDTree
@@ -152,8 +153,8 @@ def test_another_network_starts_from_random_weights(micrographs, tmp_path, caplo
 def corners(micrographs, tmp_path_factory):
     """A quarter of each of two micrographs: enough where only the same picks are wanted again."""
     folder = tmp_path_factory.mktemp("corners")
-    for number, micrograph in enumerate(micrographs[:2]):
-        write_image(folder / f"{number}.mrc", read_image(micrograph.path)[:512, :512], 7.08)
+    for micrograph in micrographs[:2]:
+        write_corner(micrograph.path.name, folder)
     return find_micrographs([str(folder)])
 
 
