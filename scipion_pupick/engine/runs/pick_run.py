@@ -189,7 +189,8 @@ class PickRun:
             return
         files = [self.folder / name for name in (PICKS, MICROGRAPHS, FAILED, REPORT)]
         for path in itertools.chain(files, map(self.coordinates_path, names)):
-            if os.path.lexists(path):
+            # a folder is never replaced
+            if os.path.lexists(path) and not path.is_dir():
                 raise UsageError(
                     f"{path} was not written by a picking run and would be overwritten: give "
                     "another folder.",
