@@ -54,7 +54,7 @@ def check_labels(
     ranked, pixel_size = _ranked(labels, micrographs, general, scale, device)
     if not ranked:
         return
-    fit = fit_labels(ranked, scale.diameter / pixel_size)
+    fit = fit_labels(ranked, scale.diameter / pixel_size, pixel_size)
     finding = describe(fit, start.settings.labels, ranked[0].shape)
     if finding is not None and check == "stop":
         raise finding

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import itertools
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Iterator, List, Optional, Sequence
 
 import numpy as np
@@ -35,6 +35,7 @@ _SURROUNDINGS_DIAMETERS = 2.0
 _SCALES = (1.0, 4 / 3, 3 / 2, 2.0, 3.0, 4.0, 6.0, 8.0)
 # half of boxes from one diameter wide to two and a half; nearer, a label is still on its particle
 _SHIFTS = np.arange(3, 9) / 6
+_FINE_STEPS, _FINE_DIAMETERS, _AS_GOOD = 6, 1 / 24, 0.01
 
 
 @dataclass(frozen=True, eq=False)
@@ -134,13 +135,14 @@ def _places_round(reach: int) -> Iterator[Sequence[int]]:
             yield row, column
 
 
-def other_transforms(diameter: float) -> List[PickTransform]:
-    """List what labels may have suffered: mirrors and turns, binning, and corners for centres.
+def other_transforms(diameter: float, pixel_size: float = 1.0) -> List[PickTransform]:
+    """List what labels may need: mirrors and turns, scales, and shifts from corners to centres.
 
     Args:
         diameter: of the particle, px of the micrograph.
+        pixel_size: of the micrograph, Å/px, in case that labels are in Å.
     """
-    scales = {scale for step in _SCALES for scale in (step, 1 / step)}
+    scales = {1 / pixel_size, *_SCALES, *(1 / scale for scale in _SCALES)}
     turned = [
         PickTransform(scale, swap, mirror)
         for scale, swap, mirror in itertools.product(sorted(scales), (False, True), MIRRORS)
@@ -152,19 +154,41 @@ def other_transforms(diameter: float) -> List[PickTransform]:
     return [transform for transform in turned + shifted if transform != PickTransform()]
 
 
-def fit_labels(micrographs: Sequence[RankedMicrograph], diameter: float) -> Fit:
+def fit_labels(
+    micrographs: Sequence[RankedMicrograph], diameter: float, pixel_size: float = 1.0
+) -> Fit:
     """Find the transform under which labels fit best, but for the one that they have.
 
     Args:
         micrographs: with labels.
         diameter: of the particle, px of the micrographs.
+        pixel_size: of these, Å/px.
     """
-
-    def mean_rank(transform: PickTransform) -> float:
-        return float(np.concatenate([m.ranks_at(transform) for m in micrographs]).mean())
-
-    outside = [int((~micrograph.inside(micrograph.xy)).sum()) for micrograph in micrographs]
-    ranks = {transform: mean_rank(transform) for transform in other_transforms(diameter)}
-    best = max(ranks, key=lambda transform: ranks[transform])
+    transforms = other_transforms(diameter, pixel_size)
+    best = max(transforms, key=lambda transform: _mean_rank(micrographs, transform))
     labels = sum(len(micrograph.xy) for micrograph in micrographs)
-    return Fit(labels, sum(outside), mean_rank(PickTransform()), best, ranks[best])
+    outside = sum(int((~m.inside(m.xy)).sum()) for m in micrographs)
+    return Fit(
+        labels=labels,
+        outside=outside,
+        rank=_mean_rank(micrographs, PickTransform()),
+        best=_refined(micrographs, best, diameter),
+        best_rank=_mean_rank(micrographs, best),
+    )
+
+
+def _mean_rank(micrographs: Sequence[RankedMicrograph], transform: PickTransform) -> float:
+    return float(np.concatenate([m.ranks_at(transform) for m in micrographs]).mean())
+
+
+def _refined(
+    micrographs: Sequence[RankedMicrograph], best: PickTransform, diameter: float
+) -> PickTransform:
+    """Move a shift into the middle of those near it that are as good; leave the rest as it is."""
+    if best.shift == PickTransform().shift:
+        return best
+    steps = np.arange(-_FINE_STEPS, _FINE_STEPS + 1) * _FINE_DIAMETERS * diameter
+    shifts = [(best.shift[0] + x, best.shift[1] + y) for x, y in itertools.product(steps, steps)]
+    ranks = np.array([_mean_rank(micrographs, replace(best, shift=shift)) for shift in shifts])
+    x, y = np.array(shifts)[ranks >= ranks.max() - _AS_GOOD].mean(axis=0)
+    return replace(best, shift=(float(x), float(y)))

@@ -64,15 +64,22 @@ def test_labels_on_spots_are_right(count):
         (lambda xy: xy[:, ::-1], PickTransform(swap=True)),
         (lambda xy: xy * 4, PickTransform(scale=0.25)),
         (lambda xy: xy / 2, PickTransform(scale=2.0)),
-        (lambda xy: xy - 18, PickTransform(shift=(20.0, 20.0))),
+        (lambda xy: xy - 18, PickTransform(shift=(18.0, 18.0))),
         (lambda xy: (xy * [1, -1] + [0, 399]) / 4, PickTransform(scale=4.0, mirror="y")),
     ],
 )
 def test_what_was_done_to_labels_is_found(wrong, better):
     micrographs = [ranked(scores, xy, wrong) for scores, xy in map(spots, range(2))]
     found = fit_labels(micrographs, DIAMETER_PX).better
-    np.testing.assert_allclose(found.shift, better.shift, atol=4.5)
+    np.testing.assert_allclose(found.shift, better.shift, atol=1)
     assert replace(found, shift=(0, 0)) == replace(better, shift=(0, 0))
+
+
+def test_labels_in_angstroms_are_found():
+    micrographs = [ranked(scores, xy, lambda xy: xy * 1.19) for scores, xy in map(spots, range(2))]
+    assert fit_labels(micrographs, DIAMETER_PX).better is None
+    found = fit_labels(micrographs, DIAMETER_PX, pixel_size=1.19).better
+    assert found == PickTransform(scale=1 / 1.19)
 
 
 def test_labels_of_what_the_network_cannot_see_are_no_alarm():
