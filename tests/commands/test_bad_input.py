@@ -326,9 +326,12 @@ def test_no_label_is_misuse(own, tmp_path, caplog):
 
 
 def test_picks_outside_the_image_are_left_out(own, tmp_path, caplog):
-    assert train_on(own, [[70, 70], [500, 70], [70, -20]], tmp_path / "out") == 0
+    places, unchecked = [[70, 70], [500, 70], [70, -20]], ("--check-picks", "off")
+    assert train_on(own, places, tmp_path / "out") == 2
+    assert "2 of 3 picks looked at lie outside their micrographs" in caplog.text
+    assert train_on(own, places, tmp_path / "out", *unchecked) == 0
     assert "good.mrc: 2 of 3 picks lie outside the image of 144 x 144 px" in caplog.text
-    assert train_on(own, [[500, 70]], tmp_path / "other") == FAILED
+    assert train_on(own, [[500, 70]], tmp_path / "other", *unchecked) == FAILED
     assert "all picks lie outside" in caplog.text
 
 

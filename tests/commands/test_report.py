@@ -376,7 +376,7 @@ def test_a_folder_that_is_no_run_is_named(tmp_path):
 def test_names_that_fit_several_micrographs_are_told(run, tmp_path):
     (tmp_path / "other").mkdir()
     with (run / "micrographs.tsv").open("a") as file:
-        file.write(f"other/m11.mrc\t{tmp_path / 'other' / 'm11.mrc'}\t4\n")
+        file.write(f"other/m11.mrc\t{tmp_path / 'other' / 'm11.mrc'}\t4\toption\n")
     source = next(m for m in read_pick_run(run).micrographs if m.name.endswith("m11.mrc"))
     shutil.copy(PickRun(run).peaks_path(source.name), tmp_path / "copy")
     target = PickRun(run).peaks_path("other/m11.mrc")
