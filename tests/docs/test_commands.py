@@ -14,7 +14,7 @@ from pathlib import Path
 import mrcfile
 import numpy as np
 import pytest
-from helpers.examples import EXAMPLES, write_corner
+from helpers.examples import EXAMPLES, write_corner, write_corner_picks
 from helpers.programs import call_pupick
 from helpers.relion_files import JOB_STAR
 
@@ -88,9 +88,9 @@ def folder(tmp_path, monkeypatch):
     for name in ("14_33_35", "15_33_42"):
         write_corner(f"Falcon_2012_06_12-{name}_0.mrc", examples / "micrographs")
     for name in ("picks_100.star", "reference.star"):
-        shutil.copy(EXAMPLES / name, examples)
-    shutil.copy(EXAMPLES / "picks_100.star", tmp_path / "picks.star")
-    shutil.copy(EXAMPLES / "reference.star", tmp_path / "expert.star")
+        write_corner_picks(name, examples / name)
+    shutil.copy(examples / "picks_100.star", tmp_path / "picks.star")
+    shutil.copy(examples / "reference.star", tmp_path / "expert.star")
     (tmp_path / "mics").symlink_to(examples / "micrographs")
     phantom = random_phantom(np.random.default_rng(0), 120.0)
     mrcfile.write(tmp_path / "map.mrc", phantom.values, voxel_size=phantom.pixel_size)
