@@ -64,7 +64,7 @@ def find_limits(image: np.ndarray) -> Optional[Limits]:
 def sample_rows(image: np.ndarray) -> np.ndarray:
     """Return up to 64 rows spread over an image (ny, nx), as float64."""
     step = max(1, image.shape[0] // _SAMPLED_ROWS)
-    return np.asarray(image[step // 2 :: step], np.float64)
+    return _float64(image[step // 2 :: step])
 
 
 class PixelMender:
@@ -109,7 +109,13 @@ def _medians_round(image: np.ndarray, rows: np.ndarray, columns: np.ndarray) -> 
     reach = np.arange(-_REACH, _REACH + 1)
     y = np.clip(rows[:, None, None] + reach[:, None], 0, image.shape[0] - 1)
     x = np.clip(columns[:, None, None] + reach, 0, image.shape[1] - 1)
-    return np.median(image[y, x].astype(np.float64).reshape(len(rows), -1), axis=1)
+    return np.median(_float64(image[y, x]).reshape(len(rows), -1), axis=1)
+
+
+def _float64(values: np.ndarray) -> np.ndarray:
+    """Return numbers as float64; NaN stay NaN, without the warning that NumPy gives of some."""
+    with np.errstate(invalid="ignore"):
+        return np.asarray(values, np.float64)
 
 
 def saturated_share(image: np.ndarray) -> float:

@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 from helpers.simulated import draw
 
+from scipion_pupick.engine.errors import MicrographError
 from scipion_pupick.engine.micrographs import MicrographInMemory
 from scipion_pupick.engine.preprocessing.fourier_crop import downsample
 from scipion_pupick.engine.preprocessing.outliers import PixelMender, find_limits
@@ -76,6 +77,14 @@ def test_an_image_that_does_not_tell_has_no_limits(image, value):
     assert find_limits((np.arange(SHAPE[0] * SHAPE[1]) % 5 == 0).reshape(SHAPE)) is None
     image[:] = value
     assert find_limits(image) is None
+
+
+@pytest.mark.parametrize("row", [100, 101, 102, 103])
+def test_a_signalling_nan_is_refused_as_any_other(image, row):
+    image = image.astype(np.float32)
+    image[row, 100] = np.array([0x7F800001], np.uint32).view(np.float32)[0]
+    with pytest.raises(MicrographError, match=r"a\.mrc"):
+        working(image)
 
 
 def test_a_block_without_outliers_is_not_copied(image):
