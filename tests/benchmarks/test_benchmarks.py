@@ -130,6 +130,7 @@ def test_simulated_sets_are_made_once_and_split(tmp_path, monkeypatch):
     assert len(_positions(made.particles)) > 3
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "script",
     [

@@ -160,6 +160,7 @@ def test_a_bad_micrograph_is_counted_and_the_good_ones_are_picked(
     assert modified(folder) == before
 
 
+@pytest.mark.slow
 def test_training_goes_on_without_a_bad_micrograph(mixed, good, tmp_path, caplog):
     folder, reason = mixed
     xy = simulate(tmp_path / "copy.mrc", 0, side=144, particles=8)

@@ -294,6 +294,7 @@ def test_a_micrograph_that_has_changed_makes_another_training(tmp_path):
         hasty(data, tmp_path / "out")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("particles", [9, None])
 def test_overwriting_trains_anew(data, tmp_path, particles):
     settings = replace(HASTY_JOB, particles_per_micrograph=particles)
@@ -361,6 +362,7 @@ def test_a_place_is_a_particle_or_none(data, tmp_path):
         train(find_micrographs([str(folder)]), picks, tmp_path, HASTY_JOB, {name: near}, **CPU)
 
 
+@pytest.mark.slow
 def test_fewer_particles_than_are_labelled_are_doubted(data, tmp_path, caplog):
     hasty(data, tmp_path / "few", replace(HASTY_JOB, particles_per_micrograph=5))
     assert "24 particles are labelled in 4 micrographs, more than 5 in each" in caplog.text
@@ -486,6 +488,7 @@ def test_training_starts_from_a_model(data, trained, tmp_path):
         hasty(data, tmp_path, gentle)
 
 
+@pytest.mark.slow
 def test_a_network_that_training_spoils_is_kept(trained, tmp_path):
     right = read_picks(trained / "picks.star")
     held_out, *others = sorted(right)
@@ -523,6 +526,7 @@ def places_between(particles, count):
     return Coordinates.unscored(*xy[apart > 16][:count].T)
 
 
+@pytest.mark.slow
 def test_few_labels_adjust_a_trained_network_in_half_as_many_steps(data, trained, tmp_path):
     settings = replace(HASTY_JOB, training=replace(HASTY, epochs=1, steps=None))
     hasty(data, tmp_path / "scratch", settings, start=None)

@@ -40,6 +40,7 @@ def run(data, output, picks, labels=None, **options):
     return train(data[0], picks, output, settings, start=None, device="cpu", threads=1, **options)
 
 
+@pytest.mark.slow
 def test_the_setting_that_the_error_names_mends_the_picks(data, tmp_path):
     wrong = swapped_and_enlarged(data[1])
     with pytest.raises(UsageError, match=r"scale them by 0\.25 and swap") as caught:
@@ -52,6 +53,7 @@ def test_the_setting_that_the_error_names_mends_the_picks(data, tmp_path):
         np.testing.assert_allclose(kept.xy, data[1][name].xy, atol=0.01)
 
 
+@pytest.mark.slow
 def test_negatives_are_changed_like_the_picks(data, tmp_path):
     particles, places = {}, {}
     for name, c in data[1].items():
@@ -68,6 +70,7 @@ def test_negatives_are_changed_like_the_picks(data, tmp_path):
     assert one.digest == other.digest
 
 
+@pytest.mark.slow
 def test_a_training_that_goes_on_is_not_checked_again(data, tmp_path, monkeypatch):
     first = run(data, tmp_path, data[1])
 

@@ -422,6 +422,7 @@ def test_training_and_picking_in_one_job_and_its_continuation(tmp_path, monkeypa
     assert len(read_table(folder / "autopick.star")[1]) == 3
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("change", ["labels", "parameters"])
 def test_other_labels_or_parameters_train_again(job, tmp_path, change):
     coordinates = hand_picks(tmp_path)
@@ -454,6 +455,7 @@ def test_a_training_that_fails_does_not_pass_off_the_model_before_it(job, tmp_pa
     assert not (job / "model.safetensors").exists()
 
 
+@pytest.mark.slow
 def test_a_training_that_is_refused_leaves_the_model_and_may_be_mended(job, tmp_path):
     train("--in_coords", hand_picks(tmp_path))
     before = (job / "model.safetensors").read_bytes()
@@ -485,6 +487,7 @@ def test_a_stopped_training_continues(job, tmp_path, caplog, monkeypatch):
     assert "epoch 1:" not in caplog.text
 
 
+@pytest.mark.slow
 def test_a_stopped_training_on_micrographs_that_changed_starts_anew(job, tmp_path):
     coordinates = hand_picks(tmp_path)
     train("--in_coords", coordinates)
@@ -494,6 +497,7 @@ def test_a_stopped_training_on_micrographs_that_changed_starts_anew(job, tmp_pat
     assert (job / "model.safetensors").is_file()
 
 
+@pytest.mark.slow
 def test_a_training_starts_from_another_jobs_model(job, tmp_path):
     def model_from(start):
         train("--in_coords", hand_picks(tmp_path), "--start", start)
@@ -521,6 +525,7 @@ def test_the_general_model_picks_particles_of_a_diameter(job):
     assert read_table(job / "Movies/a_autopick.star")[1]
 
 
+@pytest.mark.slow
 def test_other_negatives_make_another_model(job, tmp_path):
     def model_with(*places):
         write_coordinates(tmp_path / "bad/Movies/a.star", np.array(places))

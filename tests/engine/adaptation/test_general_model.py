@@ -138,6 +138,7 @@ def test_what_starts_from_it_has_a_threshold_near_the_best(micrographs, tmp_path
     assert own.of_all[2] > every.best_f1 - 0.03
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("start", [None, "general"])
 def test_another_network_starts_from_random_weights(micrographs, tmp_path, caplog, start):
     caplog.set_level(logging.INFO)

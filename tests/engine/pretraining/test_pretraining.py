@@ -103,6 +103,7 @@ def test_a_stopped_run_goes_on_to_the_same_model(tmp_path):
         make_general_model(tmp_path / "again", replace(settings, particles=3), "cpu", 1)
 
 
+@pytest.mark.slow
 def test_a_general_model_asks_for_the_diameter(tmp_path):
     settings = PretrainSettings(particles=1, held_out=2, training=TINY)
     model = make_general_model(tmp_path, settings, "cpu", 1)
