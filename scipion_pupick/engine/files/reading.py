@@ -12,13 +12,11 @@ import os
 import stat
 import threading
 from pathlib import Path
-from queue import SimpleQueue
-from typing import List, Optional
+from typing import List
 
 # seconds without a single piece: a network disk whose server is gone answers never
 PATIENCE = 60
 _PIECE = 2**24
-_of_thread = threading.local()
 
 
 def read_part(path: Path, start: int, count: int) -> bytearray:
@@ -30,44 +28,18 @@ def read_part(path: Path, start: int, count: int) -> bytearray:
         MemoryError: there is too little memory for it.
     """
     reading = _Reading(path, start, count)
-    _reader().requests.put(reading)
+    # ends with the file: who waits for all threads of the process, as Scipion does, waits no longer
+    threading.Thread(target=reading.run, daemon=True).start()
     silence, seen = 0, -1
     # counted in turns and not by the clock, so that a process that was halted may go on
     while not reading.ended.wait(1.0):
         silence = silence + 1 if reading.done == seen else 0
         seen = reading.done
         if silence >= PATIENCE:
-            # the thread may wait for ever: the next file gets another
-            _of_thread.reader = _Reader()
             raise TimeoutError(errno.ETIMEDOUT, f"no answer for {PATIENCE} s", str(path))
     for error in reading.errors:
         raise error
     return reading.content
-
-
-class _Reader:
-    """A thread that reads for the one that made it, and ends with it."""
-
-    def __init__(self) -> None:
-        self.requests: SimpleQueue[Optional[_Reading]] = SimpleQueue()
-        self.thread = threading.Thread(target=_serve, args=(self.requests,), daemon=True)
-        self.thread.start()
-
-    def __del__(self) -> None:
-        self.requests.put(None)
-
-
-def _reader() -> _Reader:
-    """Return the reader of this thread; a new process, forked from this, has none yet."""
-    reader: Optional[_Reader] = getattr(_of_thread, "reader", None)
-    if reader is None or not reader.thread.is_alive():
-        reader = _of_thread.reader = _Reader()
-    return reader
-
-
-def _serve(requests: SimpleQueue[Optional[_Reading]]) -> None:
-    for reading in iter(requests.get, None):
-        reading.run()
 
 
 class _Reading:

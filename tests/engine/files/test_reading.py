@@ -22,6 +22,17 @@ def test_the_part_comes_out(start, count, expected, piece, tmp_path, monkeypatch
     assert read_part(tmp_path / "file", start, count) == expected
 
 
+def test_no_thread_is_left(tmp_path):
+    """Scipion waits at the end of a run for all threads of its process."""
+    path = tmp_path / "a.bin"
+    path.write_bytes(bytes(9))
+    before = set(threading.enumerate())
+    read_part(path, 0, 9)
+    for thread in set(threading.enumerate()) - before:
+        thread.join(timeout=10)
+        assert not thread.is_alive()
+
+
 def test_a_file_that_is_not_there_is_an_error(tmp_path):
     with pytest.raises(FileNotFoundError):
         read_part(tmp_path / "file", 0, 1)
