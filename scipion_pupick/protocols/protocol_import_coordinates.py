@@ -28,7 +28,7 @@ CHOICES = ("automatic", *FORMATS)
 
 
 class PUPickProtImportCoordinates(ProtImport):
-    """Reads picks and their scores from RELION STAR files, Topaz tables, .box, .cbox or CSV."""
+    """Reads picks and their scores from files of RELION, Topaz, EMAN, crYOLO, cryoSPARC or CSV."""
 
     _label = "import coordinates"
     _possibleOutputs = {"outputCoordinates": SetOfCoordinates}
@@ -60,8 +60,7 @@ class PUPickProtImportCoordinates(ProtImport):
             default=AUTOMATIC_FORMAT,
             display=params.EnumParam.DISPLAY_COMBO,
             label="Format",
-            help="_star_: RELION 3.0 or later. _topaz_: table with image_name, x_coord, y_coord.\n"
-            "_box_: EMAN. _cbox_: crYOLO. _csv_: micrograph,x,y,score.",
+            help="\n".join(f"_{name}_: {kind.what}." for name, kind in FORMATS.items()),
         )
         form.addParam(
             "scale",

@@ -88,12 +88,11 @@ def rows_of(path):
     return read_set(path)[1] if path.exists() else []
 
 
-def test_files_that_arrive_one_by_one_and_a_kill(project, data, tmp_path):
-    model, paths = data
-    source = import_model(project, model)
-    incoming = tmp_path / "incoming"
+def start_live_import(project, first, folder):
+    """A growing folder with one micrograph, and the protocol that imports what comes into it."""
+    incoming = folder / "incoming"
     incoming.mkdir()
-    shutil.copy(paths[0], incoming)
+    shutil.copy(first, incoming)
     live = project.start(
         project.make(
             ProtImportMicrographs,
@@ -102,6 +101,13 @@ def test_files_that_arrive_one_by_one_and_a_kill(project, data, tmp_path):
     )
     wait_for(lambda: hasattr(project.refreshed(live), "outputMicrographs"), live)
     project.project._updateProtocol(live)
+    return incoming, live
+
+
+def test_files_that_arrive_one_by_one_and_a_kill(project, data, tmp_path):
+    model, paths = data
+    source = import_model(project, model)
+    incoming, live = start_live_import(project, paths[0], tmp_path)
     pick = project.start(
         project.make(
             PUPickProtPick,
@@ -143,17 +149,7 @@ def test_files_that_arrive_one_by_one_and_a_kill(project, data, tmp_path):
 
 def test_training_starts_while_picks_come_in_and_goes_on(project, data, tmp_path):
     model, paths = data
-    incoming = tmp_path / "incoming"
-    incoming.mkdir()
-    shutil.copy(paths[0], incoming)
-    live = project.start(
-        project.make(
-            ProtImportMicrographs,
-            **import_of(incoming / "*.mrc", PIXEL_SIZE, **STREAMING),
-        )
-    )
-    wait_for(lambda: hasattr(project.refreshed(live), "outputMicrographs"), live)
-    project.project._updateProtocol(live)
+    incoming, live = start_live_import(project, paths[0], tmp_path)
     pick = project.start(
         project.make(
             PUPickProtPick,

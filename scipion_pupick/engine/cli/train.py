@@ -9,6 +9,7 @@ from typing import Any
 
 from scipion_pupick import engine
 
+from ..coordinates import FORMATS
 from ..runs.layout import MODEL
 from ..settings import GENERAL, TrainSettings, make_settings
 from .options import (
@@ -34,7 +35,7 @@ def add_train(commands: Any) -> None:
         nargs="+",
         required=True,
         metavar="FILE",
-        help="hand picks: STAR, Topaz, .box, .cbox, CSV, EMAN2 or .cs files, or a folder of them",
+        help=f"hand picks: files ({', '.join(FORMATS)}) or a folder of them",
     )
     add_output(parser, "folder for the model, its log and checkpoint; a stopped run continues")
     add_failures(parser)

@@ -49,6 +49,7 @@ class Format:
     """How picks stand in files of one format.
 
     Attributes:
+        what: the files are, in a user's words.
         extensions: of its files; new files get the first.
         read: returns the picks of a file, given the micrographs' pixel size (Å/px) if it is known:
             of named micrographs, of the one that the file is named after, or a list of other files.
@@ -65,6 +66,7 @@ class Format:
             None if files of other things have other extensions.
     """
 
+    what: str
     extensions: Tuple[str, ...]
     read: Callable[[Path, Optional[float]], Contents]
     text_of_one: Callable[[str, Coordinates, Written], Text]
@@ -76,8 +78,9 @@ class Format:
     is_file: Optional[Callable[[Path], bool]] = None
 
 
-def _table(layout: Layout, *extensions: str, **more: Any) -> Format:
+def _table(what: str, layout: Layout, extensions: Tuple[str, ...], **more: Any) -> Format:
     return Format(
+        what=what,
         extensions=extensions,
         text_of_one=lambda name, picks, written: table_text({name: picks}, layout),
         text_of_all=lambda picks, written: table_text(picks, layout),
@@ -85,8 +88,9 @@ def _table(layout: Layout, *extensions: str, **more: Any) -> Format:
     )
 
 
-def _cs(from_last_row: bool, **more: Any) -> Format:
+def _cs(what: str, from_last_row: bool, **more: Any) -> Format:
     return Format(
+        what=what,
         extensions=(".cs",),
         is_file=has_places,
         read=lambda path, pixel_size: read_cs(path, from_last_row),
@@ -106,6 +110,7 @@ def _read_csv(path: Path, pixel_size: Optional[float]) -> Contents:
 FORMATS: Mapping[str, Format] = MappingProxyType(
     {
         "star": Format(
+            what="RELION STAR, from 3.0",
             extensions=(".star",),
             read=read_relion,
             text_of_one=lambda name, picks, written: coordinates_text(picks, written.with_scores),
@@ -114,25 +119,37 @@ FORMATS: Mapping[str, Format] = MappingProxyType(
             may_be_empty=True,
         ),
         "topaz": _table(
-            *(TOPAZ, ".txt", ".tsv", ".tab", ".coord"),
+            "table of image_name, x_coord, y_coord, score",
+            TOPAZ,
+            (".txt", ".tsv", ".tab", ".coord"),
             read=lambda path, pixel_size: read_table(path),
             is_text=is_table_text,
         ),
         "box": Format(
+            what="EMAN .box",
             extensions=(".box",),
             read=lambda path, pixel_size: read_box(path),
             text_of_one=lambda name, picks, written: box_text(picks, written.box_size),
             told_by_extension=True,
         ),
         "cbox": Format(
+            what="crYOLO .cbox",
             extensions=(".cbox",),
             read=lambda path, pixel_size: read_cbox(path),
             text_of_one=lambda name, picks, written: cbox_text(picks, written.box_size),
             told_by_extension=True,
             is_text=is_cbox_text,
         ),
-        "csv": _table(CSV, ".csv", read=_read_csv, told_by_extension=True, is_text=is_via_table),
+        "csv": _table(
+            "micrograph,x,y,score",
+            CSV,
+            (".csv",),
+            read=_read_csv,
+            told_by_extension=True,
+            is_text=is_via_table,
+        ),
         "eman2": Format(
+            what="EMAN2 _info.json, or VGG Image Annotator",
             extensions=(".json",),
             read=lambda path, pixel_size: read_annotations(path),
             text_of_one=lambda name, picks, written: eman_text(picks),
@@ -141,8 +158,10 @@ FORMATS: Mapping[str, Format] = MappingProxyType(
             is_text=is_annotation_text,
             is_file=lambda path: is_annotation_text(read_text(path)),
         ),
-        "cs-from-last-row": _cs(from_last_row=True),
-        "cs": _cs(from_last_row=False, told_by_extension=True),
+        "cs-from-last-row": _cs(
+            "cryoSPARC .cs of micrographs turned upside down", from_last_row=True
+        ),
+        "cs": _cs("cryoSPARC .cs", from_last_row=False, told_by_extension=True),
     }
 )
 

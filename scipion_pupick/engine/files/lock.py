@@ -18,7 +18,7 @@ import socket
 import threading
 import time
 import uuid
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Iterator, Optional
@@ -107,20 +107,18 @@ def _take(path: Path, owner: Owner) -> int:
     """Return the open file of the lock, which is ours then."""
     while True:
         file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
-        try:
+        with ExitStack() as unless_taken:
+            unless_taken.callback(os.close, file)
             exclusive = _flock(file)
             # a run that ended meanwhile has removed the file that was opened
             if exclusive is not False and _is_ours(path, file):
                 _wait_for_silence(path, file, exclusive is True)
                 _write(file, owner)
                 _make_sure(path, file, owner, exclusive is True)
+                unless_taken.pop_all()
                 return file
             if exclusive is False and _is_ours(path, file):
                 raise _refusal(path.parent, _read(file))
-        except BaseException:
-            os.close(file)
-            raise
-        os.close(file)
 
 
 def _flock(file: int) -> Optional[bool]:
