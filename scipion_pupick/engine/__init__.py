@@ -52,6 +52,7 @@ if TYPE_CHECKING:
     from .preprocessing.fourier_crop import downsample
     from .preprocessing.scale import WorkingScale
     from .runs.lists import read_failures
+    from .runs.parts import part_of
     from .runs.pick_run import PickRun, read_pick_run
     from .runs.training_log import read_training_log
     from .settings import (
@@ -59,6 +60,7 @@ if TYPE_CHECKING:
         LabelSettings,
         OptimizerSettings,
         PickSettings,
+        PicksSettings,
         PreprocessSettings,
         PretrainSettings,
         TrainSettings,
@@ -99,10 +101,11 @@ _INTERFACE: Mapping[str, str] = {
     "preprocessing.fourier_crop": "downsample",
     "preprocessing.scale": "WorkingScale",
     "runs.lists": "read_failures",
+    "runs.parts": "part_of",
     "runs.pick_run": "PickRun read_pick_run",
     "runs.training_log": "read_training_log",
-    "settings": "EvaluateSettings LabelSettings OptimizerSettings PickSettings "
-    "PreprocessSettings PretrainSettings TrainSettings make_settings",
+    "settings": "EvaluateSettings LabelSettings OptimizerSettings PicksSettings "
+    "PickSettings PreprocessSettings PretrainSettings TrainSettings make_settings",
 }
 _HOMES = {name: module for module, names in _INTERFACE.items() for name in names.split()}
 __all__ = sorted(_HOMES)

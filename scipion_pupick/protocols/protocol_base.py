@@ -7,7 +7,7 @@ import re
 import shlex
 import subprocess
 from pathlib import Path
-from typing import Any, Dict, List, Optional, Sequence
+from typing import Any, Dict, List, Mapping, Optional
 from uuid import uuid4
 
 import pyworkflow.protocol.params as params
@@ -263,11 +263,11 @@ def _micrographs_of(coordinates: SetOfCoordinates) -> List[Any]:
     return [(int(row["_micId"]), str(row["_micName"])) for row in rows]
 
 
-def failure_lines(failures: Dict[str, str], total: int, shown: int = 5) -> List[str]:
+def failure_lines(failures: Mapping[Any, str], total: int, shown: int = 5) -> List[str]:
     """Say in a summary which micrographs could not be used."""
     if not failures:
         return []
-    names: Sequence[str] = list(failures)
-    lines = [f"*{len(names)} of {total} micrographs could not be used*:"]
-    lines += [f"  {failures[name]}" for name in names[:shown]]
-    return lines + ([f"  and {len(names) - shown} more"] if len(names) > shown else [])
+    reasons = list(failures.values())
+    lines = [f"*{len(reasons)} of {total} micrographs could not be used*:"]
+    lines += [f"  {reason}" for reason in reasons[:shown]]
+    return lines + ([f"  and {len(reasons) - shown} more"] if len(reasons) > shown else [])

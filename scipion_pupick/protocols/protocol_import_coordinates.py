@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from dataclasses import astuple
 from typing import Any, List
 
 import numpy as np
@@ -15,16 +16,19 @@ from ..engine import (
     Coordinates,
     MicrographError,
     Picks,
+    PicksSettings,
     UsageError,
     assign_to_micrographs,
     image_shape,
     read_picks,
 )
 from ..engine.coordinates import FORMATS
+from .form_settings import add_setting, form_name, setting
 from .protocol_base import empty_errors, input_ids, open_errors
 
 AUTOMATIC_FORMAT = 0
 CHOICES = ("automatic", *FORMATS)
+PICKS_SETTINGS = ("least_score", "drop_from_names")
 
 
 class PUPickProtImportCoordinates(ProtImport):
@@ -80,12 +84,15 @@ class PUPickProtImportCoordinates(ProtImport):
             label="Box size (px)",
             help="Of the output, in pixels of the input micrographs.",
         )
+        for name in PICKS_SETTINGS:
+            add_setting(form, setting(PicksSettings, name), expertLevel=params.LEVEL_ADVANCED)
 
     # --------------------------- steps -----------------------------------------------------------
     def _insertAllSteps(self) -> None:
         asked = (self.filesPath, self.format, self.scale, self.boxSize)
         source = input_ids(self.inputMicrographs)
-        self._insertFunctionStep(self.importStep, source, *(value.get() for value in asked))
+        values = [value.get() for value in asked]
+        self._insertFunctionStep(self.importStep, source, *values, *astuple(self._settings()))
 
     def importStep(self, source: List[str], *asked: object) -> None:
         """Read the picks and tie them to the micrographs."""
@@ -106,8 +113,12 @@ class PUPickProtImportCoordinates(ProtImport):
         scale = self.scale.get()
         # px of the micrographs that the picks were made on
         pixel_size = scale * self.inputMicrographs.get().getSamplingRate()
-        picks = read_picks(self.filesPath.get(), format, pixel_size)
+        picks = read_picks(self.filesPath.get(), format, pixel_size, self._settings())
         return {name: found.scaled(scale) for name, found in picks.items()}
+
+    def _settings(self) -> PicksSettings:
+        parameters = {name: form_name(setting(PicksSettings, name)) for name in PICKS_SETTINGS}
+        return PicksSettings(**{n: getattr(self, p).get() for n, p in parameters.items()})
 
     def _matched(self, picks: Picks) -> Picks:
         micrographs = engine_micrographs(self.inputMicrographs.get())

@@ -6,11 +6,10 @@ from __future__ import annotations
 import shutil
 from dataclasses import astuple
 from pathlib import Path
-from typing import Any, Dict, List, Optional, Sequence, Tuple
+from typing import Any, Dict, List, Optional, Sequence
 
 import pyworkflow.protocol.params as params
-from pwem.objects import Micrograph, SetOfCoordinates, SetOfMicrographs
-from pwem.protocols import ProtParticlePickingAuto
+from pwem.objects import Micrograph, SetOfCoordinates
 
 from ..constants import (
     GENERAL,
@@ -27,11 +26,20 @@ from ..convert import (
     read_micrographs,
     write_micrographs,
 )
-from ..engine import Cut, PupickError, UsageError, read_json, write_json, write_text
-from ..engine.runs.layout import ADAPTED_MODEL
+from ..engine import (
+    Cut,
+    PickRun,
+    PupickError,
+    UsageError,
+    part_of,
+    read_json,
+    write_json,
+)
 from ..objects import PUPickModel
+from .failure_notes import FailureNotes
 from .form_settings import arguments_of
 from .pick_form import AUTOMATIC_BOX, define_model, define_picking, other_settings
+from .picking_by_id import PickingById
 from .protocol_base import (
     CITATION,
     EngineProtocol,
@@ -45,7 +53,7 @@ from .protocol_base import (
 ALL = "all"
 
 
-class PUPickProtPick(EngineProtocol, ProtParticlePickingAuto):
+class PUPickProtPick(EngineProtocol, PickingById):
     """Picks particles with a trained model, and ranks them by score.
 
     A score is the log-odds that there is a particle. All peaks are kept, so that *Continue* with
@@ -87,28 +95,28 @@ class PUPickProtPick(EngineProtocol, ProtParticlePickingAuto):
         record = Path(self._getExtraPath(PICKING, PICKING_RECORD))
         # a model that was trained anew has the path of the old one
         digest, source = self.getModel().digest(), input_ids(self.inputMicrographs)
-        self.scoring: List[Any] = [source, digest, *self._getPickArgs()]
+        self.scoring = [source, digest, *self._getPickArgs()]
         if record.exists() and read_json(record).get("scoring") != self.scoring:
             for folder in ("DONE", "failed"):
                 shutil.rmtree(self._getExtraPath(folder), ignore_errors=True)
             # its threshold is that of another model or diameter
-            Path(self._getExtraPath(PICKING, ADAPTED_MODEL)).unlink(missing_ok=True)
+            self._wholeRun().adapted_model.unlink(missing_ok=True)
         cut = self._cut()
         asked = {"scoring": self.scoring, "threshold": cut.threshold, "edge": cut.border}
         write_json(record, asked)
 
     def _forgetFailures(self) -> None:
         """Have micrographs that failed picked again: what was in the way may be mended."""
-        failed = self._failures()
-        for name in failed:
-            Path(self._getExtraPath("failed", f"{name}.txt")).unlink()
+        failed = self._failures().read()
+        for number in failed:
+            self._failures().write(number, None)
             # a step of which a result is missing is done again
-            Path(self._getExtraPath("DONE", f"{name}.TXT")).unlink(missing_ok=True)
+            Path(self._getExtraPath("DONE", f"mic_{number:06d}.TXT")).unlink(missing_ok=True)
         if failed:
             self._listFile(ALL).unlink(missing_ok=True)
         if failed and not any(Path(self._getExtraPath("DONE")).glob("mic_*.TXT")):
             # there was no micrograph that it could have been fitted to
-            Path(self._getExtraPath(PICKING, ADAPTED_MODEL)).unlink(missing_ok=True)
+            self._wholeRun().adapted_model.unlink(missing_ok=True)
 
     def _getPickArgs(self) -> List[str]:
         """Return the arguments of the engine that scores depend on.
@@ -134,13 +142,17 @@ class PUPickProtPick(EngineProtocol, ProtParticlePickingAuto):
     ) -> None:
         if not micrographs:
             return
-        batch = f"batch_{micrographs[0].getObjId():06d}"
-        failures = self._runPick(batch, micrographs, *arguments, "--no-report")
-        for micrograph in micrographs:
-            self._noteFailure(micrograph, failures.get(micrograph.getFileName()))
+        name = f"batch_{micrographs[0].getObjId():06d}"
+        with part_of(self._wholeRun(), Path(self._getExtraPath("batches", name))) as part:
+            failures = self._runPick(name, part, micrographs, *arguments, "--no-report")
+        self._noteFailures(micrographs, failures)
+
+    def _wholeRun(self) -> PickRun:
+        """Return the engine's run on all micrographs."""
+        return PickRun(Path(self._getExtraPath(PICKING)))
 
     def _runPick(
-        self, name: str, micrographs: Sequence[Micrograph], *arguments: str
+        self, name: str, run: PickRun, micrographs: Sequence[Micrograph], *arguments: str
     ) -> Dict[str, str]:
         """Have the engine pick in micrographs; give the reason by path for those that failed."""
         renamed = ["--min-distance" if text == "--separation" else text for text in arguments]
@@ -152,7 +164,7 @@ class PUPickProtPick(EngineProtocol, ProtParticlePickingAuto):
             "--micrographs",
             listed,
             "--output",
-            self._getExtraPath(PICKING),
+            run.folder,
             *renamed,
             *self.computer(),
             onGpu=True,
@@ -161,12 +173,9 @@ class PUPickProtPick(EngineProtocol, ProtParticlePickingAuto):
     def _listFile(self, name: str) -> Path:
         return Path(self._getExtraPath("batches", f"{name}.star"))
 
-    def _noteFailure(self, micrograph: Micrograph, reason: Optional[str]) -> None:
-        note = Path(self._getExtraPath("failed", f"mic_{micrograph.getObjId():06d}.txt"))
-        if reason is None:
-            note.unlink(missing_ok=True)
-        else:
-            write_text(note, reason)
+    def _noteFailures(self, micrographs: Sequence[Micrograph], reasons: Dict[str, str]) -> None:
+        for micrograph in micrographs:
+            self._failures().write(micrograph.getObjId(), reasons.get(micrograph.getFileName()))
 
     def createOutputStep(self, *arguments: object) -> List[str]:
         """Close the run: it failed if not one micrograph could be used.
@@ -186,40 +195,23 @@ class PUPickProtPick(EngineProtocol, ProtParticlePickingAuto):
         cut_arguments = [f"--threshold={cut.threshold!r}", f"--border={cut.border!r}"]
         if not micrographs:
             return []
-        before = self._failures().keys()
-        failures = self._runPick(ALL, micrographs, *self._getPickArgs(), *cut_arguments)
-        for micrograph in micrographs:
-            self._noteFailure(micrograph, failures.get(micrograph.getFileName()))
-        if self._failures().keys() != before:
+        before = self._failures().read().keys()
+        run = self._wholeRun()
+        failures = self._runPick(ALL, run, micrographs, *self._getPickArgs(), *cut_arguments)
+        self._noteFailures(micrographs, failures)
+        scored_now = run.record["micrographs"] - run.record["reused"]
+        if scored_now or self._failures().read().keys() != before:
             self._fillOutput(micrographs)
         self._requireOne()
         return [str(self._listFile(ALL))]
 
     def _requireOne(self) -> None:
-        failures = self._failures()
+        failures = self._failures().read()
         if failures and len(failures) == len(self.micDict):
             first = next(iter(failures.values()))
             raise PupickError(f"None of the {len(failures)} micrographs could be used: {first}")
 
-    # --------------------------- streaming, by id and not by name --------------------------------
-    # Scipion's own versions of these lose a micrograph where two have the same name.
-    def _loadMics(self, micrographs: SetOfMicrographs) -> Tuple[Dict[int, Micrograph], bool]:
-        return self._loadSet(micrographs, SetOfMicrographs, lambda m: m.getObjId())
-
-    def _insertNewMicsSteps(self, micrographs: Sequence[Micrograph]) -> List[int]:
-        return self._insertNewMics(
-            list(micrographs),
-            lambda m: m.getObjId(),
-            self._insertPickMicrographStep,
-            self._insertPickMicrographListStep,
-            *self.scoring,
-        )
-
-    def _insertPickMicrographStep(
-        self, micrograph: Micrograph, prerequisites: List[int], *arguments: Any
-    ) -> int:
-        return self._insertPickMicrographListStep([micrograph], prerequisites, *arguments)
-
+    # --------------------------- batches ---------------------------------------------------------
     def pickMicrographListStep(self, ids: Sequence[int], *arguments: Any) -> List[str]:
         """Pick in a batch; give the marks without which *Continue* does this step again."""
         super().pickMicrographListStep(ids, *arguments)
@@ -291,11 +283,8 @@ class PUPickProtPick(EngineProtocol, ProtParticlePickingAuto):
         output.setBoxSize(self._box())
         for micrograph in micrographs:
             kept = kept_peaks(folder, micrograph)
-            if kept is not None and not self._hasFailed(micrograph):
+            if kept is not None and not self._failures().has(micrograph.getObjId()):
                 append_picks(cut.choose(kept), micrograph, output)
-
-    def _hasFailed(self, micrograph: Micrograph) -> bool:
-        return Path(self._getExtraPath("failed", f"mic_{micrograph.getObjId():06d}.txt")).exists()
 
     # --------------------------- the model and what follows from it ------------------------------
     def _modelPath(self) -> str:
@@ -332,7 +321,7 @@ class PUPickProtPick(EngineProtocol, ProtParticlePickingAuto):
         """Return the score (log-odds) from which on the form has peaks picked."""
         if self.thresholdFrom == THRESHOLD_VALUE:
             return float(self.threshold.get())
-        fitted = Path(self._getExtraPath(PICKING, ADAPTED_MODEL))
+        fitted = self._wholeRun().adapted_model
         if fitted.exists() and self._isFitted():
             return PUPickModel.from_file(str(fitted)).getThreshold()
         return self.getModel().getThreshold()
@@ -343,10 +332,8 @@ class PUPickProtPick(EngineProtocol, ProtParticlePickingAuto):
         border = (self._diameter() or 0.0) / 2 if edge < 0 else float(edge)
         return Cut(self.getThreshold(), border)
 
-    def _failures(self) -> Dict[str, str]:
-        """Return the reason for each micrograph that failed, by the name of its note."""
-        notes = sorted(Path(self._getExtraPath("failed")).glob("mic_*.txt"))
-        return {note.stem: note.read_text(encoding="utf-8") for note in notes}
+    def _failures(self) -> FailureNotes:
+        return FailureNotes(Path(self._getExtraPath("failed")))
 
     # --------------------------- texts -----------------------------------------------------------
     def _validate(self) -> List[str]:
@@ -383,7 +370,7 @@ class PUPickProtPick(EngineProtocol, ProtParticlePickingAuto):
             return ["No particles yet."]
         total = self.getInputMicrographs().getSize()
         lines = [f"*{total} micrographs*: {self.outputCoordinates.getObjComment()}."]
-        return lines + failure_lines(self._failures(), total)
+        return lines + failure_lines(self._failures().read(), total)
 
     def _methods(self) -> List[str]:
         if not hasattr(self, "outputCoordinates"):

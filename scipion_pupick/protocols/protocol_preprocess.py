@@ -82,6 +82,8 @@ class PUPickProtPreprocess(EngineProtocol):
             *("--micrographs", listed, "--output", self._getExtraPath("micrographs")),
             *arguments,
             *("--threads", self.engineThreads()),
+            # the folder is the protocol's own
+            "--overwrite",
         )
         if len(failures) == len(micrographs):
             first = next(iter(failures.values()))

@@ -53,6 +53,7 @@ from scipion_pupick.engine.picking import detector
 from scipion_pupick.engine.picking.cut import Cut
 from scipion_pupick.engine.picking.peaks_file import MicrographPeaks, load_peaks, save_peaks
 from scipion_pupick.engine.preprocessing.working_image import WorkingImage
+from scipion_pupick.engine.runs.parts import part_of
 from scipion_pupick.engine.runs.pick_job import _batches
 from scipion_pupick.engine.runs.pick_run import PickRun
 
@@ -596,6 +597,23 @@ def test_a_folder_called_general_is_not_the_model(unseen, tmp_path, monkeypatch)
     settings = PickSettings(diameter=DIAMETER)
     run(sorted(unseen[1])[:1], "general", "general", settings)
     assert Path("general/picks.star").is_file()
+
+
+def test_a_run_on_all_uses_what_runs_on_parts_have_found(own, tmp_path):
+    """The model is fitted by the first part, for all."""
+    settings = PickSettings(diameter=DIAMETER, threshold=0.0)
+    names = [[own / "m30.mrc"], [own / "m31.mrc", own / "m32.mrc"]]
+    whole = PickRun(tmp_path / "whole")
+    for i, part in enumerate(names):
+        with part_of(whole, tmp_path / f"part{i}") as run_of_part:
+            run(part, "general", run_of_part.folder, settings)
+        assert not run_of_part.folder.exists()
+    fitted = whole.adapted_model.read_bytes()
+    result = run(own, "general", whole.folder, settings)
+    assert result.reused == 3
+    assert whole.adapted_model.read_bytes() == fitted
+    assert result.count > 0
+    assert_same_picks(result.picks, read_picks(whole.folder / "picks.star"))
 
 
 def test_a_call_with_nothing_to_do_writes_nothing(unseen, model, tmp_path):

@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Preprocessing from files to files: size, pixel size, grey values, and what fails."""
 
+from pathlib import Path
+
 import mrcfile
 import numpy as np
 import pytest
@@ -9,6 +11,7 @@ from scipy import signal
 
 from scipion_pupick.engine import find_micrographs, preprocess
 from scipion_pupick.engine.errors import UsageError
+from scipion_pupick.engine.files.lock import only_owner
 
 
 def run(source, output, **options):
@@ -85,7 +88,7 @@ def test_broken_micrographs_are_left_out(tmp_path, normalisation):
     (tmp_path / "in" / "empty.mrc").write_bytes(b"")
     result = run(tmp_path / "in", tmp_path / "out", normalisation=normalisation)
     assert [path.name for path in result.written] == ["m0.mrc", "m1.mrc"]
-    assert sorted(path.name for path in (tmp_path / "out").rglob("*.*")) == ["m0.mrc", "m1.mrc"]
+    assert sorted(path.name for path in (tmp_path / "out").rglob("*.mrc")) == ["m0.mrc", "m1.mrc"]
     reasons = {name.rsplit("/", 1)[1]: reason for name, reason in result.failures.items()}
     assert reasons.keys() == {"flat.mrc", "empty.mrc"}
     assert "blank" in reasons["flat.mrc"]
@@ -128,6 +131,27 @@ def test_no_micrograph_is_overwritten(tmp_path, monkeypatch):
     with pytest.raises(UsageError, match=r"mics/m\.mrc would overwrite"):
         preprocess(find_micrographs(["mics"]), DIAMETER, ".", threads=1)
     assert (tmp_path / "mics" / "m.mrc").read_bytes() == before
+
+
+def test_files_of_other_programs_are_replaced_only_if_that_is_allowed(tmp_path):
+    simulate_set(tmp_path / "in", range(2), particles=5)
+    paths = [Path(p) for p in run(tmp_path / "in", tmp_path / "out").written]
+    # its own files, also with other settings
+    run(tmp_path / "in", tmp_path / "out", diameter_px=16.0)
+    (tmp_path / "out" / "preprocess.json").unlink()
+    paths[1].write_bytes(b"denoised by another program")
+    with pytest.raises(UsageError, match="was not written by pupick preprocess") as refused:
+        run(tmp_path / "in", tmp_path / "out")
+    assert refused.value.settings == ("overwrite",)
+    assert paths[1].read_bytes() == b"denoised by another program"
+    assert run(tmp_path / "in", tmp_path / "out", overwrite=True).written == paths
+
+
+def test_two_at_once_in_one_folder_are_refused(tmp_path):
+    simulate_set(tmp_path / "in", range(1), particles=5)
+    (tmp_path / "out").mkdir()
+    with only_owner(tmp_path / "out", "another"), pytest.raises(UsageError, match="in use by"):
+        run(tmp_path / "in", tmp_path / "out")
 
 
 def test_no_micrographs_are_refused(tmp_path):

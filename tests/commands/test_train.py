@@ -18,6 +18,7 @@ from helpers.simulated import (
     DIAMETER,
     HASTY,
     PARTICLES,
+    PIXEL_SIZE,
     QUICK,
     SIDE,
     as_picks,
@@ -32,12 +33,14 @@ from safetensors.numpy import load_file
 from scipion_pupick.engine import (
     Coordinates,
     OptimizerSettings,
+    Picker,
     PickSettings,
     TrainSettings,
     evaluate,
     find_micrographs,
     load_model,
     pick,
+    read_image,
     read_picks,
     show_model,
     train,
@@ -131,14 +134,17 @@ def test_the_log_has_a_row_for_each_epoch(tmp_path_factory):
     assert np.isfinite(table).all()
 
 
-def test_the_model_of_the_tests_can_be_trained_again(tmp_path_factory, trained):
-    """Elsewhere in the last digits, as other versions and processors add numbers otherwise."""
-    again = load_model(trained_run(tmp_path_factory) / "model.safetensors")
-    model = load_model(trained / "model.safetensors")
-    assert again.threshold == pytest.approx(model.threshold, abs=0.05)
-    weights = model.network.state_dict()
-    for name, values in again.network.state_dict().items():
-        np.testing.assert_allclose(values, weights[name], rtol=0.05, atol=0.01, err_msg=name)
+def test_the_model_of_the_tests_can_be_trained_again(tmp_path_factory, trained, tmp_path):
+    """Not to the bit: processors add numbers in other orders, and training enlarges that."""
+    simulate(tmp_path / "unseen.mrc", 77)
+    image = read_image(tmp_path / "unseen.mrc")
+    pickers = [
+        Picker.load(folder / "model.safetensors")
+        for folder in (trained_run(tmp_path_factory), trained)
+    ]
+    assert pickers[0].threshold == pytest.approx(pickers[1].threshold, abs=0.1)
+    again, scores = (picker.score_map(image, pixel_size=PIXEL_SIZE) for picker in pickers)
+    assert np.corrcoef(again.ravel(), scores.ravel())[0, 1] > 0.999
 
 
 def test_the_model_holds_what_was_trained(unstopped):

@@ -67,6 +67,9 @@ def test_two_batches_are_picked_at_once_on_the_cpu(runs):
     )
     (start, end), (other_start, other_end) = step_times(run)
     assert max(start, other_start) < min(end, other_end)
+    # a folder has one owner
+    folders = [line.split("--output ")[1].split()[0] for line in commands(run)]
+    assert len(folders) == len(set(folders)) == 3
     _, rows = read_set(run.outputCoordinates.getFileName())
     assert len({row["_micId"] for row in rows}) == 4
 

@@ -11,6 +11,7 @@ from scipion_pupick.engine.files.json_files import write_json
 from scipion_pupick.engine.settings import (
     EvaluateSettings,
     PickSettings,
+    PicksSettings,
     PreprocessSettings,
     Setting,
     TrainSettings,
@@ -30,6 +31,7 @@ FORMS = {
     "PUPickProtPick": PickSettings,
     "PUPickProtPreprocess": PreprocessSettings,
     "PUPickProtEvaluate": EvaluateSettings,
+    "PUPickProtImportCoordinates": PicksSettings,
 }
 
 

@@ -277,6 +277,21 @@ def test_what_the_import_of_coordinates_refuses(runs, data, tmp_path):
     assert "are of other micrographs" in errors(filesPath=str(tmp_path / "else.csv"))
 
 
+def test_boxes_below_a_score_are_left_out_and_names_without_what_was_added(runs, tmp_path):
+    path = tmp_path / "picks.csv"
+    path.write_text("micrograph,x,y,score\nours_wide.mrc,10,20,0.1\nours_wide.mrc,30,40,0.9\n")
+    run = runs["project"].run(
+        PUPickProtImportCoordinates,
+        filesPath=str(path),
+        boxSize=36,
+        leastScore=0.3,
+        dropFromNames="ours_",
+        **runs["source"],
+    )
+    _, rows = read_set(run.outputCoordinates.getFileName())
+    assert [(r["_x"], r["_y"]) for r in rows] == [(30, 40)]
+
+
 @pytest.mark.parametrize("format", ["star", "topaz", "box", "cbox", "csv"])
 def test_every_format_is_imported_with_its_scores(runs, data, tmp_path, format):
     from scipion_pupick.engine import Coordinates

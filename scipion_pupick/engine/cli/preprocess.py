@@ -31,6 +31,11 @@ def add_preprocess(commands: Any) -> None:
     add_settings(parser, PreprocessSettings)
     add_threads(parser)
     add_output(parser, "folder to write to")
+    parser.add_argument(
+        "--overwrite",
+        action="store_true",
+        help="replace files in the folder that were not written by this command",
+    )
     add_failures(parser)
 
 
@@ -45,6 +50,7 @@ def _preprocess(options: argparse.Namespace) -> int:
         settings.diameter_px,
         settings.normalisation,
         options.threads,
+        options.overwrite,
     )
     print(f"{len(result.written)} micrographs written to {options.output}")
     return report_failures(result.failures, len(micrographs), options.failures)

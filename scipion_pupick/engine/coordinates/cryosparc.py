@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import hashlib
 import io
+import logging
 import tokenize
 from dataclasses import dataclass
 from pathlib import Path
@@ -31,9 +32,13 @@ MICROGRAPH_UID = "location/micrograph_uid"
 PICK_SCORE = "pick_stats/ncc_score"
 EXPOSURE_PATH, EXPOSURE_SHAPE = "micrograph_blob/path", "micrograph_blob/shape"
 
+SHIFTS = ("alignments3D/shift", "alignments2D/shift")
+
 _NUMPY, _OWN = b"\x93NUMPY", b"\x94CSDAT"
 # 200 fields have about 10,000 letters
 _MOST_HEADER = 200_000
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -81,9 +86,23 @@ def read_cs(path: Path, from_last_row: bool = False) -> Picks:
     if PICK_SCORE in _fields(records):
         score = np.asarray(_numeric(path, records, PICK_SCORE), dtype=np.float64)
     names = _texts(path, records, PATH)
+    _say_that_shifts_stay(path, records)
     # a fraction has 24 bits, which tell a place to some thousandth of a pixel
     x, y = np.round(x_fraction * widths, 3), np.round(y_fraction * heights, 3)
     return group_picks(names, x, y, score, records)
+
+
+def _say_that_shifts_stay(path: Path, records: Records) -> None:
+    """Say that particles lie where they were picked; public programs apply shifts differently."""
+    shifts = [name for name in SHIFTS if name in _fields(records) and np.any(records[name])]
+    if shifts:
+        log.warning(
+            "%s: %s is not applied: particles are taken where they were picked. To have them where "
+            "they were aligned, extract them again in cryoSPARC, recentred, and give that job's "
+            "file.",
+            path,
+            shifts[0],
+        )
 
 
 def has_places(path: Path) -> bool:

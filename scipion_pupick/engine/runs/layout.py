@@ -25,6 +25,8 @@ CHECKPOINT = "checkpoint.safetensors"
 ESTIMATE_CHECKPOINT = "estimate.safetensors"
 LABELS = "labels.csv"
 VIEW = "view.json"
+# of preprocessing
+PREPROCESS_RECORD = "preprocess.json"
 # of pre-training
 SIMULATED = "simulated"
 GENERAL_MODEL = "general.safetensors"

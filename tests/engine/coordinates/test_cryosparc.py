@@ -70,6 +70,18 @@ def test_particles_keep_their_uid_and_what_stands_with_them(tmp_path):
         assert written[field].tolist() == expected[field].tolist()
 
 
+def test_shifts_that_are_not_applied_are_said(tmp_path, caplog):
+    records = np.zeros(3, [*FIELDS, ("alignments3D/shift", "<f4", (2,))])
+    for name in particles().dtype.names:
+        records[name] = particles()[name]
+    read_picks(save(tmp_path / "unaligned.cs", records))
+    assert caplog.text == ""
+    records["alignments3D/shift"] = 4
+    picks = read_picks(save(tmp_path / "aligned.cs", records))
+    np.testing.assert_allclose(picks[NAME].xy[0], [150, 40])
+    assert "alignments3D/shift is not applied" in caplog.text
+
+
 def test_picks_get_the_uid_of_the_exposure_that_they_are_on(tmp_path):
     exposures = np.zeros(1, [("uid", "<u8"), ("micrograph_blob/path", "S60"),
                              ("micrograph_blob/shape", "<u4", (2,))])  # fmt: skip
