@@ -23,15 +23,14 @@ import numpy as np
 from scipy.interpolate import CubicSpline
 from scipy.ndimage import gaussian_filter1d
 from scipy.optimize import minimize
-from scipy.special import expit, log_expit
-from scipy.stats import norm
+from scipy.special import expit, log_expit, ndtri
 
 from .line import LEAST_SLOPE, Calibration
 from .mixture_fit import GIVEN_COUNT_ERROR, ExpectedCount, PeakSample, fit_mixture, sample_peaks
 
 # instead of fewer decoys than these
 FEW_DECOYS = 20
-_USUAL_DECOYS = norm(-5.2, 1.6).ppf((np.arange(200) + 0.5) / 200)
+_USUAL_DECOYS = ndtri((np.arange(200) + 0.5) / 200) * 1.6 - 5.2
 # the lowest are left out: scores far below any threshold
 _LEAST_QUANTILE = 0.1
 _LEAST_WIDTH = 0.05
@@ -160,6 +159,13 @@ class NullDistribution:
         return np.interp(score, _GRID, self.below)
 
 
+def _log_normal(values: np.ndarray, mean: float, width: float) -> np.ndarray:
+    """Logarithm of a normal density; scipy.stats, which has it, takes half a second to load."""
+    return (
+        -(((values - mean) / width) ** 2) / 2 - math.log(math.sqrt(2 * math.pi)) - math.log(width)
+    )
+
+
 def _smoothed_density(scores: np.ndarray) -> np.ndarray:
     """Density over `_GRID` of scores (n,), with a share that is wider."""
     bandwidth = _BANDWIDTH * (len(scores) / 1000) ** -0.2
@@ -170,7 +176,7 @@ def _smoothed_density(scores: np.ndarray) -> np.ndarray:
     density = gaussian_filter1d(
         counts / (len(scores) * _GRID_STEP), bandwidth / _GRID_STEP, mode="constant"
     )
-    return (1 - _ODD) * density + _ODD * norm.pdf(_GRID, 0, _ODD_WIDTH)
+    return (1 - _ODD) * density + _ODD * np.exp(_log_normal(_GRID, 0, _ODD_WIDTH))
 
 
 def _misfit(
@@ -204,7 +210,7 @@ def _log_densities(
     share = max(1 - null.share_below((least - mixture.others) / width), 1e-3)
     of_others = null.log_density((scores - mixture.others) / width)
     of_others = of_others - mixture.log_width - math.log(share)
-    of_particles = norm.logpdf(scores, mixture.particles, math.exp(mixture.particles_log_width))
+    of_particles = _log_normal(scores, mixture.particles, math.exp(mixture.particles_log_width))
     return of_others + log_expit(-mixture.odds), of_particles + log_expit(mixture.odds)
 
 
