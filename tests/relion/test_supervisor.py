@@ -107,12 +107,23 @@ def running(job):
     training.process.wait()
 
 
-def test_a_job_that_succeeds(made, job):
-    done = run_program("pick", PICK, made)
+def test_a_job_that_succeeds_and_then_fails(made, job):
+    # what lies in the user's project is not imported
+    (made / "torch.py").write_text("raise SystemExit('a file of the project was imported')\n")
+    try:
+        done = run_program("pick", PICK, made)
+    finally:
+        (made / "torch.py").unlink()
     assert done.returncode == 0, done.stderr
     assert exit_files(job) == ["RELION_JOB_EXIT_SUCCESS"]
     assert done.stderr == ""
     assert "particles in 1 micrographs" in done.stdout
+    assert (job / "RELION_OUTPUT_NODES.star").exists()
+    failed = run_program("pick", [*PICK, "--diameter", "90000"], made)
+    assert failed.returncode == 1
+    assert "check the diameter" in failed.stderr
+    assert exit_files(job) == ["RELION_JOB_EXIT_FAILURE"]
+    assert not (job / "RELION_OUTPUT_NODES.star").exists()
 
 
 def test_exit_files_of_an_earlier_run_are_removed(made, job):
@@ -204,13 +215,6 @@ def test_a_job_that_may_use_too_little_memory_is_not_started(made, job, limit, k
     assert done.stdout == ""
 
 
-def test_the_nodes_of_an_earlier_run_are_removed(made, job):
-    assert run_program("pick", PICK, made).returncode == 0
-    assert (job / "RELION_OUTPUT_NODES.star").exists()
-    assert run_program("pick", [*PICK, "--diameter", "90000"], made).returncode == 1
-    assert not (job / "RELION_OUTPUT_NODES.star").exists()
-
-
 def test_the_supervisor_needs_the_standard_library_only(bare_python):
     code = "import relion_external.supervisor, sys; print(*sys.modules)"
     done = subprocess.run(
@@ -227,21 +231,11 @@ def test_the_supervisor_needs_the_standard_library_only(bare_python):
     }
 
 
-def test_modules_in_the_users_project_are_not_imported(made, job):
-    (made / "torch.py").write_text("raise SystemExit('a file of the project was imported')\n")
-    try:
-        done = run_program("pick", PICK, made)
-    finally:
-        (made / "torch.py").unlink()
-    assert done.returncode == 0, done.stderr
-
-
 @pytest.mark.parametrize(
     ("change", "text"),
     [
         (["--model", "External/job004"], "External/job004: there is no such model"),
         (["--in_movies", "movies.star"], "no use for movies"),
-        (["--diameter", "90000"], "check the diameter"),
         (["--pixel_size", "0.01"], "check the diameter (Å) and the pixel size"),
         (["--threshold", "-9"], "threshold is '-9': give a number of -8 or more"),
         (["--gpu", "97"], "compute on the CPU, or install"),
