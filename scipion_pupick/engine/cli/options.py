@@ -110,7 +110,8 @@ def add_micrographs(parser: argparse.ArgumentParser, required: bool = True) -> N
         nargs="+",
         required=required,
         metavar="SOURCE",
-        help="files, patterns in quotes, folders, a RELION STAR file or a list (MRC or TIFF)",
+        help="files, patterns in quotes, folders, a RELION STAR file, cryoSPARC's exposures (.cs) "
+        "or a list (MRC or TIFF)",
     )
     parser.add_argument(
         "--pixel-size",

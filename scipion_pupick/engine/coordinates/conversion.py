@@ -8,8 +8,8 @@ from typing import Dict, Optional, Sequence
 
 from ..files.atomic import PathLike
 from ..micrographs import Micrograph, find_micrographs, image_shape, match_names
+from ..micrographs.cryosparc import Exposure, is_exposures, read_exposures
 from ..settings import ALL_PICKS, PicksSettings
-from .cryosparc import Exposure, read_exposures
 from .read import Sources, read_picks
 from .table import Picks
 from .write import write_picks, write_picks_folder
@@ -62,8 +62,8 @@ def convert(
 
 def _exposures(picks: Picks, sources: Sequence[str]) -> Dict[str, Exposure]:
     """Find the micrograph of each name in picks, as cryoSPARC's files describe it."""
-    listed = [e for s in sources if s.endswith(".cs") for e in read_exposures(Path(s))]
-    images = [source for source in sources if not source.endswith(".cs")]
+    listed = [e for s in sources if is_exposures(s) for e in read_exposures(Path(s))]
+    images = [source for source in sources if not is_exposures(source)]
     found = find_micrographs(images) if images else []
     of_cryosparc = {exposure.path: exposure for exposure in listed}
     found += [Micrograph(Path(path), path) for path in of_cryosparc]

@@ -10,8 +10,10 @@ from typing import Any, Callable, Mapping, Optional, Sequence, Tuple, Union
 
 from ..errors import UsageError
 from ..files.atomic import PathLike
+from ..files.cs_tables import is_records
 from ..files.star import is_blocks
 from ..files.text import read_start, read_text
+from ..micrographs.cryosparc import Exposure
 from .annotations import (
     eman_text,
     is_annotation_text,
@@ -20,7 +22,7 @@ from .annotations import (
     read_via_table,
 )
 from .boxes import box_text, cbox_text, is_cbox_text, read_box, read_cbox
-from .cryosparc import Exposure, cs_bytes, has_places, is_records, read_cs
+from .cryosparc import cs_bytes, has_places, read_cs
 from .delimited import CSV, TOPAZ, Layout, is_table_text, read_table, table_text
 from .relion import CoordinateFiles, coordinates_text, particles_text, read_relion
 from .table import Coordinates, Picks

@@ -9,7 +9,7 @@ from typing import Dict, Mapping, Optional
 
 from ..errors import UsageError
 from ..files.atomic import PathLike, atomic_write, write_text
-from .cryosparc import Exposure
+from ..micrographs.cryosparc import Exposure
 from .file_names import files_of_micrographs
 from .formats import FORMATS, Text, Written, format_named
 from .table import Picks, join_coordinates

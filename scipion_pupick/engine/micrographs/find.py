@@ -12,8 +12,9 @@ from pathlib import Path
 from typing import Dict, Iterable, List, Mapping, Optional, Sequence, Set
 
 from ..errors import UsageError
+from .cryosparc import is_exposures, read_exposures
 from .exposures import other_images
-from .micrograph import GIVEN, STAR_FILE, Micrograph
+from .micrograph import CS_FILE, GIVEN, STAR_FILE, Micrograph
 from .mrc import check_pixel_size
 from .pixel_sizes import differ
 from .star import read_micrograph_names
@@ -44,6 +45,7 @@ def find_micrographs(
               of these types that it fits, sorted;
             - a STAR file with the column rlnMicrographName (RELION 3.0 and later): names are
               relative to the current folder, or else to the STAR file's folder or one above it;
+            - cryoSPARC's file of exposures (.cs), with the same rule for names;
             - a text file with a name in each line, or a table with a column called path or file,
               and the same rule for names.
             Of several images of one exposure in a folder or a pattern, such as RELION's X.mrc,
@@ -67,7 +69,7 @@ def find_micrographs(
         found += [micrograph for micrograph, file in listed.items() if file not in files]
         files.update(listed.values())
     if not found:
-        raise UsageError("no micrographs given: name files, folders, patterns or a STAR file")
+        raise UsageError("no micrographs given: name files, folders, patterns or a list")
     micrographs = _name_apart(found)
     return micrographs if pixel_size is None else _with_pixel_size(micrographs, pixel_size)
 
@@ -77,8 +79,8 @@ def _with_pixel_size(micrographs: Sequence[Micrograph], pixel_size: float) -> Li
     others = [m for m in micrographs if m.pixel_size and differ(m.pixel_size, pixel_size)]
     if others:
         log.warning(
-            "The STAR file has %.4g Å/px for %d micrographs, such as %s: %.4g Å/px as given is "
-            "used.",
+            "The %s has %.4g Å/px for %d micrographs, such as %s: %.4g Å/px as given is used.",
+            others[0].pixel_size_from,
             others[0].pixel_size,
             len(others),
             others[0].name,
@@ -152,13 +154,18 @@ def _micrograph(path: str) -> Micrograph:
 def _from_file(source: str) -> List[Micrograph]:
     path = Path(source)
     if path.suffix.lower() == ".star":
-        return _from_names(path, read_micrograph_names(path))
+        return _from_names(path, read_micrograph_names(path), STAR_FILE)
+    if is_exposures(source):
+        pixel_sizes = {exposure.path: exposure.pixel_size for exposure in read_exposures(path)}
+        return _from_names(path, pixel_sizes, CS_FILE)
     if not _READABLE.search(source) and is_text_list(path):
-        return _from_names(path, dict.fromkeys(read_text_list(path)))
+        return _from_names(path, dict.fromkeys(read_text_list(path)), "")
     return [_micrograph(source)]
 
 
-def _from_names(listed_in: Path, pixel_sizes: Mapping[str, Optional[float]]) -> List[Micrograph]:
+def _from_names(
+    listed_in: Path, pixel_sizes: Mapping[str, Optional[float]], source: str
+) -> List[Micrograph]:
     """Find the files of names in a list, with pixel sizes (Å/px) where the list has them."""
     folder = listed_in.absolute().parent
     bases = (Path(), folder, *folder.parents)
@@ -169,7 +176,7 @@ def _from_names(listed_in: Path, pixel_sizes: Mapping[str, Optional[float]]) -> 
             f"{next(iter(paths))!r}: {_work_where(listed_in)}"
         )
     return [
-        Micrograph(paths[name] or Path(name), name, pixel_size, STAR_FILE if pixel_size else "")
+        Micrograph(paths[name] or Path(name), name, pixel_size, source if pixel_size else "")
         for name, pixel_size in pixel_sizes.items()
     ]
 
@@ -177,6 +184,8 @@ def _from_names(listed_in: Path, pixel_sizes: Mapping[str, Optional[float]]) -> 
 def _work_where(listed_in: Path) -> str:
     if listed_in.suffix.lower() == ".star":
         return "work in the RELION project's folder"
+    if is_exposures(listed_in.name):
+        return "work in the folder of the cryoSPARC project"
     return "give a list with the path of a micrograph in each line"
 
 

@@ -16,7 +16,7 @@ from .read import read_image, read_pixel_size
 Shape = Tuple[int, int]
 
 # where a pixel size that was stated comes from
-GIVEN, STAR_FILE = "given", "STAR file"
+GIVEN, STAR_FILE, CS_FILE = "given", "STAR file", ".cs file"
 
 # of images in any program, whether pupick reads them or not
 IMAGE_EXTENSIONS = (".mrc", ".mrcs", ".map", ".tif", ".tiff", ".png", ".jpg", ".jpeg", ".eer")
@@ -29,9 +29,9 @@ class Micrograph:
     Attributes:
         path: the file.
         name: what the user or the STAR file calls it (posix form), unique in its set.
-        pixel_size: Å/px as the user or a STAR file gave it. None: nobody did, so that the header
-            of the file decides, which `require_pixel_size` reads when it is needed.
-        pixel_size_from: who did: `GIVEN` or `STAR_FILE`; empty where that is not known.
+        pixel_size: Å/px as the user or a list of micrographs gave it. None: nobody did, so that
+            the header of the file decides, which `require_pixel_size` reads when it is needed.
+        pixel_size_from: who did: `GIVEN`, `STAR_FILE` or `CS_FILE`; empty where that is not known.
     """
 
     path: Path

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any, Dict, List, Mapping, Optional, Sequence, Tuple
 
 from ..errors import MicrographError
-from .micrograph import GIVEN, STAR_FILE, Micrograph, require_pixel_size
+from .micrograph import CS_FILE, GIVEN, STAR_FILE, Micrograph, require_pixel_size
 from .read import image_shape, read_pixel_size
 
 log = logging.getLogger(__name__)
@@ -22,7 +22,12 @@ _UNKNOWN = 1.0
 # Å/px below which no microscope works with particles, and below which a small field is doubtful
 _SURELY_TOO_SMALL, _MAYBE_TOO_SMALL = 0.25, 0.5
 _LEAST_FIELD = 1000.0  # Å
-_SOURCES = {GIVEN: "as given", STAR_FILE: "from the STAR file", HEADER: "from the header"}
+_SOURCES = {
+    GIVEN: "as given",
+    STAR_FILE: "from the STAR file",
+    CS_FILE: "from the .cs file",
+    HEADER: "from the header",
+}
 
 
 @dataclass(frozen=True)
@@ -31,7 +36,7 @@ class PixelSize:
 
     Attributes:
         value: that is used, Å/px.
-        source: `GIVEN`, `STAR_FILE` or `HEADER`.
+        source: `GIVEN`, `STAR_FILE`, `CS_FILE` or `HEADER`.
         header: what the file's header says, Å/px; None where it says nothing that could be true.
         doubt: why the header cannot be trusted; empty if nothing speaks against it.
     """

@@ -8,8 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from scipion_pupick.engine.coordinates import Coordinates, convert, read_picks, write_picks
-from scipion_pupick.engine.coordinates.cryosparc import Exposure, read_exposures
 from scipion_pupick.engine.errors import UsageError
+from scipion_pupick.engine.micrographs.cryosparc import Exposure, read_exposures
 
 FIELDS = [
     ("uid", "<u8"),

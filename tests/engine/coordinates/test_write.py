@@ -20,9 +20,9 @@ from scipion_pupick.engine.coordinates import (
     write_picks,
     write_picks_folder,
 )
-from scipion_pupick.engine.coordinates.cryosparc import Exposure
 from scipion_pupick.engine.errors import UsageError
 from scipion_pupick.engine.files.star import star_text
+from scipion_pupick.engine.micrographs.cryosparc import Exposure
 
 TABLES = {"star": "p.star", "topaz": "p.txt", "csv": "p.csv"}
 SINGLE = {"box": "m.box", "cbox": "m.cbox"}

@@ -359,3 +359,44 @@ class TestPixelSize:
         touch("a.mrc")
         with pytest.raises(UsageError, match=f"positive number of Å/px, not {pixel_size}"):
             find_micrographs(["a.mrc"], pixel_size=pixel_size)
+
+
+def exposures(**fields):
+    """Two micrographs of cryoSPARC, whose paths begin at the folder of its project."""
+    kinds = [
+        ("uid", "<u8"),
+        ("micrograph_blob/path", "S40"),
+        ("micrograph_blob/shape", "<u4", (2,)),
+        ("micrograph_blob/psize_A", "<f4"),
+    ]
+    records = np.zeros(2, kinds)
+    records["uid"] = [5, 6]
+    records["micrograph_blob/path"] = [b"J2/motioncorrected/a.mrc", b"J2/motioncorrected/b.mrc"]
+    records["micrograph_blob/shape"] = (40, 60)
+    records["micrograph_blob/psize_A"] = 1.25
+    for name, value in fields.items():
+        records[f"micrograph_blob/{name}"] = value
+    return records
+
+
+def test_exposures_of_cryosparc_are_micrographs(project):
+    touch("P3/J2/motioncorrected/a.mrc", "P3/J2/motioncorrected/b.mrc")
+    with open("P3/J2/exposures.cs", "wb") as file:
+        np.save(file, exposures())
+    a, b = find_micrographs(["P3/J2/exposures.cs"])
+    assert (a.name, b.name) == ("J2/motioncorrected/a.mrc", "J2/motioncorrected/b.mrc")
+    assert a.path == project / "P3/J2/motioncorrected/a.mrc"
+    assert (a.pixel_size, a.pixel_size_from) == (1.25, ".cs file")
+
+
+def test_exposures_that_make_no_sense_are_refused(project):
+    touch("J2/motioncorrected/a.mrc")
+    for records, text in (
+        (exposures(psize_A=-1), "pixel size"),
+        (exposures(path=b"J9/none.mrc"), "folder of the cryoSPARC project"),
+        (exposures()[["uid"]], "has no micrograph_blob/path"),
+    ):
+        with open("bad.cs", "wb") as file:
+            np.save(file, records)
+        with pytest.raises(UsageError, match=text):
+            find_micrographs(["bad.cs"])
