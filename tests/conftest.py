@@ -9,7 +9,7 @@ from hypothesis import settings
 
 # a machine that others use, too, may take longer for an example than hypothesis' deadline
 settings.register_profile("quick", max_examples=25, deadline=None)
-settings.register_profile("full", max_examples=300, deadline=None)
+settings.register_profile("full", max_examples=200, deadline=None)
 settings.load_profile("quick")
 
 

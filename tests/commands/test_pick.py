@@ -704,5 +704,5 @@ def test_picking_that_is_killed_many_times_gives_the_same_files(unseen, model, t
     arguments = ("--model", model, "--micrographs", folder, "--device", "cpu", "--threads", 1)
     command = [*map(str, ["pick", *arguments, "--no-report", "--output"])]
     run_killed([*command, str(tmp_path / "whole")], 0, 0.0)
-    run_killed([*command, str(tmp_path / "killed")], 5, 6.0)
+    run_killed([*command, str(tmp_path / "killed")], 3, 6.0)
     assert compared(tmp_path / "whole") == compared(tmp_path / "killed")

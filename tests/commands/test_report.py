@@ -13,6 +13,7 @@ from helpers.programs import call_pupick
 from helpers.simulated import (
     DIAMETER,
     HASTY,
+    UNCHECKED,
     as_picks,
     shared_model,
     simulate_faint,
@@ -320,7 +321,9 @@ def test_without_its_model_a_report_has_no_score_maps(run, changes, text):
 def test_a_training_has_its_own_report(tmp_path):
     particles = simulate_set(tmp_path / "mics", range(4))
     labels = as_picks(particles, 15)
-    settings = TrainSettings(DIAMETER, particles_per_micrograph=25, training=HASTY)
+    settings = TrainSettings(
+        DIAMETER, particles_per_micrograph=25, training=HASTY, labels=UNCHECKED
+    )
     micrographs = find_micrographs([str(tmp_path / "mics")])
     train(micrographs, labels, tmp_path / "run", settings, device="cpu", threads=1)
     path = tmp_path / "run" / "report.html"

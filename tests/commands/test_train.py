@@ -21,6 +21,7 @@ from helpers.simulated import (
     PIXEL_SIZE,
     QUICK,
     SIDE,
+    UNCHECKED,
     as_picks,
     modified,
     shared_model,
@@ -57,7 +58,7 @@ from scipion_pupick.engine.training.regions import TrainingImage
 
 EXAMPLE = Path(__file__).parents[2] / "examples" / "empiar10017"
 CPU = {"device": "cpu", "threads": 1}
-HASTY_JOB = TrainSettings(DIAMETER, particles_per_micrograph=9, training=HASTY)
+HASTY_JOB = TrainSettings(DIAMETER, particles_per_micrograph=9, training=HASTY, labels=UNCHECKED)
 
 
 @pytest.fixture(scope="module")
@@ -210,7 +211,7 @@ def long_arguments(data, output):
         *("--diameter", DIAMETER, "--particles-per-micrograph", 9, "--output", output),
         *("--network", LONG.network, "--autoencoder", LONG.autoencoder, "--seed", LONG.seed),
         *("--training-radius", LONG.training_radius, "--epochs", LONG.epochs),
-        *("--steps", LONG.steps, "--device", "cpu", "--threads", 1),
+        *("--steps", LONG.steps, "--device", "cpu", "--threads", 1, "--check-picks", "off"),
     ]
 
 
@@ -394,7 +395,7 @@ def test_the_number_of_particles_is_estimated_by_all_micrographs(tmp_path):
     full = simulate_set(folder, range(1), side=288, particles=20)
     empty = simulate_set(folder, range(1, 5), side=288, particles=2)
     picks = as_picks({**full, **empty})
-    settings = TrainSettings(DIAMETER, training=replace(QUICK, epochs=3))
+    settings = TrainSettings(DIAMETER, training=replace(QUICK, epochs=3), labels=UNCHECKED)
     model = train(find_micrographs([str(folder)]), picks, tmp_path / "run", settings, **CPU)
     assert model.training.particles_per_micrograph < 15
 
@@ -428,7 +429,9 @@ def test_a_training_that_goes_on_elsewhere_keeps_its_scale(tmp_path):
     micrographs = find_micrographs([str(EXAMPLE / "micrographs")])[:1]
     labels = read_picks([EXAMPLE / "picks_100.star"])
     training = replace(OptimizerSettings(), epochs=1, steps=1)
-    settings = TrainSettings(180.0, particles_per_micrograph=600, training=training)
+    settings = TrainSettings(
+        180.0, particles_per_micrograph=600, training=training, labels=UNCHECKED
+    )
     output = tmp_path / "out"
     options = {"device": "cpu", "threads": 1}
     first = train(micrographs, labels, output, settings, **options)
@@ -548,7 +551,7 @@ def test_few_labels_adjust_a_trained_network_in_half_as_many_steps(data, trained
 @pytest.mark.slow
 def test_the_number_of_particles_is_estimated(trained, tmp_path):
     few = as_picks(simulate_set(trained / "train", range(4)), most=6)
-    settings = TrainSettings(DIAMETER, training=QUICK)
+    settings = TrainSettings(DIAMETER, training=QUICK, labels=UNCHECKED)
     micrographs = find_micrographs([str(trained / "train")])
     model = train(micrographs, few, tmp_path, settings, device="cpu", threads=1)
     assert model.training.particles_estimated is True
@@ -628,7 +631,9 @@ def test_picks_of_other_micrographs_are_refused(data, tmp_path):
 def test_particles_are_counted_right_where_all_of_them_are_labelled(tmp_path):
     particles = simulate_set(tmp_path / "faint", range(6), contrast=-0.5)
     micrographs = find_micrographs([str(tmp_path / "faint")])
-    settings = TrainSettings(DIAMETER, PARTICLES, training=replace(QUICK, epochs=6))
+    settings = TrainSettings(
+        DIAMETER, PARTICLES, training=replace(QUICK, epochs=6), labels=UNCHECKED
+    )
     train(micrographs, as_picks(particles), tmp_path, settings, device="cpu", threads=1)
     every = PickSettings(threshold=-8)
     model = tmp_path / "model.safetensors"

@@ -17,6 +17,7 @@ import numpy as np
 
 from scipion_pupick.engine import (
     Coordinates,
+    LabelSettings,
     OptimizerSettings,
     TrainSettings,
     find_micrographs,
@@ -43,6 +44,8 @@ QUICK = OptimizerSettings(
 )
 # too little to learn from, but all that training does happens
 HASTY = replace(QUICK, epochs=3, steps=2, tiles=1)
+# the check of the labels, which has tests of its own, takes longer than these trainings
+UNCHECKED = LabelSettings(check_picks="off")
 
 
 def place(shape, count, spacing, random):

@@ -66,7 +66,8 @@ def pick(*parameters: str, mics: str = MICS, model: str = "External/job004") -> 
 def train(*parameters: str, job: str = TRAIN, mics: str = MICS) -> None:
     start = ["--o", "External/job005/", "--in_mics", mics, "--diameter", "180", "--gpu", "none"]
     small = ["--particles_per_micrograph", "6", "--network", "conv3", "--epochs", "1"]
-    run_job(parse_arguments(job, [*start, *small, "--steps", "1", *parameters]))
+    small += ["--steps", "1", "--check_picks", "off"]
+    run_job(parse_arguments(job, [*start, *small, *parameters]))
 
 
 def age(path) -> int:

@@ -32,6 +32,7 @@ pytestmark = [
 
 ROOT = Path(__file__).parents[2]
 SMALL = {"particles_per_micrograph": 600, "network": "conv3", "epochs": 1, "gpu": "none"}
+UNCHECKED = {**SMALL, "check_picks": "off"}
 
 
 @pytest.fixture(scope="module")
@@ -116,7 +117,7 @@ def test_extracted_boxes_hold_the_particles_in_their_middle(extracted):
 
 
 def test_a_model_is_trained_on_extracted_particles(project, extracted, picked):
-    parameters = {"diameter": 180, **SMALL, "steps": 1}
+    parameters = {"diameter": 180, **UNCHECKED, "steps": 1}
     particles = f"Extract/{extracted.name}/particles.star"
     job = project.run_external("relion_external_pupick_train", parameters, in_part=particles)
     assert project.status(job) == SUCCEEDED, (job / "run.err").read_text()
@@ -176,7 +177,7 @@ def test_an_engine_that_is_not_installed_fails_the_job(project, tmp_path):
 
 def run_endless(project):
     """Start a training that never ends by itself; give its folder and the pipeliner."""
-    parameters = {"diameter": 180, **SMALL, "epochs": 100000, "steps": 1}
+    parameters = {"diameter": 180, **UNCHECKED, "epochs": 100000, "steps": 1}
     job = project.external("relion_external_pupick_train", parameters, in_coords=COORDINATES)
     pipeliner = project.start(job)
     wait_for(lambda: (job / "run.out").exists() and "epoch 1" in (job / "run.out").read_text())

@@ -32,7 +32,8 @@ ENDLESS = [
     *JOB,
     *("--in_coords", "ManualPick/job004/coords_suffix_manualpick.star", "--diameter", "180"),
     *("--particles_per_micrograph", "6", "--network", "conv3", "--epochs", "100000", "--steps"),
-    *("1", "--gpu", "none", "--j", "1", "--pipeline_control", "External/job005/"),
+    *("1", "--check_picks", "off", "--gpu", "none", "--j", "1"),
+    *("--pipeline_control", "External/job005/"),
 ]
 
 

@@ -95,7 +95,7 @@ def runs(tmp_path_factory):
         network=0,
         epochs=2,
         particlesPerMicrograph=600,
-        moreArguments="--steps 10",
+        moreArguments="--steps 10 --check-picks off",
         numberOfThreads=1,
     )
     pick = project.run(

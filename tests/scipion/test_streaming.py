@@ -171,7 +171,7 @@ def test_training_starts_while_picks_come_in_and_goes_on(project, data, tmp_path
             network=0,
             epochs=1,
             autoencoder=0.0,
-            moreArguments="--steps 2 --held-out 0",
+            moreArguments="--steps 2 --held-out 0 --check-picks off",
             minMicrographs=2,
             minPicks=20,
             keepTraining=True,
@@ -215,7 +215,7 @@ def test_training_that_was_killed_goes_on_from_its_checkpoint(project, data, tmp
             network=0,
             epochs=12,
             autoencoder=0.0,
-            moreArguments="--steps 5 --held-out 0",
+            moreArguments="--steps 5 --held-out 0 --check-picks off",
             numberOfThreads=1,
         )
     )

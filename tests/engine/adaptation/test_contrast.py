@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from helpers.simulated import UNCHECKED
 from scipy.spatial import cKDTree
 
 from scipion_pupick.engine import (
@@ -83,7 +84,9 @@ def test_picks_of_negatives_are_those_of_the_micrographs(positives, negatives, t
 @pytest.mark.slow
 def test_training_starts_from_the_inverted_model(negatives, tmp_path):
     one_step = replace(OptimizerSettings(), epochs=1, steps=1, learning_rate=1e-9)
-    settings = TrainSettings(DIAMETER, particles_per_micrograph=600, training=one_step)
+    settings = TrainSettings(
+        DIAMETER, particles_per_micrograph=600, training=one_step, labels=UNCHECKED
+    )
     picks = read_picks([EXAMPLE / "picks_100.star"])
     model = train(negatives, picks, tmp_path, settings, device="cpu", threads=1)
     of_general = load_model("general").network.state_dict()["features.0.weight"]

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from helpers.examples import write_corner
 from helpers.programs import call_pupick
-from helpers.simulated import HASTY
+from helpers.simulated import HASTY, UNCHECKED
 from scipy.spatial import cKDTree
 
 from scipion_pupick.engine import (
@@ -112,7 +112,9 @@ def test_a_file_of_that_name_comes_first(tmp_path, monkeypatch):
 @pytest.mark.slow
 def test_training_starts_from_it_by_default(micrographs, tmp_path):
     one_step = replace(OptimizerSettings(), epochs=1, steps=1, learning_rate=1e-9)
-    settings = TrainSettings(DIAMETER, particles_per_micrograph=600, training=one_step)
+    settings = TrainSettings(
+        DIAMETER, particles_per_micrograph=600, training=one_step, labels=UNCHECKED
+    )
     picks = read_picks([EXAMPLE / "picks_100.star"])
     model = train(micrographs[:2], picks, tmp_path, settings, device="cpu", threads=1)
     general = load_model("general").network.state_dict()
@@ -125,7 +127,9 @@ def test_training_starts_from_it_by_default(micrographs, tmp_path):
 @pytest.mark.parametrize("particles", [None, 600.0])
 def test_what_starts_from_it_has_a_threshold_near_the_best(micrographs, tmp_path, particles):
     one_step = replace(OptimizerSettings(), epochs=1, steps=1, learning_rate=1e-9)
-    settings = TrainSettings(DIAMETER, particles_per_micrograph=particles, training=one_step)
+    settings = TrainSettings(
+        DIAMETER, particles_per_micrograph=particles, training=one_step, labels=UNCHECKED
+    )
     labels = read_picks([EXAMPLE / "picks_100.star"])
     options = {"device": "cpu", "threads": 1}
     model = train(micrographs, labels, tmp_path / "model", settings, **options)
@@ -142,7 +146,9 @@ def test_what_starts_from_it_has_a_threshold_near_the_best(micrographs, tmp_path
 @pytest.mark.parametrize("start", [None, "general"])
 def test_another_network_starts_from_random_weights(micrographs, tmp_path, caplog, start):
     caplog.set_level(logging.INFO)
-    settings = TrainSettings(DIAMETER, particles_per_micrograph=600, training=HASTY)
+    settings = TrainSettings(
+        DIAMETER, particles_per_micrograph=600, training=HASTY, labels=UNCHECKED
+    )
     picks = read_picks([EXAMPLE / "picks_100.star"])
     train(micrographs[:2], picks, tmp_path, settings, start=start, device="cpu", threads=1)
     summary = json.loads((tmp_path / "train.json").read_text())
