@@ -297,7 +297,13 @@ def test_a_gpu_that_is_not_there_is_named(job):
 def test_the_form_for_showing_picks_is_written_only_once(job, tmp_path):
     pick()
     form = tmp_path / ".gui_manualpickjob.star"
-    assert 'diameter "180"' in form.read_text()
+    values = dict(read_table(form)[1])
+    assert values["diameter"] == '"180"'
+    assert values["angpix"] == '"7.08"'
+    scores = np.array([row[2] for row in read_table(job / "Movies/a_autopick.star")[1]], float)
+    low, high = (float(values[name].strip('"')) for name in ("blue_value", "red_value"))
+    assert low == -8
+    assert scores.min() < high <= max(scores.max(), -7)
     form.write_text("the user's")
     pick()
     assert form.read_text() == "the user's"
