@@ -25,6 +25,7 @@ from scipion_pupick.engine import (
     image_shape,
     make_settings,
     read_json,
+    read_model_file,
     require_pixel_size,
     write_json,
 )
@@ -203,7 +204,8 @@ class PickJob:
 
     def _finish_picking(self, model: Path, result: PickResult, files: Mapping[str, Path]) -> None:
         """Write what RELION and people look at after picking."""
-        diameter = self.options.values.get("diameter", engine.show_model(model)["diameter"])
+        given = self.options.values.get("diameter")
+        diameter = read_model_file(model).scale.of(given).diameter
         self._report(
             Report(
                 title=f"Picks of {self.folder}",

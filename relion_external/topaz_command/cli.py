@@ -29,6 +29,9 @@ MODULES = {
     "normalize": "preprocess",
 }
 
+# by the engine's names of what they set
+OPTIONS = {"diameter": "--diameter", "particles_per_micrograph": "-n"}
+
 log = logging.getLogger("pupick")
 
 
@@ -51,7 +54,7 @@ def main(arguments: Optional[Sequence[str]] = None) -> int:
     try:
         failures = import_module(f"{__package__}.{MODULES[options.command]}").run(options)
     except UsageError as error:
-        log.error("%s: %s", name, error)
+        log.error("%s: %s", name, error.worded(lambda setting: OPTIONS.get(setting, "")))
         return USAGE
     except (PupickError, OSError, MemoryError) as error:
         log.error("%s: %s", name, error)

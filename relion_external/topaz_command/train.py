@@ -37,6 +37,7 @@ from scipion_pupick.engine import (
     write_text,
 )
 from scipion_pupick.engine.networks.architectures import Network, make_network
+from scipion_pupick.engine.preprocessing.scale import pixels
 from scipion_pupick.engine.runs.layout import MODEL, TRAINING_LOG
 from scipion_pupick.engine.settings import GENERAL, TOLERANCE_DIAMETERS
 from scipion_pupick.engine.training.fit import usual_steps
@@ -45,6 +46,7 @@ from .arguments import OBJECTIVES
 from .device import device_of_number
 from .extract import check_radius, choose_picker, find_particles
 from .images import read_image_list
+from .relion_job import find_job, trained_pixel_size
 
 log = logging.getLogger(__name__)
 
@@ -114,6 +116,7 @@ def _train(options: argparse.Namespace, folder: Path) -> int:
         overwrite=True,
         device=str(device),
         threads=max(0, options.num_threads),
+        unit=pixels(trained_pixel_size(images, find_job(options.output), options.radius)),
     )
     for path in model_paths(options.save_prefix, options.num_epochs):
         with atomic_write(path) as temporary:

@@ -8,24 +8,42 @@ import re
 import shutil
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
-from helpers.topaz_files import DIAMETER, PARTICLES, SIDE, write_micrograph, write_mrc, write_tables
+from helpers.topaz_files import (
+    DIAMETER,
+    DOWNSAMPLING,
+    PARTICLES,
+    PIXEL_SIZE,
+    SIDE,
+    write_job_star,
+    write_micrograph,
+    write_mrc,
+    write_tables,
+)
 from scipy.spatial import cKDTree
 
 from relion_external.topaz_command import extract, train
 from relion_external.topaz_command.arguments import make_parser
 from relion_external.topaz_command.cli import main
 from relion_external.topaz_command.device import device_of_number
+from relion_external.topaz_command.relion_job import (
+    find_job,
+    picked_pixel_size,
+    trained_pixel_size,
+)
 from relion_external.topaz_command.tables import WRITERS, table_text
 from relion_external.topaz_command.train import model_paths, read_settings
-from scipion_pupick.engine import Coordinates, load_model, read_picks
+from scipion_pupick.engine import Coordinates, load_model, read_picks, show_model
 from scipion_pupick.engine.errors import UsageError
 from scipion_pupick.engine.micrographs import Micrograph
 from scipion_pupick.engine.networks import scoring
+from scipion_pupick.engine.networks.model import save_model
+from scipion_pupick.engine.preprocessing.scale import ANGSTROM, ModelScale
 from scipion_pupick.engine.training import data as training_data
 
 QUICK_STEPS = 20
@@ -36,8 +54,13 @@ def job(tmp_path_factory):
     """A finished training job: proc/m*.mrc (4 to train on, 2 to test), model_epoch10.sav..."""
     folder = tmp_path_factory.mktemp("job")
     paths = [folder / "proc" / f"m{seed}.mrc" for seed in range(6)]
-    particles = {path: write_micrograph(path, seed) for seed, path in enumerate(paths)}
+    # RELION leaves the pixel size of the micrographs in the headers of what it has downsampled
+    particles = {
+        path: write_micrograph(path, seed, PIXEL_SIZE / DOWNSAMPLING)
+        for seed, path in enumerate(paths)
+    }
     proc = folder / "proc"
+    write_job_star(folder, DIAMETER * PIXEL_SIZE)
     write_tables(proc, "train", {path: particles[path] for path in paths[:4]})
     write_tables(proc, "test", {path: particles[path] for path in paths[4:]})
     with pytest.MonkeyPatch.context() as patch:
@@ -94,6 +117,78 @@ def test_the_model_lies_under_the_names_that_callers_look_for(job, model):
     read = load_model(model)
     assert (read.scale.diameter, read.scale.diameter_px) == (DIAMETER, 24.0)
     assert read.network_name == "conv3"
+
+
+def test_the_model_says_that_its_diameter_is_in_px_and_of_what_size(job, model):
+    shown = show_model(model)
+    assert (shown["diameter"], shown["diameter_unit"]) == (DIAMETER, "px")
+    assert shown["pixel_size"] == pytest.approx(PIXEL_SIZE, rel=1e-6)
+    assert load_model(model).scale.of(None).diameter == pytest.approx(DIAMETER * PIXEL_SIZE)
+    assert "Å" not in (job[0] / "model_training" / "train.json").read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize(
+    ("diameter", "radius", "header", "pixel_size"),
+    [
+        # by 4, unless two diameters need more of the 71 px that Topaz's network sees
+        (180.0, 3, 1.77, 7.08),
+        (180.0, 4, 0.885, 5.31),
+        # not RELION's own radius, or a diameter that was not set
+        (180.0, 2, 1.77, None),
+        (-1.0, 3, 1.77, None),
+        # a header that says nothing
+        (180.0, 3, 1.0, None),
+    ],
+)
+def test_the_pixel_size_of_relions_images_follows_from_its_form(
+    tmp_path, diameter, radius, header, pixel_size
+):
+    image = tmp_path / "proc" / "mic000.mrc"
+    write_mrc(image, np.zeros((20, 20)), header)
+    write_job_star(tmp_path, diameter)
+    job = find_job(str(tmp_path / "model_training.txt"))
+    found = trained_pixel_size([Micrograph(image, "mic000", 1.0)], job, radius)
+    assert found == (None if pixel_size is None else pytest.approx(pixel_size, rel=1e-6))
+
+
+def test_the_pixel_size_of_other_images_is_that_of_their_headers(tmp_path):
+    write_mrc(tmp_path / "a.mrc", np.zeros((20, 20)), 7.08)
+    image = Micrograph(tmp_path / "a.mrc", "a", 1.0)
+    assert trained_pixel_size([image], None, 3) == pytest.approx(7.08)
+    assert picked_pixel_size([image], 4.0) == pytest.approx(7.08)
+
+
+def test_a_model_trained_in_angstrom_picks_where_the_pixel_size_is_known(
+    job, model, tmp_path, caplog
+):
+    """As of an External job, in images whose px are 4 times as large as their header says."""
+    trained = load_model(model)
+    diameter = DIAMETER * PIXEL_SIZE
+    scale = ModelScale(diameter, trained.scale.diameter_px, ANGSTROM)
+    other = tmp_path / "model.safetensors"
+    save_model(replace(trained, scale=scale), other)
+    image = str([*job[1]][4])
+    for path, name in ((model, "px"), (other, "angstrom")):
+        assert pick(path, "-x", "4", "-o", str(tmp_path / name), image) == 0
+    assert len(read_rows(tmp_path / "px")[1])
+    assert (tmp_path / "angstrom").read_text() == (tmp_path / "px").read_text()
+    # nobody can tell what these px are
+    assert pick(other, "-o", str(tmp_path / "none"), image) == 2
+    assert "trained on particles 339.84 Å wide" in caplog.text
+    assert "(--diameter)" in caplog.text
+    assert pick(other, "--diameter", "24", "-o", str(tmp_path / "given"), image) == 0
+
+
+def test_a_model_that_does_not_say_its_unit_is_doubted_where_it_contradicts_the_radius(
+    job, model, tmp_path, caplog
+):
+    trained = load_model(model)
+    old = tmp_path / "old.safetensors"
+    for diameter in (DIAMETER, DIAMETER * PIXEL_SIZE / 4):
+        save_model(replace(trained, scale=ModelScale(diameter)), old)
+        caplog.clear()
+        assert pick(old, "-o", str(tmp_path / "picks"), str([*job[1]][4])) == 0
+        assert ("does not say whether these are px or Å" in caplog.text) == (diameter > 60)
 
 
 def test_the_curve_has_the_columns_of_topaz(job):
