@@ -33,7 +33,8 @@ from scipion_pupick.engine.preprocessing.scale import pixels
 from scipion_pupick.engine.settings import GENERAL
 
 from .images import PIXEL_SIZE, stems
-from .relion_job import picked_pixel_size
+from .pixel_sizes import picked_pixel_size
+from .relion_job import NOTE, OUTPUT, THRESHOLD_ADVICE, find_job
 from .tables import WRITERS, table_text
 
 log = logging.getLogger(__name__)
@@ -58,6 +59,7 @@ def run(options: argparse.Namespace) -> int:
         UsageError: an argument makes no sense, or the model cannot be used.
         OSError: a result cannot be written.
     """
+    _refuse_filaments(options)
     enlargement = _enlargement(options)
     if not math.isfinite(options.threshold):
         raise UsageError(f"-t {options.threshold:g}: the threshold must be a number.")
@@ -75,6 +77,7 @@ def run(options: argparse.Namespace) -> int:
     radius = diameter / 2 if options.radius is None else options.radius
     picker = choose_picker(model, images, diameter, radius, options.device, options.num_threads)
     picker = replace(picker, cut=Cut(options.threshold, radius))
+    _say_threshold(model, options)
     picks: Dict[str, Coordinates] = {}
     for image, picked in find_particles(images, picker):
         if isinstance(picked, MicrographError):
@@ -88,6 +91,23 @@ def run(options: argparse.Namespace) -> int:
     else:
         _write_table({names[name]: picked for name, picked in picks.items()}, options.output)
     return len(images) - len(picks)
+
+
+def _refuse_filaments(options: argparse.Namespace) -> None:
+    if options.filaments or options.filaments_plot or options.filaments_length is not None:
+        raise UsageError(
+            "pupick does not pick filaments: in RELION's Auto-picking, set 'Pick filaments?' "
+            "(RELION 4: 'Pick 2D helical segments?') to No, or give RELION's own Topaz "
+            "(relion_python_topaz) as Topaz executable in this job."
+        )
+
+
+def _say_threshold(model: ModelFile, options: argparse.Namespace) -> None:
+    """Say in RELION's job which of the picks, of which nearly all are kept, are good ones."""
+    job = find_job(options.output)
+    if job is not None and options.threshold < model.threshold:
+        with suppress(OSError):
+            job.say(THRESHOLD_ADVICE.format(model.threshold), OUTPUT, NOTE)
 
 
 def _doubt_unit(diameter: float, radius: Optional[float]) -> None:

@@ -99,11 +99,39 @@ def test_short_options(arguments, expected):
     assert {name: options[name] for name in expected} == expected
 
 
+TOPAZ = """#!/bin/sh
+echo "$@"
+exit 7
+"""
+
+
+@pytest.mark.parametrize("command", ["denoise", "denoise3d", "segment"])
+def test_what_pupick_does_not_do_is_left_to_topaz(command, tmp_path, monkeypatch, capfd):
+    (tmp_path / "topaz").write_text(TOPAZ)
+    (tmp_path / "topaz").chmod(0o755)
+    monkeypatch.setenv("PUPICK_TOPAZ", str(tmp_path / "topaz"))
+    assert main([command, "-d", "-1", "-o", "out", "a b.mrc"]) == 7
+    assert capfd.readouterr().out == f"{command} -d -1 -o out a b.mrc\n"
+
+
+@pytest.mark.parametrize("named", [None, "/nowhere/topaz", "itself"])
+def test_without_topaz_it_is_said_how_to_name_it(named, tmp_path, monkeypatch, capsys):
+    itself = tmp_path / "pupick-topaz"
+    itself.write_text(TOPAZ)
+    itself.chmod(0o755)
+    monkeypatch.setattr(sys, "argv", [str(itself)])
+    monkeypatch.delenv("PUPICK_TOPAZ", raising=False)
+    if named:
+        monkeypatch.setenv("PUPICK_TOPAZ", str(itself) if named == "itself" else named)
+    assert main(["denoise", "-o", "out", "a.mrc"]) == 2
+    assert "PUPICK_TOPAZ" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize(
     "arguments",
     [
         "",
-        "segment -o o a.mrc",
+        "segments -o o a.mrc",
         "extract --no-such-option",
         "preprocess a.mrc",
         "preprocess -o o --format mrc,gif a.mrc",
