@@ -3,9 +3,12 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import posixpath
+import re
 import sys
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Dict, List, Mapping, Optional, Sequence, Tuple
 
@@ -13,11 +16,19 @@ from .errors import JobError
 from .parameters import BOTH, PICK, PROGRAMS, TRAIN, relion_version
 from .versions import V3, V5, project_version
 
+log = logging.getLogger(__name__)
+
 EXTERNAL_FORM = ".gui_externaljob.star"
 MANUALPICK_FORM = ".gui_manualpickjob.star"
 
 # where the slider of RELION's window ends
 MOST_THREADS = 16
+
+# of the picture of a micrograph, px
+LONGEST_VIEW = 1200
+# a low-pass filter leaves the particle's outline: Å at least, and in widths of the particle
+LEAST_LOWPASS = 20.0
+WIDTHS_PER_LOWPASS = 12
 
 _TYPES = {"external": ("99", "relion.external"), "manualpick": ("3", "relion.manualpick")}
 _FORMS = {V3: "30001", "4.0": "30001", V5: "50001"}
@@ -92,22 +103,64 @@ def _newest(project: Path, patterns: Sequence[str]) -> str:
     return ""
 
 
-def write_manualpick_form(project: Path, diameter: float, version: str) -> None:
-    """Let RELION's window show coordinates as circles of the particle's diameter (Å).
+@dataclass(frozen=True)
+class PicksView:
+    """How RELION's window is to show the picks of a job.
+
+    Attributes:
+        diameter: of the circles, Å.
+        pixel_size: of the micrographs, Å/px.
+        longest_side: of the micrographs, px.
+        scores: the lowest and the highest that circles differ in colour by.
+    """
+
+    diameter: float
+    pixel_size: float
+    longest_side: int
+    scores: Tuple[float, float]
+
+    def options(self) -> Dict[str, str]:
+        """Return the fields of the form of Manual picking, by RELION's own names.
+
+        Without the pixel size, RELION 4 and 5 take 1 Å/px for picks that a list names.
+        """
+        lowpass = max(LEAST_LOWPASS, self.diameter / WIDTHS_PER_LOWPASS, 3 * self.pixel_size)
+        return {
+            "diameter": f"{self.diameter:g}",
+            "angpix": f"{self.pixel_size:.6g}",
+            "micscale": f"{min(1.0, LONGEST_VIEW / self.longest_side):.2g}",
+            "lowpass": f"{lowpass:.0f}",
+            "sigma_contrast": "3",
+            "do_color": "Yes",
+            "color_label": "rlnAutopickFigureOfMerit",
+            "blue_value": f"{self.scores[0]:.2f}",
+            "red_value": f"{self.scores[1]:.2f}",
+        }
+
+
+def write_manualpick_form(project: Path, view: PicksView, version: str) -> None:
+    """Let RELION's window show picks as circles of the particle's diameter, blue to red by score.
 
     RELION 3.1 shows none before the form of its Manual picking was filled in once; a form that is
     there stays as it is.
     """
     path = project / MANUALPICK_FORM
-    if path.exists() or not (project / "default_pipeline.star").is_file():
+    if not (project / "default_pipeline.star").is_file():
         return
-    options = {
-        "diameter": f"{diameter:g}",
-        "micscale": "0.5",
-        "lowpass": "20",
-        "sigma_contrast": "3",
-    }
-    _write(path, form_text("manualpick", options, version))
+    if not path.exists():
+        _write(path, form_text("manualpick", view.options(), version))
+    elif version != V3 and not _has_pixel_size(path):
+        log.info(
+            "Display draws circles by the form of Manual picking, in which Pixel size (A) is not "
+            "set: give it %.4g there, or the circles and the low-pass filter are of another size.",
+            view.pixel_size,
+        )
+
+
+def _has_pixel_size(form: Path) -> bool:
+    """Whether a form of Manual picking has a pixel size (Å/px), which is -1 where it is not set."""
+    text = form.read_text(encoding="utf-8", errors="replace")
+    return re.search(r'(?m)^\s*angpix\s+"?[\d.]*[1-9]', text) is not None
 
 
 def _write(path: Path, text: str) -> None:

@@ -10,6 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Dict, List, Mapping, Optional
 
+import numpy as np
+
 from scipion_pupick import engine
 from scipion_pupick.engine import (
     Micrograph,
@@ -20,8 +22,11 @@ from scipion_pupick.engine import (
     PupickError,
     TrainSettings,
     assign_to_micrographs,
+    image_shape,
     make_settings,
     read_json,
+    read_model_file,
+    require_pixel_size,
     write_json,
 )
 from scipion_pupick.engine.errors import UNFORESEEN
@@ -48,6 +53,9 @@ ENGINE_FOLDER = "pupick"
 LOGFILE = "logfile.pdf"
 TRAINING_RECORD = "training_job.json"
 PICKING_RECORD = "picking_job.json"
+# of the picks, those with the best scores have one colour
+BEST_COLOUR = 0.95
+LEAST_SCORE_RANGE = 1.0
 
 
 def run_job(options: Options) -> None:
@@ -196,7 +204,8 @@ class PickJob:
 
     def _finish_picking(self, model: Path, result: PickResult, files: Mapping[str, Path]) -> None:
         """Write what RELION and people look at after picking."""
-        diameter = self.options.values.get("diameter", engine.show_model(model)["diameter"])
+        given = self.options.values.get("diameter")
+        diameter = read_model_file(model).scale.of(given).diameter
         self._report(
             Report(
                 title=f"Picks of {self.folder}",
@@ -211,8 +220,20 @@ class PickJob:
         listed = write_list(files, self.options.micrographs, self.folder, self.version)
         nodes = [(listed, versions.COORDINATES), (self.folder / LOGFILE, versions.LOGFILE)]
         write_nodes(nodes, self.folder, self.version)
-        forms.write_manualpick_form(Path(), diameter, self.version)
+        forms.write_manualpick_form(Path(), self._view(result, diameter), self.version)
         log.info("%s", result.summary())
+
+    def _view(self, result: PickResult, diameter: float) -> forms.PicksView:
+        """Describe how RELION's window is to show the picks: circles (Å) coloured by score."""
+        micrograph = next(m for m in self.micrographs if m.name in result.picks)
+        scores = np.concatenate([coordinates.score for coordinates in result.picks.values()])
+        high = np.quantile(scores, BEST_COLOUR) if len(scores) else result.threshold
+        return forms.PicksView(
+            diameter=diameter,
+            pixel_size=require_pixel_size(micrograph),
+            longest_side=max(image_shape(micrograph.path)),
+            scores=(result.threshold, max(float(high), result.threshold + LEAST_SCORE_RANGE)),
+        )
 
     def _report(self, report: Report) -> None:
         """Write logfile.pdf, which the job can do without."""

@@ -79,13 +79,21 @@ def parameter_of(setting: str, job: str) -> str:
 
 
 def log_to_relion(program: str) -> None:
-    """Write progress to standard output (run.out) and what is wrong to standard error (run.err)."""
+    """Write progress to standard output (run.out) and what is wrong to standard error (run.err).
+
+    Warnings stand in both: run.err is read where a job has failed, and run.out where it has not.
+    """
     progress = logging.StreamHandler(sys.stdout)
     progress.addFilter(lambda record: record.levelno < logging.WARNING)
+    hints = logging.StreamHandler(sys.stdout)
+    hints.addFilter(lambda record: record.levelno == logging.WARNING)
+    hints.setFormatter(logging.Formatter("%(levelname)s: %(message)s"))
     problems = logging.StreamHandler(sys.stderr)
     problems.setLevel(logging.WARNING)
     problems.setFormatter(logging.Formatter(f"{program}: %(levelname)s: %(message)s"))
-    logging.basicConfig(level=logging.INFO, format="%(message)s", handlers=[progress, problems])
+    logging.basicConfig(
+        level=logging.INFO, format="%(message)s", handlers=[progress, hints, problems]
+    )
 
 
 def _leave(number: int, frame: Optional[FrameType]) -> NoReturn:

@@ -236,6 +236,10 @@ def _add_extract(commands: Any) -> None:
     parser.add_argument("--suffix", default="", help="of these files' names")
     parser.add_argument("--format", choices=EXTRACT_FORMATS, default="coord", help="of these files")
     parser.add_argument("-v", "--verbose", action="store_true", help="say what is done")
+    # of RELION's own Topaz
+    parser.add_argument("-f", "--filaments", action="store_true", help=argparse.SUPPRESS)
+    parser.add_argument("-fp", "--filaments_plot", action="store_true", help=argparse.SUPPRESS)
+    parser.add_argument("-fl", "--filaments_length", help=argparse.SUPPRESS)
     _add_device(parser)
     _add_ignored(
         parser,

@@ -8,6 +8,7 @@ size. So here the pixel size of every image is 1 (Å/px), and a diameter in px s
 
 from __future__ import annotations
 
+import argparse
 import logging
 import os
 import signal
@@ -19,6 +20,8 @@ from typing import NoReturn, Optional, Sequence
 from scipion_pupick.engine import PupickError, UsageError
 
 from .arguments import make_parser
+from .real_topaz import OTHER_COMMANDS, run_topaz
+from .relion_job import find_job, said_in_job
 
 SUCCESS, FAILURE, USAGE = 0, 1, 2
 
@@ -28,6 +31,9 @@ MODULES = {
     "preprocess": "preprocess",
     "normalize": "preprocess",
 }
+
+# by the engine's names of what they set
+OPTIONS = {"diameter": "--diameter", "particles_per_micrograph": "-n"}
 
 log = logging.getLogger("pupick")
 
@@ -41,17 +47,25 @@ def main(arguments: Optional[Sequence[str]] = None) -> int:
     Returns:
         Exit code: 0, 1 (something failed) or 2 (it was called wrongly).
     """
-    options = make_parser().parse_args(arguments)
+    given = sys.argv[1:] if arguments is None else arguments
+    if given and given[0] in OTHER_COMMANDS:
+        return run_topaz(given)
+    options = make_parser().parse_args(given)
     logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
     signal.signal(signal.SIGTERM, _interrupt)
     name = f"pupick-topaz {options.command}"
     for option in options.ignored:
         log.warning("%s: %s has no meaning here and is ignored.", name, option)
     _limit_array_threads()
+    with said_in_job(find_job(getattr(options, "output", None))):
+        return _run(name, options)
+
+
+def _run(name: str, options: argparse.Namespace) -> int:
     try:
         failures = import_module(f"{__package__}.{MODULES[options.command]}").run(options)
     except UsageError as error:
-        log.error("%s: %s", name, error)
+        log.error("%s: %s", name, error.worded(lambda setting: OPTIONS.get(setting, "")))
         return USAGE
     except (PupickError, OSError, MemoryError) as error:
         log.error("%s: %s", name, error)

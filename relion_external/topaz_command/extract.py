@@ -29,15 +29,20 @@ from scipion_pupick.engine import (
 )
 from scipion_pupick.engine.files.prefetch import prefetch
 from scipion_pupick.engine.networks.numpy_scoring import STEPS, make_numpy_scorer
+from scipion_pupick.engine.preprocessing.scale import pixels
 from scipion_pupick.engine.settings import GENERAL
 
 from .images import PIXEL_SIZE, stems
+from .pixel_sizes import picked_pixel_size
+from .relion_job import NOTE, OUTPUT, THRESHOLD_ADVICE, find_job
 from .tables import WRITERS, table_text
 
 log = logging.getLogger(__name__)
 
 # px of working images; beyond, PyTorch has made up for the time that its import takes
 MOST_WITHOUT_PYTORCH = 2**22
+# by which the diameters of a model and of a caller differ only if their units do
+UNLIKELY = 2.5
 PACKAGED_MODELS = ("resnet8", "resnet8_u32", "resnet8_u64", "resnet16", "resnet16_u32",
                    "resnet16_u64")  # fmt: skip
 
@@ -54,6 +59,7 @@ def run(options: argparse.Namespace) -> int:
         UsageError: an argument makes no sense, or the model cannot be used.
         OSError: a result cannot be written.
     """
+    _refuse_filaments(options)
     enlargement = _enlargement(options)
     if not math.isfinite(options.threshold):
         raise UsageError(f"-t {options.threshold:g}: the threshold must be a number.")
@@ -61,11 +67,17 @@ def run(options: argparse.Namespace) -> int:
     names = stems(images)
     name = model_name(options.model)
     model = read_model_file(name)
-    trained_diameter = None if name == GENERAL else model.scale.diameter
-    diameter = choose_diameter(trained_diameter, options.diameter, options.radius)
+    own = None
+    if name != GENERAL and options.diameter is None:
+        unit = pixels(picked_pixel_size(images, enlargement))
+        own = model.scale.of(None, unit).diameter
+    diameter = choose_diameter(own, options.diameter, options.radius)
+    if name != GENERAL and model.scale.unit is None:
+        _doubt_unit(diameter, options.radius)
     radius = diameter / 2 if options.radius is None else options.radius
     picker = choose_picker(model, images, diameter, radius, options.device, options.num_threads)
     picker = replace(picker, cut=Cut(options.threshold, radius))
+    _say_threshold(model, options)
     picks: Dict[str, Coordinates] = {}
     for image, picked in find_particles(images, picker):
         if isinstance(picked, MicrographError):
@@ -79,6 +91,34 @@ def run(options: argparse.Namespace) -> int:
     else:
         _write_table({names[name]: picked for name, picked in picks.items()}, options.output)
     return len(images) - len(picks)
+
+
+def _refuse_filaments(options: argparse.Namespace) -> None:
+    if options.filaments or options.filaments_plot or options.filaments_length is not None:
+        raise UsageError(
+            "pupick does not pick filaments: in RELION's Auto-picking, set 'Pick filaments?' "
+            "(RELION 4: 'Pick 2D helical segments?') to No, or give RELION's own Topaz "
+            "(relion_python_topaz) as Topaz executable in this job."
+        )
+
+
+def _say_threshold(model: ModelFile, options: argparse.Namespace) -> None:
+    """Say in RELION's job which of the picks, of which nearly all are kept, are good ones."""
+    job = find_job(options.output)
+    if job is not None and options.threshold < model.threshold:
+        with suppress(OSError):
+            job.say(THRESHOLD_ADVICE.format(model.threshold), OUTPUT, NOTE)
+
+
+def _doubt_unit(diameter: float, radius: Optional[float]) -> None:
+    """Say so where the diameter (px) of a model of unknown unit is far from twice the radius."""
+    if radius is not None and not 1 / UNLIKELY < diameter / (2 * radius) < UNLIKELY:
+        log.warning(
+            "The particle is %g wide by the model, which does not say whether these are px or Å, "
+            "and %g px by the radius. If few picks are right, give --diameter (px of the images).",
+            diameter,
+            2 * radius,
+        )
 
 
 def _enlargement(options: argparse.Namespace) -> float:
@@ -152,9 +192,10 @@ def choose_picker(
         threads: of the CPU.
     """
     settings = PickSettings(border=radius, min_distance=radius, diameter=diameter)
-    scale = model.scale.of(diameter)
+    unit = pixels(None)
+    scale = model.scale.of(diameter, unit)
     if model.network_name in STEPS and _are_few(images, scale):
-        return Picker.of_scorer(model, make_numpy_scorer(model), settings)
+        return Picker.of_scorer(model, make_numpy_scorer(model), settings, unit)
     from scipion_pupick.engine import memory_errors_explained
     from scipion_pupick.engine.networks.model import network_of_file
     from scipion_pupick.engine.networks.scoring import make_scorer
@@ -162,7 +203,7 @@ def choose_picker(
     from .device import device_of_number
 
     scorer = make_scorer(network_of_file(model), device_of_number(device, threads))
-    return Picker.of_scorer(model, memory_errors_explained()(scorer), settings)
+    return Picker.of_scorer(model, memory_errors_explained()(scorer), settings, unit)
 
 
 def _are_few(images: Sequence[Micrograph], scale: WorkingScale) -> bool:

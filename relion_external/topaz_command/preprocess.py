@@ -60,13 +60,14 @@ def run(options: argparse.Namespace) -> int:
     for image in images:
         try:
             normalised = read_normalised(image.path, options)
-            pixel_size = read_pixel_size(image.path) or PIXEL_SIZE
+            pixel_size = read_pixel_size(image.path)
         except MicrographError as error:
             log.warning("%s", error)
             failures += 1
             continue
         for path in paths[image.name]:
-            write_any(path, normalised.pixels, pixel_size * options.scale)
+            known = PIXEL_SIZE if pixel_size is None else pixel_size * options.scale
+            write_any(path, normalised.pixels, known)
             if options.verbose:
                 log.info("%s written", path)
         if options.metadata:

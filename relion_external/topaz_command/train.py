@@ -29,14 +29,15 @@ from scipion_pupick.engine import (
     UsageError,
     assign_to_micrographs,
     atomic_write,
-    evaluate_picks,
     image_shape,
     load_model,
     read_model_file,
     read_picks,
     write_text,
 )
+from scipion_pupick.engine.evaluation.partial_labels import evaluate_by_labels
 from scipion_pupick.engine.networks.architectures import Network, make_network
+from scipion_pupick.engine.preprocessing.scale import pixels
 from scipion_pupick.engine.runs.layout import MODEL, TRAINING_LOG
 from scipion_pupick.engine.settings import GENERAL, TOLERANCE_DIAMETERS
 from scipion_pupick.engine.training.fit import usual_steps
@@ -45,6 +46,15 @@ from .arguments import OBJECTIVES
 from .device import device_of_number
 from .extract import check_radius, choose_picker, find_particles
 from .images import read_image_list
+from .pixel_sizes import trained_pixel_size
+from .relion_job import (
+    NOT_GIVEN,
+    NOTE,
+    THRESHOLD_ADVICE,
+    RelionJob,
+    find_job,
+    stopped_by_abort,
+)
 
 log = logging.getLogger(__name__)
 
@@ -86,10 +96,11 @@ def run(options: argparse.Namespace) -> int:
         return 0
     if not (options.train_images and options.train_targets):
         raise UsageError("give images and picks to train on: --train-images and --train-targets.")
-    if options.save_prefix is not None:
-        return _train(options, Path(f"{options.save_prefix}_training"))
-    with TemporaryDirectory() as folder:
-        return _train(options, Path(folder))
+    with stopped_by_abort(find_job(options.output)):
+        if options.save_prefix is not None:
+            return _train(options, Path(f"{options.save_prefix}_training"))
+        with TemporaryDirectory() as folder:
+            return _train(options, Path(folder))
 
 
 def _described(name: str) -> Network:
@@ -103,7 +114,8 @@ def _train(options: argparse.Namespace, folder: Path) -> int:
     if options.test_images and options.test_targets:
         test = _read_set(options.test_images, options.test_targets)
     labels = sum(map(len, picks.values()))
-    settings, start = read_settings(options, images, labels, has_test=test is not None)
+    job = find_job(options.output)
+    settings, start = read_settings(options, images, labels, test is not None, job)
     device = device_of_number(options.device, options.num_threads)
     model = engine.train(
         images,
@@ -114,14 +126,14 @@ def _train(options: argparse.Namespace, folder: Path) -> int:
         overwrite=True,
         device=str(device),
         threads=max(0, options.num_threads),
+        unit=pixels(trained_pixel_size(images, job, options.radius)),
     )
     for path in model_paths(options.save_prefix, options.num_epochs):
         with atomic_write(path) as temporary:
             shutil.copyfile(folder / MODEL, temporary)
-    log.info(
-        "With scores from %.2f on, the estimated F1 of the picks is highest.",
-        model.threshold,
-    )
+    log.info(THRESHOLD_ADVICE.format(model.threshold))
+    if job is not None:
+        job.say(THRESHOLD_ADVICE.format(model.threshold), NOTE)
     rows = _training_rows(folder / TRAINING_LOG, model.training.settings["steps"])
     if test is not None:
         model_path = folder / MODEL
@@ -139,7 +151,11 @@ def _read_set(images: str, targets: str) -> Tuple[List[Micrograph], Picks]:
 
 
 def read_settings(
-    options: argparse.Namespace, images: List[Micrograph], labels: int, has_test: bool
+    options: argparse.Namespace,
+    images: List[Micrograph],
+    labels: int,
+    has_test: bool,
+    job: Optional[RelionJob] = None,
 ) -> Tuple[TrainSettings, Optional[Path]]:
     """Turn Topaz's options into settings, and the model to start from.
 
@@ -170,7 +186,7 @@ def read_settings(
     )
     settings = TrainSettings(
         diameter=diameter,
-        particles_per_micrograph=_particles(options, images),
+        particles_per_micrograph=_particles(options, images, job),
         held_out=0.0 if has_test else None,
         training=training,
         # Topaz's callers have no way to say that their picks are right
@@ -194,8 +210,16 @@ def _network(name: str) -> Tuple[str, Optional[Path]]:
     return "resnet8", Path(name)
 
 
-def _particles(options: argparse.Namespace, images: List[Micrograph]) -> Optional[float]:
+def _particles(
+    options: argparse.Namespace, images: List[Micrograph], job: Optional[RelionJob]
+) -> Optional[float]:
     """Particles an image holds, by their number or by their share of its pixels."""
+    if options.num_particles == NOT_GIVEN and job is not None and job.knows_no_number:
+        log.info(
+            "The form has no number of particles, for which RELION gives %d: it is estimated.",
+            NOT_GIVEN,
+        )
+        return None
     if options.num_particles > 0:
         return float(options.num_particles)
     if options.pi is None:
@@ -243,32 +267,35 @@ def _test_rows(
 ) -> List[Row]:
     """Row of the curve for the trained model: its picks in test images against their targets.
 
-    Precision and recall (tpr) are those at the model's own threshold.
+    Precision and recall (tpr) are those at the model's own threshold. The targets may be some of
+    the particles only, as in training.
     """
     model = read_model_file(model_path)
     radius = diameter / 2
     picker = choose_picker(model, images, diameter, radius, options.device, options.num_threads)
     picks: Picks = {}
-    for image, picked in find_particles(images, replace(picker, cut=Cut(LEAST_SCORE, radius))):
+    for image, picked in find_particles(images, replace(picker, cut=Cut(LEAST_SCORE, 0.0))):
         if isinstance(picked, MicrographError):
             log.warning("%s", picked)
         else:
             picks[image.name] = picked
-    shapes = {image.name: image_shape(image.path) for image in images if image.name in picks}
-    labels = {name: coordinates for name, coordinates in targets.items() if name in picks}
+    particles = model.training.particles_per_micrograph or 0.0
+    tolerance = TOLERANCE_DIAMETERS * diameter
     try:
-        curve = evaluate_picks(
-            picks, labels, TOLERANCE_DIAMETERS * 2 * radius, radius, shapes
-        ).curve
+        found = evaluate_by_labels(picks, targets, tolerance, particles, model.threshold)
     except UsageError as error:
         log.warning("The test images are of no use: %s", error)
         return []
-    log.info("Average precision on the test images: %.3f", curve.average_precision)
-    taken = int((curve.threshold >= model.threshold).sum())
+    log.info(
+        "Average precision on the test images: %.3f, estimated for about %.0f particles an image, "
+        "labelled or not.",
+        found.average_precision,
+        particles,
+    )
     measures = {
-        "precision": curve.precision[taken - 1] if taken else 0.0,
-        "tpr": curve.recall[taken - 1] if taken else 0.0,
-        "auprc": curve.average_precision,
+        "precision": found.precision,
+        "tpr": found.recall,
+        "auprc": found.average_precision,
     }
     row = {"epoch": last["epoch"], "iter": last["iter"], "split": "test"}
     return [{**row, **{name: f"{value:.6g}" for name, value in measures.items()}}]

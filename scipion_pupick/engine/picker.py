@@ -17,7 +17,7 @@ from .picking.cut import Cut
 from .picking.detector import Detector, Scorer
 from .picking.peaks_file import MicrographPeaks
 from .preprocessing.mixture import Mixture
-from .preprocessing.scale import WorkingScale, to_original
+from .preprocessing.scale import ANGSTROM, LengthUnit, WorkingScale, to_original
 from .preprocessing.working_image import WorkingImage, prepare
 from .settings import GENERAL, LEAST_SCORE, MIN_DISTANCE_DIAMETERS, PickSettings
 
@@ -110,14 +110,25 @@ class Picker:
 
     @classmethod
     def of_scorer(
-        cls, model: Union[Model, ModelFile], scorer: Scorer, settings: PickSettings
+        cls,
+        model: Union[Model, ModelFile],
+        scorer: Scorer,
+        settings: PickSettings,
+        unit: LengthUnit = ANGSTROM,
     ) -> Picker:
         """Return the picker of a model whose network is already prepared for scoring.
 
+        Args:
+            model: to pick with.
+            scorer: of its network.
+            settings: what they leave open follows from the model and the diameter.
+            unit: of the lengths in the settings, and of the pixel sizes of micrographs.
+
         Raises:
-            UsageError: the general model is not told the diameter.
+            UsageError: the general model is not told the diameter, or that of a model is not known
+                in this unit.
         """
-        scale = model.scale.of(settings.diameter)
+        scale = model.scale.of(settings.diameter, unit)
         diameter = scale.diameter
         return cls(
             scale=scale,

@@ -4,6 +4,7 @@
 import json
 import logging
 
+import numpy as np
 import pytest
 from helpers.simulated import shared_model, simulate
 
@@ -36,6 +37,18 @@ def test_where_nothing_is_found_it_is_said_what_to_check(model, tmp_path, caplog
     run(tmp_path, model, PickSettings(threshold=99.0))
     assert "No particle was found in any of 1 micrographs. Check the pixel size" in caplog.text
     assert "the diameter (96 Å) and the threshold (99.00)" in caplog.text
+
+
+def test_where_hardly_anything_is_found_it_is_said_what_to_check(model, tmp_path, caplog):
+    for seed, name in enumerate("ab"):
+        simulate(tmp_path / "mics" / f"{name}.mrc", seed)
+    micrographs = find_micrographs([str(tmp_path / "mics")])
+    found = pick(micrographs, model, tmp_path / "out", MODELS_OWN, "cpu", 1, report=False)
+    assert "fewer particles than micrographs" not in caplog.text
+    *_, second, best = sorted(np.concatenate([c.score for c in found.picks.values()]))
+    settings = PickSettings(threshold=float(second + best) / 2)
+    pick(micrographs, model, tmp_path / "out", settings, "cpu", 1, report=False)
+    assert "There are fewer particles than micrographs: 1 in 2. Check the pixel" in caplog.text
 
 
 def test_a_particle_as_wide_as_a_third_of_the_image_is_doubted(model, tmp_path, caplog):

@@ -10,6 +10,7 @@ SIDE = 220
 DIAMETER = 24.0
 PARTICLES = 20
 PIXEL_SIZE = 14.16
+DOWNSAMPLING = 4
 
 
 def place(random):
@@ -22,8 +23,8 @@ def place(random):
     return xy
 
 
-def write_micrograph(path, seed):
-    """Write dark discs in noise, and return their centres (n, 2)."""
+def write_micrograph(path, seed, pixel_size=PIXEL_SIZE):
+    """Write dark discs in noise, and return their centres (n, 2), px."""
     random = np.random.default_rng(seed)
     xy = place(random)
     rows, columns = np.mgrid[:SIDE, :SIDE]
@@ -31,7 +32,7 @@ def write_micrograph(path, seed):
     for x, y in xy:
         distance = np.hypot(columns - x, rows - y)
         image -= 2 / (1 + np.exp((distance - 0.45 * DIAMETER) / (0.05 * DIAMETER)))
-    write_mrc(path, image)
+    write_mrc(path, image, pixel_size)
     return xy
 
 
@@ -52,3 +53,12 @@ def write_tables(folder, name, particles):
     ]
     header = "image_name\tx_coord\ty_coord\n"
     (folder / f"coordinates_{name}.txt").write_text(header + "".join(rows))
+
+
+def write_job_star(folder, diameter, version=50001):
+    """Write what tells of the particle in the job.star of RELION's Auto-picking."""
+    (folder / "job.star").write_text(
+        f"\n# version {version}\n\ndata_job\n\n_rlnJobTypeLabel relion.autopick.topaz.train\n\n"
+        "data_joboptions_values\n\nloop_\n_rlnJobOptionVariable #1\n_rlnJobOptionValue #2\n"
+        f"topaz_nr_particles         -1\ntopaz_particle_diameter        {diameter:g}\n\n"
+    )

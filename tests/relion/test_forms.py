@@ -7,7 +7,13 @@ import pytest
 from helpers.relion_files import read_table, run_program
 
 from relion_external.errors import JobError
-from relion_external.forms import external_options, form_text, setup, write_manualpick_form
+from relion_external.forms import (
+    PicksView,
+    external_options,
+    form_text,
+    setup,
+    write_manualpick_form,
+)
 from relion_external.parameters import parameters_of
 
 PIPELINE = "# version 30001\ndata_pipeline_processes\nloop_\n_rlnPipeLineProcessType #1\n"
@@ -121,11 +127,80 @@ def test_the_program_writes_the_form(project):
     assert "give --setup train" in failed.stderr
 
 
-def test_the_form_of_manual_picking_has_the_diameter_of_the_particle(project):
-    write_manualpick_form(project, 182.5, "3.1")
-    text = (project / ".gui_manualpickjob.star").read_text()
-    assert "_rlnJobType 3\n" in text
-    assert options_of(project / ".gui_manualpickjob.star")["diameter"] == "182.5"
+VIEW = PicksView(diameter=182.5, pixel_size=7.08, longest_side=1024, scores=(-1.25, 4.5))
+VALUES = """
+# version {form}
+
+data_joboptions_values
+
+loop_
+_rlnJobOptionVariable #1
+_rlnJobOptionValue #2
+angpix "7.08"
+blue_value "-1.25"
+color_label "rlnAutopickFigureOfMerit"
+diameter "182.5"
+do_color "Yes"
+lowpass "21"
+micscale "1"
+red_value "4.50"
+sigma_contrast "3"
+
+"""
+GOLDEN_FORMS = {
+    "3.1": "\n# version 30001\n\ndata_job\n\n_rlnJobType 3\n_rlnJobIsContinue 0\n"
+    + VALUES.format(form=30001),
+    "4.0": "\n# version 30001\n\ndata_job\n\n_rlnJobTypeLabel relion.manualpick\n"
+    "_rlnJobIsContinue 0\n_rlnJobIsTomo 0\n" + VALUES.format(form=30001),
+    "5.0": "\n# version 50001\n\ndata_job\n\n_rlnJobTypeLabel relion.manualpick\n"
+    "_rlnJobIsContinue 0\n_rlnJobIsTomo 0\n" + VALUES.format(form=50001),
+}
+
+
+@pytest.mark.parametrize("version", GOLDEN_FORMS)
+def test_the_form_of_manual_picking_shows_circles_of_the_particles_size_coloured_by_score(
+    project, version
+):
+    write_manualpick_form(project, VIEW, version)
+    assert (project / ".gui_manualpickjob.star").read_text() == GOLDEN_FORMS[version]
+
+
+@pytest.mark.parametrize(
+    ("pixel_size", "diameter", "lowpass"),
+    [(1.0, 150.0, 20.0), (1.0, 720.0, 60.0), (9.0, 150.0, 27)],
+)
+def test_the_low_pass_filter_leaves_what_the_eye_needs_and_the_pixels_hold(
+    pixel_size, diameter, lowpass
+):
+    view = PicksView(diameter, pixel_size, 4096, (0, 1))
+    assert float(view.options()["lowpass"]) == lowpass
+
+
+def test_a_large_micrograph_is_shown_small_enough_for_a_screen():
+    view = PicksView(180, 1.0, 5760, (0, 1))
+    assert float(view.options()["micscale"]) * 5760 == pytest.approx(1200, rel=0.05)
+
+
+@pytest.mark.parametrize(
+    ("version", "line", "is_said"),
+    [
+        ("5.0", 'angpix "-1"', True),
+        ("4.0", "    angpix         -1", True),
+        ("4.0", "    angpix       3.54", False),
+        ("5.0", 'angpix "0.885"', False),
+        # it takes the pixel size from the micrographs' STAR file
+        ("3.1", "    angpix         -1", False),
+    ],
+)
+def test_a_form_of_the_user_stays_and_a_missing_pixel_size_is_said(
+    project, caplog, version, line, is_said
+):
+    caplog.set_level("INFO")
+    form = project / ".gui_manualpickjob.star"
+    form.write_text(f"data_joboptions_values\n{line}\n")
+    write_manualpick_form(project, VIEW, version)
+    assert form.read_text() == f"data_joboptions_values\n{line}\n"
+    assert ("Pixel size (A) is not set: give it 7.08" in caplog.text) == is_said
 
 
 def test_values_are_quoted_so_that_empty_ones_are_values():

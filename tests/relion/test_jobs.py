@@ -2,6 +2,7 @@
 """Jobs from RELION's files to RELION's files, also when they are continued."""
 
 import json
+from dataclasses import replace
 
 import mrcfile
 import numpy as np
@@ -32,6 +33,7 @@ from scipion_pupick.engine import (
 )
 from scipion_pupick.engine.errors import PupickError, UsageError
 from scipion_pupick.engine.networks.model import save_model
+from scipion_pupick.engine.preprocessing.scale import ANGSTROM, ModelScale, pixels
 from scipion_pupick.engine.training.checkpoint import save_progress
 
 NAMES = ["MotionCorr/job002/Movies/a.mrc", "MotionCorr/job002/Movies/b.mrc"]
@@ -298,7 +300,13 @@ def test_a_gpu_that_is_not_there_is_named(job):
 def test_the_form_for_showing_picks_is_written_only_once(job, tmp_path):
     pick()
     form = tmp_path / ".gui_manualpickjob.star"
-    assert 'diameter "180"' in form.read_text()
+    values = dict(read_table(form)[1])
+    assert values["diameter"] == '"180"'
+    assert values["angpix"] == '"7.08"'
+    scores = np.array([row[2] for row in read_table(job / "Movies/a_autopick.star")[1]], float)
+    low, high = (float(values[name].strip('"')) for name in ("blue_value", "red_value"))
+    assert low == -8
+    assert scores.min() < high <= max(scores.max(), -7)
     form.write_text("the user's")
     pick()
     assert form.read_text() == "the user's"
@@ -321,6 +329,24 @@ def test_a_training_writes_a_model_that_a_picking_job_takes_by_its_folder(job, t
     assert (tmp_path / "External/job006/autopick.star").is_file()
     report = tmp_path / "External/job006/pupick/report.html"
     assert "in 2 micrographs" in report.read_text(encoding="utf-8")
+
+
+def test_a_model_trained_in_px_picks_as_one_in_angstrom_if_their_size_is_known(job, tmp_path):
+    model = load_model(tmp_path / "External/job004/model.safetensors")
+    for unit, diameter in ((ANGSTROM, 24 * 7.08), (pixels(7.08), 24.0)):
+        trained = replace(model, scale=ModelScale(diameter, 24.0, unit))
+        save_model(trained, tmp_path / f"{unit.name}.sav")
+    pick(model="Å.sav")
+    expected = (job / "Movies/a_autopick.star").read_text()
+    pick(model="px.sav")
+    assert len(read_table(job / "Movies/a_autopick.star")[1]) > 0
+    assert (job / "Movies/a_autopick.star").read_text() == expected
+    assert 'diameter "169.92"' in (tmp_path / ".gui_manualpickjob.star").read_text()
+    save_model(replace(model, scale=ModelScale(24.0, 24.0, pixels(None))), tmp_path / "unknown.sav")
+    with pytest.raises(UsageError, match="cannot be turned into Å") as caught:
+        pick(model="unknown.sav")
+    assert caught.value.settings == ("diameter",)
+    pick("--diameter", "170", model="unknown.sav")
 
 
 @pytest.mark.parametrize("version", ["4.0", "5.0"])

@@ -91,6 +91,18 @@ def test_a_picking_job_gives_coordinates_that_relion_knows(project, picked):
     assert f"External/{job.name}/ {node}" in (project.folder / "default_pipeline.star").read_text()
 
 
+def test_relion_reads_how_picks_are_to_be_shown(project, picked):
+    form = (project.folder / ".gui_manualpickjob.star").read_text()
+    (project.folder / "shown.star").write_text(form.rstrip() + f"\nfn_in {MICS}\n\n")
+    assert project.call("--addJobFromStar", "shown.star").wait(30) == 0
+    (job,) = project.folder.glob("ManualPick/job*/job.star")
+    values = dict(row for row in read_table(job)[1] if len(row) == 2)
+    assert values["diameter"] == "180"
+    assert values["angpix"] == "7.08"
+    assert values["color_label"] == "rlnAutopickFigureOfMerit"
+    assert float(values["blue_value"]) < float(values["red_value"])
+
+
 def test_a_continued_picking_job_picks_the_added_micrographs_only(project, picked):
     job, first, scores = picked
     files = sorted(file.name for file in job.glob("Micrographs/*.star"))

@@ -250,6 +250,9 @@ def test_a_mistake_fails_the_job_with_one_line(made, job, change, text):
     *warnings, mistake = done.stderr.splitlines()
     assert mistake.startswith("relion_external_pupick_pick: ERROR: ")
     assert all(line.startswith("relion_external_pupick_pick: WARNING: ") for line in warnings)
+    # hints are read where a job succeeds, too
+    assert all(line.partition(": ")[2] in done.stdout.splitlines() for line in warnings)
+    assert bool(warnings) == ("--pixel_size" in change)
 
 
 def test_without_a_folder_the_program_says_so(made):

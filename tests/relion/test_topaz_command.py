@@ -99,11 +99,39 @@ def test_short_options(arguments, expected):
     assert {name: options[name] for name in expected} == expected
 
 
+TOPAZ = """#!/bin/sh
+echo "$@"
+exit 7
+"""
+
+
+@pytest.mark.parametrize("command", ["denoise", "denoise3d", "segment"])
+def test_what_pupick_does_not_do_is_left_to_topaz(command, tmp_path, monkeypatch, capfd):
+    (tmp_path / "topaz").write_text(TOPAZ)
+    (tmp_path / "topaz").chmod(0o755)
+    monkeypatch.setenv("PUPICK_TOPAZ", str(tmp_path / "topaz"))
+    assert main([command, "-d", "-1", "-o", "out", "a b.mrc"]) == 7
+    assert capfd.readouterr().out == f"{command} -d -1 -o out a b.mrc\n"
+
+
+@pytest.mark.parametrize("named", [None, "/nowhere/topaz", "itself"])
+def test_without_topaz_it_is_said_how_to_name_it(named, tmp_path, monkeypatch, capsys):
+    itself = tmp_path / "pupick-topaz"
+    itself.write_text(TOPAZ)
+    itself.chmod(0o755)
+    monkeypatch.setattr(sys, "argv", [str(itself)])
+    monkeypatch.delenv("PUPICK_TOPAZ", raising=False)
+    if named:
+        monkeypatch.setenv("PUPICK_TOPAZ", str(itself) if named == "itself" else named)
+    assert main(["denoise", "-o", "out", "a.mrc"]) == 2
+    assert "PUPICK_TOPAZ" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize(
     "arguments",
     [
         "",
-        "segment -o o a.mrc",
+        "segments -o o a.mrc",
         "extract --no-such-option",
         "preprocess a.mrc",
         "preprocess -o o --format mrc,gif a.mrc",
@@ -235,7 +263,8 @@ def test_an_image_without_a_pixel_size(tmp_path):
     write_mrc(tmp_path / "a.mrc", image_of(40, 40), pixel_size=0.0)
     assert main(["preprocess", "-s", "2", "-o", str(tmp_path / "o"), str(tmp_path / "a.mrc")]) == 0
     with mrcfile.open(tmp_path / "o" / "a.mrc") as file:
-        assert float(file.voxel_size.x) == 2.0
+        # what also other programs write that do not know it, and pupick doubts
+        assert float(file.voxel_size.x) == 1.0
 
 
 def test_one_bad_image_does_not_stop_the_others(tmp_path, caplog):

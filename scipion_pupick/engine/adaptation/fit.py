@@ -157,7 +157,7 @@ def _calibrate(
     return replace(
         general,
         network=calibrated(general.network, line),
-        scale=ModelScale(scale.diameter, scale.diameter_px),
+        scale=ModelScale(scale.diameter, scale.diameter_px, scale.unit),
         threshold=threshold,
         training=training,
     )

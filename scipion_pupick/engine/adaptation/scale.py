@@ -79,11 +79,14 @@ def search_scale(
         best = best_of(best, FURTHEST_STEP * best)
     steps = _summit(best, reached)
     log.info(
-        "Best scale for the general model: %.0f Å (%.0f Å given); box size and border still use "
-        "%.0f Å.",
+        "Best scale for the general model: %.0f %s (%.0f %s given); box size and border still use "
+        "%.0f %s.",
         scale.diameter * SCALE_STEP**steps,
+        scale.unit.name,
         scale.diameter,
+        scale.unit.name,
         scale.diameter,
+        scale.unit.name,
     )
     return at(steps)
 

@@ -31,6 +31,10 @@ _NOTHING_FOUND = (
     "No particle was found in any of %d micrographs. Check the pixel size, which is said above, "
     "the diameter (%g Å) and the threshold (%.2f)."
 )
+_FEW_FOUND = (
+    "There are fewer particles than micrographs: %d in %d. Check the pixel size, which is said "
+    "above, the diameter (%g Å) and the threshold (%.2f)."
+)
 
 
 @dataclass(frozen=True)
@@ -137,9 +141,17 @@ def pick(
             estimate=job.estimate(usable),
         )
         _end(result, job, picked.changed, report)
-    if usable and not result.count:
-        log.warning(_NOTHING_FOUND, len(usable), job.picker.diameter, result.threshold)
+    _say_if_few(result, job.picker.diameter)
     return result
+
+
+def _say_if_few(result: PickResult, diameter: float) -> None:
+    """Say what to check where hardly anything was found at a diameter (Å)."""
+    micrographs = len(result.picks)
+    if micrographs and not result.count:
+        log.warning(_NOTHING_FOUND, micrographs, diameter, result.threshold)
+    elif result.count < micrographs:
+        log.warning(_FEW_FOUND, result.count, micrographs, diameter, result.threshold)
 
 
 def _end(result: PickResult, job: PickJob, changed: bool, report: bool) -> None:

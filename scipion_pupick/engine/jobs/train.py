@@ -13,6 +13,7 @@ from ..device import memory_errors_explained, use_device
 from ..files.atomic import PathLike
 from ..micrographs import Micrograph, say_pixel_sizes
 from ..networks.model import Model
+from ..preprocessing.scale import ANGSTROM, LengthUnit
 from ..runs.train_run import TrainRun
 from ..settings import GENERAL, TrainSettings
 from ..training.request import TrainRequest, make_request
@@ -31,6 +32,7 @@ def train(
     overwrite: bool = False,
     device: str = "auto",
     threads: int = 0,
+    unit: LengthUnit = ANGSTROM,
 ) -> Model:
     """Train a model, and write it with its log.
 
@@ -50,6 +52,7 @@ def train(
         overwrite: forget a training of other data or settings that the folder holds.
         device: see `device.choose_device`.
         threads: see `device.set_threads`.
+        unit: of the diameter, and of the pixel sizes of the micrographs; the model says it.
 
     Returns:
         The model, as written.
@@ -62,8 +65,8 @@ def train(
         OSError: a result cannot be written.
     """
     processor = use_device(device, threads)
-    sizes = say_pixel_sizes(micrographs)
-    request = make_request(micrographs, picks, negatives, start, settings)
+    sizes = say_pixel_sizes(micrographs if unit == ANGSTROM else [])
+    request = make_request(micrographs, picks, negatives, start, settings, unit)
     run = TrainRun(Path(output), request.fingerprint())
     with run.owned():
         replaces = run.holds_another(overwrite)

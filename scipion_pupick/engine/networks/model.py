@@ -20,7 +20,7 @@ from ..files.atomic import PathLike, atomic_write
 from ..preprocessing.mixture import Mixture
 from ..preprocessing.scale import ModelScale
 from .architectures import ARCHITECTURES, STRIDE, Network, make_network
-from .model_file import FORMAT, METADATA_KEY, ModelFile, read_model_file
+from .model_file import FORMAT, METADATA_KEY, ModelFile, read_model_file, unit_to_dict
 from .training_record import TrainingRecord
 
 
@@ -69,6 +69,7 @@ def save_model(model: Model, path: PathLike) -> None:
         "field": model.network.field,
         "diameter": model.scale.diameter,
         "diameter_px": model.scale.diameter_px,
+        **unit_to_dict(model.scale.unit),
         "normalisation": model.normalisation,
         "mixture": None if model.mixture is None else model.mixture.to_dict(),
         "threshold": model.threshold,

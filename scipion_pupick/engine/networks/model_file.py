@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Dict, Optional
+from typing import Any, Dict, Mapping, Optional
 
 import numpy as np
 from safetensors import SafetensorError, safe_open
@@ -20,7 +20,7 @@ from ..files.atomic import PathLike
 from ..files.json_files import parse_object
 from ..files.reading import read_part
 from ..preprocessing.mixture import Mixture
-from ..preprocessing.scale import ModelScale
+from ..preprocessing.scale import ANGSTROM, PIXELS, LengthUnit, ModelScale, pixels
 from ..settings import GENERAL
 from .training_record import TrainingRecord
 
@@ -84,7 +84,11 @@ def read_model_file(path: PathLike) -> ModelFile:
             network_name=str(metadata["network"]),
             stride=int(metadata["stride"]),
             field=int(metadata["field"]),
-            scale=ModelScale(_number(metadata["diameter"]), float(metadata["diameter_px"])),
+            scale=ModelScale(
+                _number(metadata["diameter"]),
+                float(metadata["diameter_px"]),
+                _unit_of_dict(metadata),
+            ),
             threshold=float(metadata["threshold"]),
             normalisation=metadata["normalisation"],
             mixture=None if mixture is None else Mixture.from_dict(mixture),
@@ -125,6 +129,24 @@ def show_model(path: PathLike) -> Dict[str, Any]:
             f"({scipion_pupick.__version__}) reads format {FORMAT}."
         )
     return metadata
+
+
+def unit_to_dict(unit: Optional[LengthUnit]) -> Dict[str, Any]:
+    """Return what a model file says of the unit of its diameter; nothing where it is not known."""
+    if unit is None:
+        return {}
+    pixel_size = {"pixel_size": unit.angstrom} if unit.name == PIXELS else {}
+    return {"diameter_unit": unit.name, **pixel_size}
+
+
+def _unit_of_dict(metadata: Mapping[str, Any]) -> Optional[LengthUnit]:
+    """Read the unit of a model's diameter; None where an older version has not said it."""
+    name = metadata.get("diameter_unit")
+    if name == PIXELS:
+        return pixels(_number(metadata.get("pixel_size")))
+    if name not in (None, ANGSTROM.name):
+        raise ValueError(f"diameter_unit is {str(name)[:30]!r}")
+    return None if name is None else ANGSTROM
 
 
 def _number(value: Optional[float]) -> Optional[float]:

@@ -132,22 +132,23 @@ def require_scale(micrographs: Sequence[Micrograph], scale: WorkingScale) -> Non
         except MicrographError as error:
             reason = reason or f"{micrograph.name}: {error}"
         else:
-            _warn_if_wide(scale.diameter / pixel_size, shape, micrograph.name)
+            _warn_if_wide(scale, pixel_size, shape, micrograph.name)
             return
     if reason:
         raise UsageError(reason)
 
 
-def _warn_if_wide(diameter_px: float, shape: Shape, name: str) -> None:
-    """Say that a particle of this width (px) takes more of an image (ny, nx) than particles do."""
+def _warn_if_wide(scale: WorkingScale, pixel_size: float, shape: Shape, name: str) -> None:
+    """Say that a particle takes more of an image (ny, nx) than particles do."""
+    diameter_px = scale.diameter / pixel_size
     if diameter_px > WIDEST_PARTICLE * min(shape):
         log.warning(
-            "A particle is %.0f px wide in %s, which has %d x %d px: few fit in. Check the "
-            "diameter (Å) and the pixel size (Å/px).",
+            "A particle is %.0f px wide in %s, which has %d x %d px: few fit in: %s.",
             diameter_px,
             name,
             shape[1],
             shape[0],
+            scale.advice,
         )
 
 

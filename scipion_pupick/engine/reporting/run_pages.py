@@ -12,7 +12,7 @@ from ..coordinates import Picks
 from ..errors import UsageError
 from ..networks.model import Model, load_model
 from ..picker import Picker
-from ..preprocessing.scale import WorkingScale
+from ..preprocessing.scale import ANGSTROM, WorkingScale
 from ..runs.lists import read_micrographs
 from ..runs.pick_run import PickRun
 from ..runs.train_run import read_labels, read_scale, read_trained_model
@@ -67,7 +67,7 @@ def page_of_training(folder: Path, reference: Optional[Picks]) -> Page:
     labels = read_labels(folder) if reference is None else reference
     model = read_trained_model(folder)
     if model is not None:
-        view = View(model.scale.of(None))
+        view = View(model.scale.of(None, model.scale.unit or ANGSTROM))
         return train_page(folder, model.training, micrographs, labels, view, [])
     view = View(read_scale(folder) or WorkingScale(1.0))
     notice = "This training has not ended. Call the same command again to continue."

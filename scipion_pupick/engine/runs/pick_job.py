@@ -7,7 +7,7 @@ import hashlib
 import itertools
 import json
 import logging
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Dict, Iterable, Iterator, List, Mapping, Optional, Sequence, Tuple, Union
 
@@ -132,7 +132,7 @@ class PickJob:
     def fingerprint(self, micrograph: Micrograph) -> str:
         """Digest of all that the scores of a micrograph depend on."""
         parts = [
-            *(PEAKS_VERSION, self.digest, asdict(self.picker.scale), self.picker.min_distance),
+            *(PEAKS_VERSION, self.digest, self.picker.scale.to_dict(), self.picker.min_distance),
             *(micrograph.pixel_size, file_status(micrograph.path)),
         ]
         return hashlib.sha256(json.dumps(parts).encode()).hexdigest()

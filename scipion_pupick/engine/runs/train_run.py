@@ -6,7 +6,7 @@ from __future__ import annotations
 import logging
 import os
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Dict, Iterator, Mapping, Optional, Sequence, Tuple
 
@@ -163,7 +163,7 @@ class TrainRun:
     def begin(self, request: TrainRequest) -> None:
         """Write what a report shows of a training, finished or not."""
         view = {
-            **asdict(request.start.scale),
+            **request.start.scale.to_dict(),
             "bright_particles": request.start.sees_negatives,
             "fingerprint": self.fingerprint,
         }

@@ -9,12 +9,12 @@ from typing import Sequence
 
 import numpy as np
 
+from ..evaluation.partial_labels import label_scores
 from ..networks.scoring import Scorer
 from ..picking.detector import detect_peaks
 from ..settings import TOLERANCE_DIAMETERS, OptimizerSettings
 from .prior import assumed_pi
 from .regions import TrainingImage
-from .validation import label_scores
 
 log = logging.getLogger(__name__)
 
@@ -79,13 +79,10 @@ def count_particles(
         images: to count in.
         diameter_px: of the particle, px of the working image.
     """
+    found = [detect_peaks(scorer, image.image, diameter_px) for image in labelled]
     of_labels = [
-        label_scores(
-            detect_peaks(scorer, image.image, diameter_px),
-            image.positive,
-            TOLERANCE_DIAMETERS * diameter_px,
-        )
-        for image in labelled
+        label_scores(peaks.xy, peaks.score, image.positive, TOLERANCE_DIAMETERS * diameter_px)
+        for peaks, image in zip(found, labelled)
     ]
     scores = np.sort(np.concatenate(of_labels))[::-1]
     with_peak = int(np.count_nonzero(np.isfinite(scores)))

@@ -14,6 +14,7 @@ from ..coordinates import Picks
 from ..coordinates.transform import PickTransform
 from ..files.atomic import PathLike, file_status
 from ..micrographs import Micrograph
+from ..preprocessing.scale import ANGSTROM, LengthUnit
 from ..preprocessing.working_image import require_scale
 from ..settings import TrainSettings
 from .data import TrainingData, choose_micrographs, read_data
@@ -88,6 +89,7 @@ def make_request(
     negatives: Optional[Picks],
     start: Optional[PathLike],
     settings: TrainSettings,
+    unit: LengthUnit = ANGSTROM,
 ) -> TrainRequest:
     """Check what was given; arguments as of `jobs.train.train`.
 
@@ -97,7 +99,7 @@ def make_request(
     """
     transform = PickTransform.of(settings.labels)
     labels = assign_labels(picks, negatives, micrographs).transformed(transform, micrographs)
-    first = choose_start(start, settings)
+    first = choose_start(start, settings, unit)
     used = choose_micrographs(micrographs, labels, first.settings)
     require_scale(used, first.scale)
     return TrainRequest(used, labels, first)

@@ -16,7 +16,7 @@ from ..micrographs import Micrograph
 from ..networks.architectures import Network
 from ..networks.model import Model, load_model
 from ..networks.scoring import make_scorer
-from ..preprocessing.scale import WorkingScale
+from ..preprocessing.scale import ANGSTROM, LengthUnit, WorkingScale
 from ..settings import GENERAL, TrainSettings
 
 log = logging.getLogger(__name__)
@@ -29,10 +29,12 @@ class Start:
     Attributes:
         model: whose weights are adjusted; None for random weights.
         settings: how to train, with the network, scale and normalisation of the model.
+        unit: of the diameter in the settings.
     """
 
     model: Optional[Model]
     settings: TrainSettings
+    unit: LengthUnit = ANGSTROM
 
     @property
     def network(self) -> Optional[Network]:
@@ -42,7 +44,7 @@ class Start:
     @property
     def scale(self) -> WorkingScale:
         """The working scale to train at."""
-        return WorkingScale(self.settings.diameter, self.settings.training.diameter_px)
+        return WorkingScale(self.settings.diameter, self.settings.training.diameter_px, self.unit)
 
     @property
     def is_general(self) -> bool:
@@ -66,7 +68,9 @@ class Start:
         return replace(self, model=invert_contrast(self.model))
 
 
-def choose_start(path: Optional[PathLike], settings: TrainSettings) -> Start:
+def choose_start(
+    path: Optional[PathLike], settings: TrainSettings, unit: LengthUnit = ANGSTROM
+) -> Start:
     """Load the model to start from, if there is one that fits.
 
     Args:
@@ -74,12 +78,13 @@ def choose_start(path: Optional[PathLike], settings: TrainSettings) -> Start:
             `general`, which is taken only where the settings do not differ from its own in these;
             None for random weights.
         settings: how to train.
+        unit: of the diameter in the settings.
 
     Raises:
         UsageError: there is no such model.
     """
     if path is None:
-        return Start(None, settings)
+        return Start(None, settings, unit)
     model = load_model(path)
     continued = _continue_from(model, settings)
     if str(path) == GENERAL and settings != continued:
@@ -89,10 +94,10 @@ def choose_start(path: Optional[PathLike], settings: TrainSettings) -> Start:
             model.network_name,
             model.scale.diameter_px,
         )
-        return Start(None, settings)
+        return Start(None, settings, unit)
     name = "the general model" if model.training.general else str(path)
     log.info("Fine-tuning %s (%s).", name, model.network_name)
-    return Start(model, continued)
+    return Start(model, continued, unit)
 
 
 def _continue_from(model: Model, settings: TrainSettings) -> TrainSettings:

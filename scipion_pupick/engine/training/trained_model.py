@@ -71,7 +71,7 @@ def make_trained_model(
     return Model(
         network=calibrated(average.network, calibration),
         network_name=task.settings.network,
-        scale=ModelScale(settings.diameter, task.settings.diameter_px),
+        scale=ModelScale(settings.diameter, task.settings.diameter_px, start.unit),
         threshold=max(LEAST_SCORE, best_threshold(estimate_precision_recall(log_odds))),
         normalisation=pixel_method(settings.normalisation),
         mixture=data.mixture,

@@ -9,11 +9,10 @@ from typing import Sequence
 import numpy as np
 
 from ..evaluation.curves import estimated_average_precision
-from ..evaluation.matching import match_points
+from ..evaluation.partial_labels import label_scores
 from ..networks.architectures import Network
 from ..networks.scoring import Scorer, make_scorer
 from ..picking.detector import detect_peaks
-from ..picking.peaks import Peaks
 from ..settings import TOLERANCE_DIAMETERS
 from .regions import TrainingImage
 from .task import TrainingTask
@@ -43,22 +42,9 @@ def held_out_ap(
     of_labels, of_peaks = [], []
     for image in images:
         peaks = detect_peaks(scorer, image.image, diameter_px)
-        of_labels.append(label_scores(peaks, image.positive, TOLERANCE_DIAMETERS * diameter_px))
+        tolerance = TOLERANCE_DIAMETERS * diameter_px
+        of_labels.append(label_scores(peaks.xy, peaks.score, image.positive, tolerance))
         of_peaks.append(peaks.score)
     return estimated_average_precision(
         np.concatenate(of_labels), np.concatenate(of_peaks), particles * len(images)
     )
-
-
-def label_scores(peaks: Peaks, xy: np.ndarray, tolerance: float) -> np.ndarray:
-    """Score (n,) of the peak that matches each label; -inf for a label without one.
-
-    Args:
-        peaks: of an image.
-        xy: (n, 2) labels, px of the same image.
-        tolerance: largest distance of a peak from its label, px.
-    """
-    scores = np.full(len(xy), -np.inf)
-    assigned = match_points(peaks.xy, xy, tolerance, peaks.score)
-    scores[assigned[assigned >= 0]] = peaks.score[assigned >= 0]
-    return scores

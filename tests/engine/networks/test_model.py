@@ -18,7 +18,7 @@ from scipion_pupick.engine.networks.model import Model, load_model, save_model
 from scipion_pupick.engine.networks.model_file import show_model
 from scipion_pupick.engine.networks.training_record import TrainingRecord
 from scipion_pupick.engine.preprocessing.mixture import Mixture
-from scipion_pupick.engine.preprocessing.scale import ModelScale
+from scipion_pupick.engine.preprocessing.scale import ANGSTROM, ModelScale, pixels
 
 MIXTURE = Mixture(0.3, (-1.5, 0.5), (0.7, 1.1))
 
@@ -99,6 +99,24 @@ def test_the_digest_follows_the_weights():
 
 def test_the_digest_leaves_out_what_scores_do_not_depend_on():
     assert make_model(threshold=0.0, training=TrainingRecord()).digest == make_model().digest
+    assert make_model(scale=ModelScale(180.0, 20.0, pixels(7.0))).digest == make_model().digest
+
+
+@pytest.mark.parametrize(
+    ("unit", "said"),
+    [
+        (None, {}),
+        (ANGSTROM, {"diameter_unit": "Å"}),
+        (pixels(7.08), {"diameter_unit": "px", "pixel_size": 7.08}),
+        (pixels(None), {"diameter_unit": "px", "pixel_size": None}),
+    ],
+)
+def test_a_model_says_the_unit_of_its_diameter(unit, said, tmp_path):
+    path = tmp_path / "model.safetensors"
+    save_model(make_model(scale=ModelScale(180.0, 20.0, unit)), path)
+    shown = show_model(path)
+    assert {key: shown[key] for key in ("diameter_unit", "pixel_size") if key in shown} == said
+    assert load_model(path).scale.unit == unit
 
 
 def test_show_gives_what_was_written(written):
@@ -215,6 +233,7 @@ def test_missing_metadata_are_named(written, tmp_path, key):
     [
         ("diameter", "wide"),
         ("diameter", -3),
+        ("diameter_unit", "nm"),
         ("threshold", None),
         ("mixture", {"rho": 2, "means": [0, 1], "deviations": [1, 1]}),
         ("mixture", {"weights": [1, 2]}),
