@@ -121,7 +121,7 @@ def _hand_picks(protocol: Any) -> Picks:
     pointer = getattr(protocol, "inputCoordinates", None)
     if pointer is None or pointer.get() is None:
         return {}
-    return read_coordinates(pointer.get(), [m.clone() for m in protocol.inputMicrographs.get()])
+    return read_coordinates(pointer.get(), protocol.inputMicrographs.get()).picks
 
 
 def _known_diameter(protocol: Any) -> Optional[float]:

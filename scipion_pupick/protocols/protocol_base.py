@@ -14,8 +14,9 @@ import pyworkflow.protocol.params as params
 from pwem.objects import SetOfCoordinates, SetOfMicrographs
 from pwem.protocols import EMProtocol
 
+from ..assignment import left_out_text
 from ..constants import DIAMETER_ANGSTROM, DIAMETER_UNITS
-from ..convert import key_of, to_angstrom
+from ..convert import count_coordinates, to_angstrom
 from ..engine import (
     EvaluateSettings,
     MicrographError,
@@ -189,6 +190,25 @@ class EngineProtocol(EMProtocol):
         return []
 
 
+def define_other_micrographs(form: Any, usual: str) -> None:
+    """Add the micrographs that coordinates are of, where they do not know them themselves.
+
+    Args:
+        form: to add to.
+        usual: micrographs that are taken where none are given.
+    """
+    form.addParam(
+        "inputMicrographs",
+        params.PointerParam,
+        pointerClass="SetOfMicrographs",
+        allowsNull=True,
+        expertLevel=params.LEVEL_ADVANCED,
+        label="Micrographs (optional)",
+        help=f"Empty: {usual}. Coordinates that were joined know only the micrographs of the first "
+        "of their sets: join the sets of micrographs as well, and give them here.",
+    )
+
+
 def input_ids(*pointers: Any) -> List[Optional[str]]:
     """Return the ids of what the form points to, so that a step is done again for other input."""
     return [pointer.getUniqueId() if pointer.hasValue() else None for pointer in pointers]
@@ -248,19 +268,30 @@ def coordinates_errors(
             ]
     if coordinates.isStreamOpen() or micrographs.isStreamOpen() or not coordinates.getSize():
         return []
-    ids = {key_of(micrograph) for micrograph in micrographs}
-    named = _micrographs_of(coordinates)
-    if ids.isdisjoint(named):
+    counts = count_coordinates(coordinates, micrographs)
+    if counts.unclear:
         return [
-            f"The {what} are of other micrographs (such as {named[0][1]}) than the input "
-            "micrographs: give those that they were made on."
+            f"Several input micrographs are called {counts.unclear[0]}, and the {what} do not tell "
+            "which of them is meant, since they were made on another set: give the micrographs "
+            f"that the {what} were made on, or pick after joining the sets of micrographs."
+        ]
+    if not counts.assigned:
+        return [
+            f"The {what} are of other micrographs (such as {next(iter(counts.left_out))}) than the "
+            "input micrographs: give those that they were made on."
         ]
     return []
 
 
-def _micrographs_of(coordinates: SetOfCoordinates) -> List[Any]:
-    rows = coordinates.aggregate(["COUNT"], "_micId", ["_micId", "_micName"])
-    return [(int(row["_micId"]), str(row["_micName"])) for row in rows]
+def coordinates_warnings(
+    coordinates: SetOfCoordinates, micrographs: SetOfMicrographs, what: str
+) -> List[str]:
+    """Say which of the coordinates are going to be left out, for sets that are complete."""
+    if coordinates.isStreamOpen() or micrographs.isStreamOpen():
+        return []
+    counts = count_coordinates(coordinates, micrographs)
+    text = left_out_text(counts.left_out, counts.total, what)
+    return [text] if text else []
 
 
 def failure_lines(failures: Mapping[Any, str], total: int, shown: int = 5) -> List[str]:

@@ -8,23 +8,28 @@ from pathlib import Path
 from typing import Any, Dict, List
 
 import pyworkflow.protocol.params as params
+from pwem.objects import SetOfMicrographs
 from pyworkflow.object import Float
 
 from ..constants import BOX_PER_DIAMETER
-from ..convert import read_coordinates, score_of, write_micrographs
+from ..convert import read_coordinates, read_micrographs, score_of, write_micrographs
 from ..engine import EvaluateSettings, read_json, write_picks
 from ..engine.runs.layout import PICKS
 from ..engine.settings import TOLERANCE_DIAMETERS
 from .form_settings import add_setting, setting
+from .left_out_notes import LeftOutNotes
 from .protocol_base import (
     CITATION,
     EngineProtocol,
     coordinates_errors,
+    coordinates_warnings,
+    define_other_micrographs,
     empty_errors,
     input_ids,
     open_errors,
 )
 
+PICKS_COMPARED, REFERENCE = "scored coordinates", "reference coordinates"
 TABLE, RESULT = "precision_recall.tsv", "evaluation.json"
 
 
@@ -58,6 +63,7 @@ class PUPickProtEvaluate(EngineProtocol):
             help="All particles of some of the same micrographs, not those that the model was "
             "trained on.",
         )
+        define_other_micrographs(form, "those that the reference coordinates name")
         derived = (
             f"{TOLERANCE_DIAMETERS:g} diameters, a diameter being the reference's box size / 1.5"
         )
@@ -72,17 +78,20 @@ class PUPickProtEvaluate(EngineProtocol):
     # --------------------------- steps -----------------------------------------------------------
     def _insertAllSteps(self) -> None:
         compared = input_ids(self.inputCoordinates, self.referenceCoordinates)
+        if self.inputMicrographs.hasValue():
+            compared += input_ids(self.inputMicrographs)
         self._insertFunctionStep(self.evaluateStep, compared, self._tolerance(), self.border.get())
 
     def evaluateStep(self, compared: List[str], tolerance: float, border: float) -> None:
         """Match and count, and give the result as numbers that other protocols can take."""
-        micrographs = [m.clone() for m in self.referenceCoordinates.get().getMicrographs()]
+        micrographs = read_micrographs(self.getMicrographs())
         reference = read_coordinates(self.referenceCoordinates.get(), micrographs)
         picks = read_coordinates(self.inputCoordinates.get(), micrographs)
         files = {"picks": picks, "reference": reference}
-        for name, positions in files.items():
-            write_picks(positions, self._getExtraPath(f"{name}.star"))
-        named = [m for m in micrographs if m.getFileName() in reference]
+        for name, assigned in files.items():
+            write_picks(assigned.picks, self._getExtraPath(f"{name}.star"))
+        self._leftOut().write({PICKS_COMPARED: picks, REFERENCE: reference})
+        named = [m for m in micrographs if m.getFileName() in reference.picks]
         listed = self._getExtraPath("micrographs.star")
         write_micrographs(named, self._pixelSize(), listed)
         self.runEngine(
@@ -98,7 +107,14 @@ class PUPickProtEvaluate(EngineProtocol):
         )
 
     def _pixelSize(self) -> float:
-        return float(self.referenceCoordinates.get().getMicrographs().getSamplingRate())
+        return float(self.getMicrographs().getSamplingRate())
+
+    def getMicrographs(self) -> SetOfMicrographs:
+        """Return the micrographs that are compared in, with and without reference particles."""
+        return self.inputMicrographs.get() or self.referenceCoordinates.get().getMicrographs()
+
+    def _leftOut(self) -> LeftOutNotes:
+        return LeftOutNotes(Path(self._getExtraPath()))
 
     def _tolerance(self) -> float:
         if self.tolerance.get() >= 0:
@@ -123,13 +139,22 @@ class PUPickProtEvaluate(EngineProtocol):
             return errors
         if not self._tolerance() > 0:
             return ["Give a tolerance: the reference coordinates have no box size to derive it."]
-        return coordinates_errors(coordinates, reference.getMicrographs(), "scored coordinates")
+        micrographs = self.getMicrographs()
+        return [
+            *coordinates_errors(reference, micrographs, REFERENCE),
+            *coordinates_errors(coordinates, micrographs, PICKS_COMPARED),
+        ]
 
     def _warnings(self) -> List[str]:
-        first = self.inputCoordinates.get().getFirstItem()
+        coordinates, reference = self.inputCoordinates.get(), self.referenceCoordinates.get()
+        warnings = coordinates_warnings(reference, self.getMicrographs(), REFERENCE)
+        warnings += coordinates_warnings(coordinates, self.getMicrographs(), PICKS_COMPARED)
+        first = coordinates.getFirstItem()
         if first is not None and score_of(first) != score_of(first):
-            return ["The coordinates have no scores: all that can be said is how many are right."]
-        return []
+            warnings.append(
+                "The coordinates have no scores: all that can be said is how many are right."
+            )
+        return warnings
 
     def _summary(self) -> List[str]:
         if not hasattr(self, "f1"):
@@ -146,7 +171,7 @@ class PUPickProtEvaluate(EngineProtocol):
             lines.append(
                 f"Best F1 {result['best_f1']:.3f}, from score {result['best_threshold']:.2f} on."
             )
-        return lines
+        return lines + self._leftOut().lines()
 
     def _methods(self) -> List[str]:
         if not hasattr(self, "f1"):

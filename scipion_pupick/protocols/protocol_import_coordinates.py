@@ -11,6 +11,7 @@ import pyworkflow.protocol.params as params
 from pwem.objects import SetOfCoordinates
 from pwem.protocols import ProtImport
 
+from ..assignment import left_out_text
 from ..convert import append_picks, engine_micrographs
 from ..engine import (
     Coordinates,
@@ -20,6 +21,7 @@ from ..engine import (
     UsageError,
     assign_to_micrographs,
     image_shape,
+    match_names,
     read_picks,
 )
 from ..engine.coordinates import FORMATS
@@ -97,13 +99,15 @@ class PUPickProtImportCoordinates(ProtImport):
     def importStep(self, source: List[str], *asked: object) -> None:
         """Read the picks and tie them to the micrographs."""
         micrographs = [m.clone() for m in self.inputMicrographs.get()]
-        picks = self._matched(self._read())
+        found = self._read()
+        picks = self._matched(found)
         scored = any(coordinates.has_scores for coordinates in picks.values())
         output = self._createSetOfCoordinates(self.inputMicrographs)
         output.setBoxSize(self.boxSize.get())
         for micrograph in micrographs:
-            found = picks.get(micrograph.getFileName(), Coordinates.empty())
-            append_picks(found, micrograph, output, scored)
+            own = picks.get(micrograph.getFileName(), Coordinates.empty())
+            append_picks(own, micrograph, output, scored)
+        output.setObjComment(self._leftOutText(found))
         self._defineOutputs(outputCoordinates=output)
         self._defineSourceRelation(self.inputMicrographs, output)
 
@@ -123,6 +127,12 @@ class PUPickProtImportCoordinates(ProtImport):
     def _matched(self, picks: Picks) -> Picks:
         micrographs = engine_micrographs(self.inputMicrographs.get())
         return assign_to_micrographs(picks, micrographs, "picks")
+
+    def _leftOutText(self, picks: Picks) -> str:
+        """Say which of the picks are of micrographs that are not in the input; empty if none."""
+        known = match_names(picks, engine_micrographs(self.inputMicrographs.get()))
+        left_out = {name: len(found) for name, found in picks.items() if name not in known}
+        return left_out_text(left_out, sum(map(len, picks.values())), "picks")
 
     # --------------------------- texts -----------------------------------------------------------
     def _validate(self) -> List[str]:
@@ -155,19 +165,19 @@ class PUPickProtImportCoordinates(ProtImport):
         ]
 
     def _warnings(self) -> List[str]:
-        picks = self._read()
-        unknown = len(picks) - len(self._matched(picks))
-        if unknown > 0:
-            return [f"The picks of {unknown} micrographs that are not in the input are left out."]
-        return []
+        text = self._leftOutText(self._read())
+        return [text] if text else []
 
     def _summary(self) -> List[str]:
         if not hasattr(self, "outputCoordinates"):
             return ["No coordinates yet."]
-        return [f"{self.outputCoordinates.getSize()} coordinates from {self.filesPath.get()}."]
+        output = self.outputCoordinates
+        left_out = output.getObjComment()
+        lines = [f"{output.getSize()} coordinates from {self.filesPath.get()}."]
+        return lines + ([f"*{left_out}*"] if left_out else [])
 
     def _methods(self) -> List[str]:
-        return self._summary()
+        return self._summary()[:1]
 
 
 def _lies_outside(picks: Coordinates, path: str) -> bool:

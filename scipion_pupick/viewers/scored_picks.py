@@ -63,7 +63,7 @@ def read_scored_picks(coordinates: SetOfCoordinates) -> ScoredPicks:
         ids = {m.getObjId(): m.getFileName() for m in coordinates.getMicrographs()}
         picks = {ids[i]: ranked for i, ranked in ranked_picks(coordinates).items()}
     else:
-        picks = read_coordinates(coordinates, [m.clone() for m in coordinates.getMicrographs()])
+        picks = read_coordinates(coordinates, coordinates.getMicrographs()).picks
     return ScoredPicks(
         micrographs,
         picks,

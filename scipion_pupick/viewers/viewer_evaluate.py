@@ -80,14 +80,12 @@ class PUPickEvaluationViewer(ResultsViewer):
 
     def _micrographs(self) -> List[Micrograph]:
         """Return the micrographs with reference coordinates."""
-        reference = self.protocol.referenceCoordinates.get()
-        names = read_coordinates(reference, [m.clone() for m in reference.getMicrographs()])
-        return [m for m in shown_micrographs(reference.getMicrographs()) if m.name in names]
+        names = self._read(self.protocol.referenceCoordinates.get())
+        return [m for m in shown_micrographs(self.protocol.getMicrographs()) if m.name in names]
 
     def _read(self, coordinates: SetOfCoordinates) -> Picks:
-        """Return coordinates by the names of the micrographs that the reference has."""
-        micrographs = self.protocol.referenceCoordinates.get().getMicrographs()
-        return read_coordinates(coordinates, [m.clone() for m in micrographs])
+        """Return coordinates by the names of the micrographs that are compared."""
+        return read_coordinates(coordinates, self.protocol.getMicrographs()).picks
 
     def _evaluation(self) -> Evaluation:
         border = self.protocol.border.get()
