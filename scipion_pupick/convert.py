@@ -43,6 +43,9 @@ from .engine.coordinates.relion import NO_SCORE
 from .engine.files.atomic import PathLike
 from .engine.files.star import Columns, star_text
 
+# of particles that suit their micrographs
+DIAMETERS_PER_MICROGRAPH = 25
+
 # folder of a picking run in which the engine keeps all peaks
 PICKING = "pupick"
 # file in it that says what the run was asked for
@@ -52,6 +55,12 @@ PICKING_RECORD = "run.json"
 def box_size(diameter: float, pixel_size: float) -> int:
     """Return an even side, px, of a box for a particle of `diameter` (Å)."""
     return 2 * round(BOX_PER_DIAMETER * diameter / pixel_size / 2)
+
+
+def guessed_diameter(micrographs: SetOfMicrographs) -> float:
+    """Guess a diameter (Å) by the size of the micrographs, where nothing is known of particles."""
+    width, height = micrographs.getDim()[:2]
+    return float(min(width, height) * micrographs.getSamplingRate() / DIAMETERS_PER_MICROGRAPH)
 
 
 def to_angstrom(value: float, unit: int, pixel_size: float) -> float:

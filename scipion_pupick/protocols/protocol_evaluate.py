@@ -16,18 +16,18 @@ from ..convert import read_coordinates, read_micrographs, score_of, write_microg
 from ..engine import EvaluateSettings, read_json, write_picks
 from ..engine.runs.layout import PICKS
 from ..engine.settings import TOLERANCE_DIAMETERS
+from .form_inputs import add_reason_for_grey, define_other_micrographs
 from .form_settings import add_setting, setting
-from .left_out_notes import LeftOutNotes
-from .protocol_base import (
-    CITATION,
-    EngineProtocol,
+from .input_checks import (
     coordinates_errors,
     coordinates_warnings,
-    define_other_micrographs,
     empty_errors,
     input_ids,
+    lacks_input,
     open_errors,
 )
+from .left_out_notes import LeftOutNotes
+from .protocol_base import CITATION, EngineProtocol
 
 PICKS_COMPARED, REFERENCE = "scored coordinates", "reference coordinates"
 TABLE, RESULT = "precision_recall.tsv", "evaluation.json"
@@ -63,6 +63,8 @@ class PUPickProtEvaluate(EngineProtocol):
             help="All particles of some of the same micrographs, not those that the model was "
             "trained on.",
         )
+        add_reason_for_grey(form, "inputCoordinates", "the scored coordinates")
+        add_reason_for_grey(form, "referenceCoordinates", "the reference coordinates")
         define_other_micrographs(form, "those that the reference coordinates name")
         derived = (
             f"{TOLERANCE_DIAMETERS:g} diameters, a diameter being the reference's box size / 1.5"
@@ -133,6 +135,8 @@ class PUPickProtEvaluate(EngineProtocol):
 
     # --------------------------- texts -----------------------------------------------------------
     def _validate(self) -> List[str]:
+        if lacks_input(self):
+            return []
         coordinates, reference = self.inputCoordinates.get(), self.referenceCoordinates.get()
         errors = [*open_errors(coordinates, reference), *empty_errors(reference)]
         if errors:

@@ -38,16 +38,17 @@ from ..engine import (
 from ..objects import PUPickModel
 from .failure_notes import FailureNotes
 from .form_settings import arguments_of
-from .pick_form import AUTOMATIC_BOX, define_model, define_picking, other_settings
-from .picking_by_id import PickingById
-from .protocol_base import (
-    CITATION,
-    EngineProtocol,
+from .input_checks import (
     diameter_errors,
     empty_errors,
     failure_lines,
     input_ids,
+    lacks_input,
+    pixel_size_warnings,
 )
+from .pick_form import AUTOMATIC_BOX, define_model, define_picking, other_settings
+from .picking_by_id import PickingById
+from .protocol_base import CITATION, EngineProtocol
 
 # name of the engine's run on all micrographs, after those on batches
 ALL = "all"
@@ -57,7 +58,7 @@ class PUPickProtPick(EngineProtocol, PickingById):
     """Picks particles with a trained model, and ranks them by score.
 
     A score is the log-odds that there is a particle. All peaks are kept, so that *Continue* with
-    another threshold, and *scipion_pupick - threshold*, need not pick again.
+    another threshold, and *pupick - threshold*, need not pick again.
     """
 
     _label = "pick"
@@ -337,6 +338,8 @@ class PUPickProtPick(EngineProtocol, PickingById):
 
     # --------------------------- texts -----------------------------------------------------------
     def _validate(self) -> List[str]:
+        if lacks_input(self):
+            return []
         micrographs = self.getInputMicrographs()
         errors = empty_errors(micrographs) + self.gpuErrors()
         try:
@@ -351,9 +354,10 @@ class PUPickProtPick(EngineProtocol, PickingById):
     def _warnings(self) -> List[str]:
         box, diameter = self._box(), self._diameter() or 0.0
         width = diameter / self.getInputMicrographs().getSamplingRate()
+        warnings = pixel_size_warnings(self.getInputMicrographs())
         if box < width:
-            return [f"The box ({box} px) is smaller than the particle ({width:.0f} px)."]
-        return []
+            warnings.append(f"The box ({box} px) is smaller than the particle ({width:.0f} px).")
+        return warnings
 
     def getSummary(self, coordinates: SetOfCoordinates) -> str:
         """Describe the picks in the comment of the output."""

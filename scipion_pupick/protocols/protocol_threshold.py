@@ -21,21 +21,22 @@ from ..engine import (
     threshold_of_precision,
 )
 from ..engine.settings import LEAST_SCORE
-from .protocol_base import (
-    CITATION,
+from .form_inputs import add_reason_for_grey, define_other_micrographs
+from .input_checks import (
     coordinates_errors,
     coordinates_warnings,
-    define_other_micrographs,
     empty_errors,
     input_ids,
+    lacks_input,
     open_errors,
 )
+from .protocol_base import CITATION
 
 
 class PUPickProtThreshold(ProtParticlePicking):
     """Makes a new set of coordinates from those that score high enough.
 
-    Coordinates that come straight from *scipion_pupick - pick* may also be widened: the scores of
+    Coordinates that come straight from *pupick - pick* may also be widened: the scores of
     all peaks are kept there, and lower thresholds than that of the picking can be chosen.
     """
 
@@ -52,6 +53,7 @@ class PUPickProtThreshold(ProtParticlePicking):
             label="Scored coordinates",
             help="Picked by pupick, or imported with their scores.",
         )
+        add_reason_for_grey(form, "inputCoordinates", "the scored coordinates")
         define_other_micrographs(form, "those that the coordinates name")
         form.addParam(
             "mode",
@@ -153,6 +155,8 @@ class PUPickProtThreshold(ProtParticlePicking):
         return self.inputCoordinates.get().getMicrographs(asPointer=True)
 
     def _validate(self) -> List[str]:
+        if lacks_input(self):
+            return []
         coordinates = self.inputCoordinates.get()
         errors = open_errors(coordinates)
         if not errors and not coordinates.getSize():

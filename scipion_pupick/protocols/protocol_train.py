@@ -25,27 +25,30 @@ from ..convert import (
 from ..engine import (
     PupickError,
     TrainSettings,
+    UsageError,
     read_json,
     read_picks,
     show_model,
     write_json,
     write_picks,
 )
+from ..engine.cli.main import check_arguments
 from ..engine.networks.training_record import TrainingRecord
 from ..engine.runs.layout import FAILED, MODEL, PICKS, TRAINING_LOG
 from ..engine.settings import NETWORKS, OBJECTIVES, offered_settings
 from ..objects import PUPickModel
 from .form_settings import arguments_of, setting
-from .left_out_notes import LeftOutNotes
-from .protocol_base import (
-    CITATION,
-    EngineProtocol,
+from .input_checks import (
     coordinates_errors,
     coordinates_warnings,
     diameter_errors,
     empty_errors,
     input_ids,
+    lacks_input,
+    pixel_size_warnings,
 )
+from .left_out_notes import LeftOutNotes
+from .protocol_base import CITATION, EngineProtocol
 from .train_form import KEPT_FROM_START, define_input, define_streaming, define_training
 
 # settings that `_arguments` gives the engine in every case, or in a form of their own
@@ -61,7 +64,7 @@ class PUPickProtTrain(EngineProtocol):
     """Trains a picking model on micrographs of which a few particles have been picked by hand.
 
     Ten to a hundred picks are enough. Nothing has to be said of what is no particle: all that was
-    not picked counts as unknown. The model picks with *scipion_pupick - pick*.
+    not picked counts as unknown. The model picks with *pupick - pick*.
     """
 
     _label = "train"
@@ -240,6 +243,8 @@ class PUPickProtTrain(EngineProtocol):
 
     # --------------------------- texts -----------------------------------------------------------
     def _validate(self) -> List[str]:
+        if lacks_input(self):
+            return []
         micrographs, coordinates = self.inputMicrographs.get(), self.inputCoordinates.get()
         errors = empty_errors(micrographs, coordinates) or [
             *coordinates_errors(coordinates, micrographs, "picks"),
@@ -248,18 +253,23 @@ class PUPickProtTrain(EngineProtocol):
         if self.negativeCoordinates.get() is not None:
             negatives = self.negativeCoordinates.get()
             errors += coordinates_errors(negatives, micrographs, PLACES)
-        return errors + self.gpuErrors() + self._argumentErrors()
+        return errors + self.gpuErrors() + ([] if errors else self._argumentErrors())
 
     def _argumentErrors(self) -> List[str]:
+        """Say which arguments the engine would refuse: there, the reason is far from the form."""
+        files = ["--micrographs", ".", "--picks", ".", "--output", "."]
         try:
-            shlex.split(self.moreArguments.get() or "")
+            check_arguments(["train", *files, *self._arguments()], TrainSettings)
+        except UsageError as error:
+            return [f"The settings cannot be used: {error.worded(self._labelOf)}"]
         except ValueError as error:
             return [f"*More arguments* cannot be understood: {error}."]
         return []
 
     def _warnings(self) -> List[str]:
         picks, micrographs = self.inputCoordinates.get(), self.inputMicrographs.get()
-        warnings = coordinates_warnings(picks, micrographs, "picks")
+        warnings = pixel_size_warnings(micrographs)
+        warnings += coordinates_warnings(picks, micrographs, "picks")
         if self.negativeCoordinates.get() is not None:
             warnings += coordinates_warnings(self.negativeCoordinates.get(), micrographs, PLACES)
         if picks.isStreamClosed() and 0 < picks.getSize() < 10:
