@@ -37,11 +37,13 @@ from .engine import (
     Picks,
     UsageError,
     read_json,
+    read_pick_run,
     write_text,
 )
 from .engine.coordinates.relion import NO_SCORE
 from .engine.files.atomic import PathLike
 from .engine.files.star import Columns, star_text
+from .engine.runs.pick_run import holds_pick_run
 
 # of particles that suit their micrographs
 DIAMETERS_PER_MICROGRAPH = 25
@@ -244,6 +246,18 @@ def picking_folder(coordinates: SetOfCoordinates) -> Optional[Path]:
     """Return the engine's output folder of the picking run that wrote a set; None for others."""
     folder = Path(coordinates.getFileName()).parent / "extra" / PICKING
     return folder if folder.is_dir() else None
+
+
+def run_of(coordinates: SetOfCoordinates) -> Optional[PickRun]:
+    """Read what the engine says of the run that wrote a set; None of other sets."""
+    folder = picking_folder(coordinates)
+    return None if folder is None or not holds_pick_run(folder) else read_pick_run(folder)
+
+
+def uncertainty_of(coordinates: SetOfCoordinates) -> float:
+    """Return the standard error of the scores (log-odds) that a run's model states, or 0."""
+    run = run_of(coordinates)
+    return 0.0 if run is None else run.score_uncertainty
 
 
 def has_scores(coordinates: SetOfCoordinates) -> bool:

@@ -35,6 +35,7 @@ from ..engine import (
     read_json,
     write_json,
 )
+from ..engine.runs.pick_run import holds_pick_run
 from ..objects import PUPickModel
 from .failure_notes import FailureNotes
 from .form_settings import arguments_of
@@ -49,6 +50,7 @@ from .input_checks import (
 from .pick_form import AUTOMATIC_BOX, define_model, define_picking, other_settings
 from .picking_by_id import PickingById
 from .protocol_base import CITATION, EngineProtocol
+from .quality import run_lines
 
 # name of the engine's run on all micrographs, after those on batches
 ALL = "all"
@@ -373,7 +375,12 @@ class PUPickProtPick(EngineProtocol, PickingById):
         if not hasattr(self, "outputCoordinates"):
             return ["No particles yet."]
         total = self.getInputMicrographs().getSize()
-        lines = [f"*{total} micrographs*: {self.outputCoordinates.getObjComment()}."]
+        output, run = self.outputCoordinates, self._wholeRun()
+        lines = [f"*{total} micrographs*: {output.getObjComment()}."]
+        asked = "yours" if self.thresholdFrom == THRESHOLD_VALUE else "the model's"
+        lines.append(f"Threshold: score {self.getThreshold():.2f}, {asked}.")
+        # until then, the engine's record is of one batch
+        lines += run_lines(run) if output.isStreamClosed() and holds_pick_run(run.folder) else []
         return lines + failure_lines(self._failures().read(), total)
 
     def _methods(self) -> List[str]:

@@ -12,7 +12,7 @@ from pwem.protocols import ProtParticlePicking
 
 from ..assignment import left_out_text
 from ..constants import BY_MEAN_NUMBER, BY_MOST, BY_PRECISION, BY_SCORE, THRESHOLD_MODES
-from ..convert import append_picks, count_coordinates, ranked_picks
+from ..convert import append_picks, count_coordinates, ranked_picks, run_of
 from ..engine import (
     Coordinates,
     UsageError,
@@ -31,6 +31,7 @@ from .input_checks import (
     open_errors,
 )
 from .protocol_base import CITATION
+from .quality import expected_quality
 
 
 class PUPickProtThreshold(ProtParticlePicking):
@@ -134,14 +135,32 @@ class PUPickProtThreshold(ProtParticlePicking):
             return threshold_of_precision(estimate_precision_recall(scores), self.precision.get())
         return float(self.threshold.get())
 
+    def _asked(self) -> float:
+        if self.mode == BY_SCORE:
+            return float(self.threshold.get())
+        number = self.precision if self.mode == BY_PRECISION else self.particlesPerMicrograph
+        return float(number.get())
+
     def _comment(self, ranked: Dict[int, Coordinates], chosen: Dict[int, Coordinates]) -> str:
         scores = np.concatenate([picks.score for picks in chosen.values()] + [np.empty(0)])
         estimate = sum(map(len, ranked.values()))
         lowest = f", score {scores.min():.2f} or more" if len(scores) else ""
+        quality = expected_quality(self._estimate(ranked) if len(scores) else {})
+        lowest += f"; {quality}" if quality else ""
         text = f"{len(scores)} of {estimate} ranked peaks in {len(ranked)} micrographs{lowest}"
         counts = count_coordinates(self.inputCoordinates.get(), self.getInputMicrographs())
         left_out = left_out_text(counts.left_out, counts.total, "coordinates")
         return f"{text}. {left_out[:-1]}" if left_out else text
+
+    def _estimate(self, ranked: Dict[int, Coordinates]) -> Dict[str, float]:
+        """Return what is expected of one threshold for all, as the run that has picked would."""
+        run = run_of(self.inputCoordinates.get())
+        if self.mode == BY_MOST or run is None or not run.is_calibrated:
+            return {}
+        threshold = self._threshold(ranked)
+        scores = [picks.score for picks in ranked.values()]
+        curve = estimate_precision_recall(scores, run.score_uncertainty, [threshold])
+        return curve.at(threshold).summary()
 
     # --------------------------- texts -----------------------------------------------------------
     def getInputMicrographs(self) -> Any:
@@ -183,7 +202,7 @@ class PUPickProtThreshold(ProtParticlePicking):
         if not hasattr(self, "outputCoordinates"):
             return ["No particles yet."]
         return [
-            f"Chosen by {THRESHOLD_MODES[self.mode.get()]}: "
+            f"Chosen by {THRESHOLD_MODES[self.mode.get()]} ({self._asked():g}): "
             f"{self.outputCoordinates.getObjComment()}."
         ]
 

@@ -137,6 +137,11 @@ def test_a_general_model_in_a_file_is_fitted_once_and_gives_its_own_threshold(ru
     listed = read_picks(run.getPath("extra", "pupick", "picks.star"))
     assert len(rows) == sum(map(len, listed.values())) > 50
     assert min(row["_pupickScore"] for row in rows) >= fitted["threshold"]
+    seen_as = 96 * show_model(general)["diameter_px"] / fitted["diameter_px"]
+    summary = " ".join(run._summary())
+    assert f"particles are dark and look {seen_as:.0f} Å wide (96 Å given)" in summary
+    assert "Expected precision" in summary
+    assert f"Threshold: score {fitted['threshold']:.2f}, the model's." in summary
 
 
 def test_imported_picks_belong_to_the_folder_that_the_file_names(runs, data):
