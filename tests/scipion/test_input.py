@@ -129,9 +129,12 @@ def test_a_general_model_in_a_file_is_fitted_once_and_gives_its_own_threshold(ru
         **other_set(runs, tmp_path, PIXEL_SIZE, count=3),
     )
     log = "".join(Path(path).read_text() for path in run.getLogPaths()[:2])
+    # before any batch of one, and so to all micrographs
+    assert log.count("Fitting the general model to 3 micrographs") == 1
     assert log.count("Fitting the general model") == 1
     fitted = show_model(run.getPath("extra", "pupick", "adapted.safetensors"))
     assert fitted["training"]["particles_per_micrograph"] == particles
+    assert len(fitted["training"]["fitted_to"]) == 3
     assert run.getThreshold() == fitted["threshold"] != show_model(general)["threshold"]
     _, rows = read_set(run.outputCoordinates.getFileName())
     listed = read_picks(run.getPath("extra", "pupick", "picks.star"))
