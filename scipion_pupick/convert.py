@@ -9,8 +9,9 @@ from __future__ import annotations
 
 import os
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Dict, Iterable, Iterator, List, Optional, Tuple
+from typing import Dict, Iterable, Iterator, List, Mapping, Optional, Sequence, Tuple
 
 import numpy as np
 import pyworkflow.object as pwobj
@@ -18,6 +19,7 @@ from pwem.objects import Coordinate, EMSet, Micrograph, SetOfCoordinates, SetOfM
 from pyworkflow.protocol import Protocol, getProtocolFromDb
 
 from . import engine
+from .assignment import AssignedPicks, Assignment
 from .constants import (
     BOX_PER_DIAMETER,
     CLASS_NUMBER,
@@ -35,23 +37,32 @@ from .engine import (
     Picks,
     UsageError,
     read_json,
+    read_pick_run,
     write_text,
 )
 from .engine.coordinates.relion import NO_SCORE
 from .engine.files.atomic import PathLike
 from .engine.files.star import Columns, star_text
+from .engine.runs.pick_run import holds_pick_run
+
+# of particles that suit their micrographs
+DIAMETERS_PER_MICROGRAPH = 25
 
 # folder of a picking run in which the engine keeps all peaks
 PICKING = "pupick"
 # file in it that says what the run was asked for
 PICKING_RECORD = "run.json"
 
-Key = Tuple[int, str]
-
 
 def box_size(diameter: float, pixel_size: float) -> int:
     """Return an even side, px, of a box for a particle of `diameter` (Å)."""
     return 2 * round(BOX_PER_DIAMETER * diameter / pixel_size / 2)
+
+
+def guessed_diameter(micrographs: SetOfMicrographs) -> float:
+    """Guess a diameter (Å) by the size of the micrographs, where nothing is known of particles."""
+    width, height = micrographs.getDim()[:2]
+    return float(min(width, height) * micrographs.getSamplingRate() / DIAMETERS_PER_MICROGRAPH)
 
 
 def to_angstrom(value: float, unit: int, pixel_size: float) -> float:
@@ -118,25 +129,69 @@ def engine_micrographs(micrographs: Iterable[Micrograph]) -> List[engine.Microgr
     ]
 
 
-def key_of(micrograph: Micrograph) -> Key:
-    """Return what two sets have in common for the same micrograph: its id with its name."""
-    return int(micrograph.getObjId()), str(micrograph.getMicName())
-
-
-def read_coordinates(coordinates: SetOfCoordinates, micrographs: Iterable[Micrograph]) -> Picks:
-    """Read a set of coordinates under the engine's names; those of other micrographs are left out.
+def read_coordinates(
+    coordinates: SetOfCoordinates, micrographs: Iterable[Micrograph]
+) -> AssignedPicks:
+    """Read a set of coordinates under the engine's names.
 
     Scores are NaN where a coordinate has none.
     """
-    names = {key_of(micrograph): micrograph.getFileName() for micrograph in micrographs}
+    assignment = _assignment(coordinates, micrographs)
     rows: Dict[str, List[Tuple[float, float, float]]] = {}
+    left_out: Dict[str, int] = {}
     with _opened(coordinates) as fresh:
         for coordinate in fresh:
-            name = names.get((int(coordinate.getMicId()), str(coordinate.getMicName())))
-            if name is not None:
+            key = int(coordinate.getMicId()), str(coordinate.getMicName())
+            path = assignment.path_of(key)
+            if path is None:
+                left_out[key[1]] = left_out.get(key[1], 0) + 1
+            else:
                 x, y = coordinate.getPosition()
-                rows.setdefault(name, []).append((x, y, score_of(coordinate)))
-    return {name: Coordinates(*np.array(values).T) for name, values in rows.items()}
+                rows.setdefault(path, []).append((x, y, score_of(coordinate)))
+    picks = {path: Coordinates(*np.array(values).T) for path, values in rows.items()}
+    return AssignedPicks(picks, left_out)
+
+
+def _assignment(coordinates: SetOfCoordinates, micrographs: Iterable[Micrograph]) -> Assignment:
+    made_on = coordinates.getMicrographs()
+    return Assignment.of([] if made_on is None else read_micrographs(made_on), micrographs)
+
+
+@dataclass(frozen=True)
+class CoordinateCounts:
+    """How many coordinates of a set belong to some micrographs.
+
+    Attributes:
+        total: all coordinates.
+        left_out: number of those of each micrograph that is not given, by its name.
+        unclear: names that several micrographs have, and for which nothing tells which is meant.
+    """
+
+    total: int
+    left_out: Mapping[str, int]
+    unclear: Sequence[str]
+
+    @property
+    def assigned(self) -> int:
+        """Number of coordinates of micrographs that are given."""
+        return self.total - sum(self.left_out.values())
+
+
+def count_coordinates(
+    coordinates: SetOfCoordinates, micrographs: Iterable[Micrograph]
+) -> CoordinateCounts:
+    """Count the coordinates of a set without reading each of them."""
+    if not coordinates.getSize():
+        return CoordinateCounts(0, {}, [])
+    assignment = _assignment(coordinates, micrographs)
+    rows = coordinates.aggregate(["COUNT"], "_micId", ["_micId", "_micName"])
+    numbers = {(int(row["_micId"]), str(row["_micName"])): int(row["COUNT"]) for row in rows}
+    left_out: Dict[str, int] = {}
+    for key, number in numbers.items():
+        if assignment.path_of(key) is None:
+            left_out[key[1]] = left_out.get(key[1], 0) + number
+    unclear = sorted({name for _, name in numbers} & assignment.unclear)
+    return CoordinateCounts(sum(numbers.values()), left_out, unclear)
 
 
 def count(picks: Picks) -> int:
@@ -193,32 +248,50 @@ def picking_folder(coordinates: SetOfCoordinates) -> Optional[Path]:
     return folder if folder.is_dir() else None
 
 
+def run_of(coordinates: SetOfCoordinates) -> Optional[PickRun]:
+    """Read what the engine says of the run that wrote a set; None of other sets."""
+    folder = picking_folder(coordinates)
+    return None if folder is None or not holds_pick_run(folder) else read_pick_run(folder)
+
+
+def uncertainty_of(coordinates: SetOfCoordinates) -> float:
+    """Return the standard error of the scores (log-odds) that a run's model states, or 0."""
+    run = run_of(coordinates)
+    return 0.0 if run is None else run.score_uncertainty
+
+
 def has_scores(coordinates: SetOfCoordinates) -> bool:
     """Whether coordinates have scores of pupick, or could have had if there were any."""
     first = coordinates.getFirstItem()
     return hasattr(first, SCORE) if first is not None else picking_folder(coordinates) is not None
 
 
-def ranked_picks(coordinates: SetOfCoordinates) -> Dict[int, Coordinates]:
+def ranked_picks(
+    coordinates: SetOfCoordinates, micrographs: Optional[SetOfMicrographs] = None
+) -> Dict[int, Coordinates]:
     """Return all that is known to be ranked by score, by the id of its micrograph.
 
     Of a set that a picking run of pupick wrote these are all peaks that the run has kept, also
     those below its threshold; of any other set the coordinates that it holds. Coordinates that
     were changed by hand lie beside those of their run, but have no scores.
 
+    Args:
+        coordinates: with scores.
+        micrographs: that they are of; None for those that the set names.
+
     Raises:
         UsageError: the coordinates have no scores.
     """
-    micrographs = [micrograph.clone() for micrograph in coordinates.getMicrographs()]
+    chosen = [m.clone() for m in micrographs or coordinates.getMicrographs()]
     folder = picking_folder(coordinates)
     if folder is not None and has_scores(coordinates):
         cut = Cut(-np.inf, float(read_json(folder / PICKING_RECORD)["edge"]))
-        kept = {m.getObjId(): kept_peaks(folder, m) for m in micrographs}
+        kept = {m.getObjId(): kept_peaks(folder, m) for m in chosen}
         picks_by_id = {i: cut.choose(peaks) for i, peaks in kept.items() if peaks is not None}
     else:
-        picks = read_coordinates(coordinates, micrographs)
+        picks = read_coordinates(coordinates, chosen).picks
         picks_by_id = {
-            m.getObjId(): picks.get(m.getFileName(), Coordinates.empty()) for m in micrographs
+            m.getObjId(): picks.get(m.getFileName(), Coordinates.empty()) for m in chosen
         }
     if any(np.isnan(picks.score).any() for picks in picks_by_id.values()):
         raise UsageError("The coordinates have no scores: give those that pupick has picked.")

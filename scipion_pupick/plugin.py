@@ -21,9 +21,12 @@ SOURCE = Path(__file__).absolute().parents[1]
 class Plugin(pwem.Plugin):
     """pupick in Scipion."""
 
-    _name = "pupick"
     _url = "https://pypi.org/project/scipion-em-pupick"
     _supportedVersions = [__version__]
+
+    def getName(self) -> str:
+        """Return what protocols are listed under: the name of the package is none for users."""
+        return "pupick"
 
     @classmethod
     def _defineVariables(cls) -> None:

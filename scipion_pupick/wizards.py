@@ -5,12 +5,12 @@ from __future__ import annotations
 
 from typing import Any, List, Optional
 
-from pwem.objects import SetOfCoordinates, SetOfMicrographs
+from pwem.objects import SetOfCoordinates
 from pyworkflow.gui.dialog import showWarning
 from pyworkflow.wizard import Wizard
 
 from .constants import MODEL_TRAINED
-from .convert import box_size, read_coordinates, to_angstrom
+from .convert import box_size, guessed_diameter, read_coordinates, to_angstrom
 from .engine import Micrograph, Picks, PupickError
 from .protocols import (
     PUPickProtImportCoordinates,
@@ -21,9 +21,6 @@ from .protocols import (
 )
 from .viewers.dialogs import OutlineDialog, ThresholdDialog
 from .viewers.scored_picks import diameter_of, read_scored_picks, shown_micrographs
-
-# a first guess where nothing is known of the particle
-DIAMETERS_PER_MICROGRAPH = 25
 
 
 class PUPickWizardDiameter(Wizard):
@@ -121,7 +118,7 @@ def _hand_picks(protocol: Any) -> Picks:
     pointer = getattr(protocol, "inputCoordinates", None)
     if pointer is None or pointer.get() is None:
         return {}
-    return read_coordinates(pointer.get(), [m.clone() for m in protocol.inputMicrographs.get()])
+    return read_coordinates(pointer.get(), protocol.inputMicrographs.get()).picks
 
 
 def _known_diameter(protocol: Any) -> Optional[float]:
@@ -143,6 +140,4 @@ def _guessed_diameter(protocol: Any) -> float:
     pointer = getattr(protocol, "inputCoordinates", None)
     if pointer is not None and pointer.get() is not None and pointer.get().getBoxSize():
         return diameter_of(pointer.get())
-    micrographs: SetOfMicrographs = protocol.inputMicrographs.get()
-    width, height = micrographs.getDim()[:2]
-    return float(min(width, height) * micrographs.getSamplingRate() / DIAMETERS_PER_MICROGRAPH)
+    return guessed_diameter(protocol.inputMicrographs.get())

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from .jobs.demo import demo
     from .jobs.evaluate import evaluate
     from .jobs.evaluate_regions import evaluate_regions
+    from .jobs.fit import fit
     from .jobs.pick import PickResult, pick
     from .jobs.preprocess import preprocess
     from .jobs.pretrain import make_general_model
@@ -84,6 +85,7 @@ _INTERFACE: Mapping[str, str] = {
     "jobs.demo": "demo",
     "jobs.evaluate": "evaluate",
     "jobs.evaluate_regions": "evaluate_regions",
+    "jobs.fit": "fit",
     "jobs.pick": "PickResult pick",
     "jobs.preprocess": "preprocess",
     "jobs.pretrain": "make_general_model",

@@ -10,6 +10,7 @@ import pyworkflow.protocol.params as params
 
 from ..constants import (
     MODEL_FILE,
+    MODEL_GENERAL,
     MODEL_TRAINED,
     MODELS,
     PICK_THRESHOLDS,
@@ -17,6 +18,7 @@ from ..constants import (
     THRESHOLD_VALUE,
 )
 from ..engine.settings import PickSettings, Setting, offered_settings
+from .form_inputs import add_reason_for_grey
 from .form_settings import add_setting, setting
 from .protocol_base import EngineProtocol
 
@@ -32,15 +34,16 @@ def other_settings() -> List[Setting]:
 
 def define_model(protocol: EngineProtocol, form: Any) -> None:
     """Add the model and what it has to be told."""
+    add_reason_for_grey(form, "inputMicrographs", "the input micrographs")
     form.addParam(
         "modelFrom",
         params.EnumParam,
         choices=list(MODELS),
-        default=MODEL_TRAINED,
+        default=MODEL_GENERAL,
         display=params.EnumParam.DISPLAY_COMBO,
         label="Model",
-        help="_trained in this project_: by *scipion_pupick - train*, or imported.\n"
-        "_general model_: comes with pupick; give the diameter of the particle.\n"
+        help="_general model_: comes with pupick; give the diameter of the particle.\n"
+        "_trained in this project_: by *pupick - train*, or imported.\n"
         "_file_: a model (.safetensors) that pupick has written elsewhere; without a "
         "diameter below, its own is taken. One for any diameter, such as _pupick pretrain_ "
         "writes, is a general model, too.",
@@ -54,6 +57,8 @@ def define_model(protocol: EngineProtocol, form: Any) -> None:
         label="Trained model",
         help="It knows the diameter of the particle; there is nothing to type again.",
     )
+    trained = f"modelFrom=={MODEL_TRAINED} and "
+    add_reason_for_grey(form, "inputModel", "a trained model, or another one above", trained)
     form.addParam(
         "modelFile",
         params.PathParam,

@@ -7,24 +7,20 @@ import re
 import shlex
 import subprocess
 from pathlib import Path
-from typing import Any, Dict, List, Mapping, Optional
+from typing import Any, Dict, List, Optional
 from uuid import uuid4
 
 import pyworkflow.protocol.params as params
-from pwem.objects import SetOfCoordinates, SetOfMicrographs
 from pwem.protocols import EMProtocol
 
 from ..constants import DIAMETER_ANGSTROM, DIAMETER_UNITS
-from ..convert import key_of, to_angstrom
+from ..convert import to_angstrom
 from ..engine import (
     EvaluateSettings,
-    MicrographError,
     PickSettings,
     PreprocessSettings,
     PupickError,
     TrainSettings,
-    WorkingScale,
-    image_shape,
     read_json,
 )
 from ..engine.runs.pick_run import read_failures
@@ -76,7 +72,6 @@ class EngineProtocol(EMProtocol):
             allowsNull=True,
             allowsPointers=True,
             important=True,
-            label=diameter.label,
             validators=[],
             condition=condition,
         )
@@ -86,10 +81,10 @@ class EngineProtocol(EMProtocol):
             choices=list(DIAMETER_UNITS),
             default=DIAMETER_ANGSTROM,
             display=params.EnumParam.DISPLAY_COMBO,
-            label="given as",
-            help="Å, or pixels of the input micrographs. Protocols that estimate box sizes give "
-            "pixels: _boxsize_ of crYOLO is a diameter, _radiusTopaz_ of *box size related "
-            "parameters* a radius.",
+            label="Given as",
+            help="What the number above is: Å, or pixels of the input micrographs. Protocols that "
+            "estimate box sizes give pixels: _boxsize_ of crYOLO is a diameter, _radiusTopaz_ of "
+            "*box size related parameters* a radius.",
             condition=condition,
         )
 
@@ -187,87 +182,3 @@ class EngineProtocol(EMProtocol):
         if self.usesGpu() and not re.fullmatch(r"\s*\d+(\s*[-,\s]\s*\d+)*\s*", text):
             return [f"The GPU IDs are {text!r}: give numbers such as 0 or 0,1, or use the CPU."]
         return []
-
-
-def input_ids(*pointers: Any) -> List[Optional[str]]:
-    """Return the ids of what the form points to, so that a step is done again for other input."""
-    return [pointer.getUniqueId() if pointer.hasValue() else None for pointer in pointers]
-
-
-def empty_errors(*sets: Any) -> List[str]:
-    """Say which of the input sets hold nothing, and never will."""
-    return [
-        f"The set {items.getObjLabel() or type(items).__name__} is empty."
-        for items in sets
-        if items is not None and items.getSize() == 0 and items.isStreamClosed()
-    ]
-
-
-def open_errors(*sets: Any) -> List[str]:
-    """Say which of the input sets are still growing, for protocols that need them whole."""
-    return [
-        f"The set {items.getObjLabel() or type(items).__name__} is still being added to: "
-        "schedule this protocol, so that it starts when the set is complete."
-        for items in sets
-        if items is not None and items.isStreamOpen()
-    ]
-
-
-def diameter_errors(diameter: Optional[float], micrographs: SetOfMicrographs) -> List[str]:
-    """Say why a diameter (Å) does not fit the first of the micrographs."""
-    if diameter is None:
-        return ["Give the diameter of the particle."]
-    if not diameter > 0:
-        return [f"The particle diameter is {diameter:g} Å: give a positive number."]
-    first = micrographs.getFirstItem() if micrographs.getSize() else None
-    if first is None:
-        return []
-    try:
-        shape = image_shape(first.getFileName())
-    except MicrographError:
-        # that one is counted when it is worked on; the others may be all right
-        return []
-    try:
-        WorkingScale(diameter).shape(shape, micrographs.getSamplingRate())
-    except MicrographError as error:
-        return [f"The diameter does not fit the micrographs: {error}."]
-    return []
-
-
-def coordinates_errors(
-    coordinates: SetOfCoordinates, micrographs: SetOfMicrographs, what: str
-) -> List[str]:
-    """Say why coordinates cannot be those of particles in the micrographs."""
-    ids_of_set = coordinates.getMicrographs()
-    if ids_of_set is not None:
-        theirs, ours = ids_of_set.getSamplingRate(), micrographs.getSamplingRate()
-        if theirs and ours and abs(theirs / ours - 1) > 1e-3:
-            return [
-                f"The {what} were made on micrographs of {theirs:g} Å/px, the input micrographs "
-                f"have {ours:g} Å/px: give the micrographs that they were made on."
-            ]
-    if coordinates.isStreamOpen() or micrographs.isStreamOpen() or not coordinates.getSize():
-        return []
-    ids = {key_of(micrograph) for micrograph in micrographs}
-    named = _micrographs_of(coordinates)
-    if ids.isdisjoint(named):
-        return [
-            f"The {what} are of other micrographs (such as {named[0][1]}) than the input "
-            "micrographs: give those that they were made on."
-        ]
-    return []
-
-
-def _micrographs_of(coordinates: SetOfCoordinates) -> List[Any]:
-    rows = coordinates.aggregate(["COUNT"], "_micId", ["_micId", "_micName"])
-    return [(int(row["_micId"]), str(row["_micName"])) for row in rows]
-
-
-def failure_lines(failures: Mapping[Any, str], total: int, shown: int = 5) -> List[str]:
-    """Say in a summary which micrographs could not be used."""
-    if not failures:
-        return []
-    reasons = list(failures.values())
-    lines = [f"*{len(reasons)} of {total} micrographs could not be used*:"]
-    lines += [f"  {reason}" for reason in reasons[:shown]]
-    return lines + ([f"  and {len(reasons) - shown} more"] if len(reasons) > shown else [])

@@ -11,7 +11,8 @@ import pyworkflow.protocol.params as params
 from pwem.objects import SetOfCoordinates
 from pwem.protocols import ProtImport
 
-from ..convert import append_picks, engine_micrographs
+from ..assignment import left_out_text
+from ..convert import append_picks, box_size, engine_micrographs, guessed_diameter
 from ..engine import (
     Coordinates,
     MicrographError,
@@ -20,13 +21,16 @@ from ..engine import (
     UsageError,
     assign_to_micrographs,
     image_shape,
+    match_names,
     read_picks,
 )
 from ..engine.coordinates import FORMATS
+from .form_inputs import add_reason_for_grey
 from .form_settings import add_setting, form_name, setting
-from .protocol_base import empty_errors, input_ids, open_errors
+from .input_checks import empty_errors, input_ids, lacks_input, open_errors, pixel_size_warnings
 
 AUTOMATIC_FORMAT = 0
+AUTOMATIC_BOX = -1
 CHOICES = ("automatic", *FORMATS)
 PICKS_SETTINGS = ("least_score", "drop_from_names")
 
@@ -48,6 +52,7 @@ class PUPickProtImportCoordinates(ProtImport):
             help="That the picks are of. Names are compared with the folders above the files, as "
             "far as the picks name them, so that files of one name in two folders stay apart.",
         )
+        add_reason_for_grey(form, "inputMicrographs", "the input micrographs")
         form.addParam(
             "filesPath",
             params.PathParam,
@@ -77,12 +82,11 @@ class PUPickProtImportCoordinates(ProtImport):
         form.addParam(
             "boxSize",
             params.IntParam,
-            default=None,
-            allowsNull=True,
+            default=AUTOMATIC_BOX,
             allowsPointers=True,
-            important=True,
             label="Box size (px)",
-            help="Of the output, in pixels of the input micrographs.",
+            help="Of the output, in pixels of the input micrographs, for display and extraction. "
+            "The wand shows it over a micrograph.\n-1: guessed by the size of the micrographs.",
         )
         for name in PICKS_SETTINGS:
             add_setting(form, setting(PicksSettings, name), expertLevel=params.LEVEL_ADVANCED)
@@ -97,15 +101,23 @@ class PUPickProtImportCoordinates(ProtImport):
     def importStep(self, source: List[str], *asked: object) -> None:
         """Read the picks and tie them to the micrographs."""
         micrographs = [m.clone() for m in self.inputMicrographs.get()]
-        picks = self._matched(self._read())
+        found = self._read()
+        picks = self._matched(found)
         scored = any(coordinates.has_scores for coordinates in picks.values())
         output = self._createSetOfCoordinates(self.inputMicrographs)
-        output.setBoxSize(self.boxSize.get())
+        output.setBoxSize(self._box())
         for micrograph in micrographs:
-            found = picks.get(micrograph.getFileName(), Coordinates.empty())
-            append_picks(found, micrograph, output, scored)
+            own = picks.get(micrograph.getFileName(), Coordinates.empty())
+            append_picks(own, micrograph, output, scored)
+        output.setObjComment(self._leftOutText(found))
         self._defineOutputs(outputCoordinates=output)
         self._defineSourceRelation(self.inputMicrographs, output)
+
+    def _box(self) -> int:
+        if self.boxSize.get() not in (None, AUTOMATIC_BOX):
+            return int(self.boxSize.get())
+        micrographs = self.inputMicrographs.get()
+        return box_size(guessed_diameter(micrographs), micrographs.getSamplingRate())
 
     def _read(self) -> Picks:
         format_name = self.format.get()
@@ -124,12 +136,20 @@ class PUPickProtImportCoordinates(ProtImport):
         micrographs = engine_micrographs(self.inputMicrographs.get())
         return assign_to_micrographs(picks, micrographs, "picks")
 
+    def _leftOutText(self, picks: Picks) -> str:
+        """Say which of the picks are of micrographs that are not in the input; empty if none."""
+        known = match_names(picks, engine_micrographs(self.inputMicrographs.get()))
+        left_out = {name: len(found) for name, found in picks.items() if name not in known}
+        return left_out_text(left_out, sum(map(len, picks.values())), "picks")
+
     # --------------------------- texts -----------------------------------------------------------
     def _validate(self) -> List[str]:
+        if lacks_input(self):
+            return []
         micrographs = self.inputMicrographs.get()
         errors = [*empty_errors(micrographs), *open_errors(micrographs)]
-        if not (self.boxSize.get() or 0) > 0:
-            errors.append("Give the box size in pixels of the micrographs.")
+        if not self._box() > 0:
+            errors.append("The box size must be positive, or -1 for a guess.")
         if not self.filesPath.get():
             errors.append("Give the files to import.")
         return errors or self._fileErrors()
@@ -155,19 +175,24 @@ class PUPickProtImportCoordinates(ProtImport):
         ]
 
     def _warnings(self) -> List[str]:
-        picks = self._read()
-        unknown = len(picks) - len(self._matched(picks))
-        if unknown > 0:
-            return [f"The picks of {unknown} micrographs that are not in the input are left out."]
-        return []
+        text = self._leftOutText(self._read())
+        warnings = pixel_size_warnings(self.inputMicrographs.get())
+        return warnings + ([text] if text else [])
 
     def _summary(self) -> List[str]:
         if not hasattr(self, "outputCoordinates"):
             return ["No coordinates yet."]
-        return [f"{self.outputCoordinates.getSize()} coordinates from {self.filesPath.get()}."]
+        output = self.outputCoordinates
+        left_out = output.getObjComment()
+        guessed = " (guessed)" if self.boxSize.get() in (None, AUTOMATIC_BOX) else ""
+        lines = [
+            f"{output.getSize()} coordinates from {self.filesPath.get()}; box "
+            f"{output.getBoxSize()} px{guessed}."
+        ]
+        return lines + ([f"*{left_out}*"] if left_out else [])
 
     def _methods(self) -> List[str]:
-        return self._summary()
+        return self._summary()[:1]
 
 
 def _lies_outside(picks: Coordinates, path: str) -> bool:

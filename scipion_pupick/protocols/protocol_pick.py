@@ -4,30 +4,27 @@
 from __future__ import annotations
 
 import shutil
+import time
 from dataclasses import astuple
 from pathlib import Path
-from typing import Any, Dict, List, Optional, Sequence
+from typing import Any, Dict, List, Sequence
 
 import pyworkflow.protocol.params as params
 from pwem.objects import Micrograph, SetOfCoordinates
 
 from ..constants import (
-    GENERAL,
-    MODEL_GENERAL,
-    MODEL_TRAINED,
     THRESHOLD_VALUE,
 )
 from ..convert import (
     PICKING,
     PICKING_RECORD,
     append_picks,
-    box_size,
+    is_closed,
     kept_peaks,
     read_micrographs,
     write_micrographs,
 )
 from ..engine import (
-    Cut,
     PickRun,
     PupickError,
     UsageError,
@@ -35,29 +32,36 @@ from ..engine import (
     read_json,
     write_json,
 )
-from ..objects import PUPickModel
+from ..engine.runs.pick_run import holds_pick_run
+from ..engine.settings import MICROGRAPHS_FITTED
 from .failure_notes import FailureNotes
 from .form_settings import arguments_of
-from .pick_form import AUTOMATIC_BOX, define_model, define_picking, other_settings
-from .picking_by_id import PickingById
-from .protocol_base import (
-    CITATION,
-    EngineProtocol,
+from .input_checks import (
     diameter_errors,
     empty_errors,
     failure_lines,
     input_ids,
+    lacks_input,
+    pixel_size_warnings,
 )
+from .pick_form import AUTOMATIC_BOX, define_model, define_picking, other_settings
+from .picking_with_model import PickingWithModel
+from .protocol_base import CITATION
+from .quality import run_lines
 
 # name of the engine's run on all micrographs, after those on batches
 ALL = "all"
+# name of its call that fits the general model
+FITTED = "fitted"
+# s between two looks at a growing set
+LEAST_WAIT = 2
 
 
-class PUPickProtPick(EngineProtocol, PickingById):
+class PUPickProtPick(PickingWithModel):
     """Picks particles with a trained model, and ranks them by score.
 
     A score is the log-odds that there is a particle. All peaks are kept, so that *Continue* with
-    another threshold, and *scipion_pupick - threshold*, need not pick again.
+    another threshold, and *pupick - threshold*, need not pick again.
     """
 
     _label = "pick"
@@ -76,7 +80,38 @@ class PUPickProtPick(EngineProtocol, PickingById):
     def _insertInitialSteps(self) -> List[int]:
         self._forgetOthers()
         self._forgetFailures()
-        return []
+        if not self._isFitted():
+            return []
+        # without its result, Continue does this step again
+        step = self._insertFunctionStep(
+            self.fitStep, *self.scoring, prerequisites=[], needsGPU=self.usesGpu()
+        )
+        return [int(step)]
+
+    def fitStep(self, source: List[str], digest: str, *arguments: str) -> List[str]:
+        """Fit the general model before any batch is picked, so that all are picked alike.
+
+        Returns:
+            The file without which *Continue* does this step again.
+        """
+        micrographs = self._waitForMicrographs()
+        if not micrographs:
+            return []
+        run = self._wholeRun()
+        self._runPick(FITTED, run, micrographs, *arguments, "--fit-only")
+        return [str(run.adapted_model)]
+
+    def _waitForMicrographs(self) -> List[Micrograph]:
+        """Return all micrographs of a complete set, or as many first ones as are fitted to."""
+        while True:
+            closed = is_closed(self.getInputMicrographsPointer())
+            micrographs = read_micrographs(self.getInputMicrographs())
+            if closed:
+                return micrographs
+            if len(micrographs) >= MICROGRAPHS_FITTED:
+                return micrographs[:MICROGRAPHS_FITTED]
+            self.info(f"{len(micrographs)} micrographs so far: waiting for {MICROGRAPHS_FITTED}.")
+            time.sleep(max(self.streamingSleepOnWait.get(), LEAST_WAIT))
 
     def _insertFinalSteps(self, micSteps: List[int]) -> None:
         # the arguments are those that, when changed, need another output
@@ -146,10 +181,6 @@ class PUPickProtPick(EngineProtocol, PickingById):
         with part_of(self._wholeRun(), Path(self._getExtraPath("batches", name))) as part:
             failures = self._runPick(name, part, micrographs, *arguments, "--no-report")
         self._noteFailures(micrographs, failures)
-
-    def _wholeRun(self) -> PickRun:
-        """Return the engine's run on all micrographs."""
-        return PickRun(Path(self._getExtraPath(PICKING)))
 
     def _runPick(
         self, name: str, run: PickRun, micrographs: Sequence[Micrograph], *arguments: str
@@ -228,9 +259,6 @@ class PUPickProtPick(EngineProtocol, PickingById):
             prerequisites=prerequisites,
             needsGPU=self.usesGpu(),
         )
-        if self._isFitted() and not self.initialIds:
-            # the first batch fits the model to the micrographs, for all others
-            self.initialIds: List[int] = [step]
         return int(step)
 
     # --------------------------- output ----------------------------------------------------------
@@ -286,57 +314,13 @@ class PUPickProtPick(EngineProtocol, PickingById):
             if kept is not None and not self._failures().has(micrograph.getObjId()):
                 append_picks(cut.choose(kept), micrograph, output)
 
-    # --------------------------- the model and what follows from it ------------------------------
-    def _modelPath(self) -> str:
-        if self.modelFrom == MODEL_TRAINED:
-            return str(self.inputModel.get().getPath())
-        return GENERAL if self.modelFrom == MODEL_GENERAL else str(self.modelFile.get())
-
-    def getModel(self) -> PUPickModel:
-        """Describe the model that the form names.
-
-        Raises:
-            UsageError: there is no such file, or it is no model.
-        """
-        return PUPickModel.from_file(self._modelPath())
-
-    def _isFitted(self) -> bool:
-        """Whether the engine fits the model to the micrographs: it is for any diameter."""
-        return self.getModel().getDiameter() is None
-
-    def _givenDiameter(self) -> Optional[float]:
-        if self.modelFrom == MODEL_TRAINED:
-            return None
-        return self.diameterAngstrom(self.getInputMicrographs().getSamplingRate())
-
-    def _diameter(self) -> Optional[float]:
-        return self._givenDiameter() or self.getModel().getDiameter()
-
-    def _box(self) -> int:
-        if self.boxSize.get() != AUTOMATIC_BOX:
-            return int(self.boxSize.get())
-        return box_size(self._diameter() or 0.0, self.getInputMicrographs().getSamplingRate())
-
-    def getThreshold(self) -> float:
-        """Return the score (log-odds) from which on the form has peaks picked."""
-        if self.thresholdFrom == THRESHOLD_VALUE:
-            return float(self.threshold.get())
-        fitted = self._wholeRun().adapted_model
-        if fitted.exists() and self._isFitted():
-            return PUPickModel.from_file(str(fitted)).getThreshold()
-        return self.getModel().getThreshold()
-
-    def _cut(self) -> Cut:
-        """Return which peaks the form has picked."""
-        edge = self.edge.get()
-        border = (self._diameter() or 0.0) / 2 if edge < 0 else float(edge)
-        return Cut(self.getThreshold(), border)
-
     def _failures(self) -> FailureNotes:
         return FailureNotes(Path(self._getExtraPath("failed")))
 
     # --------------------------- texts -----------------------------------------------------------
     def _validate(self) -> List[str]:
+        if lacks_input(self):
+            return []
         micrographs = self.getInputMicrographs()
         errors = empty_errors(micrographs) + self.gpuErrors()
         try:
@@ -351,9 +335,10 @@ class PUPickProtPick(EngineProtocol, PickingById):
     def _warnings(self) -> List[str]:
         box, diameter = self._box(), self._diameter() or 0.0
         width = diameter / self.getInputMicrographs().getSamplingRate()
+        warnings = pixel_size_warnings(self.getInputMicrographs())
         if box < width:
-            return [f"The box ({box} px) is smaller than the particle ({width:.0f} px)."]
-        return []
+            warnings.append(f"The box ({box} px) is smaller than the particle ({width:.0f} px).")
+        return warnings
 
     def getSummary(self, coordinates: SetOfCoordinates) -> str:
         """Describe the picks in the comment of the output."""
@@ -369,7 +354,12 @@ class PUPickProtPick(EngineProtocol, PickingById):
         if not hasattr(self, "outputCoordinates"):
             return ["No particles yet."]
         total = self.getInputMicrographs().getSize()
-        lines = [f"*{total} micrographs*: {self.outputCoordinates.getObjComment()}."]
+        output, run = self.outputCoordinates, self._wholeRun()
+        lines = [f"*{total} micrographs*: {output.getObjComment()}."]
+        asked = "yours" if self.thresholdFrom == THRESHOLD_VALUE else "the model's"
+        lines.append(f"Threshold: score {self.getThreshold():.2f}, {asked}.")
+        # until then, the engine's record is of one batch
+        lines += run_lines(run) if output.isStreamClosed() and holds_pick_run(run.folder) else []
         return lines + failure_lines(self._failures().read(), total)
 
     def _methods(self) -> List[str]:

@@ -15,16 +15,18 @@ from ..engine.preprocessing.scale import LEAST_DIAMETER_PX
 from ..engine.runs.layout import FAILED
 from ..engine.runs.pick_run import read_failures
 from ..engine.settings import NORMALISATIONS
+from .form_inputs import add_reason_for_grey
 from .form_settings import add_setting, setting
-from .protocol_base import (
-    CITATION,
-    EngineProtocol,
+from .input_checks import (
     diameter_errors,
     empty_errors,
     failure_lines,
     input_ids,
+    lacks_input,
     open_errors,
+    pixel_size_warnings,
 )
+from .protocol_base import CITATION, EngineProtocol
 
 
 class PUPickProtPreprocess(EngineProtocol):
@@ -45,6 +47,7 @@ class PUPickProtPreprocess(EngineProtocol):
             important=True,
             label="Input micrographs",
         )
+        add_reason_for_grey(form, "inputMicrographs", "the input micrographs")
         self.defineDiameter(form)
         add_setting(
             form,
@@ -114,9 +117,14 @@ class PUPickProtPreprocess(EngineProtocol):
 
     # --------------------------- texts -----------------------------------------------------------
     def _validate(self) -> List[str]:
+        if lacks_input(self):
+            return []
         micrographs = self.inputMicrographs.get()
         errors = [*empty_errors(micrographs), *open_errors(micrographs)]
         return errors or diameter_errors(self._diameter(), micrographs)
+
+    def _warnings(self) -> List[str]:
+        return pixel_size_warnings(self.inputMicrographs.get())
 
     def _summary(self) -> List[str]:
         if not hasattr(self, "outputMicrographs"):

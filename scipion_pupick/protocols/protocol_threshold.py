@@ -10,8 +10,9 @@ import pyworkflow.protocol.params as params
 from pwem.objects import SetOfCoordinates
 from pwem.protocols import ProtParticlePicking
 
+from ..assignment import left_out_text
 from ..constants import BY_MEAN_NUMBER, BY_MOST, BY_PRECISION, BY_SCORE, THRESHOLD_MODES
-from ..convert import append_picks, ranked_picks
+from ..convert import append_picks, count_coordinates, ranked_picks, run_of
 from ..engine import (
     Coordinates,
     UsageError,
@@ -20,13 +21,23 @@ from ..engine import (
     threshold_of_precision,
 )
 from ..engine.settings import LEAST_SCORE
-from .protocol_base import CITATION, empty_errors, input_ids, open_errors
+from .form_inputs import add_reason_for_grey, define_other_micrographs
+from .input_checks import (
+    coordinates_errors,
+    coordinates_warnings,
+    empty_errors,
+    input_ids,
+    lacks_input,
+    open_errors,
+)
+from .protocol_base import CITATION
+from .quality import expected_quality
 
 
 class PUPickProtThreshold(ProtParticlePicking):
     """Makes a new set of coordinates from those that score high enough.
 
-    Coordinates that come straight from *scipion_pupick - pick* may also be widened: the scores of
+    Coordinates that come straight from *pupick - pick* may also be widened: the scores of
     all peaks are kept there, and lower thresholds than that of the picking can be chosen.
     """
 
@@ -43,6 +54,8 @@ class PUPickProtThreshold(ProtParticlePicking):
             label="Scored coordinates",
             help="Picked by pupick, or imported with their scores.",
         )
+        add_reason_for_grey(form, "inputCoordinates", "the scored coordinates")
+        define_other_micrographs(form, "those that the coordinates name")
         form.addParam(
             "mode",
             params.EnumParam,
@@ -89,16 +102,18 @@ class PUPickProtThreshold(ProtParticlePicking):
     def _insertAllSteps(self) -> None:
         asked = (self.mode, self.threshold, self.particlesPerMicrograph, self.precision)
         ranked = input_ids(self.inputCoordinates)
+        if self.inputMicrographs.hasValue():
+            ranked += input_ids(self.inputMicrographs)
         self._insertFunctionStep(self.chooseStep, ranked, *(value.get() for value in asked))
 
     def chooseStep(self, ranked: List[str], *asked: float) -> None:
         """Write the coordinates that are chosen."""
         coordinates = self.inputCoordinates.get()
-        peaks = ranked_picks(coordinates)
+        peaks = ranked_picks(coordinates, self.getInputMicrographs())
         score = self._choose(peaks)
-        output = self._createSetOfCoordinates(coordinates.getMicrographs(asPointer=True))
+        output = self._createSetOfCoordinates(self.getInputMicrographsPointer())
         output.setBoxSize(coordinates.getBoxSize())
-        for micrograph in coordinates.getMicrographs():
+        for micrograph in self.getInputMicrographs():
             picks = score.get(micrograph.getObjId(), Coordinates.empty())
             append_picks(picks, micrograph, output)
         output.setObjComment(self._comment(peaks, score))
@@ -120,28 +135,63 @@ class PUPickProtThreshold(ProtParticlePicking):
             return threshold_of_precision(estimate_precision_recall(scores), self.precision.get())
         return float(self.threshold.get())
 
+    def _asked(self) -> float:
+        if self.mode == BY_SCORE:
+            return float(self.threshold.get())
+        number = self.precision if self.mode == BY_PRECISION else self.particlesPerMicrograph
+        return float(number.get())
+
     def _comment(self, ranked: Dict[int, Coordinates], chosen: Dict[int, Coordinates]) -> str:
         scores = np.concatenate([picks.score for picks in chosen.values()] + [np.empty(0)])
         estimate = sum(map(len, ranked.values()))
         lowest = f", score {scores.min():.2f} or more" if len(scores) else ""
-        return f"{len(scores)} of {estimate} ranked peaks in {len(ranked)} micrographs{lowest}"
+        quality = expected_quality(self._estimate(ranked) if len(scores) else {})
+        lowest += f"; {quality}" if quality else ""
+        text = f"{len(scores)} of {estimate} ranked peaks in {len(ranked)} micrographs{lowest}"
+        counts = count_coordinates(self.inputCoordinates.get(), self.getInputMicrographs())
+        left_out = left_out_text(counts.left_out, counts.total, "coordinates")
+        return f"{text}. {left_out[:-1]}" if left_out else text
+
+    def _estimate(self, ranked: Dict[int, Coordinates]) -> Dict[str, float]:
+        """Return what is expected of one threshold for all, as the run that has picked would."""
+        run = run_of(self.inputCoordinates.get())
+        if self.mode == BY_MOST or run is None or not run.is_calibrated:
+            return {}
+        threshold = self._threshold(ranked)
+        scores = [picks.score for picks in ranked.values()]
+        curve = estimate_precision_recall(scores, run.score_uncertainty, [threshold])
+        return curve.at(threshold).summary()
 
     # --------------------------- texts -----------------------------------------------------------
     def getInputMicrographs(self) -> Any:
         """Return the micrographs that the coordinates are of."""
-        return self.inputCoordinates.get().getMicrographs()
+        return self.getInputMicrographsPointer().get()
+
+    def getInputMicrographsPointer(self) -> Any:
+        """Return the pointer to the micrographs that the coordinates are of."""
+        if self.inputMicrographs.hasValue():
+            return self.inputMicrographs
+        return self.inputCoordinates.get().getMicrographs(asPointer=True)
 
     def _validate(self) -> List[str]:
+        if lacks_input(self):
+            return []
         coordinates = self.inputCoordinates.get()
         errors = open_errors(coordinates)
         if not errors and not coordinates.getSize():
             # a run that picked nothing at its threshold may still have kept peaks below it
             errors = self._scoreErrors() and empty_errors(coordinates)
+        micrographs = self.getInputMicrographs()
+        errors = errors or coordinates_errors(coordinates, micrographs, "coordinates")
         return errors or self._scoreErrors()
+
+    def _warnings(self) -> List[str]:
+        coordinates = self.inputCoordinates.get()
+        return coordinates_warnings(coordinates, self.getInputMicrographs(), "coordinates")
 
     def _scoreErrors(self) -> List[str]:
         try:
-            ranked = ranked_picks(self.inputCoordinates.get())
+            ranked = ranked_picks(self.inputCoordinates.get(), self.getInputMicrographs())
             if self.mode != BY_MOST:
                 self._threshold(ranked)
         except UsageError as error:
@@ -152,7 +202,7 @@ class PUPickProtThreshold(ProtParticlePicking):
         if not hasattr(self, "outputCoordinates"):
             return ["No particles yet."]
         return [
-            f"Chosen by {THRESHOLD_MODES[self.mode.get()]}: "
+            f"Chosen by {THRESHOLD_MODES[self.mode.get()]} ({self._asked():g}): "
             f"{self.outputCoordinates.getObjComment()}."
         ]
 

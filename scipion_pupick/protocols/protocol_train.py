@@ -11,6 +11,7 @@ from typing import Any, Dict, List, Optional
 
 from pyworkflow.object import Integer
 
+from ..assignment import AssignedPicks
 from ..constants import GENERAL, START_GENERAL, START_PREVIOUS
 from ..convert import (
     box_size,
@@ -22,28 +23,32 @@ from ..convert import (
     write_micrographs,
 )
 from ..engine import (
-    Picks,
     PupickError,
     TrainSettings,
+    UsageError,
     read_json,
     read_picks,
     show_model,
     write_json,
     write_picks,
 )
+from ..engine.cli.main import check_arguments
 from ..engine.networks.training_record import TrainingRecord
 from ..engine.runs.layout import FAILED, MODEL, PICKS, TRAINING_LOG
 from ..engine.settings import NETWORKS, OBJECTIVES, offered_settings
 from ..objects import PUPickModel
 from .form_settings import arguments_of, setting
-from .protocol_base import (
-    CITATION,
-    EngineProtocol,
+from .input_checks import (
     coordinates_errors,
+    coordinates_warnings,
     diameter_errors,
     empty_errors,
     input_ids,
+    lacks_input,
+    pixel_size_warnings,
 )
+from .left_out_notes import LeftOutNotes
+from .protocol_base import CITATION, EngineProtocol
 from .train_form import KEPT_FROM_START, define_input, define_streaming, define_training
 
 # settings that `_arguments` gives the engine in every case, or in a form of their own
@@ -52,13 +57,14 @@ IN_ARGUMENTS = (
     *KEPT_FROM_START,
 )
 MICROGRAPHS, NEGATIVES = "micrographs.star", "negatives.star"
+PLACES = "places without a particle"
 
 
 class PUPickProtTrain(EngineProtocol):
     """Trains a picking model on micrographs of which a few particles have been picked by hand.
 
     Ten to a hundred picks are enough. Nothing has to be said of what is no particle: all that was
-    not picked counts as unknown. The model picks with *scipion_pupick - pick*.
+    not picked counts as unknown. The model picks with *pupick - pick*.
     """
 
     _label = "train"
@@ -114,38 +120,40 @@ class PUPickProtTrain(EngineProtocol):
                 shutil.rmtree(folder)
         write_json(record, asked)
 
-    def _waitForPicks(self, trained: int, keep: bool) -> Optional[Picks]:
+    def _waitForPicks(self, trained: int, keep: bool) -> Optional[AssignedPicks]:
         """Return the picks when they are enough for a training; None if there will be none."""
         if trained and not keep:
             return None
         while True:
             coordinates, micrographs = self.inputCoordinates.get(), self.inputMicrographs.get()
             closed, all_micrographs = map(is_closed, (self.inputCoordinates, self.inputMicrographs))
-            picks = read_coordinates(coordinates, read_micrographs(micrographs))
-            number = count(picks)
+            assigned = read_coordinates(coordinates, read_micrographs(micrographs))
+            number, picked = assigned.number, len(assigned.picks)
             # micrographs that are still to come have no picks
             if closed and (all_micrographs or number == size_now(coordinates)):
-                return self._last(picks, number, trained)
+                return self._last(assigned, trained)
             wanted = max(self.minPicks.get(), 2 * trained)
-            if number >= wanted and len(picks) >= self.minMicrographs.get():
-                return picks
-            self.info(f"{number} picks in {len(picks)} micrographs so far: waiting for more.")
+            if number >= wanted and picked >= self.minMicrographs.get():
+                return assigned
+            self.info(f"{number} picks in {picked} micrographs so far: waiting for more.")
             time.sleep(self.streamingSleepOnWait.get())
 
-    def _last(self, picks: Picks, number: int, trained: int) -> Optional[Picks]:
-        if not number:
+    def _last(self, assigned: AssignedPicks, trained: int) -> Optional[AssignedPicks]:
+        if not assigned.number:
             raise PupickError("No pick is of one of the input micrographs: pick some particles.")
-        return picks if number > trained else None
+        return assigned if assigned.number > trained else None
 
-    def _writeInput(self, folder: Path, picks: Picks) -> None:
+    def _writeInput(self, folder: Path, assigned: AssignedPicks) -> None:
         micrographs = self.inputMicrographs.get()
         present = read_micrographs(micrographs)
         write_micrographs(present, micrographs.getSamplingRate(), folder / MICROGRAPHS)
+        used = {"picks": assigned}
         if self.negativeCoordinates.get() is not None:
-            negatives = read_coordinates(self.negativeCoordinates.get(), present)
-            write_picks(negatives, folder / NEGATIVES)
+            used[PLACES] = read_coordinates(self.negativeCoordinates.get(), present)
+            write_picks(used[PLACES].picks, folder / NEGATIVES)
+        LeftOutNotes(folder).write(used)
         # last, for its presence says that the input is complete
-        write_picks(picks, folder / PICKS)
+        write_picks(assigned.picks, folder / PICKS)
 
     def _train(self, folder: Path, arguments: List[str]) -> None:
         negatives = folder / NEGATIVES
@@ -235,6 +243,8 @@ class PUPickProtTrain(EngineProtocol):
 
     # --------------------------- texts -----------------------------------------------------------
     def _validate(self) -> List[str]:
+        if lacks_input(self):
+            return []
         micrographs, coordinates = self.inputMicrographs.get(), self.inputCoordinates.get()
         errors = empty_errors(micrographs, coordinates) or [
             *coordinates_errors(coordinates, micrographs, "picks"),
@@ -242,19 +252,26 @@ class PUPickProtTrain(EngineProtocol):
         ]
         if self.negativeCoordinates.get() is not None:
             negatives = self.negativeCoordinates.get()
-            errors += coordinates_errors(negatives, micrographs, "places without a particle")
-        return errors + self.gpuErrors() + self._argumentErrors()
+            errors += coordinates_errors(negatives, micrographs, PLACES)
+        return errors + self.gpuErrors() + ([] if errors else self._argumentErrors())
 
     def _argumentErrors(self) -> List[str]:
+        """Say which arguments the engine would refuse: there, the reason is far from the form."""
+        files = ["--micrographs", ".", "--picks", ".", "--output", "."]
         try:
-            shlex.split(self.moreArguments.get() or "")
+            check_arguments(["train", *files, *self._arguments()], TrainSettings)
+        except UsageError as error:
+            return [f"The settings cannot be used: {error.worded(self._labelOf)}"]
         except ValueError as error:
             return [f"*More arguments* cannot be understood: {error}."]
         return []
 
     def _warnings(self) -> List[str]:
-        warnings = []
-        picks = self.inputCoordinates.get()
+        picks, micrographs = self.inputCoordinates.get(), self.inputMicrographs.get()
+        warnings = pixel_size_warnings(micrographs)
+        warnings += coordinates_warnings(picks, micrographs, "picks")
+        if self.negativeCoordinates.get() is not None:
+            warnings += coordinates_warnings(self.negativeCoordinates.get(), micrographs, PLACES)
         if picks.isStreamClosed() and 0 < picks.getSize() < 10:
             warnings.append(f"There are only {picks.getSize()} picks: ten or more are advised.")
         diameter = self._diameter()
@@ -284,6 +301,7 @@ class PUPickProtTrain(EngineProtocol):
         if precision is not None:
             lines.append(f"Average precision on held-out picks: {precision:.2f}.")
         failed = training.failed_micrographs
+        lines += LeftOutNotes(Path(self.outputModel.getPath()).parent).lines()
         return lines + ([f"*{len(failed)} micrographs could not be used.*"] if failed else [])
 
     def _methods(self) -> List[str]:

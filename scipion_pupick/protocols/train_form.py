@@ -9,6 +9,7 @@ import pyworkflow.protocol.params as params
 
 from ..constants import START_GENERAL, START_PREVIOUS, START_SCRATCH, STARTS
 from ..engine.settings import TrainSettings, offered_settings
+from .form_inputs import add_reason_for_grey
 from .form_settings import add_setting, setting
 from .protocol_base import EngineProtocol
 
@@ -40,6 +41,8 @@ def define_input(protocol: EngineProtocol, form: Any) -> None:
         help="Picked by hand, or chosen otherwise so that hardly one is wrong. Pick all kinds "
         "of views, and at random: not all of a micrograph need be picked.",
     )
+    add_reason_for_grey(form, "inputMicrographs", "the input micrographs")
+    add_reason_for_grey(form, "inputCoordinates", "the picked particles")
     form.addParam(
         "negativeCoordinates",
         params.PointerParam,
@@ -81,6 +84,8 @@ def define_training(protocol: EngineProtocol, form: Any) -> None:
         label="Previous model",
         help="Its network and normalisation are kept. The diameter may be another.",
     )
+    previous = f"startFrom=={START_PREVIOUS} and "
+    add_reason_for_grey(form, "previousModel", "a previous model", previous)
     add_setting(form, setting(TrainSettings, "epochs"), expertLevel=params.LEVEL_NORMAL)
     _define_expert(protocol, form)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, List, Optional
+from typing import Any, List
 
 import numpy as np
 from pwem.objects import SetOfCoordinates, SetOfMicrographs
@@ -14,13 +14,13 @@ from ..constants import BOX_PER_DIAMETER, SCORE
 from ..convert import (
     append_picks,
     has_scores,
-    picking_folder,
     ranked_picks,
     read_coordinates,
+    run_of,
     score_of,
+    uncertainty_of,
 )
-from ..engine import Coordinates, Micrograph, PickRun, Picks, read_pick_run
-from ..engine.runs.layout import PICK_RECORD
+from ..engine import Coordinates, Micrograph, Picks
 
 OUTPUT = "outputCoordinates"
 # for sets that nobody gave a box
@@ -63,7 +63,7 @@ def read_scored_picks(coordinates: SetOfCoordinates) -> ScoredPicks:
         ids = {m.getObjId(): m.getFileName() for m in coordinates.getMicrographs()}
         picks = {ids[i]: ranked for i, ranked in ranked_picks(coordinates).items()}
     else:
-        picks = read_coordinates(coordinates, [m.clone() for m in coordinates.getMicrographs()])
+        picks = read_coordinates(coordinates, coordinates.getMicrographs()).picks
     return ScoredPicks(
         micrographs,
         picks,
@@ -94,23 +94,11 @@ def _threshold(coordinates: SetOfCoordinates, picks: Picks) -> float:
 
 def diameter_of(coordinates: SetOfCoordinates) -> float:
     """Return the diameter of the particle (Å) that a run has picked with, or guess by the box."""
-    run = _run_of(coordinates)
+    run = run_of(coordinates)
     if run is not None:
         return run.diameter
     pixel_size = coordinates.getMicrographs().getSamplingRate()
     return float((coordinates.getBoxSize() or USUAL_BOX) / BOX_PER_DIAMETER * pixel_size)
-
-
-def uncertainty_of(coordinates: SetOfCoordinates) -> float:
-    """Return the standard error of the scores (log-odds) that a run's model states, or 0."""
-    run = _run_of(coordinates)
-    return 0.0 if run is None else run.score_uncertainty
-
-
-def _run_of(coordinates: SetOfCoordinates) -> Optional[PickRun]:
-    """Read what the engine says of the run that wrote a set; None of other sets."""
-    folder = picking_folder(coordinates)
-    return None if folder is None or not (folder / PICK_RECORD).exists() else read_pick_run(folder)
 
 
 def save_output(protocol: Any, coordinates: SetOfCoordinates, threshold: float) -> SetOfCoordinates:

@@ -10,7 +10,7 @@ import pyworkflow.protocol.params as params
 from pwem.objects import SetOfCoordinates
 from pyworkflow.viewer import View
 
-from ..convert import read_coordinates
+from ..convert import read_coordinates, uncertainty_of
 from ..engine import (
     Evaluation,
     Micrograph,
@@ -49,8 +49,8 @@ class PUPickEvaluationViewer(ResultsViewer):
             "showCurve",
             params.LabelParam,
             label="Precision and recall",
-            help="By the reference coordinates, and as estimated from the scores alone. A dot "
-            "marks the highest F1.",
+            help="By the reference coordinates, and as estimated from the scores alone with its "
+            "95 % interval, of all peaks that the picking has kept. A dot marks the highest F1.",
         )
         form.addParam(
             "showByThreshold",
@@ -80,20 +80,18 @@ class PUPickEvaluationViewer(ResultsViewer):
 
     def _micrographs(self) -> List[Micrograph]:
         """Return the micrographs with reference coordinates."""
-        reference = self.protocol.referenceCoordinates.get()
-        names = read_coordinates(reference, [m.clone() for m in reference.getMicrographs()])
-        return [m for m in shown_micrographs(reference.getMicrographs()) if m.name in names]
+        names = self._read(self.protocol.referenceCoordinates.get())
+        return [m for m in shown_micrographs(self.protocol.getMicrographs()) if m.name in names]
 
     def _read(self, coordinates: SetOfCoordinates) -> Picks:
-        """Return coordinates by the names of the micrographs that the reference has."""
-        micrographs = self.protocol.referenceCoordinates.get().getMicrographs()
-        return read_coordinates(coordinates, [m.clone() for m in micrographs])
+        """Return coordinates by the names of the micrographs that are compared."""
+        return read_coordinates(coordinates, self.protocol.getMicrographs()).picks
 
     def _evaluation(self) -> Evaluation:
         border = self.protocol.border.get()
         shapes = {m.name: image_shape(m.path) for m in self._micrographs() if border > 0}
         return evaluate_picks(
-            self._read(self.protocol.inputCoordinates.get()),
+            self.protocol.rankedPicks(),
             self._read(self.protocol.referenceCoordinates.get()),
             self.protocol.getResult()["tolerance"],
             border,
@@ -101,35 +99,37 @@ class PUPickEvaluationViewer(ResultsViewer):
         )
 
     def _showCurve(self, name: str) -> List[View]:
-        picks = self._read(self.protocol.inputCoordinates.get())
+        picks = self.protocol.rankedPicks()
         scores = [picks[m.name].score for m in self._micrographs() if m.name in picks]
-        return [curve_window(self._evaluation(), scores)]
+        uncertainty = uncertainty_of(self.protocol.inputCoordinates.get())
+        return [curve_window(self._evaluation(), scores, uncertainty)]
 
     def _showByThreshold(self, name: str) -> List[View]:
         return [threshold_window(self._evaluation().curve)]
 
     def _showPicks(self, name: str) -> List[View]:
-        picks = self.protocol.inputCoordinates.get()
+        picks = self.protocol.rankedPicks()
         reference = self.protocol.referenceCoordinates.get()
         threshold = self._evaluation().curve.best_threshold
-        scored = ScoredPicks(
-            self._micrographs(), self._read(picks), threshold, diameter_of(reference)
-        )
+        scored = ScoredPicks(self._micrographs(), picks, threshold, diameter_of(reference))
         return [picks_window(scored, self._read(reference))]
 
 
-def curve_window(evaluation: Evaluation, scores: List[np.ndarray]) -> FigureWindow:
+def curve_window(
+    evaluation: Evaluation, scores: List[np.ndarray], uncertainty: float = 0.0
+) -> FigureWindow:
     """Make a window with precision over recall, measured and estimated.
 
     Args:
         evaluation: of the picks.
         scores: of the same picks, an array (n,) for each micrograph, log-odds; may be NaN.
+        uncertainty: standard error that all scores share, log-odds.
     """
     window = FigureWindow("Precision and recall", CURVE_SIZE)
     axes = window.getFigure().add_subplot()
     particles = [each for each in scores if not np.isnan(each).any()]
     if particles:
-        plot_estimated_curve(axes, estimate_precision_recall(particles))
+        plot_estimated_curve(axes, estimate_precision_recall(particles, uncertainty))
     plot_precision_recall(axes, {"measured": evaluation})
     axes.set_title(
         f"{evaluation.picks:,} picks, {evaluation.reference:,} reference particles,\n"

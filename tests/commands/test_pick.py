@@ -37,6 +37,7 @@ from scipion_pupick.engine import (
     PickSettings,
     evaluate,
     find_micrographs,
+    fit,
     load_model,
     pick,
     read_picks,
@@ -589,6 +590,21 @@ def test_micrographs_of_an_earlier_call_are_missed(unseen, model, tmp_path, capl
     caplog.clear()
     run(unseen[0], model, tmp_path)
     assert "not given now" not in caplog.text
+
+
+def test_a_model_that_was_fitted_before_picks_all_that_come_alike(unseen, tmp_path):
+    paths = sorted(unseen[1])
+    settings = PickSettings(diameter=DIAMETER)
+    few, whole = find_micrographs(paths[:2], PIXEL_SIZE), find_micrographs(paths, PIXEL_SIZE)
+    path = fit(few, tmp_path / "run", settings, device="cpu", threads=1)
+    assert path == PickRun(tmp_path / "run").adapted_model
+    assert not (tmp_path / "run" / "pick.json").exists()
+    fitted = path.read_bytes()
+    assert {*load_model(path).training.fitted_to} == {m.name for m in few}
+    pick(whole, "general", tmp_path / "run", settings, "cpu", 1, report=False)
+    assert path.read_bytes() == fitted
+    with pytest.raises(UsageError, match="was trained for one particle"):
+        fit(few, tmp_path / "other", settings, path, "cpu", 1)
 
 
 def test_a_folder_called_general_is_not_the_model(unseen, tmp_path, monkeypatch):

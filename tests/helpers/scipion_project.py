@@ -21,6 +21,7 @@ import pytest
 from helpers.simulated import PIXEL_SIZE
 
 from scipion_pupick import engine
+from scipion_pupick.constants import MODEL_TRAINED
 from scipion_pupick.engine import PickSettings
 
 if find_spec("pwem") is None:
@@ -107,6 +108,8 @@ class Project:
         values = {k: v for k, v in parameters.items() if k not in pointers}
         if hasattr(protocol_class, "getGpuList"):
             values.setdefault("useGpu", False)
+        if "inputModel" in pointers:
+            values.setdefault("modelFrom", MODEL_TRAINED)
         protocol = self.project.newProtocol(protocol_class, **values)
         for name, (source, output) in pointers.items():
             point(getattr(protocol, name), source, output)

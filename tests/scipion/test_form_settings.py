@@ -54,8 +54,7 @@ def param_of(name, setting):
 )
 def test_every_setting_is_in_its_form_with_its_label_and_choices(name, setting):
     param = param_of(name, setting)
-    label = setting.label if setting.name == "diameter" else form_label(setting)
-    assert param.label.get() == label
+    assert param.label.get() == form_label(setting)
     assert param.help.get().lower().startswith(setting.help[:20].lower())
     if setting.choices:
         assert param.choices == list(setting.choices)

@@ -28,6 +28,16 @@ from scipion_pupick.engine.networks.model_file import model_path
 
 pytestmark = [pytest.mark.slow, WARNINGS_OF_SCIPION]
 
+PROTOCOLS = (
+    PUPickProtEvaluate,
+    PUPickProtImportCoordinates,
+    PUPickProtImportModel,
+    PUPickProtPick,
+    PUPickProtPreprocess,
+    PUPickProtThreshold,
+    PUPickProtTrain,
+)
+
 
 @pytest.fixture(scope="module")
 def data(tmp_path_factory):
@@ -119,14 +129,22 @@ def test_a_general_model_in_a_file_is_fitted_once_and_gives_its_own_threshold(ru
         **other_set(runs, tmp_path, PIXEL_SIZE, count=3),
     )
     log = "".join(Path(path).read_text() for path in run.getLogPaths()[:2])
+    # before any batch of one, and so to all micrographs
+    assert log.count("Fitting the general model to 3 micrographs") == 1
     assert log.count("Fitting the general model") == 1
     fitted = show_model(run.getPath("extra", "pupick", "adapted.safetensors"))
     assert fitted["training"]["particles_per_micrograph"] == particles
+    assert len(fitted["training"]["fitted_to"]) == 3
     assert run.getThreshold() == fitted["threshold"] != show_model(general)["threshold"]
     _, rows = read_set(run.outputCoordinates.getFileName())
     listed = read_picks(run.getPath("extra", "pupick", "picks.star"))
     assert len(rows) == sum(map(len, listed.values())) > 50
     assert min(row["_pupickScore"] for row in rows) >= fitted["threshold"]
+    seen_as = 96 * show_model(general)["diameter_px"] / fitted["diameter_px"]
+    summary = " ".join(run._summary())
+    assert f"particles are dark and look {seen_as:.0f} Å wide (96 Å given)" in summary
+    assert "Expected precision" in summary
+    assert f"Threshold: score {fitted['threshold']:.2f}, the model's." in summary
 
 
 def test_imported_picks_belong_to_the_folder_that_the_file_names(runs, data):
@@ -200,6 +218,10 @@ def test_what_the_form_for_training_refuses(runs, tmp_path):
     assert "cannot be negative" in train_errors(runs, particlesPerMicrograph=-1)
     assert "GPU IDs" in train_errors(runs, useGpu=True, gpuList="-1")
     assert "More arguments" in train_errors(runs, moreArguments="--steps '2")
+    assert "unrecognized arguments: --stepps" in train_errors(runs, moreArguments="--stepps 2")
+    assert "only ask for help" in train_errors(runs, moreArguments="--help")
+    held_out = train_errors(runs, moreArguments="--held-out 7")
+    assert "give a number from 0 to below 1 (Held-out labels)" in held_out
     others = other_set(runs, tmp_path, PIXEL_SIZE)
     assert "are of other micrographs" in train_errors(runs, **others)
 
@@ -243,6 +265,32 @@ def test_what_the_form_for_picking_refuses(runs, model, tmp_path):
     assert "does not fit the micrographs" in pick_errors(runs, modelFile=str(model), **coarse)
 
 
+@pytest.mark.parametrize("made", PROTOCOLS, ids=lambda made: made.__name__)
+def test_a_form_without_input_says_what_is_missing_and_no_more(runs, made):
+    errors = runs["project"].errors(made)
+    protocol = runs["project"].make(made)
+    reasons = [name for name in dir(protocol) if name.endswith("Missing")]
+    missing = [name for name in reasons if protocol.evalParamCondition(name)]
+    assert len([e for e in errors if "cannot be EMPTY" in e]) == len(missing)
+    assert not [e for e in errors if "validation failed" in e]
+    labels = " ".join(protocol.getParam(name).label.get() for name in missing)
+    assert ("Choose the " in labels) == (made is not PUPickProtImportModel)
+    assert "trained model" not in labels
+
+
+def test_headers_that_contradict_the_import_are_a_warning(runs, model, tmp_path):
+    simulate_set(tmp_path / "others", [30])
+    for pixel_size in (PIXEL_SIZE, 2 * PIXEL_SIZE):
+        run = runs["project"].micrographs(tmp_path / "others" / "*.mrc", pixel_size)
+        source = {"inputMicrographs": (run, "outputMicrographs")}
+        pick = {"modelFile": str(model), "modelFrom": MODEL_FILE}
+        made = [(PUPickProtPick, pick), (PUPickProtPreprocess, {"diameter": 96.0})]
+        for protocol, values in made:
+            warnings = " ".join(runs["project"].make(protocol, **values, **source).warnings())
+            expected = f"m30.mrc, says {PIXEL_SIZE:g} Å/px; {pixel_size:g} Å/px as given is used"
+            assert (expected in warnings) == (pixel_size != PIXEL_SIZE), warnings
+
+
 def test_what_the_other_forms_refuse(runs, model, tmp_path):
     project, picks = runs["project"], runs["picks"]
     assert "have no scores" in project.errors(PUPickProtThreshold, inputCoordinates=picks)[0]
@@ -268,7 +316,7 @@ def test_what_the_import_of_coordinates_refuses(runs, data, tmp_path):
         return " ".join(found)
 
     assert errors() == ""
-    assert "box size" in errors(boxSize=None)
+    assert "box size must be positive" in errors(boxSize=0)
     assert "none.star" in errors(filesPath=str(tmp_path / "none.star"))
     assert "outside of 3 micrographs" in errors(scale=4.0)
     (tmp_path / "m20.csv").write_text("micrograph,x,y,score\nm20.mrc,10,10,1\n")
@@ -290,6 +338,15 @@ def test_boxes_below_a_score_are_left_out_and_names_without_what_was_added(runs,
     )
     _, rows = read_set(run.outputCoordinates.getFileName())
     assert [(r["_x"], r["_y"]) for r in rows] == [(30, 40)]
+
+
+def test_a_box_that_nobody_gave_suits_the_micrographs(runs, data):
+    folder, _ = data
+    picks = {"filesPath": str(folder / "picks.star"), **runs["source"]}
+    protocol = runs["project"].make(PUPickProtImportCoordinates, **picks)
+    assert protocol.validate() == []
+    # one and a half times a 25th of 256 px, even
+    assert protocol._box() == 16
 
 
 @pytest.mark.parametrize("format", ["star", "topaz", "box", "cbox", "csv"])

@@ -61,6 +61,7 @@ def test_all_protocols_and_objects_are_found():
     assert ours(Domain.getObjects()) == {"PUPickModel"}
     conf = (Path(scipion_pupick.__file__).parent / "protocols.conf").read_text()
     assert all(f'"value": "{name}"' in conf for name in PROTOCOLS)
+    assert Domain.getProtocols()["PUPickProtPick"].getClassLabel() == "pupick - pick"
 
 
 @pytest.mark.parametrize("name", sorted(PROTOCOLS))

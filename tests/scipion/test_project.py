@@ -25,7 +25,8 @@ from scipion_pupick.constants import (
     BY_SCORE,
     THRESHOLD_VALUE,
 )
-from scipion_pupick.engine import load_model
+from scipion_pupick.engine import load_model, read_json
+from scipion_pupick.engine import threshold as threshold_of_run
 
 pytestmark = [pytest.mark.slow, WARNINGS_OF_SCIPION]
 
@@ -142,7 +143,16 @@ def test_thresholds(runs):
     chosen = np.array([row["_pupickScore"] for row in precise])
     assert np.mean(1 / (1 + np.exp(-chosen))) >= 0.6
     assert run.outputCoordinates.getBoxSize() == 38
-    assert str(len(precise)) in run._summary()[0]
+    (summary,) = run._summary()
+    assert f"Chosen by estimated precision (0.6): {len(precise)} of {len(ranked)}" in summary
+    # by the engine, of the same threshold
+    same = threshold_of_run(
+        runs["pick"].getPath("extra", "pupick"), run.getPath("extra"), precision=0.6
+    ).quality
+    low, high = 100 * same.precision_low, 100 * same.precision_high
+    expected = f"expected precision {100 * same.precision:.0f} % ({low:.0f} to {high:.0f} %)"
+    assert expected in summary
+    assert low < 60 < high
 
 
 def test_continue_applies_another_threshold_without_scoring_again(runs):
@@ -150,6 +160,10 @@ def test_continue_applies_another_threshold_without_scoring_again(runs):
     pick = project.run(PUPickProtPick, inputModel=(runs["train"], "outputModel"), **runs["source"])
     folder = project.path / pick.getPath("extra", "pupick", "scores")
     before = {path: path.stat().st_mtime_ns for path in folder.rglob("*.safetensors")}
+    # the ranking is that of all peaks, also below the threshold
+    compared, all_peaks = evaluate(runs, pick), evaluate(runs, runs["pick"])
+    assert compared.averagePrecision.get() == all_peaks.averagePrecision.get()
+    assert compared.getResult()["picks"] < all_peaks.getResult()["picks"]
     _, ranked = read_set(runs["pick"].outputCoordinates.getFileName())
     project.resume(pick, thresholdFrom=THRESHOLD_VALUE, threshold=-1.0)
     _, rows = read_set(pick.outputCoordinates.getFileName())
@@ -186,6 +200,13 @@ def test_texts_of_finished_protocols(runs):
     assert "Trained on 100 picks" in train._summary()[0]
     assert "600 particles per micrograph" in train._summary()[0]
     assert f"{pick.outputCoordinates.getSize()} particles in 5 micrographs" in pick._summary()[0]
+    estimate = read_json(pick.getPath("extra", "pupick", "pick.json"))["estimate"]
+    shares = {name: f"{100 * value:.0f}" for name, value in estimate.items()}
+    assert (
+        "Expected precision {precision} % ({precision_low} to {precision_high} %), "
+        "recall {recall} % ({recall_low} to {recall_high} %)"
+    ).format(**shares) in pick._summary()[2]
+    assert pick._summary()[1] == "Threshold: score -8.00, yours."
     for protocol in (train, pick, evaluate(runs, pick)):
         assert "[Bepler2019]" in protocol._methods()[0]
         assert protocol._citations() == ["Bepler2019"]

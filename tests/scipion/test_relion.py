@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 from helpers.scipion_project import WARNINGS_OF_SCIPION, Domain, Project
 from helpers.simulated import PIXEL_SIZE, simulate_set
+from pyworkflow.template import TemplateList
 
-import scipion_pupick
 from scipion_pupick.constants import MODEL_GENERAL, MODEL_TRAINED
 from scipion_pupick.engine import read_picks
 
@@ -25,7 +25,9 @@ BOX = 48
 
 def load_template(project, name, values):
     """Fill in a template as `scipion template` does, and give its protocols in order."""
-    (template,) = (t for t in scipion_pupick._pluginInstance.getTemplates() if t.name == name)
+    found = TemplateList()
+    found.addPluginTemplates(name)
+    (template,) = found.templates
     template.replaceEnvVariables()
     template.parseContent()
     for alias, value in values.items():
@@ -55,8 +57,8 @@ def common(folder):
 
 @needs_relion
 def test_the_template_for_training_is_wired(micrographs):
-    values = {**common(micrographs), "gpus": 1, "threads": 3}
-    protocols = load_template(Project("wired"), "pupick_train", values)
+    values = {**common(micrographs), "gpus": 1, "threads": 3, "picks": 150, "micrographs": 7}
+    protocols = load_template(Project("wired"), "pupick-train", values)
     _, first, train, second, extract = protocols
     for protocol in (first, train, second):
         assert not protocol.useGpu
@@ -68,6 +70,7 @@ def test_the_template_for_training_is_wired(micrographs):
     assert second.inputModel.getObjValue() is train
     assert second.inputModel.getExtended() == "outputModel"
     assert extract.inputCoordinates.getObjValue() is second
+    assert (train.minPicks, train.minMicrographs) == (150, 7)
     assert train.worksInStreaming()
     assert second.worksInStreaming()
 
@@ -76,7 +79,7 @@ def test_the_template_for_training_is_wired(micrographs):
 def runs(micrographs):
     """The template for picking and extraction, run to its end."""
     project = Project("relion")
-    loaded = load_template(project, "pupick_general", common(micrographs))
+    loaded = load_template(project, "pupick-general", common(micrographs))
     _, picking, extraction = loaded
     for protocol in loaded:
         project.finish(protocol)

@@ -25,6 +25,7 @@ from helpers.simulated import PIXEL_SIZE, shared_model, simulate_set
 
 from scipion_pupick import engine
 from scipion_pupick.constants import START_SCRATCH, THRESHOLD_VALUE
+from scipion_pupick.engine.settings import MICROGRAPHS_FITTED
 from scipion_pupick.viewers.form import report_of
 
 psutil = pytest.importorskip("psutil")
@@ -145,6 +146,31 @@ def test_files_that_arrive_one_by_one_and_a_kill(project, data, tmp_path):
     project.resume(pick, threshold=1.0)
     assert picked(pick)[0] == expected(model, paths, tmp_path / "cli", threshold=1.0)
     assert_report_is_of_the_output(pick)
+
+
+def test_the_general_model_is_fitted_to_the_first_micrographs_of_a_growing_set(
+    project, data, tmp_path
+):
+    _, paths = data
+    incoming, live = start_live_import(project, paths[0], tmp_path)
+    source = (live, "outputMicrographs")
+    pick = project.make(PUPickProtPick, diameter=96.0, inputMicrographs=source)
+    said = []
+    pick.info = said.append
+    for number in range(1, MICROGRAPHS_FITTED + 1):
+        shutil.copy(paths[0], incoming / f"n{number:02}.mrc")
+    found = pick._waitForMicrographs()
+    assert f"micrographs so far: waiting for {MICROGRAPHS_FITTED}" in said[0]
+    assert len(found) == MICROGRAPHS_FITTED
+    micrographs = set_file(project, live, "micrographs.sqlite")
+    wait_for(lambda: len(rows_of(micrographs)) == MICROGRAPHS_FITTED + 1, live)
+    # also when there are more by now
+    first = [row["_filename"] for row in rows_of(micrographs)][:MICROGRAPHS_FITTED]
+    assert [m.getFileName() for m in found] == first
+    assert [m.getFileName() for m in pick._waitForMicrographs()] == first
+    set_file(project, live, "extra/STOP_STREAMING.TXT").touch()
+    wait_for(lambda: project.refreshed(live).isFinished(), live)
+    assert len(pick._waitForMicrographs()) == MICROGRAPHS_FITTED + 1
 
 
 def test_training_starts_while_picks_come_in_and_goes_on(project, data, tmp_path):

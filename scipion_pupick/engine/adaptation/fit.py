@@ -28,13 +28,11 @@ from ..networks.scoring import Scorer, make_scorer
 from ..networks.training_record import TrainingRecord
 from ..picking.detector import PeaksInsideBorder, expected_among, peaks_inside_border
 from ..preprocessing.scale import ModelScale, WorkingScale
-from ..settings import LEAST_SCORE
+from ..settings import LEAST_SCORE, MICROGRAPHS_FITTED
 from .contrast import detect_contrast
 from .scale import evenly_spaced, read_usable, search_scale
 
 log = logging.getLogger(__name__)
-
-MICROGRAPHS_FITTED = 12
 
 
 def adapt_to_micrographs(

@@ -4,16 +4,19 @@
 from __future__ import annotations
 
 import argparse
+import io
 import logging
 import os
 import signal
 import sys
+from contextlib import redirect_stderr, redirect_stdout
 from types import FrameType
 from typing import NoReturn, Optional, Sequence, Set
 
 import scipion_pupick
 
 from ..errors import PupickError, UsageError
+from ..settings import make_settings
 from .convert import add_convert
 from .demo import add_demo
 from .evaluate import add_evaluate
@@ -72,6 +75,26 @@ def main(arguments: Optional[Sequence[str]] = None) -> int:
     except KeyboardInterrupt:
         log.error("pupick %s: stopped; call it again to continue.", options.command)
         return FAILURE
+
+
+def check_arguments(arguments: Sequence[str], kind: type) -> None:
+    """Refuse arguments that make no sense, without doing anything.
+
+    Args:
+        arguments: of the command line, from the name of the command on.
+        kind: dataclass of the settings of the command.
+
+    Raises:
+        UsageError: one is not known, has no value, or has one that makes no sense.
+    """
+    said = io.StringIO()
+    try:
+        with redirect_stderr(said), redirect_stdout(said):
+            options = make_parser().parse_args(arguments)
+    except SystemExit as stop:
+        reason = said.getvalue().strip().rpartition("error: ")[2]
+        raise UsageError(reason if stop.code else "they only ask for help") from stop
+    make_settings(kind, vars(options))
 
 
 def _make_handler() -> logging.Handler:

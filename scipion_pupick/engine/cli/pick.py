@@ -4,12 +4,13 @@
 from __future__ import annotations
 
 import argparse
-from typing import Any
+from typing import Any, List
 
 from scipion_pupick import engine
 
 from ..settings import PickSettings, make_settings
 from .options import (
+    SUCCESS,
     add_command,
     add_computer,
     add_failures,
@@ -37,12 +38,20 @@ def add_pick(commands: Any) -> None:
     parser.add_argument(
         "--no-report", action="store_true", help="do not write report.html at the end"
     )
+    parser.add_argument(
+        "--fit-only",
+        action="store_true",
+        help="fit the general model to these micrographs and pick nothing; calls on others with "
+        "the same folder then use it",
+    )
     add_computer(parser)
 
 
 def _pick(options: argparse.Namespace) -> int:
     settings = make_settings(PickSettings, vars(options))
     micrographs = find(options)
+    if options.fit_only:
+        return _fit(options, micrographs, settings)
     result = engine.pick(
         micrographs,
         options.model,
@@ -54,3 +63,13 @@ def _pick(options: argparse.Namespace) -> int:
     )
     print(result.summary())
     return report_failures(result.failures, len(micrographs), options.failures)
+
+
+def _fit(
+    options: argparse.Namespace, micrographs: List[engine.Micrograph], settings: PickSettings
+) -> int:
+    path = engine.fit(
+        micrographs, options.output, settings, options.model, options.device, options.threads
+    )
+    print(f"The fitted model is {path}")
+    return SUCCESS

@@ -7,22 +7,20 @@ import logging
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Dict, Optional, Sequence
+from typing import Any, Dict, Sequence
 
-import torch
-
-from ..adaptation.fit import adapt_to_micrographs
 from ..coordinates import Picks
 from ..device import memory_errors_explained, use_device
 from ..errors import UsageError
 from ..files.atomic import PathLike
 from ..micrographs import Micrograph, say_pixel_sizes
-from ..networks.model import Model, load_model
+from ..networks.model import load_model
 from ..networks.model_file import model_path
 from ..preprocessing.working_image import require_scale
 from ..runs.pick_job import PickJob
 from ..runs.pick_run import PickRun
 from ..settings import PickSettings
+from .fit import fit_model
 from .report import try_report
 
 log = logging.getLogger(__name__)
@@ -126,7 +124,7 @@ def pick(
     loaded = load_model(model)
     require_scale(micrographs, loaded.scale.of(settings.diameter))
     with run.owned(micrographs, "pupick pick"):
-        path = _fit_model(loaded, micrographs, settings, run, processor) or model_path(model)
+        path = fit_model(loaded, micrographs, settings, run, processor) or model_path(model)
         if report:
             _warn_of_others(micrographs, run)
         job = PickJob.plan(path, settings, run, processor, sizes.record())
@@ -161,23 +159,6 @@ def _end(result: PickResult, job: PickJob, changed: bool, report: bool) -> None:
         job.run.write_record({**_findings(result), **job.record()})
     if report and (changed or not job.run.report.is_file()):
         try_report(job.run.folder, job.device)
-
-
-def _fit_model(
-    model: Model,
-    micrographs: Sequence[Micrograph],
-    settings: PickSettings,
-    run: PickRun,
-    device: torch.device,
-) -> Optional[Path]:
-    """Fit the general model to micrographs, and return its file; None for a trained model."""
-    number = settings.particles_per_micrograph
-    if model.scale.diameter is None:
-        scale, path = model.scale.of(settings.diameter), run.adapted_model
-        return adapt_to_micrographs(model, scale, micrographs, number, path, device)
-    if number is not None:
-        log.warning("A trained model knows how many particles to expect: %g is ignored.", number)
-    return None
 
 
 def _warn_of_others(micrographs: Sequence[Micrograph], run: PickRun) -> None:

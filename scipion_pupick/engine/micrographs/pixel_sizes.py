@@ -123,19 +123,22 @@ class PixelSizes:
                 self.of[doubtful[0]].doubt,
             )
 
-    def _warn_of_contradictions(self) -> None:
+    def contradiction(self) -> str:
+        """Say which headers contradict the pixel size that is used; empty if none does."""
         names = [name for name, size in self.of.items() if size.contradicts_header]
-        if names:
-            first = self.of[names[0]]
-            log.warning(
-                "The header of %d micrographs, such as %s, says %.4g Å/px; %.4g Å/px %s is used. "
-                "Check which is right, and give that pixel size (Å/px).",
-                len(names),
-                names[0],
-                first.header,
-                first.value,
-                _SOURCES[first.source],
-            )
+        if not names:
+            return ""
+        first = self.of[names[0]]
+        return (
+            f"The header of {len(names)} micrographs, such as {names[0]}, says {first.header:.4g} "
+            f"Å/px; {first.value:.4g} Å/px {_SOURCES[first.source]} is used. Check which is right, "
+            "and give that pixel size (Å/px)."
+        )
+
+    def _warn_of_contradictions(self) -> None:
+        text = self.contradiction()
+        if text:
+            log.warning("%s", text)
 
     def _warn_of_odd_ones(self) -> None:
         groups = self.groups()

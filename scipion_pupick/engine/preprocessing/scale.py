@@ -138,6 +138,14 @@ class WorkingScale:
         """Return the numbers, as they stand in the records of runs."""
         return {"diameter": self.diameter, "diameter_px": self.diameter_px}
 
+    def seen_as(self, usual_px: float) -> float:
+        """Return the diameter (Å) that particles seem to have to a network.
+
+        Args:
+            usual_px: width of the particles that it was trained on, px.
+        """
+        return self.diameter * usual_px / self.diameter_px
+
     def shape(self, shape: Shape, pixel_size: float) -> Shape:
         """Shape (ny, nx) of the working image of a micrograph, at most 2**26 px.
 

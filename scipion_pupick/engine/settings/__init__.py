@@ -9,6 +9,7 @@ so are the checks. Only the standard library is used.
 from .constants import (
     GENERAL,
     LEAST_SCORE,
+    MICROGRAPHS_FITTED,
     MIN_DISTANCE_DIAMETERS,
     MIRRORS,
     MOST_SEEDS,
@@ -46,6 +47,7 @@ __all__ = [
     "GENERAL",
     "INTERNAL",
     "LEAST_SCORE",
+    "MICROGRAPHS_FITTED",
     "MIRRORS",
     "MOST_SEEDS",
     "NETWORKS",

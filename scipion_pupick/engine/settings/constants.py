@@ -14,6 +14,8 @@ MIN_DISTANCE_DIAMETERS = 0.4
 # so near to a particle, a pick is right
 TOLERANCE_DIAMETERS = 0.4
 MOST_SEEDS = 2**63
+# spread over those given, to which the general model is fitted
+MICROGRAPHS_FITTED = 12
 
 NETWORKS: Mapping[str, str] = {
     "conv3": "the paper's, smallest and fastest",
