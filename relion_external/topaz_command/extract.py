@@ -34,7 +34,14 @@ from scipion_pupick.engine.settings import GENERAL
 
 from .images import PIXEL_SIZE, stems
 from .pixel_sizes import picked_pixel_size
-from .relion_job import NOTE, OUTPUT, THRESHOLD_ADVICE, find_job
+from .relion_job import (
+    BEST_F1,
+    GENERAL_CHOICE,
+    NOTE,
+    OUTPUT,
+    find_job,
+    threshold_advice,
+)
 from .tables import WRITERS, table_text
 
 log = logging.getLogger(__name__)
@@ -107,7 +114,8 @@ def _say_threshold(model: ModelFile, options: argparse.Namespace) -> None:
     job = find_job(options.output)
     if job is not None and options.threshold < model.threshold:
         with suppress(OSError):
-            job.say(THRESHOLD_ADVICE.format(model.threshold), OUTPUT, NOTE)
+            reason = GENERAL_CHOICE if model.scale.diameter is None else BEST_F1
+            job.say(threshold_advice(model.threshold, reason), OUTPUT, NOTE)
 
 
 def _doubt_unit(diameter: float, radius: Optional[float]) -> None:

@@ -18,9 +18,10 @@ from ..supervisor import ABORT_NOW
 PROC = "proc"
 JOB = "job.star"
 OUTPUT, ERRORS, NOTE = "run.out", "run.err", "note.txt"
-THRESHOLD_ADVICE = (
-    "pupick-topaz: with scores from {0:.2f} on, the estimated F1 of the picks is highest: "
-    "in Particle extraction, use the autopick FOM threshold, with {0:.2f} as the minimum FOM."
+BEST_F1 = "with scores from {0:.2f} on, the estimated F1 of the picks is highest"
+# it is not fitted to the micrographs here
+GENERAL_CHOICE = (
+    "the general model picks from a score of {0:.2f} on, chosen on simulated micrographs"
 )
 POLL_SECONDS = 0.5
 GRACE_SECONDS = 1.0
@@ -121,6 +122,14 @@ def stopped_by_abort(job: Optional[RelionJob]) -> Iterator[None]:
         yield
     finally:
         done.set()
+
+
+def threshold_advice(threshold: float, reason: str = BEST_F1) -> str:
+    """Return a line that says which minimum figure of merit to extract particles with."""
+    return (
+        f"pupick-topaz: {reason.format(threshold)}: in Particle extraction, use the autopick FOM "
+        f"threshold, with {threshold:.2f} as the minimum FOM."
+    )
 
 
 def find_job(output: Optional[str]) -> Optional[RelionJob]:

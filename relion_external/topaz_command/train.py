@@ -50,10 +50,10 @@ from .pixel_sizes import trained_pixel_size
 from .relion_job import (
     NOT_GIVEN,
     NOTE,
-    THRESHOLD_ADVICE,
     RelionJob,
     find_job,
     stopped_by_abort,
+    threshold_advice,
 )
 
 log = logging.getLogger(__name__)
@@ -131,9 +131,10 @@ def _train(options: argparse.Namespace, folder: Path) -> int:
     for path in model_paths(options.save_prefix, options.num_epochs):
         with atomic_write(path) as temporary:
             shutil.copyfile(folder / MODEL, temporary)
-    log.info(THRESHOLD_ADVICE.format(model.threshold))
+    advice = threshold_advice(model.threshold)
+    log.info("%s", advice)
     if job is not None:
-        job.say(THRESHOLD_ADVICE.format(model.threshold), NOTE)
+        job.say(advice, NOTE)
     rows = _training_rows(folder / TRAINING_LOG, model.training.settings["steps"])
     if test is not None:
         model_path = folder / MODEL

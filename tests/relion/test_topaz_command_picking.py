@@ -207,6 +207,9 @@ def test_relions_job_says_from_which_score_on_picks_are_good(job, model, tmp_pat
     for name in ("run.out", "note.txt"):
         assert (tmp_path / name).read_text().count(advice) == 1
     assert not (tmp_path / "run.err").exists()
+    general = ["extract", "-t", "-6", "-r", "12", "-d", "-1", *call]
+    assert main(general) == 0
+    assert "the general model picks from a score of" in (tmp_path / "run.out").read_text()
     # a picking job in which the user has set it already
     (tmp_path / "run.out").unlink()
     assert pick(model, *call, "-t", "9") == 0
