@@ -14,8 +14,10 @@ from ..settings import WORKING_DIAMETER_PX
 
 LEAST_DIAMETER_PX = 6.0
 LARGEST_WORKING_IMAGE = 2**26
-# px; a particle that needs more is smaller than any, and each micrograph would take minutes
+# px; for particles that are so small in so large an image, each micrograph would take minutes
 LARGEST_ENLARGED_IMAGE = 2**24
+# along each side; less is nothing to be careful of
+ENLARGED = 1.5
 # units that differ by less are one: programs round pixel sizes
 _SAME_WITHIN = 0.01
 
@@ -149,7 +151,7 @@ class WorkingScale:
     def shape(self, shape: Shape, pixel_size: float) -> Shape:
         """Shape (ny, nx) of the working image of a micrograph, at most 2**26 px.
 
-        An image that is larger than the micrograph has at most 2**24 px.
+        An image that is enlarged by more than 1.5 has at most 2**24 px.
 
         Args:
             shape: (ny, nx) of the micrograph, px.
@@ -171,7 +173,7 @@ class WorkingScale:
         factor = pixel_size / self.pixel_size
         working = max(1, round(shape[0] * factor)), max(1, round(shape[1] * factor))
         most = LARGEST_WORKING_IMAGE
-        if factor > 1:
+        if factor > ENLARGED:
             most = min(most, max(LARGEST_ENLARGED_IMAGE, shape[0] * shape[1]))
         if working[0] * working[1] > most:
             width = self._width(f"{diameter_px:.1f}", pixel_size)
