@@ -40,6 +40,7 @@ NOT_RUN = {
     "pupick pretrain": "takes hours",
     "relion_pipeliner": "needs a project of RELION that has come as far: tests/relion does so",
     "relion_scheduler": "needs a schedule of RELION: tests/relion makes one",
+    "scipion3 ": "needs an installation of Scipion: tests/scipion works in one",
     "PUPICK_PYTHON": "is a line of Scipion's configuration",
 }
 PLACEHOLDERS = (

@@ -92,6 +92,13 @@ def test_scipion_inspects_the_plugin_without_a_complaint():
     assert "error" not in text.lower()
 
 
+def test_scipion_finds_the_plugins_own_tests():
+    code, text = python("-m", "scipion", "tests", "--grep", "pupick")
+    assert code == 0, text
+    assert "scipion_pupick.tests.test_workflow.TestPupickSimulated" in text
+    assert "Error" not in text
+
+
 def test_the_plugin_manager_takes_the_plugin_and_not_the_relion_package():
     code = (
         "from scipion.install.plugin_funcs import PluginInfo\n"
