@@ -40,7 +40,16 @@ OTHER_NAMES = {
 }
 
 
-class EngineProtocol(EMProtocol):
+class NamedProtocol(EMProtocol):
+    """A protocol that forms and lists name after pupick, and not after its package."""
+
+    @classmethod
+    def getClassPackageName(cls) -> str:
+        """Return the plugin's name for users."""
+        return str(cls.getPlugin().getName())
+
+
+class EngineProtocol(NamedProtocol):
     """A protocol that runs the engine."""
 
     def defineGpu(self, form: Any) -> None:

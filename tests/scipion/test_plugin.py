@@ -67,6 +67,7 @@ def test_all_protocols_and_objects_are_found():
 @pytest.mark.parametrize("name", sorted(PROTOCOLS))
 def test_every_parameter_is_labelled_and_explained(name):
     protocol = Domain.getProtocols()[name]()
+    assert protocol.getClassPackageName() == "pupick"
     package = protocol.getClassPackage()
     assert (Path(package.__file__).parent / package._logo).is_file()
     assert protocol.__doc__
