@@ -199,6 +199,12 @@ def count(picks: Picks) -> int:
     return sum(map(len, picks.values()))
 
 
+def places(picks: Picks) -> Dict[str, List[Tuple[float, float]]]:
+    """Return where picks are, to compare them with others: sorted, px, without empty ones."""
+    pairs = {name: sorted(zip(p.x.tolist(), p.y.tolist())) for name, p in picks.items()}
+    return {name: where for name, where in pairs.items() if where}
+
+
 def score_of(coordinate: Coordinate) -> float:
     """Return the score of a coordinate; NaN if it has none."""
     score = getattr(coordinate, SCORE, None)

@@ -17,7 +17,7 @@ from ..constants import (
     THRESHOLD_OF_MODEL,
     THRESHOLD_VALUE,
 )
-from ..engine.settings import PickSettings, Setting, offered_settings
+from ..engine.settings import MICROGRAPHS_FITTED, PickSettings, Setting, offered_settings
 from .form_inputs import add_reason_for_grey
 from .form_settings import add_setting, setting
 from .protocol_base import EngineProtocol
@@ -42,7 +42,9 @@ def define_model(protocol: EngineProtocol, form: Any) -> None:
         default=MODEL_GENERAL,
         display=params.EnumParam.DISPLAY_COMBO,
         label="Model",
-        help="_general model_: comes with pupick; give the diameter of the particle.\n"
+        help="_general model_: comes with pupick; give the diameter of the particle. It is first "
+        f"fitted to {MICROGRAPHS_FITTED} of the micrographs, without any pick; while micrographs "
+        f"are still coming in, this protocol waits for the first {MICROGRAPHS_FITTED}.\n"
         "_trained in this project_: by *pupick - train*, or imported.\n"
         "_file_: a model (.safetensors) that pupick has written elsewhere; without a "
         "diameter below, its own is taken. One for any diameter, such as _pupick pretrain_ "
@@ -88,9 +90,9 @@ def define_picking(protocol: EngineProtocol, form: Any) -> None:
         default=THRESHOLD_OF_MODEL,
         display=params.EnumParam.DISPLAY_COMBO,
         label="Threshold",
-        help="_of the model_: where precision and recall of the training micrographs were "
-        "estimated to balance best.\n_score_: your own.\nAfter a change, *Continue* applies "
-        "it to all micrographs without scoring them again.",
+        help="_of the model_: where estimated precision and recall balance best in the "
+        "micrographs that the model was trained on, or fitted to.\n_score_: your own.\n"
+        "After a change, *Continue* applies it to all micrographs without scoring them again.",
     )
     add_setting(
         form,

@@ -12,6 +12,7 @@ from uuid import uuid4
 
 import pyworkflow.protocol.params as params
 from pwem.protocols import EMProtocol
+from pyworkflow.constants import QUEUE_FOR_JOBS
 
 from ..constants import DIAMETER_ANGSTROM, DIAMETER_UNITS
 from ..convert import to_angstrom
@@ -39,7 +40,16 @@ OTHER_NAMES = {
 }
 
 
-class EngineProtocol(EMProtocol):
+class NamedProtocol(EMProtocol):
+    """A protocol that forms and lists name after pupick, and not after its package."""
+
+    @classmethod
+    def getClassPackageName(cls) -> str:
+        """Return the plugin's name for users."""
+        return str(cls.getPlugin().getName())
+
+
+class EngineProtocol(NamedProtocol):
     """A protocol that runs the engine."""
 
     def defineGpu(self, form: Any) -> None:
@@ -100,6 +110,25 @@ class EngineProtocol(EMProtocol):
     def engineThreads(self) -> int:
         """Return the threads that one process of the engine may use."""
         return int(self.getBinThreads() if self.modeParallel() else self.numberOfThreads.get())
+
+    def getSubmitDict(self) -> Dict[str, Any]:
+        """Return what a queue is asked for: what the engine's processes take.
+
+        Scipion would ask for as many cores as there are Scipion threads, and not for those of the
+        processes that these start.
+        """
+        asked: Dict[str, Any] = super().getSubmitDict()
+        _, typed = self.getQueueParams()
+        alone = asked[QUEUE_FOR_JOBS] == "Y"
+        workers = max(1, self.numberOfThreads.get() - 1) if self.modeParallel() else 1
+        threads = self.engineThreads() * (1 if alone else workers)
+        gpus = len(self.getGpuList())
+        needed = {
+            "JOB_THREADS": threads,
+            "JOB_CORES": threads,
+            "GPU_COUNT": min(1, gpus) if alone else gpus,
+        }
+        return {**asked, **needed, **typed}
 
     def computer(self) -> List[str]:
         """Return the arguments of the engine for its device and threads."""

@@ -28,6 +28,7 @@ from ..engine.coordinates import FORMATS
 from .form_inputs import add_reason_for_grey
 from .form_settings import add_setting, form_name, setting
 from .input_checks import empty_errors, input_ids, lacks_input, open_errors, pixel_size_warnings
+from .protocol_base import NamedProtocol
 
 AUTOMATIC_FORMAT = 0
 AUTOMATIC_BOX = -1
@@ -35,7 +36,7 @@ CHOICES = ("automatic", *FORMATS)
 PICKS_SETTINGS = ("least_score", "drop_from_names")
 
 
-class PUPickProtImportCoordinates(ProtImport):
+class PUPickProtImportCoordinates(NamedProtocol, ProtImport):
     """Reads picks and their scores from files of RELION, Topaz, EMAN, crYOLO, cryoSPARC or CSV."""
 
     _label = "import coordinates"

@@ -12,10 +12,10 @@ from pwem.protocols import ProtImport
 from ..engine import UsageError
 from ..engine.runs.layout import MODEL
 from ..objects import PUPickModel
-from .protocol_base import CITATION
+from .protocol_base import CITATION, NamedProtocol
 
 
-class PUPickProtImportModel(ProtImport):
+class PUPickProtImportModel(NamedProtocol, ProtImport):
     """Copies a model file of pupick into the project, for picking and for further training."""
 
     _label = "import model"

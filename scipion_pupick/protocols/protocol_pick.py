@@ -356,7 +356,7 @@ class PUPickProtPick(PickingWithModel):
         total = self.getInputMicrographs().getSize()
         output, run = self.outputCoordinates, self._wholeRun()
         lines = [f"*{total} micrographs*: {output.getObjComment()}."]
-        asked = "yours" if self.thresholdFrom == THRESHOLD_VALUE else "the model's"
+        asked = "as you set it" if self.thresholdFrom == THRESHOLD_VALUE else "chosen by the model"
         lines.append(f"Threshold: score {self.getThreshold():.2f}, {asked}.")
         # until then, the engine's record is of one batch
         lines += run_lines(run) if output.isStreamClosed() and holds_pick_run(run.folder) else []

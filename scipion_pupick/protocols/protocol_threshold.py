@@ -30,11 +30,11 @@ from .input_checks import (
     lacks_input,
     open_errors,
 )
-from .protocol_base import CITATION
+from .protocol_base import CITATION, NamedProtocol
 from .quality import expected_quality
 
 
-class PUPickProtThreshold(ProtParticlePicking):
+class PUPickProtThreshold(NamedProtocol, ProtParticlePicking):
     """Makes a new set of coordinates from those that score high enough.
 
     Coordinates that come straight from *pupick - pick* may also be widened: the scores of
@@ -142,15 +142,14 @@ class PUPickProtThreshold(ProtParticlePicking):
         return float(number.get())
 
     def _comment(self, ranked: Dict[int, Coordinates], chosen: Dict[int, Coordinates]) -> str:
-        scores = np.concatenate([picks.score for picks in chosen.values()] + [np.empty(0)])
-        estimate = sum(map(len, ranked.values()))
-        lowest = f", score {scores.min():.2f} or more" if len(scores) else ""
-        quality = expected_quality(self._estimate(ranked) if len(scores) else {})
-        lowest += f"; {quality}" if quality else ""
-        text = f"{len(scores)} of {estimate} ranked peaks in {len(ranked)} micrographs{lowest}"
+        number, peaks = (sum(map(len, picks.values())) for picks in (chosen, ranked))
+        parts = [f"{number} of {peaks} ranked peaks in {len(ranked)} micrographs"]
+        if self.mode != BY_MOST:
+            parts[0] += f", score {self._threshold(ranked):.2f} or more"
+        parts.append(expected_quality(self._estimate(ranked) if number else {}))
         counts = count_coordinates(self.inputCoordinates.get(), self.getInputMicrographs())
-        left_out = left_out_text(counts.left_out, counts.total, "coordinates")
-        return f"{text}. {left_out[:-1]}" if left_out else text
+        parts.append(left_out_text(counts.left_out, counts.total, "coordinates").rstrip("."))
+        return "; ".join(filter(None, parts))
 
     def _estimate(self, ranked: Dict[int, Coordinates]) -> Dict[str, float]:
         """Return what is expected of one threshold for all, as the run that has picked would."""

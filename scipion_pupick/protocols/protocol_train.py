@@ -17,6 +17,7 @@ from ..convert import (
     box_size,
     count,
     is_closed,
+    places,
     read_coordinates,
     read_micrographs,
     size_now,
@@ -31,6 +32,7 @@ from ..engine import (
     show_model,
     write_json,
     write_picks,
+    write_text,
 )
 from ..engine.cli.main import check_arguments
 from ..engine.networks.training_record import TrainingRecord
@@ -58,6 +60,8 @@ IN_ARGUMENTS = (
 )
 MICROGRAPHS, NEGATIVES = "micrographs.star", "negatives.star"
 PLACES = "places without a particle"
+# file of a round that says that it had all picks of its sets
+COMPLETE = "complete.txt"
 
 
 class PUPickProtTrain(EngineProtocol):
@@ -83,20 +87,26 @@ class PUPickProtTrain(EngineProtocol):
 
     # --------------------------- steps -----------------------------------------------------------
     def _insertAllSteps(self) -> None:
+        if is_closed(self.inputCoordinates):
+            self._forgetChangedPicks()
         # with another keepTraining the step goes on from what was trained, and does not start anew
         self._insertFunctionStep(
             self.trainStep, self._arguments(), self._input(), self.keepTraining.get()
         )
 
-    def trainStep(self, arguments: List[str], used: Dict[str, Any], keep: bool) -> None:
+    def trainStep(self, arguments: List[str], used: Dict[str, Any], keep: bool) -> List[str]:
         """Train as soon as there is enough, and again if all new picks are to be learned from.
 
         Args:
             arguments: of the engine.
             used: what else, when changed, gives another model.
             keep: train again as picks come in.
+
+        Returns:
+            The models without which *Continue* does this step again.
         """
         self._forgetOthers({"arguments": arguments, **used})
+        self._forgetChangedPicks()
         trained = 0
         number = 1
         while True:
@@ -111,14 +121,31 @@ class PUPickProtTrain(EngineProtocol):
             self._defineModel(str(folder / MODEL))
             trained = count(read_picks(folder / PICKS))
             number += 1
+        return [str(folder / MODEL) for folder in self._rounds()]
 
     def _forgetOthers(self, asked: Dict[str, Any]) -> None:
         """Start anew if what an earlier run has left was made with other parameters or input."""
         record = Path(self._getExtraPath("arguments.json"))
         if record.exists() and read_json(record) != asked:
-            for folder in self._rounds():
-                shutil.rmtree(folder)
+            self._forgetRounds()
         write_json(record, asked)
+
+    def _forgetChangedPicks(self) -> None:
+        """Start anew if a set that was complete has other picks now, as of another threshold."""
+        complete = [folder for folder in self._rounds() if (folder / COMPLETE).exists()]
+        if not complete:
+            return
+        while not is_closed(self.inputCoordinates):
+            self.info("The picks are being made anew: waiting for all of them.")
+            time.sleep(self.streamingSleepOnWait.get())
+        micrographs = read_micrographs(self.inputMicrographs.get())
+        now = read_coordinates(self.inputCoordinates.get(), micrographs).picks
+        if places(now) != places(read_picks(complete[-1] / PICKS)):
+            self._forgetRounds()
+
+    def _forgetRounds(self) -> None:
+        for folder in self._rounds():
+            shutil.rmtree(folder)
 
     def _waitForPicks(self, trained: int, keep: bool) -> Optional[AssignedPicks]:
         """Return the picks when they are enough for a training; None if there will be none."""
@@ -152,6 +179,8 @@ class PUPickProtTrain(EngineProtocol):
             used[PLACES] = read_coordinates(self.negativeCoordinates.get(), present)
             write_picks(used[PLACES].picks, folder / NEGATIVES)
         LeftOutNotes(folder).write(used)
+        if is_closed(self.inputCoordinates) and is_closed(self.inputMicrographs):
+            write_text(folder / COMPLETE, "")
         # last, for its presence says that the input is complete
         write_picks(assigned.picks, folder / PICKS)
 

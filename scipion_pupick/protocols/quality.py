@@ -44,8 +44,10 @@ def _fit_lines(run: PickRun) -> List[str]:
     fitted, general = show_model(run.adapted_model), show_model(GENERAL)
     scale = WorkingScale(fitted["diameter"], fitted["diameter_px"])
     seen_as = scale.seen_as(general["diameter_px"])
+    number = run.training.micrographs
     contrast = "bright" if run.training.bright_particles else "dark"
+    plural = "" if number == 1 else "s"
     return [
-        f"Fitted to {run.training.micrographs} micrographs: particles are {contrast} and look "
+        f"Fitted to {number} micrograph{plural}: particles are {contrast} and look "
         f"{seen_as:.0f} Å wide ({fitted['diameter']:g} Å given)."
     ]

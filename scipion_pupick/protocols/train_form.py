@@ -113,7 +113,7 @@ def define_streaming(protocol: EngineProtocol, form: Any) -> None:
         params.IntParam,
         default=5,
         validators=[params.Positive],
-        label="Start at picked micrographs",
+        label="Least number of picked micrographs",
         help="While micrographs or picks are still coming in, training starts when this many "
         "micrographs have picks, and there are enough picks. Complete sets are taken as they "
         "are.",
@@ -123,8 +123,8 @@ def define_streaming(protocol: EngineProtocol, form: Any) -> None:
         params.IntParam,
         default=50,
         validators=[params.Positive],
-        label="and at picks",
-        help="Least number of picks to start with, while sets are still growing.",
+        label="Least number of picks",
+        help="That training starts with, while sets are still growing.",
     )
     form.addParam(
         "keepTraining",

@@ -41,6 +41,7 @@ NOT_RUN = {
     "relion_pipeliner": "needs a project of RELION that has come as far: tests/relion does so",
     "relion_scheduler": "needs a schedule of RELION: tests/relion makes one",
     "relion_schemer": "is of RELION 4 and 5",
+    "scipion3 ": "needs an installation of Scipion: tests/scipion works in one",
     "PUPICK_PYTHON": "is a line of Scipion's configuration",
 }
 PLACEHOLDERS = (

@@ -28,6 +28,7 @@ SUBMIT_COMMAND = {submit} %_(JOB_SCRIPT)s
 CANCEL_COMMAND = kill %_(JOB_ID)s
 CHECK_COMMAND = {check} %_(JOB_ID)s
 SUBMIT_TEMPLATE = #!/bin/bash
+        ## cores %_(JOB_CORES)d
         %_(JOB_COMMAND)s
 QUEUES = {{ "default": [["JOB_MEMORY", "4096", "Memory", "In MB"]] }}
 """
@@ -108,14 +109,22 @@ def test_a_queue_takes_the_engines_jobs(runs, tmp_path):
         script.chmod(0o755)
     (HOME / "config" / "hosts.conf").write_text(HOSTS + QUEUE.format(submit=submit, check=check))
     try:
-        protocol = project.make(PUPickProtPick, **parameters)
+        protocol = project.make(PUPickProtPick, binThreads=2, **parameters)
         protocol._useQueue.set(True)
         protocol.setQueueParams(["default", {"JOB_MEMORY": "4096", "QUEUE_FOR_JOBS": "Y"}])
         project.finish(protocol)
+        # three batches at once, where the whole protocol is one job
+        protocol.setQueueParams(["default", {"QUEUE_FOR_JOBS": "N"}])
+        protocol.numberOfThreads.set(4)
+        protocol.setHostConfig(project.project.getHostConfig("localhost"))
+        whole = protocol.getSubmitDict()
     finally:
         (HOME / "config" / "hosts.conf").write_text(HOSTS)
     scripts = [path.read_text() for path in jobs.glob("*.job")]
     assert any("scipion_pupick.engine pick" in script for script in scripts)
+    # what each process takes, and not one for each Scipion thread
+    assert all("# cores 2\n" in script for script in scripts)
+    assert (whole["JOB_CORES"], whole["JOB_THREADS"], whole["GPU_COUNT"]) == (6, 6, 0)
     _, rows = read_set(protocol.outputCoordinates.getFileName())
     assert len({row["_micId"] for row in rows}) == 4
 

@@ -116,6 +116,22 @@ def test_a_training_on_other_picks_starts_anew(runs):
     assert model.stat().st_mtime_ns == written
 
 
+def test_a_training_follows_when_its_picks_were_chosen_anew(runs):
+    """As by Scipion's *Continue all*, which continues a training with the parameters it has."""
+    project, pick = runs["project"], pick_on(runs, runs["source"])
+    train = train_on(runs, pick, streamingSleepOnWait=1)
+    _, rows = read_set(pick.outputCoordinates.getFileName())
+    assert labels_of(train) == len(rows)
+    scores = sorted(row["_pupickScore"] for row in rows)
+    project.resume(pick, threshold=round(scores[len(rows) // 2], 2))
+    project.resume(train)
+    assert 0 < labels_of(train) == pick.outputCoordinates.getSize() < len(rows)
+    # and stays as it is where they are the same
+    written = Path(train.outputModel.getPath()).stat().st_mtime_ns
+    project.resume(train, keepTraining=True)
+    assert Path(train.outputModel.getPath()).stat().st_mtime_ns == written
+
+
 def test_another_least_distance_picks_all_anew(runs, tmp_path):
     project, folder, train = runs["project"], runs["folder"], runs["train"]
     threshold = {"thresholdFrom": THRESHOLD_VALUE, "threshold": LEAST}

@@ -144,7 +144,7 @@ def test_a_general_model_in_a_file_is_fitted_once_and_gives_its_own_threshold(ru
     summary = " ".join(run._summary())
     assert f"particles are dark and look {seen_as:.0f} Å wide (96 Å given)" in summary
     assert "Expected precision" in summary
-    assert f"Threshold: score {fitted['threshold']:.2f}, the model's." in summary
+    assert f"Threshold: score {fitted['threshold']:.2f}, chosen by the model." in summary
 
 
 def test_imported_picks_belong_to_the_folder_that_the_file_names(runs, data):

@@ -67,6 +67,7 @@ def test_all_protocols_and_objects_are_found():
 @pytest.mark.parametrize("name", sorted(PROTOCOLS))
 def test_every_parameter_is_labelled_and_explained(name):
     protocol = Domain.getProtocols()[name]()
+    assert protocol.getClassPackageName() == "pupick"
     package = protocol.getClassPackage()
     assert (Path(package.__file__).parent / package._logo).is_file()
     assert protocol.__doc__
@@ -90,6 +91,13 @@ def test_scipion_inspects_the_plugin_without_a_complaint():
     code, text = python("-m", "scipion", "inspect", "scipion_pupick")
     assert code == 0, text
     assert "error" not in text.lower()
+
+
+def test_scipion_finds_the_plugins_own_tests():
+    code, text = python("-m", "scipion", "tests", "--grep", "pupick")
+    assert code == 0, text
+    assert "scipion_pupick.tests.test_workflow.TestPupickSimulated" in text
+    assert "Error" not in text
 
 
 def test_the_plugin_manager_takes_the_plugin_and_not_the_relion_package():

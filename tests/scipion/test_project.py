@@ -206,7 +206,7 @@ def test_texts_of_finished_protocols(runs):
         "Expected precision {precision} % ({precision_low} to {precision_high} %), "
         "recall {recall} % ({recall_low} to {recall_high} %)"
     ).format(**shares) in pick._summary()[2]
-    assert pick._summary()[1] == "Threshold: score -8.00, yours."
+    assert pick._summary()[1] == "Threshold: score -8.00, as you set it."
     for protocol in (train, pick, evaluate(runs, pick)):
         assert "[Bepler2019]" in protocol._methods()[0]
         assert protocol._citations() == ["Bepler2019"]
