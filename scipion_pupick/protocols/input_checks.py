@@ -20,11 +20,13 @@ HEADERS_READ = 25
 
 def lacks_input(protocol: Any) -> bool:
     """Whether an input is missing that is needed: Scipion says so by itself."""
+    # what another version of a form had is no parameter of this one
+    pointers = [(n, p) for n, p in protocol.iterInputPointers() if protocol.getParam(n) is not None]
     return any(
         pointer.get() is None
         and protocol.evalParamCondition(name)
         and not protocol.getParam(name).allowsNull
-        for name, pointer in protocol.iterInputPointers()
+        for name, pointer in pointers
     )
 
 

@@ -10,7 +10,7 @@ import pyworkflow.protocol.params as params
 from pwem.objects import SetOfCoordinates
 from pyworkflow.viewer import View
 
-from ..convert import has_scores
+from ..convert import count_coordinates, has_scores
 from ..engine import Picks, PupickError, UsageError
 from ..protocols import PUPickProtImportCoordinates, PUPickProtPick, PUPickProtThreshold
 from .form import ResultsViewer
@@ -35,7 +35,7 @@ class PUPickPicksViewer(ResultsViewer):
         return not isinstance(instance, SetOfCoordinates) or has_scores(instance)
 
     def _defineParams(self, form: Any) -> None:
-        choices = [f"{name}: {scored.getSize():,}" for name, scored in self._sets().items()]
+        choices = [describe_set(name, scored) for name, scored in self._sets().items()]
         form.addSection("Picks")
         form.addParam(
             "coordinates",
@@ -102,6 +102,14 @@ class PUPickPicksViewer(ResultsViewer):
             return [window(read_scored_picks(coordinates))]
         except PupickError as error:
             return [self.errorMessage(str(error), "These coordinates cannot be shown")]
+
+
+def describe_set(name: str, coordinates: SetOfCoordinates) -> str:
+    """Say how many coordinates a set has, and how many of them cannot be shown."""
+    counts = count_coordinates(coordinates, coordinates.getMicrographs() or ())
+    hidden = counts.total - counts.assigned
+    text = f"{name}: {counts.total:,}"
+    return f"{text}; {hidden:,} of joined micrographs are not shown" if hidden else text
 
 
 def picks_window(scored: ScoredPicks, reference: Optional[Picks] = None) -> FigureWindow:

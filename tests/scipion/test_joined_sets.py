@@ -23,6 +23,7 @@ from pyworkflow.object import Pointer
 from scipion_pupick import engine
 from scipion_pupick.constants import START_SCRATCH
 from scipion_pupick.engine import Coordinates, write_picks
+from scipion_pupick.viewers.viewer_picks import describe_set
 
 pytestmark = [pytest.mark.slow, WARNINGS_OF_SCIPION]
 
@@ -147,6 +148,13 @@ def test_all_coordinates_of_joined_sets_are_chosen_from_and_compared(joined):
     summary = " ".join(run._summary())
     assert "8 of 16 reference coordinates are left out" in summary
     assert "4 of 8 scored coordinates are left out" in summary
+
+
+def test_the_viewer_says_which_picks_it_cannot_show(joined):
+    os.chdir(joined["project"].path)
+    run, output = joined["picks"]
+    said = describe_set(output, getattr(run, output))
+    assert said == "outputSet: 16; 8 of joined micrographs are not shown"
 
 
 def test_imported_picks_of_other_micrographs_are_counted(joined):
