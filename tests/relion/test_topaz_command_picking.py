@@ -44,6 +44,8 @@ from scipion_pupick.engine.networks.model import save_model
 from scipion_pupick.engine.preprocessing.scale import ANGSTROM, ModelScale
 from scipion_pupick.engine.training import data as training_data
 
+pytestmark = pytest.mark.slow
+
 QUICK_STEPS = 20
 
 
@@ -624,7 +626,6 @@ def train_again(job, prefix, *more, name="train"):
         )
 
 
-@pytest.mark.slow
 def test_training_without_a_number_of_particles_or_a_test(job, tmp_path, capsys):
     assert train_again(job, tmp_path / "m") == 0
     header, *rows = capsys.readouterr().out.splitlines()
@@ -659,7 +660,6 @@ def test_training_needs_images(caplog):
     assert "--train-images" in caplog.text
 
 
-@pytest.mark.slow
 def test_held_out_picks_give_rows_of_the_curve(job, tmp_path, capsys, monkeypatch):
     """Without test images, and with enough picks, pupick puts a fifth of them aside by itself."""
     monkeypatch.setattr(training_data, "LEAST_BY_DEFAULT", 10)
@@ -689,7 +689,6 @@ def test_held_out_picks_give_rows_of_the_curve(job, tmp_path, capsys, monkeypatc
         assert all(np.isfinite(float(row[name])) for name in measured)
 
 
-@pytest.mark.slow
 def test_training_again_replaces_what_was_there(job, tmp_path):
     assert train_again(job, tmp_path / "m", "-n", "20", "-o", str(tmp_path / "curve")) == 0
     first = (tmp_path / "m_epoch2.sav").read_bytes()
@@ -731,7 +730,6 @@ def test_a_bad_image_to_train_on_is_reported(job, tmp_path, caplog):
     assert len((tmp_path / "curve.txt").read_text().splitlines()) == 2
 
 
-@pytest.mark.slow
 def test_test_images_that_cannot_be_used_leave_the_model(job, tmp_path, caplog):
     write_mrc(tmp_path / "blank.mrc", np.ones((SIDE, SIDE)))
     write_tables(tmp_path, "test", {tmp_path / "blank.mrc": np.array([[50.0, 50.0]])})
@@ -794,7 +792,6 @@ def test_rows_are_whole_px_and_nine_digits():
     )
 
 
-@pytest.mark.slow
 def test_relions_abort_stops_training_within_two_seconds(job, tmp_path):
     folder, _ = job
     write_job_star(tmp_path, DIAMETER * PIXEL_SIZE)
