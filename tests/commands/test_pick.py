@@ -716,9 +716,9 @@ def test_a_damaged_list_of_micrographs_is_made_anew(text, unseen, model, tmp_pat
 
 @pytest.mark.slow
 def test_picking_that_is_killed_many_times_gives_the_same_files(unseen, model, tmp_path):
-    folder = copies(tmp_path / "in", unseen[0] / "m30.mrc", 60)
+    folder = copies(tmp_path / "in", unseen[0] / "m30.mrc", 30)
     arguments = ("--model", model, "--micrographs", folder, "--device", "cpu", "--threads", 1)
     command = [*map(str, ["pick", *arguments, "--no-report", "--output"])]
     run_killed([*command, str(tmp_path / "whole")], 0, 0.0)
-    run_killed([*command, str(tmp_path / "killed")], 3, 6.0)
+    run_killed([*command, str(tmp_path / "killed")], 3, 5.0)
     assert compared(tmp_path / "whole") == compared(tmp_path / "killed")
