@@ -2,9 +2,8 @@
 PYTHON ?= python3
 VENV ?= .venv
 INSTALLED = $(VENV)/installed
-# two processes; tests of a file share what they have made, and so a process
-export OMP_NUM_THREADS = 1
-PYTEST = $(VENV)/bin/python -m pytest --numprocesses 2 --dist loadfile
+# two processes of one thread; tests of a file share what they have made, and so a process
+PYTEST = OMP_NUM_THREADS=1 $(VENV)/bin/python -m pytest --numprocesses 2 --dist loadfile
 
 .PHONY: demo lint lint-js test test-all test-slow
 
