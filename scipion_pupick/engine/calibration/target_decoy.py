@@ -40,6 +40,7 @@ _GRID = np.arange(-12.0, 30.0, 0.02)
 _GRID_STEP = _GRID[1] - _GRID[0]
 # share of other peaks that may score as no decoy does
 _ODD, _ODD_WIDTH = 0.01, 2.0
+_ODD_DENSITY = np.exp(-((_GRID / _ODD_WIDTH) ** 2) / 2) / math.sqrt(2 * math.pi) / _ODD_WIDTH
 
 
 class DecoyMixture(NamedTuple):
@@ -176,7 +177,7 @@ def _smoothed_density(scores: np.ndarray) -> np.ndarray:
     density = gaussian_filter1d(
         counts / (len(scores) * _GRID_STEP), bandwidth / _GRID_STEP, mode="constant"
     )
-    return (1 - _ODD) * density + _ODD * np.exp(_log_normal(_GRID, 0, _ODD_WIDTH))
+    return (1 - _ODD) * density + _ODD * _ODD_DENSITY
 
 
 def _misfit(
