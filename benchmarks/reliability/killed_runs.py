@@ -197,7 +197,9 @@ def measure(name: str, experiment: Experiment, work: Path) -> bool:
     )
     if unlike:
         print(f"\nDiffer: {', '.join(unlike[:10])}\n")
-    return not unlike
+    if not one:
+        print("\nNo run has written anything: see what it said above.\n")
+    return bool(one) and not unlike
 
 
 def main() -> int:

@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Dict, List
+from typing import Any, Dict, List, Optional
 
 import numpy as np
 import pyworkflow.protocol.params as params
@@ -110,24 +110,29 @@ class PUPickProtThreshold(NamedProtocol, ProtParticlePicking):
         """Write the coordinates that are chosen."""
         coordinates = self.inputCoordinates.get()
         peaks = ranked_picks(coordinates, self.getInputMicrographs())
-        score = self._choose(peaks)
+        threshold = self._threshold(peaks)
+        chosen = self._choose(peaks, threshold)
         output = self._createSetOfCoordinates(self.getInputMicrographsPointer())
         output.setBoxSize(coordinates.getBoxSize())
         for micrograph in self.getInputMicrographs():
-            picks = score.get(micrograph.getObjId(), Coordinates.empty())
+            picks = chosen.get(micrograph.getObjId(), Coordinates.empty())
             append_picks(picks, micrograph, output)
-        output.setObjComment(self._comment(peaks, score))
+        output.setObjComment(self._comment(peaks, chosen, threshold))
         self._defineOutputs(outputCoordinates=output)
         self._defineTransformRelation(self.inputCoordinates, output)
 
-    def _choose(self, ranked: Dict[int, Coordinates]) -> Dict[int, Coordinates]:
-        if self.mode == BY_MOST:
+    def _choose(
+        self, ranked: Dict[int, Coordinates], threshold: Optional[float]
+    ) -> Dict[int, Coordinates]:
+        if threshold is None:
             most = self.particlesPerMicrograph.get()
             return {i: p.select(np.argsort(-p.score)[:most]) for i, p in ranked.items()}
-        threshold = self._threshold(ranked)
         return {i: picks.select(picks.score >= threshold) for i, picks in ranked.items()}
 
-    def _threshold(self, ranked: Dict[int, Coordinates]) -> float:
+    def _threshold(self, ranked: Dict[int, Coordinates]) -> Optional[float]:
+        """Return the least score that is asked for; None where each micrograph has its own."""
+        if self.mode == BY_MOST:
+            return None
         scores = [picks.score for picks in ranked.values()]
         if self.mode == BY_MEAN_NUMBER:
             return threshold_of_count(scores, self.particlesPerMicrograph.get())
@@ -141,22 +146,26 @@ class PUPickProtThreshold(NamedProtocol, ProtParticlePicking):
         number = self.precision if self.mode == BY_PRECISION else self.particlesPerMicrograph
         return float(number.get())
 
-    def _comment(self, ranked: Dict[int, Coordinates], chosen: Dict[int, Coordinates]) -> str:
+    def _comment(
+        self,
+        ranked: Dict[int, Coordinates],
+        chosen: Dict[int, Coordinates],
+        threshold: Optional[float],
+    ) -> str:
         number, peaks = (sum(map(len, picks.values())) for picks in (chosen, ranked))
         parts = [f"{number} of {peaks} ranked peaks in {len(ranked)} micrographs"]
-        if self.mode != BY_MOST:
-            parts[0] += f", score {self._threshold(ranked):.2f} or more"
-        parts.append(expected_quality(self._estimate(ranked) if number else {}))
+        if threshold is not None:
+            parts[0] += f", score {threshold:.2f} or more"
+            parts.append(expected_quality(self._estimate(ranked, threshold) if number else {}))
         counts = count_coordinates(self.inputCoordinates.get(), self.getInputMicrographs())
         parts.append(left_out_text(counts.left_out, counts.total, "coordinates").rstrip("."))
         return "; ".join(filter(None, parts))
 
-    def _estimate(self, ranked: Dict[int, Coordinates]) -> Dict[str, float]:
+    def _estimate(self, ranked: Dict[int, Coordinates], threshold: float) -> Dict[str, float]:
         """Return what is expected of one threshold for all, as the run that has picked would."""
         run = run_of(self.inputCoordinates.get())
-        if self.mode == BY_MOST or run is None or not run.is_calibrated:
+        if run is None or not run.is_calibrated:
             return {}
-        threshold = self._threshold(ranked)
         scores = [picks.score for picks in ranked.values()]
         curve = estimate_precision_recall(scores, run.score_uncertainty, [threshold])
         return curve.at(threshold).summary()
@@ -191,8 +200,7 @@ class PUPickProtThreshold(NamedProtocol, ProtParticlePicking):
     def _scoreErrors(self) -> List[str]:
         try:
             ranked = ranked_picks(self.inputCoordinates.get(), self.getInputMicrographs())
-            if self.mode != BY_MOST:
-                self._threshold(ranked)
+            self._threshold(ranked)
         except UsageError as error:
             return [str(error)]
         return []
