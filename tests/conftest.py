@@ -2,14 +2,18 @@
 """What holds for all tests."""
 
 import os
+import resource
+from datetime import timedelta
 
 import pytest
 import torch
 from hypothesis import settings
 
-# a machine that others use, too, may take longer for an example than hypothesis' deadline
-settings.register_profile("quick", max_examples=25, deadline=None)
-settings.register_profile("full", max_examples=200, deadline=None)
+# no input may take longer, nor need more memory
+LONGEST = timedelta(seconds=10)
+MOST_KIB = 2**20
+settings.register_profile("quick", max_examples=25, deadline=LONGEST)
+settings.register_profile("full", max_examples=200, deadline=LONGEST)
 settings.load_profile("quick")
 
 
@@ -23,3 +27,12 @@ def one_thread_in_children():
 def one_thread():
     """Tests run side by side and compute little: more threads would only get in the way."""
     torch.set_num_threads(1)
+
+
+@pytest.fixture(autouse=True)
+def little_memory(request):
+    """Whatever is made up for a test, it is read in less than 1 GiB."""
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    yield
+    if request.node.get_closest_marker("hypothesis"):
+        assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < MOST_KIB
