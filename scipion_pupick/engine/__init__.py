@@ -52,6 +52,7 @@ if TYPE_CHECKING:
     from .picking.peaks_file import MicrographPeaks
     from .preprocessing.fourier_crop import downsample
     from .preprocessing.scale import WorkingScale
+    from .pretraining.labelled import LabelledSet
     from .runs.lists import read_failures
     from .runs.parts import part_of
     from .runs.pick_run import PickRun, read_pick_run
@@ -102,6 +103,7 @@ _INTERFACE: Mapping[str, str] = {
     "picking.peaks_file": "MicrographPeaks",
     "preprocessing.fourier_crop": "downsample",
     "preprocessing.scale": "WorkingScale",
+    "pretraining.labelled": "LabelledSet",
     "runs.lists": "read_failures",
     "runs.parts": "part_of",
     "runs.pick_run": "PickRun read_pick_run",

@@ -242,7 +242,7 @@ class Picker:
         score_maps = self.scorer(np.stack([working.image for working in images]))
         peaks_of_images = []
         for working, score_map in zip(images, score_maps):
-            peaks = detector.find_in_map(score_map, least)
+            peaks = detector.find_in_map(score_map, working.image.shape, least)
             xy = to_original(peaks.xy, working.shape, working.image.shape)
             coordinates = Coordinates(xy[:, 0], xy[:, 1], peaks.score)
             peaks_of_images.append(MicrographPeaks(coordinates, working.shape, working.pixel_size))

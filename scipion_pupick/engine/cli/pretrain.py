@@ -27,11 +27,36 @@ def add_pretrain(commands: Any) -> None:
     )
     add_output(parser, "folder for micrographs, log and model; a stopped run continues")
     add_settings(parser, PretrainSettings, OFFERED)
+    parser.add_argument(
+        "--proteins", metavar="FILE", help="real proteins, beside phantoms (NumPy archive)"
+    )
+    parser.add_argument(
+        "--labelled",
+        nargs=3,
+        action="append",
+        default=[],
+        metavar=("MICROGRAPHS", "PICKS", "DIAMETER"),
+        help="real micrographs with all their picks, and the diameter in Å; may be repeated",
+    )
     add_computer(parser)
 
 
 def _pretrain(options: argparse.Namespace) -> int:
     settings = make_settings(PretrainSettings, vars(options))
-    engine.make_general_model(options.output, settings, options.device, options.threads)
+    labelled = [_labelled_set(*each) for each in options.labelled]
+    engine.make_general_model(
+        options.output, settings, options.device, options.threads, options.proteins, labelled
+    )
     print(f"Model written to {Path(options.output) / GENERAL_MODEL}")
     return SUCCESS
+
+
+def _labelled_set(micrographs: str, picks: str, diameter: str) -> engine.LabelledSet:
+    found = engine.find_micrographs([micrographs])
+    try:
+        width = float(diameter)
+    except ValueError:
+        width = 0.0
+    if not width > 0:
+        raise engine.UsageError(f"The diameter of {micrographs} is {diameter!r}: give it in Å.")
+    return engine.LabelledSet(found, engine.read_picks([picks]), width)

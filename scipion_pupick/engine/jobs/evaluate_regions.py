@@ -17,8 +17,9 @@ from ..micrographs import Micrograph
 from ..networks.model import load_model
 from ..picker import Picker
 from ..picking.border import grid_inside
+from ..picking.score_places import ScorePlaces
 from ..preprocessing.scale import to_working
-from ..settings import STRIDE, OptimizerSettings, PickSettings
+from ..settings import OptimizerSettings, PickSettings
 from ..training.regions import positive_map
 
 
@@ -35,7 +36,8 @@ def evaluate_regions(
     """Average precision over regions, the paper's measure (Methods 8).
 
     A region is positive if its centre lies within the training radius of a particle. Every fourth
-    region of every fourth row of the working images counts. Values are far below those over
+    region of every fourth row of the working images counts, or every second where a network scores
+    these. Values are far below those over
     particles, because a region just outside a disc looks like one just inside.
 
     Args:
@@ -66,9 +68,14 @@ def evaluate_regions(
         shape = (working.image.shape[0], working.image.shape[1])
         xy = to_working(by_name[micrograph.name].xy, working.shape, shape)
         borders = border / (np.array(working.shape) / shape)
-        inside = grid_inside(borders.tolist(), shape, STRIDE)
-        scores.append(picker.scorer(working.image[None])[0][inside].ravel())
-        near = positive_map(shape, xy, training_radius)[::STRIDE, ::STRIDE]
+        score_map = picker.scorer(working.image[None])[0]
+        places = [ScorePlaces.of_map(score_map.shape, shape).along(size) for size in shape]
+        inside = grid_inside(borders.tolist(), shape, places)
+        scores.append(score_map[inside].ravel())
+        rows, columns = (
+            np.clip(along, 0, size - 1).astype(int) for along, size in zip(places, shape)
+        )
+        near = positive_map(shape, xy, training_radius)[np.ix_(rows, columns)]
         positive.append(near[inside].ravel())
     if not scores:
         raise UsageError("There is no reference particle in the micrographs given.")

@@ -5,15 +5,18 @@ from __future__ import annotations
 
 from itertools import chain
 from pathlib import Path
+from typing import Optional, Sequence
 
 from ..device import choose_device, set_threads
 from ..files.atomic import PathLike
 from ..networks.model import Model
-from ..pretraining.dataset import simulate_particles
+from ..pretraining.dataset import digest_of, simulate_particles
 from ..pretraining.general_model import calibrate_general_model
+from ..pretraining.labelled import LabelledSet, labelled_images
 from ..pretraining.pretrain import pretrain
 from ..runs.pretrain_run import PretrainRun
 from ..settings import PretrainSettings
+from ..simulation import read_proteins
 
 
 def make_general_model(
@@ -21,6 +24,8 @@ def make_general_model(
     settings: PretrainSettings = PretrainSettings(),
     device: str = "auto",
     threads: int = 0,
+    proteins: Optional[PathLike] = None,
+    labelled: Sequence[LabelledSet] = (),
 ) -> Model:
     """Simulate micrographs, train a network on them and write it as a model of no one particle.
 
@@ -33,22 +38,31 @@ def make_general_model(
         settings: how to make it.
         device: see `device.choose_device`.
         threads: see `device.set_threads`; as many processes simulate.
+        proteins: file of real proteins, see `simulation.read_proteins`, of which a third of the
+            simulated particles are; None for phantoms alone.
+        labelled: real micrographs to learn from beside simulated ones.
 
     Raises:
-        UsageError: the folder holds a training with other settings.
+        UsageError: the folder holds a training with other settings, or proteins or labelled
+            micrographs cannot be used.
+        MicrographError: a labelled micrograph cannot be used.
         PupickError: training failed.
         OSError: a result cannot be written.
     """
     set_threads(threads)
     processor = choose_device(device)
-    run = PretrainRun.of_settings(Path(output), settings)
+    shapes = [] if proteins is None else read_proteins(proteins)
+    sets = [labelled_images(each) for each in labelled]
+    run = PretrainRun.of_settings(Path(output), settings, digest_of(shapes, sets))
     with run.owned():
         reached = run.checkpoint.load()
         number = settings.held_out + settings.particles
-        images = simulate_particles(run.simulated, settings.training.seed, number, threads)
+        images = simulate_particles(run.simulated, settings.training.seed, number, threads, shapes)
         held_out = [*chain.from_iterable(images[: settings.held_out])]
         training = [*chain.from_iterable(images[settings.held_out :])]
-        progress = pretrain(training, held_out, settings.training, processor, reached, run.save)
+        progress = pretrain(
+            training, held_out, settings.training, processor, reached, run.save, sets
+        )
         model = calibrate_general_model(progress, settings, held_out, processor)
         run.finish(model)
     return model

@@ -18,6 +18,7 @@ from torch.nn import functional
 
 from ..errors import UsageError
 from ..settings import STRIDE
+from .corners import CORNERS
 from .symmetry import make_symmetric
 
 BAND_PIXELS = 2**21
@@ -50,19 +51,46 @@ class Residual(nn.Module):
 
 
 class Network(nn.Module):
-    """A feature extractor and the linear classifier on it.
+    """A feature extractor and the linear classifiers on it.
 
     Attributes:
         field: width of the region that one score depends on, px of the working image, odd.
         features: maps images (b, 1, h, w) to (b, latent, (h - field) // 4 + 1, ...).
+        classifier: of particles; one score of each place, or four.
+        contamination: the classifier of contamination; None where there is none.
     """
 
-    def __init__(self, features: nn.Module, field: int, latent: int) -> None:
+    def __init__(self, features: nn.Module, field: int, latent: int, fine: bool = False) -> None:
+        """Join features with classifiers.
+
+        Args:
+            features: see above.
+            field: see above.
+            latent: number of features.
+            fine: score the four corners of the middle of each region, and contamination.
+        """
         super().__init__()
         self.features = features
         self.field = field
         self.latent = latent
-        self.classifier = nn.Conv2d(latent, 1, 1)
+        self.classifier = nn.Conv2d(latent, len(CORNERS) if fine else 1, 1)
+        self.contamination = nn.Conv2d(latent, 1, 1) if fine else None
+
+    @property
+    def step(self) -> int:
+        """Distance of two scores, px of the working image."""
+        return STRIDE if self.classifier.out_channels == 1 else STRIDE // 2
+
+    def scores(self, features: Tensor) -> Tensor:
+        """Score features (b, latent, h, w) in float32.
+
+        Returns:
+            Log-odds (b, h, w), or (b, 2 h, 2 w) of a fine network.
+        """
+        scores = self.classifier(features)
+        if self.step == STRIDE:
+            return scores[:, 0]
+        return functional.pixel_shuffle(scores[:, CORNERS], 2)[:, 0]
 
     def forward(self, images: Tensor) -> Tensor:
         """Score regions.
@@ -72,9 +100,24 @@ class Network(nn.Module):
 
         Returns:
             Log-odds (b, 1, (h - field) // 4 + 1, (w - field) // 4 + 1); entry (i, j) belongs to
-            the region whose first pixel is (4 i, 4 j).
+            the region whose first pixel is (4 i, 4 j). A fine network has twice as many rows and
+            columns; entry (i, j) belongs to the place 2 i - 1, 2 j - 1 px from the middle of the
+            first region.
         """
-        return self.classifier(self.features(images))
+        return self.outputs(self.features(images))[:, :1]
+
+    def outputs(self, features: Tensor) -> Tensor:
+        """Score features (b, latent, h, w) in float32, for contamination too.
+
+        Returns:
+            (b, 1, ...) of `scores`, or (b, 2, ...) of these and the log-odds of contamination, as
+            many as there are scores.
+        """
+        scores = self.scores(features)[:, None]
+        if self.contamination is None:
+            return scores
+        dirty = self.contamination(features)
+        return torch.cat([scores, functional.interpolate(dirty, scores.shape[2:])], dim=1)
 
 
 def conv3() -> Network:
@@ -87,14 +130,22 @@ def conv3() -> Network:
 
 def resnet8() -> Network:
     """Eight convolutions, as large as Topaz's `resnet8_u32`; field of 2.3 particle diameters."""
-    features = nn.Sequential(
+    return _symmetric(Network(_resnet8_features(), field=55, latent=128))
+
+
+def resnet8_fine() -> Network:
+    """`resnet8` that scores every second pixel, and contamination, from the same features."""
+    return _symmetric(Network(_resnet8_features(), field=55, latent=128, fine=True))
+
+
+def _resnet8_features() -> nn.Sequential:
+    return nn.Sequential(
         *_stem(32),
         Residual(32, 32),
         Residual(32, 64, stride=2),
         Residual(64, 64),
         *_head(64, 128),
     )
-    return _symmetric(Network(features, field=55, latent=128))
 
 
 def resnet16() -> Network:
@@ -141,6 +192,7 @@ ARCHITECTURES: Mapping[str, Callable[[], Network]] = {
     "conv3": conv3,
     "resnet8": resnet8,
     "resnet16": resnet16,
+    "resnet8-fine": resnet8_fine,
 }
 
 
@@ -196,16 +248,26 @@ def _deconvolution(
 
 
 def strided_scores(network: Network, images: Tensor) -> Tensor:
-    """Score every fourth pixel of every fourth row of working images.
-
-    Images are scored in bands of rows, which bounds the memory for features.
+    """Score every fourth (or second) pixel of every fourth row of working images.
 
     Args:
         network: in evaluation mode.
         images: (b, h, w); outside them, the mean grey 0 is assumed.
 
     Returns:
-        (b, ceil(h / 4), ceil(w / 4)) log-odds; entry (i, j) belongs to pixel (4 j, 4 i).
+        (b, ceil(h / 4), ceil(w / 4)) log-odds; entry (i, j) belongs to pixel (4 j, 4 i). Of a fine
+        network, twice as many rows and columns; entry (i, j) belongs to pixel (2 j - 1, 2 i - 1).
+    """
+    return strided_outputs(network, images)[:, 0]
+
+
+def strided_outputs(network: Network, images: Tensor) -> Tensor:
+    """Score working images as `strided_scores` does, for contamination too if the network does.
+
+    Images are scored in bands of rows, which bounds the memory for features.
+
+    Returns:
+        (b, 1 or 2, ...), see `Network.outputs`.
     """
     half = network.field // 2
     padded = functional.pad(images[:, None], (half, half, half, half))
@@ -215,5 +277,5 @@ def strided_scores(network: Network, images: Tensor) -> Tensor:
     for first in range(0, rows, per_band):
         last = min(first + per_band, rows) - 1
         band = padded[:, :, first * STRIDE : last * STRIDE + network.field]
-        bands.append(network(band)[:, 0])
-    return torch.cat(bands, dim=1)
+        bands.append(network.outputs(network.features(band)))
+    return torch.cat(bands, dim=2)

@@ -19,7 +19,7 @@ from ..errors import UsageError
 from ..files.atomic import PathLike, atomic_write
 from ..preprocessing.mixture import Mixture
 from ..preprocessing.scale import ModelScale
-from .architectures import ARCHITECTURES, STRIDE, Network, make_network
+from .architectures import ARCHITECTURES, Network, make_network
 from .model_file import FORMAT, METADATA_KEY, ModelFile, read_model_file, unit_to_dict
 from .training_record import TrainingRecord
 
@@ -65,7 +65,7 @@ def save_model(model: Model, path: PathLike) -> None:
     metadata = {
         "format": FORMAT,
         "network": model.network_name,
-        "stride": STRIDE,
+        "stride": model.network.step,
         "field": model.network.field,
         "diameter": model.scale.diameter,
         "diameter_px": model.scale.diameter_px,

@@ -12,6 +12,8 @@ from typing import Callable, Dict, Mapping, Optional, Tuple
 import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 
+from ..settings import STRIDE
+from .corners import CORNERS, interleave
 from .model_file import ModelFile
 
 Array = np.ndarray
@@ -22,6 +24,7 @@ STEPS: Mapping[str, Tuple[int, ...]] = {
     "conv3": (2, 2, 1),
     "resnet8": (2, 1, 2, 1, 1),
     "resnet16": (2, 1, 1, 2, 1, 1, 1, 1, 1),
+    "resnet8-fine": (2, 1, 2, 1, 1),
 }
 # few enough for a block's patches to stay in the processor's cache
 ROWS_PER_BLOCK = 4
@@ -35,8 +38,9 @@ def make_numpy_scorer(file: ModelFile) -> Callable[[Array], Array]:
     """Prepare the network of a model file, one of `STEPS`, for scoring.
 
     Returns:
-        A function from working images (b, h, w) float32 to log-odds (b, ceil(h/4), ceil(w/4));
-        outside the images, the mean grey 0 is assumed.
+        A function from working images (b, h, w) float32 to log-odds (b, ceil(h/4), ceil(w/4)), of
+        a fine network twice as many rows and columns; outside the images, the mean grey 0 is
+        assumed.
     """
 
     def score(images: Array) -> Array:
@@ -49,10 +53,10 @@ def _score_image(file: ModelFile, image: Array) -> Array:
     """Score an image (h, w) band by band, so that memory does not grow with its height."""
     padded = np.pad(image.astype(np.float32), file.field // 2)
     steps = STEPS[file.network_name]
-    reach = (SCORES_PER_BAND - 1) * file.stride + file.field
+    reach = (SCORES_PER_BAND - 1) * STRIDE + file.field
     bands = [
         _scores(file.weights, steps, padded[start : start + reach])
-        for start in range(0, len(image), SCORES_PER_BAND * file.stride)
+        for start in range(0, len(image), SCORES_PER_BAND * STRIDE)
     ]
     return np.concatenate(bands)
 
@@ -70,7 +74,8 @@ def _scores(weights: Weights, steps: Tuple[int, ...], image: Array) -> Array:
             x = _convolve(x, *_folded(weights, name, f"features.{module + 1}"), step)
             x = _rectify(x, weights.get(f"features.{module + 2}.weight"))
             module += MODULES_PER_CONVOLUTION
-    return x @ weights["classifier.weight"][0, :, 0, 0] + weights["classifier.bias"]
+    scores = x @ weights["classifier.weight"][:, :, 0, 0].T + weights["classifier.bias"]
+    return interleave(scores) if scores.shape[2] == len(CORNERS) else scores[:, :, 0]
 
 
 def _residual(x: Array, weights: Weights, name: str, step: int) -> Array:

@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import copy
-from typing import Callable
+from typing import Callable, Optional, Tuple
 
 import numpy as np
 import torch
@@ -12,44 +12,59 @@ from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from ..device import fast_dtype
-from .architectures import Network, strided_scores
+from .architectures import STRIDE, Network, strided_outputs
 
 Scorer = Callable[[np.ndarray], np.ndarray]
+Judge = Callable[[np.ndarray], Tuple[np.ndarray, Optional[np.ndarray]]]
 
 
 def make_scorer(network: Network, device: torch.device) -> Scorer:
     """Prepare a network for scoring many micrographs.
 
+    Returns:
+        A function from working images (b, h, w) float32 to the log-odds of `strided_scores`.
+    """
+    judge = make_judge(network, device)
+    return lambda images: judge(images)[0]
+
+
+def make_judge(network: Network, device: torch.device) -> Judge:
+    """Prepare a network for scoring many micrographs, particles and contamination.
+
     Batch norms are folded into the convolutions, and the features computed in bfloat16 where that
     is fast; the last layer stays in float32, so that scores keep their order.
 
     Returns:
-        A function from working images (b, h, w) float32 to log-odds (b, ceil(h/4), ceil(w/4)).
+        A function from working images (b, h, w) float32 to the log-odds of `strided_scores`, and
+        those of contamination (b, ceil(h/4), ceil(w/4)); None for a network that knows none.
     """
     dtype = fast_dtype(device)
     fused = fuse(network).to(device)
     fused.features.to(dtype)
     to_channels_last(fused.features)
-    scoring = _MixedPrecision(fused, dtype)
+    fused.features = _Converted(fused.features, dtype)
 
-    def score(images: np.ndarray) -> np.ndarray:
+    def judge(images: np.ndarray) -> Tuple[np.ndarray, Optional[np.ndarray]]:
         with torch.inference_mode():
             batch = torch.from_numpy(np.ascontiguousarray(images)).to(device)
-            return strided_scores(scoring, batch).cpu().numpy()
+            outputs = strided_outputs(fused, batch).cpu().numpy()
+        per_side = STRIDE // fused.step
+        dirty = outputs[:, 1, ::per_side, ::per_side] if outputs.shape[1] > 1 else None
+        return outputs[:, 0], dirty
 
-    return score
+    return judge
 
 
-class _MixedPrecision(Network):
-    def __init__(self, network: Network, dtype: torch.dtype) -> None:
-        super().__init__(network.features, network.field, network.latent)
-        self.classifier = network.classifier
-        self.dtype = dtype
+class _Converted(nn.Module):
+    """Features that are computed in the fast type, and given on in float32."""
+
+    def __init__(self, features: nn.Module, dtype: torch.dtype) -> None:
+        super().__init__()
+        self.features, self.dtype = features, dtype
 
     def forward(self, images: Tensor) -> Tensor:
-        """Score as `Network` does, with features in the fast type and scores in float32."""
         images = images.to(dtype=self.dtype, memory_format=torch.channels_last)
-        return self.classifier(self.features(images).float())
+        return self.features(images).float()
 
 
 def to_channels_last(module: nn.Module) -> None:

@@ -39,16 +39,18 @@ def inside_border(xy: np.ndarray, border: float, shape: Shape) -> np.ndarray:
     return inside_span(xy[:, 0], border, width) & inside_span(xy[:, 1], border, height)
 
 
-def grid_inside(border: Sequence[float], shape: Shape, step: int) -> Tuple[np.ndarray, ...]:
+def grid_inside(
+    border: Sequence[float], shape: Shape, places: Sequence[np.ndarray]
+) -> Tuple[np.ndarray, ...]:
     """Return which points of a grid over an image lie inside its border, to index the grid with.
 
     Args:
         border: width of the border at the ends of y and of x, px.
         shape: (ny, nx) of the image, px.
-        step: from one point of the grid to the next, px.
+        places: of the rows and of the columns of the grid, px.
     """
     rows, columns = (
-        inside_span(np.arange(0, size, step), width, size) for size, width in zip(shape, border)
+        inside_span(along, width, size) for along, size, width in zip(places, shape, border)
     )
     return np.ix_(rows, columns)
 

@@ -8,9 +8,11 @@ from typing import Callable, Sequence
 
 import numpy as np
 
-from ..settings import MIN_DISTANCE_DIAMETERS, STRIDE
+from ..micrographs import Shape
+from ..settings import MIN_DISTANCE_DIAMETERS
 from .border import inside_border, share_inside
 from .peaks import Peaks, find_peaks
+from .score_places import ScorePlaces
 
 Scorer = Callable[[np.ndarray], np.ndarray]
 
@@ -20,28 +22,39 @@ class Detector:
     """What finds particles in working images.
 
     Attributes:
-        scorer: from working images (b, h, w) to score maps (b, ceil(h/stride), ceil(w/stride)).
+        scorer: from working images (b, h, w) to score maps (b, ceil(h/4), ceil(w/4)), or twice as
+            many rows and columns.
         min_distance: between two peaks, px of the working image.
-        stride: px of the working image from one score to the next.
     """
 
     scorer: Scorer
     min_distance: float
-    stride: int = STRIDE
 
     @classmethod
     def of_width(cls, scorer: Scorer, diameter_px: float) -> Detector:
         """Return the detector of particles of a width, px of the working image."""
         return cls(scorer, MIN_DISTANCE_DIAMETERS * diameter_px)
 
-    def find_in_map(self, score_map: np.ndarray, least_score: float = -np.inf) -> Peaks:
-        """Find the peaks of a score map (h, w); their places are px of the working image."""
-        peaks = find_peaks(score_map, self.min_distance / self.stride, least_score)
-        return Peaks(peaks.xy * self.stride, peaks.score)
+    def find_in_map(
+        self, score_map: np.ndarray, shape: Shape, least_score: float = -np.inf
+    ) -> Peaks:
+        """Find the peaks of a score map.
+
+        Args:
+            score_map: (h, w).
+            shape: (ny, nx) of the working image, px.
+            least_score: lower peaks are left out.
+
+        Returns:
+            Peaks; their places are px of the working image.
+        """
+        places = ScorePlaces.of_map(score_map.shape, shape)
+        peaks = find_peaks(score_map, self.min_distance / places.step, least_score)
+        return Peaks(places.in_image(peaks.xy, shape), peaks.score)
 
     def find(self, image: np.ndarray) -> Peaks:
         """Score a working image (h, w) and find its peaks, px of the working image."""
-        return self.find_in_map(self.scorer(image[None])[0])
+        return self.find_in_map(self.scorer(image[None])[0], (image.shape[0], image.shape[1]))
 
 
 def detect_peaks(scorer: Scorer, image: np.ndarray, diameter_px: float) -> Peaks:

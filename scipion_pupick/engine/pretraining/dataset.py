@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import math
 from concurrent.futures import ProcessPoolExecutor
@@ -10,7 +11,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 from multiprocessing import get_context
 from pathlib import Path
-from typing import List, Sequence
+from typing import List, Optional, Sequence, Tuple
 
 import numpy as np
 from safetensors import safe_open
@@ -24,7 +25,10 @@ from ..preprocessing.working_image import MOST_DEVIATIONS
 from ..settings import WORKING_DIAMETER_PX
 from ..simulation import (
     Bank,
+    Density,
+    Protein,
     SimulationSettings,
+    hard_settings,
     log_uniform,
     make_bank,
     random_phantom,
@@ -37,49 +41,68 @@ _MICROGRAPHS_EACH = 2
 
 _PROJECTIONS, _JUNK_PROJECTIONS = 60, 12
 _DIAMETERS = (70.0, 450.0)  # Å
+_PROTEIN_SHARE, _PROTEIN_ENLARGED = 0.35, (0.9, 1.6)
 _JUNK_DIAMETERS = (0.15, 0.5)
 _JUNK_COVERAGE = (0.003, 0.12)
 _JUNK_CONTRAST = (0.8, 3.0)
+_MOST_STRIPES = 32  # px
 # users differ in what they call the diameter, and particles are not round
 _SCALE_DEVIATION = 0.2
 _LEAST_PX, _MOST_PX = 15.0, 38.0
 
 
 @dataclass(frozen=True)
-class SimulatedImage:
+class KnownImage:
     """A normalised working image whose particles are all known.
 
     Attributes:
         pixels: (h, w) float16.
         xy: (n, 2) centres, px.
         diameter_px: of the particles, px.
+        hidden: (h, w) bool, where contamination is; None where that is not known.
+        masked_diameters: scores so near to a centre, but not at it, are not trained.
+        border: so wide, px, nothing is known at the edges.
     """
 
     pixels: np.ndarray
     xy: np.ndarray
     diameter_px: float
+    hidden: Optional[np.ndarray] = None
+    masked_diameters: float = 0.25
+    border: int = 0
 
 
-def simulate_images(seed: int, index: int) -> List[SimulatedImage]:
+def simulate_images(seed: int, index: int, proteins: Sequence[Protein] = ()) -> List[KnownImage]:
     """Simulate two working images of one random particle, at a random scale about the nominal.
 
     Args:
         seed: of every random choice, together with the index.
         index: number of the particle.
+        proteins: of which a third of all particles are, if there are any.
     """
     random = np.random.default_rng([seed, index])
-    diameter = log_uniform(random, *_DIAMETERS)
+    particle = _random_particle(random, proteins)
     scale = math.exp(random.normal(0, _SCALE_DEVIATION))
     width = float(np.clip(WORKING_DIAMETER_PX * scale, _LEAST_PX, _MOST_PX))
-    bank = make_bank(random_phantom(random, diameter), diameter / width, random, _PROJECTIONS)
-    junk = _random_junk(random, diameter, diameter / width)
+    pixel_size = particle.diameter / width
+    bank = make_bank(particle, pixel_size, random, _PROJECTIONS)
+    junk = _random_junk(random, particle.diameter, pixel_size)
     images = []
     for _ in range(_MICROGRAPHS_EACH):
-        settings = _with_junk(random_settings(random), random)
+        settings = hard_settings(_with_junk(random_settings(random), random), random)
         micrograph = simulate_micrograph(bank, (_SIDE, _SIDE), settings, random, junk)
-        pixels = np.clip(normalise(micrograph.image), -MOST_DEVIATIONS, MOST_DEVIATIONS)
-        images.append(SimulatedImage(pixels.astype(np.float16), micrograph.xy, width))
+        image, hidden = _with_stripes(micrograph.image, micrograph.hidden, random)
+        pixels = np.clip(normalise(image), -MOST_DEVIATIONS, MOST_DEVIATIONS)
+        xy = micrograph.xy[~hidden[tuple(np.round(micrograph.xy).astype(int).T[::-1])]]
+        images.append(KnownImage(pixels.astype(np.float16), xy, width, hidden))
     return images
+
+
+def _random_particle(random: np.random.Generator, proteins: Sequence[Protein]) -> Density:
+    if proteins and random.random() < _PROTEIN_SHARE:
+        protein = proteins[int(random.integers(len(proteins)))]
+        return protein.density(log_uniform(random, *_PROTEIN_ENLARGED))
+    return random_phantom(random, log_uniform(random, *_DIAMETERS))
 
 
 def _random_junk(random: np.random.Generator, diameter: float, pixel_size: float) -> Bank:
@@ -95,30 +118,55 @@ def _with_junk(settings: SimulationSettings, random: np.random.Generator) -> Sim
     return replace(settings, crowding=replace(settings.crowding, junk_coverage=coverage))
 
 
-def save_images(images: List[SimulatedImage], path: PathLike) -> None:
+def _with_stripes(
+    image: np.ndarray, hidden: np.ndarray, random: np.random.Generator
+) -> Tuple[np.ndarray, np.ndarray]:
+    """Replace the borders of one of eight images by repetitions of what lies inside them."""
+    if random.random() > 0.125:
+        return image, hidden
+    width = int(random.integers(4, _MOST_STRIPES + 1))
+    inside = slice(width, -width)
+    mode = str(random.choice(["edge", "reflect", "mean"]))
+    covered = np.pad(hidden[inside, inside], width, mode="constant", constant_values=True)
+    if mode == "mean":
+        grey = float(image[inside, inside].mean())
+        return np.pad(image[inside, inside], width, constant_values=grey), covered
+    # reflected particles look like particles, so they are no contamination
+    striped = np.pad(image[inside, inside], width, mode=mode)  # type: ignore[call-overload]
+    return striped, covered
+
+
+def save_images(images: List[KnownImage], path: PathLike) -> None:
     """Write images (safetensors)."""
     tensors = {}
     for i, image in enumerate(images):
         tensors[f"{i}/pixels"] = np.ascontiguousarray(image.pixels)
         tensors[f"{i}/xy"] = np.ascontiguousarray(image.xy)
+        if image.hidden is not None:
+            tensors[f"{i}/hidden"] = np.ascontiguousarray(image.hidden)
     widths = json.dumps([image.diameter_px for image in images])
     with atomic_write(path) as temporary:
         temporary.write_bytes(save(tensors, {"diameter_px": widths}))
 
 
-def load_images(path: PathLike) -> List[SimulatedImage]:
+def load_images(path: PathLike) -> List[KnownImage]:
     """Read images that `save_images` wrote."""
     with safe_open(Path(path), framework="np") as file:
         widths = json.loads(file.metadata()["diameter_px"])
         return [
-            SimulatedImage(file.get_tensor(f"{i}/pixels"), file.get_tensor(f"{i}/xy"), width)
+            KnownImage(
+                file.get_tensor(f"{i}/pixels"),
+                file.get_tensor(f"{i}/xy"),
+                width,
+                file.get_tensor(f"{i}/hidden"),
+            )
             for i, width in enumerate(widths)
         ]
 
 
 def simulate_particles(
-    folder: Path, seed: int, number: int, threads: int
-) -> List[List[SimulatedImage]]:
+    folder: Path, seed: int, number: int, threads: int, proteins: Sequence[Protein] = ()
+) -> List[List[KnownImage]]:
     """Simulate images of random particles in several processes, or read those that are there.
 
     Args:
@@ -126,6 +174,7 @@ def simulate_particles(
         seed: of every random choice, together with the number of the particle.
         number: of particles.
         threads: as many processes simulate; 0 for all cores.
+        proteins: see `simulate_images`.
 
     Returns:
         The images of each particle.
@@ -134,11 +183,23 @@ def simulate_particles(
     missing = [index for index, path in enumerate(paths) if not path.exists()]
     workers = threads or usable_cores()
     with ProcessPoolExecutor(workers, get_context("spawn"), set_threads, (1,)) as pool:
-        made = pool.map(partial(_simulate_one, paths, seed), missing, chunksize=4)
+        made = pool.map(partial(_simulate_one, paths, seed, proteins), missing, chunksize=4)
         for _ in track(made, len(missing), "particles simulated"):
             pass
     return [load_images(path) for path in paths]
 
 
-def _simulate_one(paths: Sequence[Path], seed: int, index: int) -> None:
-    save_images(simulate_images(seed, index), paths[index])
+def _simulate_one(
+    paths: Sequence[Path], seed: int, proteins: Sequence[Protein], index: int
+) -> None:
+    save_images(simulate_images(seed, index, proteins), paths[index])
+
+
+def digest_of(proteins: Sequence[Protein], sets: Sequence[Sequence[KnownImage]]) -> str:
+    """Digest of what a training is made from beside its settings; empty for nothing."""
+    digest = hashlib.sha256()
+    for protein in proteins:
+        digest.update(protein.xyz.tobytes())
+    for image in (image for images in sets for image in images):
+        digest.update(image.pixels.tobytes() + image.xy.tobytes())
+    return digest.hexdigest() if proteins or sets else ""

@@ -16,14 +16,14 @@ from ..networks.training_record import TrainingRecord
 from ..preprocessing.scale import ModelScale
 from ..settings import PretrainSettings
 from ..training.progress import Progress, best_network
-from .dataset import SimulatedImage
+from .dataset import KnownImage
 from .pretrain import calibrate_on, join_peaks, match_peaks
 
 
 def calibrate_general_model(
     progress: Progress,
     settings: PretrainSettings,
-    held_out: Sequence[SimulatedImage],
+    held_out: Sequence[KnownImage],
     device: torch.device,
 ) -> Model:
     """Return the network of the best epoch, its scores calibrated on the held-out micrographs.

@@ -22,29 +22,32 @@ from ..settings import TOLERANCE_DIAMETERS, OptimizerSettings
 from ..training.loop import Trainer
 from ..training.prior import fresh_network
 from ..training.progress import Progress
-from .dataset import SimulatedImage
+from .dataset import KnownImage
 from .supervised_loss import SupervisedLoss
 
 _FIRST_ODDS = 0.05
+_LABELLED_SHARE = 0.3
 
 
 def pretrain(
-    images: Sequence[SimulatedImage],
-    held_out: Sequence[SimulatedImage],
+    images: Sequence[KnownImage],
+    held_out: Sequence[KnownImage],
     settings: OptimizerSettings,
     device: torch.device,
     progress: Optional[Progress] = None,
     after_epoch: Callable[[Progress], None] = lambda progress: None,
+    labelled: Sequence[Sequence[KnownImage]] = (),
 ) -> Progress:
     """Train a network to tell the centres of particles from everything else.
 
     Every score of a tile is trained, by its logistic loss. Pixels within the training radius of a
     centre are positive, and count four times; those further out but still on a particle are left
-    out; all others are negative. Arguments, result and errors are those of `training.fit`, but
-    for the images.
+    out; all others are negative. Of sets of labelled micrographs, all alike, come three of ten
+    tiles. Arguments, result and errors are those of `training.fit`, but for the images.
     """
     network = fresh_network(settings, _FIRST_ODDS)
-    loss = SupervisedLoss(images, network.field, settings, device)
+    shares = [1 - _LABELLED_SHARE, *(_LABELLED_SHARE / len(labelled) for _ in labelled)]
+    loss = SupervisedLoss([images, *labelled], shares, network, settings, device)
 
     def validate(average: Network) -> float:
         scorer = make_scorer(average, device)
@@ -69,7 +72,7 @@ class MatchedPeaks:
     particles: int
 
 
-def match_peaks(scorer: Scorer, image: SimulatedImage) -> MatchedPeaks:
+def match_peaks(scorer: Scorer, image: KnownImage) -> MatchedPeaks:
     """Detect the peaks of an image and tell which are particles."""
     radius = image.diameter_px / 2
     peaks = detect_peaks(scorer, image.pixels.astype(np.float32), image.diameter_px)

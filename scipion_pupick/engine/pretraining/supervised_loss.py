@@ -1,58 +1,82 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The logistic loss of all scores of tiles of simulated micrographs."""
+"""The logistic loss of all scores of tiles of micrographs whose particles are known."""
 
 from __future__ import annotations
 
-from typing import Sequence, Tuple
+from typing import List, Sequence, Tuple
 
 import numpy as np
 import torch
 from torch import Tensor
 from torch.nn import functional
 
+from ..networks.architectures import STRIDE, Network
 from ..settings import OptimizerSettings
 from ..training.batches import ScoreGrid, sample_tiles
-from ..training.regions import MASKED, POSITIVE, TrainingImage, label_map
+from ..training.regions import MASKED, POSITIVE, TrainingImage, label_map, positive_map
 from ..training.step import StepLoss, TrainedModel, compute_features
-from .dataset import SimulatedImage
+from .dataset import KnownImage
 from .domain_randomisation import CONTRAST, augment_tiles
 
 _PRETRAINING_TILE = 176
 _POSITIVE_WEIGHT = 4.0
-_MASKED_DIAMETERS = 0.34
+_CONTAMINATION_WEIGHT = 0.5
+# bits of a label beside those of `regions`
+_CONTAMINATED, _UNKNOWN = 4, 8
+_OF_PARTICLES = 3
 
 
 class SupervisedLoss:
-    """The logistic loss of all scores of tiles of simulated micrographs."""
+    """The logistic loss of all scores of tiles of known micrographs, and that of contamination."""
 
     def __init__(
         self,
-        images: Sequence[SimulatedImage],
-        field: int,
+        sets: Sequence[Sequence[KnownImage]],
+        shares: Sequence[float],
+        network: Network,
         settings: OptimizerSettings,
         device: torch.device,
     ) -> None:
-        self.images = [_training_image(image, settings.training_radius) for image in images]
-        self.grid = ScoreGrid(_PRETRAINING_TILE, field)
+        """Prepare the loss.
+
+        Args:
+            sets: of images.
+            shares: of the tiles that are drawn from each set.
+            network: to be trained.
+            settings: of the training.
+            device: to compute on.
+        """
+        self.images: List[TrainingImage] = []
+        chances: List[np.ndarray] = []
+        for images, share in zip(sets, shares):
+            self.images += [_training_image(image, settings.training_radius) for image in images]
+            chances.append(np.full(len(images), share / len(images)))
+        self.chances = np.concatenate(chances) / sum(shares)
+        self.grid = ScoreGrid(_PRETRAINING_TILE, network.field, network.step)
         self.settings, self.device = settings, device
 
     def positive_share(self) -> float:
         """Share of positive pixels among those that are not left out."""
-        positive = sum(int((image.labels == POSITIVE).sum()) for image in self.images)
-        return positive / sum(int((image.labels != MASKED).sum()) for image in self.images)
+        of_images = [image.labels & _OF_PARTICLES for image in self.images]
+        positive = sum(int((labels == POSITIVE).sum()) for labels in of_images)
+        return positive / sum(int((labels != MASKED).sum()) for labels in of_images)
 
     def __call__(self, model: TrainedModel, random: np.random.Generator) -> StepLoss:
         """Draw tiles and evaluate the loss on them."""
-        which = random.integers(len(self.images), size=self.settings.tiles)
+        number = self.settings.tiles
+        which = random.choice(len(self.images), size=number, p=self.chances)
         tiles, labels = sample_tiles(self.images, which, self.grid, CONTRAST, random)
         tiles = augment_tiles(tiles, random)
         tiles = tiles.to(self.device, memory_format=torch.channels_last)
-        features = compute_features(model.network, tiles)
-        scores = model.network.classifier(features.float())[:, 0]
-        positive, negative = _losses(scores, labels.to(self.device))
-        used = int((labels != MASKED).sum())
-        parts = (positive.item() / used, negative.item() / used, 0.0)
-        return StepLoss((positive + negative) / used, parts, used)
+        features = compute_features(model.network, tiles).float()
+        labels = labels.to(self.device)
+        of_particles = labels & _OF_PARTICLES
+        positive, negative = _losses(model.network.scores(features), of_particles)
+        used = int((of_particles != MASKED).sum())
+        dirty = _contamination_loss(model.network, features, labels, self.grid.step)
+        parts = (positive.item() / used, negative.item() / used, dirty.item())
+        total = (positive + negative) / used + _CONTAMINATION_WEIGHT * dirty
+        return StepLoss(total, parts, used)
 
 
 def _losses(scores: Tensor, labels: Tensor) -> Tuple[Tensor, Tensor]:
@@ -62,8 +86,38 @@ def _losses(scores: Tensor, labels: Tensor) -> Tuple[Tensor, Tensor]:
     return _POSITIVE_WEIGHT * of_positive, functional.softplus(scores[used & ~positive]).sum()
 
 
-def _training_image(image: SimulatedImage, training_radius: float) -> TrainingImage:
+def _contamination_loss(network: Network, features: Tensor, labels: Tensor, step: int) -> Tensor:
+    """Mean logistic loss of contamination where it is known; 0 for a network that has none."""
+    if network.contamination is None:
+        return features.new_zeros(())
+    per_side = STRIDE // step
+    labels = labels[:, ::per_side, ::per_side]
+    known = (labels & _UNKNOWN) == 0
+    logits = network.contamination(features)[:, 0][known]
+    if not len(logits):
+        return features.new_zeros(())
+    truth = ((labels & _CONTAMINATED) > 0)[known].to(logits.dtype)
+    return functional.binary_cross_entropy_with_logits(logits, truth)
+
+
+def _training_image(image: KnownImage, training_radius: float) -> TrainingImage:
     shape = (image.pixels.shape[0], image.pixels.shape[1])
-    masked = _MASKED_DIAMETERS * image.diameter_px
+    masked = image.masked_diameters * image.diameter_px
     labels = label_map(shape, image.xy, training_radius, masked)
-    return TrainingImage(image.pixels, labels, image.xy, np.empty((0, 2)))
+    if image.hidden is not None:
+        labels |= np.where(image.hidden, _CONTAMINATED, 0).astype(np.uint8)
+    else:
+        clean = positive_map(shape, image.xy, image.diameter_px / 3)
+        labels |= np.where(clean, 0, _UNKNOWN).astype(np.uint8)
+    return TrainingImage(image.pixels, _without_border(labels, image.border), image.xy, _NONE)
+
+
+_NONE = np.empty((0, 2))
+
+
+def _without_border(labels: np.ndarray, border: int) -> np.ndarray:
+    if border:
+        inside = np.zeros(labels.shape, bool)
+        inside[border:-border, border:-border] = True
+        labels = np.where(inside, labels, MASKED | _UNKNOWN).astype(np.uint8)
+    return labels

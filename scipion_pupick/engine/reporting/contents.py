@@ -16,7 +16,6 @@ from ..networks.training_record import TrainingRecord
 from ..runs.layout import TRAINING_LOG
 from ..runs.pick_run import PickRun
 from ..runs.training_log import read_training_log
-from ..settings import STRIDE
 from .page import Page
 from .pictures import MAP_RANGE, Pictures, View, choose_shown, draw
 from .tables import ScoreTables, tabulate, threshold_grid
@@ -105,7 +104,6 @@ def _common(pictures: Pictures, view: View, diameter: float) -> Dict[str, Any]:
         "shown": pictures.micrographs,
         "gallery": pictures.gallery,
         "mapRange": MAP_RANGE,
-        "stride": STRIDE,
         "diameter": diameter,
     }
 

@@ -16,10 +16,11 @@ from ..files.prefetch import prefetch
 from ..micrographs import Micrograph, Shape
 from ..picker import Picker
 from ..picking.peaks_file import MicrographPeaks
+from ..picking.score_places import ScorePlaces
 from ..preprocessing.fourier_crop import downsample
 from ..preprocessing.scale import WorkingScale, to_working
 from ..preprocessing.working_image import WorkingImage, prepare
-from ..settings import LEAST_SCORE, STRIDE
+from ..settings import LEAST_SCORE
 from .packing import grey_image, pack, png_address
 from .tables import ranks
 
@@ -154,8 +155,15 @@ def _describe(
     if view.picker is not None:
         score_map = view.picker.scorer(working.image[None])[0]
         result["map"] = png_address(grey_image(score_map, *MAP_RANGE))
-        result["mapStep"] = STRIDE * shape[1] / working.image.shape[1]
+        places = ScorePlaces.of_map(score_map.shape, _shape_of(working.image))
+        shown_px = shape[1] / working.image.shape[1]
+        result["mapStep"] = places.step * shown_px
+        result["mapFirst"] = (places.first + 0.5) * shown_px
     return result
+
+
+def _shape_of(image: np.ndarray) -> Shape:
+    return image.shape[0], image.shape[1]
 
 
 def _describe_unseen(

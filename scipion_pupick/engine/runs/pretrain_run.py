@@ -34,9 +34,12 @@ class PretrainRun:
     fingerprint: str
 
     @classmethod
-    def of_settings(cls, folder: Path, settings: PretrainSettings) -> PretrainRun:
-        """Return the run with these settings in a folder."""
-        return cls(folder, hashlib.sha256(json.dumps(asdict(settings)).encode()).hexdigest())
+    def of_settings(
+        cls, folder: Path, settings: PretrainSettings, sources: str = ""
+    ) -> PretrainRun:
+        """Return the run in a folder with these settings, and with a digest of its sources."""
+        text = json.dumps(asdict(settings)) + sources
+        return cls(folder, hashlib.sha256(text.encode()).hexdigest())
 
     @property
     def checkpoint(self) -> Checkpoint:

@@ -21,6 +21,7 @@ NETWORKS: Mapping[str, str] = {
     "conv3": "the paper's, smallest and fastest",
     "resnet8": "as large as Topaz's",
     "resnet16": "sees most of the surroundings",
+    "resnet8-fine": "resnet8 that also tells near particles apart and sees contamination",
 }
 OBJECTIVES: Mapping[str, str] = {
     "pn": "takes all that was not picked for no particle",

@@ -222,7 +222,13 @@ class TrainSettings(Checked):
 
 
 PRETRAINING = OptimizerSettings(
-    objective="pn", autoencoder=0.0, epochs=30, steps=100, tiles=12, averaging=0.998
+    network="resnet8-fine",
+    objective="pn",
+    autoencoder=0.0,
+    epochs=30,
+    steps=100,
+    tiles=12,
+    averaging=0.998,
 )
 
 

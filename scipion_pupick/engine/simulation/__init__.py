@@ -7,10 +7,19 @@ from .density import Density, centre_density, read_map
 from .micrograph import SimulatedMicrograph, simulate_micrograph
 from .phantom import random_phantom
 from .projection import project
+from .proteins import Protein, read_proteins
 from .random_numbers import log_uniform
 from .recipe import Recipe
 from .rotations import random_rotations
-from .settings import Contamination, Crowding, Ice, SimulationSettings, random_settings, with_fixed
+from .settings import (
+    Contamination,
+    Crowding,
+    Ice,
+    SimulationSettings,
+    hard_settings,
+    random_settings,
+    with_fixed,
+)
 
 __all__ = [
     "Bank",
@@ -20,11 +29,13 @@ __all__ = [
     "Density",
     "Ice",
     "Microscope",
+    "Protein",
     "Recipe",
     "SimulatedMicrograph",
     "SimulationSettings",
     "centre_density",
     "ctf",
+    "hard_settings",
     "log_uniform",
     "make_bank",
     "project",
@@ -32,6 +43,7 @@ __all__ = [
     "random_rotations",
     "random_settings",
     "read_map",
+    "read_proteins",
     "simulate_micrograph",
     "with_fixed",
 ]

@@ -18,11 +18,10 @@ from .fields import smooth_field
 from .placement import place_particles
 from .settings import Crowding, SimulationSettings
 from .specimen import make_specimen
+from .specimen_map import PROTEIN_POTENTIAL
 
 Shape = Tuple[int, int]
 
-# V; mean inner potential of protein above that of ice, about
-PROTEIN_POTENTIAL = 2.5
 _LEAST_TRANSMISSION = 0.02
 _CLUSTER_DIAMETERS = 4.0
 _PROJECTIONS_AT_ONCE = 64

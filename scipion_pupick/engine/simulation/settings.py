@@ -78,15 +78,37 @@ class Contamination:
         carbon: share of the micrograph's width that carbon film covers.
         crystals: number of ice crystals and other lumps of ice.
         gold: number of gold beads.
+        rim: thickness of what gathers at the edge of the carbon, Å.
+        rough: number of patches of crystalline ice.
+        thin: number of bright places, where ice is missing.
+        filaments: number of filaments.
+        clumps: number of aggregates of protein.
+        micelles: number of empty micelles, which hide no particle.
+        denatured: standard deviation of the thickness of denatured protein, Å, all over.
+        beam_edge: share of the width that the beam leaves dark.
     """
 
     carbon: float = 0.0
     crystals: int = 0
     gold: int = 0
+    rim: float = 0.0
+    rough: int = 0
+    thin: int = 0
+    filaments: int = 0
+    clumps: int = 0
+    micelles: int = 0
+    denatured: float = 0.0
+    beam_edge: float = 0.0
 
     def __post_init__(self) -> None:
-        if not 0 <= self.carbon <= 1:
-            raise UsageError(f"carbon is {self.carbon:g}: it is a share between 0 and 1.")
+        for name in ("carbon", "beam_edge"):
+            if not 0 <= getattr(self, name) <= 1:
+                raise UsageError(
+                    f"{name} is {getattr(self, name):g}: it is a share between 0 and 1."
+                )
+        for name in ("rim", "denatured"):
+            if not getattr(self, name) >= 0:
+                raise UsageError(f"{name} is {getattr(self, name):g} Å: it cannot be negative.")
 
 
 @dataclass(frozen=True)
@@ -147,6 +169,44 @@ def random_settings(random: np.random.Generator) -> SimulationSettings:
         ice=_random_ice(random),
         crowding=_random_crowding(random),
         contamination=_random_contamination(random),
+    )
+
+
+def hard_settings(settings: SimulationSettings, random: np.random.Generator) -> SimulationSettings:
+    """Make some micrographs crowded, some faint and half of them dirty.
+
+    Args:
+        settings: drawn by `random_settings`.
+        random: the source of randomness.
+    """
+    crowding = settings.crowding
+    if random.random() < 0.4:
+        coverage = random.uniform(0.2, 0.8)
+        room = math.sqrt(0.95 * DENSEST / coverage)
+        separation = min(random.uniform(0.3, 1.0), room)
+        crowding = replace(crowding, coverage=coverage, separation=separation, clustering=0.0)
+    snr = log_uniform(random, 0.02, 0.15) if random.random() < 0.3 else settings.snr
+    contamination = settings.contamination
+    if random.random() < 0.5:
+        contamination = _hard_contamination(contamination, random)
+    return replace(settings, snr=snr, crowding=crowding, contamination=contamination)
+
+
+def _hard_contamination(contamination: Contamination, random: np.random.Generator) -> Contamination:
+    def some(share: float, most: int) -> int:
+        return int(random.integers(1, most + 1)) if random.random() < share else 0
+
+    return replace(
+        contamination,
+        rim=log_uniform(random, 30, 400) if random.random() < 0.5 else 0.0,
+        crystals=contamination.crystals + some(0.4, 12),
+        rough=some(0.35, 5),
+        thin=some(0.2, 4),
+        filaments=some(0.15, 3),
+        clumps=some(0.35, 10),
+        micelles=some(0.2, 60),
+        denatured=log_uniform(random, 2, 15) if random.random() < 0.3 else 0.0,
+        beam_edge=random.uniform(0.03, 0.25) if random.random() < 0.05 else 0.0,
     )
 
 

@@ -4,28 +4,37 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
 from typing import Tuple
 
 import numpy as np
 
+from .contaminants import (
+    add_beam_edge,
+    add_clump,
+    add_denatured,
+    add_filament,
+    add_micelle,
+    add_rough_patch,
+    add_thin_place,
+)
 from .ctf import Microscope
 from .fields import smooth_field
 from .random_numbers import log_uniform
-from .settings import Ice, SimulationSettings
+from .settings import Contamination, Ice, SimulationSettings
+from .specimen_map import ICE_POTENTIAL, SpecimenMap, random_window
 
 Shape = Tuple[int, int]
 
 # Å; inelastic losses in ice seen with an aperture at 300 kV (Rice et al., J. Struct. Biol. 204,
 # 38, 2018)
 ICE_MEAN_FREE_PATH = 3200.0
-# mean inner potentials, V, about as in Vulovic et al., J. Struct. Biol. 183, 19, 2013
-_ICE_POTENTIAL = 4.5
+# mean inner potential, V, about as in Vulovic et al., J. Struct. Biol. 183, 19, 2013
 _CARBON_POTENTIAL = 9.0
 _CARBON_THICKNESS = 150.0
 _CARBON_STRUCTURE = 3.0
 _EDGE_RAGGEDNESS = 20.0  # Å, as is the width
 _EDGE_WIDTH = 15.0
+_RIM_WIDTH = 80.0
 _LEAST_HOLE_RADIUS = 6000.0
 _GOLD_PHASE = 1.5
 _GOLD_TRANSMISSION = 0.15
@@ -33,26 +42,9 @@ _GOLD_TRANSMISSION = 0.15
 _HIDING_THICKNESS = 60.0
 
 
-@dataclass(frozen=True, eq=False)
-class Specimen:
-    """What surrounds the particles, each array of shape (ny, nx).
-
-    Attributes:
-        phase: shift of the electrons' phase, rad.
-        transmission: share of the electrons that are not lost.
-        structure: standard deviation of the structural noise, relative to ice of mean thickness.
-        hidden: where particles are not counted.
-    """
-
-    phase: np.ndarray
-    transmission: np.ndarray
-    structure: np.ndarray
-    hidden: np.ndarray
-
-
 def make_specimen(
     shape: Shape, pixel_size: float, settings: SimulationSettings, random: np.random.Generator
-) -> Specimen:
+) -> SpecimenMap:
     """Lay out what surrounds the particles.
 
     Args:
@@ -63,19 +55,42 @@ def make_specimen(
     """
     ice, contamination = settings.ice, settings.contamination
     relative = _ice_thickness(shape, pixel_size, ice, random)
-    specimen = Specimen(
+    specimen = SpecimenMap(
         np.zeros(shape, np.float32),
         np.exp(-relative * np.float32(ice.thickness / ICE_MEAN_FREE_PATH)),
         np.sqrt(relative),
         np.zeros(shape, bool),
     )
+    _add_contamination(specimen, pixel_size, contamination, settings.microscope, random)
+    return specimen
+
+
+def _add_contamination(
+    specimen: SpecimenMap,
+    pixel_size: float,
+    contamination: Contamination,
+    microscope: Microscope,
+    random: np.random.Generator,
+) -> None:
     if contamination.carbon > 0:
-        _add_carbon(specimen, pixel_size, contamination.carbon, settings.microscope, random)
-    for _ in range(contamination.crystals):
-        _add_crystal(specimen, pixel_size, settings.microscope, random)
+        _add_carbon(specimen, pixel_size, contamination, microscope, random)
+    kinds = (
+        (contamination.crystals, _add_crystal),
+        (contamination.rough, add_rough_patch),
+        (contamination.thin, add_thin_place),
+        (contamination.filaments, add_filament),
+        (contamination.clumps, add_clump),
+        (contamination.micelles, add_micelle),
+    )
+    for number, add in kinds:
+        for _ in range(number):
+            add(specimen, pixel_size, microscope, random)
     for _ in range(contamination.gold):
         _add_gold(specimen, pixel_size, random)
-    return specimen
+    if contamination.denatured > 0:
+        add_denatured(specimen, pixel_size, contamination.denatured, microscope, random)
+    if contamination.beam_edge > 0:
+        add_beam_edge(specimen, pixel_size, contamination.beam_edge, random)
 
 
 def _ice_thickness(
@@ -98,14 +113,14 @@ def _centred_grid(shape: Shape) -> Tuple[np.ndarray, np.ndarray]:
 
 
 def _add_carbon(
-    specimen: Specimen,
+    specimen: SpecimenMap,
     pixel_size: float,
-    share: float,
+    contamination: Contamination,
     microscope: Microscope,
     random: np.random.Generator,
 ) -> None:
-    """Cover a share of the width from one side, up to the edge of a round hole."""
-    shape = specimen.hidden.shape
+    """Cover a share of the width from one side, up to the edge of a round hole and its rim."""
+    share, shape = contamination.carbon, specimen.hidden.shape
     y, x = _centred_grid((shape[0], shape[1]))
     angle = random.uniform(0, 2 * math.pi)
     cosine, sine = math.cos(angle), math.sin(angle)
@@ -118,16 +133,20 @@ def _add_carbon(
     film = 1 / (1 + np.exp(np.clip(-depth * pixel_size / _EDGE_WIDTH, -30, 30)))
     phase = microscope.interaction * _CARBON_POTENTIAL * _CARBON_THICKNESS
     specimen.phase[...] += film * np.float32(phase)
+    if contamination.rim > 0:
+        from_edge = (depth * pixel_size - _RIM_WIDTH) / _RIM_WIDTH
+        rim = np.exp(-(from_edge**2) / 2) * np.float32(contamination.rim)
+        specimen.phase[...] += np.float32(microscope.interaction * _CARBON_POTENTIAL) * rim
     specimen.structure[...] *= 1 + film * np.float32(_CARBON_STRUCTURE - 1)
     specimen.hidden[...] |= film > 0.5
 
 
 def _add_crystal(
-    specimen: Specimen, pixel_size: float, microscope: Microscope, random: np.random.Generator
+    specimen: SpecimenMap, pixel_size: float, microscope: Microscope, random: np.random.Generator
 ) -> None:
     """Lay down a lump of ice: a polygon, or now and then a round drop."""
     radius = log_uniform(random, 60, 1000) / pixel_size
-    window, y, x = _window(specimen.hidden.shape, 1.5 * radius, random)
+    window, y, x = random_window(specimen.hidden.shape, 1.5 * radius, random)
     sides = int(random.choice([4, 5, 6, 6, 7, 30]))
     angles = 2 * math.pi * (np.arange(sides) + random.uniform(-0.3, 0.3, sides)) / sides
     reaches = random.uniform(0.6, 1.0, sides) * radius if sides < 30 else np.full(sides, radius)
@@ -138,28 +157,16 @@ def _add_crystal(
     inside += random.uniform(0, 0.08) * radius * ragged
     height = np.sqrt(np.clip(inside / radius * random.uniform(0.7, 3), 0, 1))
     thickness = random.uniform(150, 800) * height
-    specimen.phase[window] += microscope.interaction * _ICE_POTENTIAL * thickness
+    specimen.phase[window] += microscope.interaction * ICE_POTENTIAL * thickness
     specimen.transmission[window] *= np.exp(-thickness / ICE_MEAN_FREE_PATH)
     specimen.hidden[window] |= thickness > _HIDING_THICKNESS
 
 
-def _add_gold(specimen: Specimen, pixel_size: float, random: np.random.Generator) -> None:
+def _add_gold(specimen: SpecimenMap, pixel_size: float, random: np.random.Generator) -> None:
     """Lay down a bead of 50 to 150 Å."""
     radius = random.uniform(25, 75) / pixel_size
-    window, y, x = _window(specimen.hidden.shape, radius + 2, random)
+    window, y, x = random_window(specimen.hidden.shape, radius + 2, random)
     bead = np.clip(radius - np.hypot(x, y) + 0.5, 0, 1)
     specimen.phase[window] += _GOLD_PHASE * bead
     specimen.transmission[window] *= 1 - (1 - _GOLD_TRANSMISSION) * bead
     specimen.hidden[window] |= bead > 0
-
-
-def _window(
-    shape: Tuple[int, ...], reach: float, random: np.random.Generator
-) -> Tuple[Tuple[slice, slice], np.ndarray, np.ndarray]:
-    """Choose a centre at random; give the window about it, and rows and columns from it, px."""
-    centre = random.uniform(0, shape)
-    starts = np.maximum(0, np.floor(centre - reach)).astype(int)
-    stops = np.minimum(shape, np.ceil(centre + reach) + 1).astype(int)
-    y, x = (np.arange(start, stop) - at for start, stop, at in zip(starts, stops, centre))
-    window = slice(starts[0], stops[0]), slice(starts[1], stops[1])
-    return window, y[:, None].astype(np.float32), x[None, :].astype(np.float32)

@@ -32,16 +32,23 @@ class ScoreGrid:
     Attributes:
         width: of the tile, px.
         field: width of the region that one score depends on, px.
+        step: from one score to the next, px.
     """
 
     width: int
     field: int
+    step: int = STRIDE
 
     @property
     def positions(self) -> np.ndarray:
-        """Centres (s,) of the scores along one axis, px from the tile's first pixel."""
-        count = (self.width - self.field) // STRIDE + 1
-        return np.arange(count) * STRIDE + (self.field - 1) / 2
+        """Places (s,) of the scores along one axis, px from the tile's first pixel."""
+        count = ((self.width - self.field) // STRIDE + 1) * STRIDE // self.step
+        return np.arange(count) * self.step + self.first
+
+    @property
+    def first(self) -> float:
+        """Place of the first score along one axis, px from the tile's first pixel."""
+        return (self.field - 1) / 2 - (STRIDE - self.step) / 2
 
 
 @dataclass(frozen=True)
@@ -50,11 +57,13 @@ class Geometry:
 
     Attributes:
         field: width of one region, px.
+        step: from one score to the next, px.
         patch: width of a patch: the field, rounded up to a multiple of the stride.
         per_side: patches along the side of a mosaic.
     """
 
     field: int
+    step: int = STRIDE
 
     @property
     def patch(self) -> int:
@@ -73,14 +82,19 @@ class Geometry:
 
     @property
     def cells(self) -> slice:
-        """Rows (or columns) of a tile's score map that belong to its patches."""
-        step = self.patch // STRIDE
+        """Rows (or columns) of a tile's score map of which each is the first of a patch."""
+        step = self.patch // self.step
         return slice(0, step * self.per_side, step)
+
+    @property
+    def feature_cells(self) -> slice:
+        """Rows (or columns) of a tile's map of features that belong to its patches."""
+        return Geometry(self.field).cells
 
     @property
     def grid(self) -> ScoreGrid:
         """Where the scores of a tile lie."""
-        return ScoreGrid(self.tile, self.field)
+        return ScoreGrid(self.tile, self.field, self.step)
 
 
 @dataclass(frozen=True)
@@ -158,8 +172,7 @@ def _mosaics(
     angle = random.uniform(0, 2 * np.pi, number)
     centres = drawn[:, 1:] + radius[:, None] * np.stack([np.cos(angle), np.sin(angle)], axis=1)
     transforms = random_transforms(number, settings.augmentation, random)
-    centre = (geometry.field - 1) / 2
-    offsets = np.arange(patch) - centre
+    offsets = np.arange(patch) - geometry.grid.first
     patches = _cut(images, drawn[:, 0].astype(int), centres, transforms, offsets)
     grid = patches.reshape(count, per_side, per_side, patch, patch)
     return grid.permute(0, 1, 3, 2, 4).reshape(count, 1, geometry.tile, geometry.tile)

@@ -47,7 +47,7 @@ def fit(
     else:
         network = with_prior(task.start, task.images, pi, task.device)
         teacher = make_teacher(network, task)
-    loss = PuLoss(task, network.field, teacher)
+    loss = PuLoss(task, network.field, network.step, teacher)
 
     def validate_average(average: Network) -> float:
         return validate(average, task)

@@ -19,6 +19,7 @@ from ..errors import UsageError
 from ..micrographs import Micrograph, Shape
 from ..networks.model import Model, load_model
 from ..networks.scoring import make_scorer
+from ..picking.score_places import coarse
 from ..preprocessing.scale import WorkingScale
 from ..settings import GENERAL, MIRRORS, LabelSettings
 from .label_fit import CHANCE, Fit, RankedMicrograph, fit_labels, local_ranks
@@ -93,8 +94,9 @@ def _ranked(
     scorer = make_scorer(general.network, device)
     ranked, pixel_size = [], 1.0
     for micrograph, working in read_usable(general, scale, [*_to_look_at(labels, micrographs)]):
-        ranks = local_ranks(scorer(working.image[None])[0], scale.diameter_px)
         working_shape = (working.image.shape[0], working.image.shape[1])
+        score_map = coarse(scorer(working.image[None])[0], working_shape)
+        ranks = local_ranks(score_map, scale.diameter_px)
         xy = labels[micrograph.name].xy
         ranked.append(RankedMicrograph(ranks, working.shape, working_shape, xy))
         pixel_size = working.pixel_size

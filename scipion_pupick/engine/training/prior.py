@@ -46,7 +46,7 @@ def fresh_network(settings: OptimizerSettings, pi: float) -> Network:
     """Random weights, with scores that start at the log-odds of π instead of at even odds."""
     torch.manual_seed(settings.seed)
     network = make_network(settings.network)
-    bias = torch.full((1,), math.log(pi / (1 - pi)))
+    bias = torch.full((network.classifier.out_channels,), math.log(pi / (1 - pi)))
     network.classifier.bias = nn.Parameter(bias)
     return network
 

@@ -38,7 +38,7 @@ class Teacher:
         """Scores (b, s, s) of tiles (b, 1, h, w), without gradient."""
         with torch.no_grad():
             features = compute_features(self.network, tiles)
-            return self.network.classifier(features.float())[:, 0]
+            return self.network.scores(features.float())
 
 
 def make_teacher(network: Network, task: TrainingTask) -> Teacher:
@@ -52,17 +52,20 @@ def make_teacher(network: Network, task: TrainingTask) -> Teacher:
 class PuLoss:
     """An objective of positive and unlabelled regions, with autoencoder and distillation."""
 
-    def __init__(self, task: TrainingTask, field: int, teacher: Optional[Teacher]) -> None:
+    def __init__(
+        self, task: TrainingTask, field: int, step: int, teacher: Optional[Teacher]
+    ) -> None:
         """Prepare the objective.
 
         Args:
             task: what to train on, and how.
             field: width of the region that a score depends on, px of the working image.
+            step: from one score to the next, px of the working image.
             teacher: that holds the network; None for one that starts from random weights.
         """
         self.images, self.settings, self.device = task.images, task.settings, task.device
         self.pi, self.gamma = task.pi, _gamma(task)
-        self.geometry, self.teacher = Geometry(field), teacher
+        self.geometry, self.teacher = Geometry(field, step), teacher
 
     def __call__(self, model: TrainedModel, random: np.random.Generator) -> StepLoss:
         """Draw a batch and evaluate the objective on it."""
@@ -70,7 +73,7 @@ class PuLoss:
         batch = sample_batch(self.images, self.geometry, settings, random)
         tiles = batch.tiles.to(self.device, memory_format=torch.channels_last)
         features = compute_features(model.network, tiles)
-        scores = model.network.classifier(features.float())[:, 0]
+        scores = model.network.scores(features.float())
         cells = self.geometry.cells
         first, second = batch.positive_mosaics, batch.positive_mosaics + batch.negative_mosaics
         labelled = scores[:second, cells, cells]
@@ -102,7 +105,7 @@ class PuLoss:
         if self.gamma == 0:
             return tiles.new_zeros(())
         geometry = self.geometry
-        latent = features[:, :, geometry.cells, geometry.cells].float()
+        latent = features[:, :, geometry.feature_cells, geometry.feature_cells].float()
         latent = latent.permute(0, 2, 3, 1).reshape(-1, latent.shape[1], 1, 1)
         first = (geometry.field - RECONSTRUCTED) // 2
         patches = tiles[:, 0].unfold(1, geometry.patch, geometry.patch)

@@ -15,10 +15,14 @@ from scipion_pupick.engine.networks.architectures import (
     Decoder,
     Network,
     make_network,
+    strided_outputs,
     strided_scores,
 )
+from scipion_pupick.engine.networks.symmetry import make_symmetric
 
 NAMES = list(ARCHITECTURES)
+FINE = "resnet8-fine"
+COARSE = [name for name in NAMES if name != FINE]
 
 
 def network(name, seed=0):
@@ -44,7 +48,7 @@ def test_all_networks_are_known():
     assert list(ARCHITECTURES) == NAMES
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", COARSE)
 def test_field_is_what_one_score_depends_on(name):
     made = network(name).double()
     depends = np.zeros((made.field + 2 * STRIDE,) * 2)
@@ -59,7 +63,7 @@ def test_field_is_what_one_score_depends_on(name):
     np.testing.assert_array_equal(depends > 0, expected)
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", COARSE)
 @pytest.mark.parametrize("extra", [(0, 0), (3, 4), (5, 11)])
 def test_one_score_every_four_pixels(name, extra):
     made = network(name)
@@ -72,7 +76,7 @@ def test_one_score_every_four_pixels(name, extra):
     assert scores.shape == (2, 1, *positions)
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", COARSE)
 @pytest.mark.parametrize("shape", [(17, 24), (40, 33)])
 def test_strided_and_dense_scores_are_those_of_lone_patches(name, shape):
     made = network(name)
@@ -88,6 +92,49 @@ def test_strided_and_dense_scores_are_those_of_lone_patches(name, shape):
     last = 4 * (strided.shape[1] - 1), 4 * (strided.shape[2] - 1)
     expected = slow_score(made, -image, last[1], last[0])
     assert strided[1, -1, -1].item() == pytest.approx(expected, abs=1e-5)
+
+
+def test_a_fine_network_scores_the_places_that_it_says():
+    """Turned by a quarter, an image has the turned map, about the middle of the same pixels."""
+    made = network(FINE)
+    make_symmetric(made)
+    side = made.field + 5 * STRIDE
+    image = torch.randn(1, 1, side, side)
+    with torch.no_grad():
+        scores = made(image)[0, 0]
+        turned = made(torch.rot90(image, 1, (2, 3)))[0, 0]
+        lower = made(image[:, :, STRIDE:])[0, 0]
+    assert scores.shape == (12, 12)
+    assert scores.std() > 0.01
+    torch.testing.assert_close(torch.rot90(scores, 1), turned, atol=1e-5, rtol=0)
+    torch.testing.assert_close(scores[2:], lower, atol=1e-5, rtol=0)
+
+
+def test_corners_of_a_fine_network_are_the_turns_of_one_score():
+    """The corner that a quarter turn brings to the first place has the score of the first one."""
+    made = network(FINE)
+    make_symmetric(made)
+    image = torch.randn(1, 1, made.field, made.field)
+    with torch.no_grad():
+        corners = made(image)[0, 0]
+        firsts = [made(torch.rot90(image, turn, (2, 3)))[0, 0, 0, 0] for turn in range(4)]
+    # `rot90` brings the top right corner to the top left, then the bottom right one
+    expected = torch.stack([firsts[0], firsts[1], firsts[3], firsts[2]]).reshape(2, 2)
+    torch.testing.assert_close(corners, expected, atol=1e-5, rtol=0)
+
+
+def test_strided_outputs_of_a_fine_network_hold_contamination_at_every_fourth_pixel():
+    made = network(FINE)
+    image = torch.randn(1, 40, 33)
+    with torch.no_grad():
+        outputs = strided_outputs(made, image)
+        half = made.field // 2
+        features = made.features(torch.nn.functional.pad(image[:, None], (half,) * 4))
+        expected = made.contamination(features)[0, 0]
+    assert outputs.shape == (1, 2, 20, 18)
+    torch.testing.assert_close(outputs[:, 0], strided_scores(made, image))
+    torch.testing.assert_close(outputs[0, 1, ::2, ::2], expected, atol=1e-5, rtol=0)
+    torch.testing.assert_close(outputs[0, 1, 1::2, 1::2], expected, atol=1e-5, rtol=0)
 
 
 def test_dense_scores_of_a_single_pixel():
@@ -125,7 +172,7 @@ def test_conv3_is_the_papers_classifier():
     assert [layer.num_features for layer in layers[1::3]] == [32, 64, 128]
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", COARSE)
 def test_the_classifier_is_linear_in_the_features(name):
     made = network(name)
     images = torch.randn(1, 1, made.field, made.field)
@@ -149,7 +196,8 @@ def test_number_of_convolutions(name, number):
 def test_all_weights_learn(name):
     torch.manual_seed(0)
     made = make_network(name)
-    made(torch.randn(8, 1, made.field + 8, made.field + 8)).square().sum().backward()
+    images = torch.randn(8, 1, made.field + 8, made.field + 8)
+    made.outputs(made.features(images)).square().sum().backward()
     assert all(p.grad is not None and p.grad.abs().sum() > 0 for p in made.parameters())
 
 

@@ -12,7 +12,12 @@ from torch import nn
 
 from scipion_pupick.engine import device
 from scipion_pupick.engine.networks import architectures as networks
-from scipion_pupick.engine.networks.architectures import ARCHITECTURES, make_network, strided_scores
+from scipion_pupick.engine.networks.architectures import (
+    ARCHITECTURES,
+    STRIDE,
+    make_network,
+    strided_scores,
+)
 from scipion_pupick.engine.networks.scoring import fuse, make_scorer, to_channels_last
 
 CPU = torch.device("cpu")
@@ -65,7 +70,8 @@ def plain_scores(made, batch):
 def test_equals_the_plain_network_in_single_precision(name):
     made = network(name)
     scores = make_scorer(made, CPU)(images())
-    assert scores.shape == (2, 16, 19)
+    per_side = STRIDE // made.step
+    assert scores.shape == (2, 16 * per_side, 19 * per_side)
     assert scores.dtype == np.float32
     np.testing.assert_allclose(scores, plain_scores(made, images()), atol=1e-5)
 

@@ -59,7 +59,7 @@ export function paint(context, m, { scale, x, y, width, height, line }) {
 function overlay(context, m) {
   context.imageSmoothingEnabled = true;
   // a score is of the pixel in the middle of its step, which begins half a step before
-  const step = m.mapStep, corner = (0.5 * step / data.stride) - step / 2;
+  const step = m.mapStep, corner = m.mapFirst - step / 2;
   context.drawImage(m.overlay, corner, corner, m.overlay.width * step, m.overlay.height * step);
 }
 

@@ -1,0 +1,70 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Real micrographs whose particles are labelled, for training the general model beside others."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import List, Sequence
+
+import numpy as np
+
+from ..coordinates import Picks
+from ..coordinates.assign_picks import assign_to_micrographs
+from ..micrographs import Micrograph
+from ..preprocessing.scale import ANGSTROM, WorkingScale, to_working
+from ..preprocessing.working_image import prepare
+from ..settings import WORKING_DIAMETER_PX
+from .dataset import KnownImage
+
+# users differ in what they call the diameter
+_WIDTHS = (0.83, 1.0, 1.2)
+# hands are less exact than simulations
+_MASKED_DIAMETERS = 0.34
+# people leave out what lies near the edges, and some edges are padded
+_BORDER_DIAMETERS = 1.25
+
+
+@dataclass(frozen=True)
+class LabelledSet:
+    """Micrographs of one particle, nearly all of whose particles are labelled.
+
+    Attributes:
+        micrographs: of the set.
+        particles: by micrograph, px of it.
+        diameter: of the particle, Å.
+    """
+
+    micrographs: Sequence[Micrograph]
+    particles: Picks
+    diameter: float
+
+
+def labelled_images(labelled: LabelledSet) -> List[KnownImage]:
+    """Prepare the micrographs of a set that have particles, each at three scales.
+
+    Raises:
+        UsageError: the particles are of other micrographs.
+        MicrographError: one cannot be used.
+    """
+    by_name = assign_to_micrographs(labelled.particles, labelled.micrographs, "labels")
+    with_labels = [m for m in labelled.micrographs if len(by_name.get(m.name, ()))]
+    return [
+        _known_image(micrograph, by_name[micrograph.name].xy, labelled.diameter, width)
+        for micrograph in with_labels
+        for width in _WIDTHS
+    ]
+
+
+def _known_image(
+    micrograph: Micrograph, xy: np.ndarray, diameter: float, width: float
+) -> KnownImage:
+    diameter_px = width * WORKING_DIAMETER_PX
+    working = prepare(micrograph, WorkingScale(diameter, diameter_px, ANGSTROM), "gmm", None)
+    shape = (working.image.shape[0], working.image.shape[1])
+    return KnownImage(
+        pixels=working.image.astype(np.float16),
+        xy=to_working(xy, working.shape, shape),
+        diameter_px=diameter_px,
+        masked_diameters=_MASKED_DIAMETERS,
+        border=round(_BORDER_DIAMETERS * diameter_px),
+    )
