@@ -4,15 +4,16 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, List, Optional, Sequence, Union
+from typing import TYPE_CHECKING, Any, List, Optional, Sequence, Tuple, Union
 
 import numpy as np
 
 from .coordinates import Coordinates
 from .errors import UsageError
 from .files.atomic import PathLike
-from .micrographs import AnyMicrograph, MicrographInMemory
+from .micrographs import AnyMicrograph, MicrographInMemory, Shape
 from .networks.model_file import ModelFile
+from .picking.contamination import ContaminationMap, Judge
 from .picking.cut import Cut
 from .picking.detector import Detector, Scorer
 from .picking.peaks_file import MicrographPeaks
@@ -40,6 +41,8 @@ class Picker:
         mixture: shared mixture of a joint normalisation; None where each micrograph has its own.
         general: the general model and where it is computed, as long as it is not fitted to
             micrographs.
+        judge: does what the scorer does, and gives the log-odds of contamination too; None for a
+            model that knows none.
     """
 
     scale: WorkingScale
@@ -49,6 +52,7 @@ class Picker:
     normalisation: str = "gmm"
     mixture: Optional[Mixture] = None
     general: Optional[UnfittedModel] = None
+    judge: Optional[Judge] = None
 
     @classmethod
     def load(
@@ -101,9 +105,11 @@ class Picker:
         Raises:
             UsageError: the general model is not told the diameter.
         """
-        from .networks.scoring import make_scorer
+        from .networks.scoring import make_judge
 
-        picker = cls.of_scorer(model, make_scorer(model.network, device), settings)
+        judge = make_judge(model.network, device)
+        picker = cls.of_scorer(model, lambda images: judge(images)[0], settings)
+        picker = replace(picker, judge=judge)
         if model.scale.diameter is not None:
             return picker
         return replace(picker, general=UnfittedModel(model, settings, device))
@@ -136,6 +142,7 @@ class Picker:
             cut=Cut(
                 threshold=_either(settings.threshold, model.threshold),
                 border=_either(settings.border, diameter / 2),
+                contamination=settings.contamination,
             ),
             min_distance=_either(settings.min_distance, MIN_DISTANCE_DIAMETERS * diameter),
             normalisation=model.normalisation,
@@ -239,14 +246,24 @@ class Picker:
         """
         detector = Detector(self.scorer, self.min_distance / self.scale.pixel_size)
         least = min(LEAST_SCORE, self.threshold)
-        score_maps = self.scorer(np.stack([working.image for working in images]))
+        score_maps, dirty = self._score(np.stack([working.image for working in images]))
         peaks_of_images = []
-        for working, score_map in zip(images, score_maps):
-            peaks = detector.find_in_map(score_map, working.image.shape, least)
+        for i, working in enumerate(images):
+            peaks = detector.find_in_map(score_maps[i], _shape_of(working.image), least)
             xy = to_original(peaks.xy, working.shape, working.image.shape)
-            coordinates = Coordinates(xy[:, 0], xy[:, 1], peaks.score)
-            peaks_of_images.append(MicrographPeaks(coordinates, working.shape, working.pixel_size))
+            found = MicrographPeaks(
+                Coordinates(xy[:, 0], xy[:, 1], peaks.score), working.shape, working.pixel_size
+            )
+            if dirty is not None:
+                map_ = ContaminationMap(dirty[i])
+                found = replace(found, contamination=map_.at(peaks.xy), usable=map_.usable)
+            peaks_of_images.append(found)
         return peaks_of_images
+
+    def _score(self, images: np.ndarray) -> Tuple[np.ndarray, Optional[np.ndarray]]:
+        if self.judge is None:
+            return self.scorer(images), None
+        return self.judge(images)
 
     def choose(self, peaks: MicrographPeaks) -> Coordinates:
         """Return the peaks of a micrograph that are picks."""
@@ -276,6 +293,10 @@ class UnfittedModel:
     model: Model
     settings: PickSettings
     device: torch.device
+
+
+def _shape_of(image: np.ndarray) -> Shape:
+    return image.shape[0], image.shape[1]
 
 
 def _either(value: Optional[float], otherwise: float) -> float:

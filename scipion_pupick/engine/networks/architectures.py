@@ -23,6 +23,7 @@ from .symmetry import make_symmetric
 
 BAND_PIXELS = 2**21
 RECONSTRUCTED = 31
+_SEES_NONE = -4.0
 
 
 class Residual(nn.Module):
@@ -75,6 +76,10 @@ class Network(nn.Module):
         self.latent = latent
         self.classifier = nn.Conv2d(latent, len(CORNERS) if fine else 1, 1)
         self.contamination = nn.Conv2d(latent, 1, 1) if fine else None
+        if self.contamination is not None:
+            # what has not been taught to see contamination sees none
+            nn.init.zeros_(self.contamination.weight)
+            self.contamination.bias = nn.Parameter(torch.full((1,), _SEES_NONE))
 
     @property
     def step(self) -> int:

@@ -4,7 +4,9 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+
+import numpy as np
 
 from ..coordinates import Coordinates
 from .border import inside_border
@@ -18,18 +20,37 @@ class Cut:
     Attributes:
         threshold: least log-odds.
         border: least distance from the edges of the micrograph, Å.
+        contamination: greatest probability of lying on contamination.
     """
 
     threshold: float
     border: float
+    contamination: float = 1.0
 
     @property
     def of_all_scores(self) -> Cut:
         """The same cut without a threshold."""
-        return Cut(-math.inf, self.border)
+        return replace(self, threshold=-math.inf)
 
     def choose(self, peaks: MicrographPeaks) -> Coordinates:
         """Return the peaks of a micrograph that are picks, px of the micrograph."""
+        return peaks.coordinates.select(self.admits(peaks))
+
+    def admits(self, peaks: MicrographPeaks) -> np.ndarray:
+        """Tell which peaks of a micrograph are picks: (n,) bool."""
         coordinates = peaks.coordinates
-        inside = inside_border(coordinates.xy, self.border / peaks.pixel_size, peaks.shape)
-        return coordinates.select(inside & (coordinates.score >= self.threshold))
+        admitted = inside_border(coordinates.xy, self.border / peaks.pixel_size, peaks.shape)
+        admitted &= coordinates.score >= self.threshold
+        if peaks.contamination is not None:
+            admitted &= peaks.contamination <= self.contamination
+        return admitted
+
+    def select(self, peaks: MicrographPeaks) -> MicrographPeaks:
+        """Return the peaks of a micrograph without those that are no picks."""
+        admitted = self.admits(peaks)
+        dirty = peaks.contamination
+        return replace(
+            peaks,
+            coordinates=peaks.coordinates.select(admitted),
+            contamination=None if dirty is None else dirty[admitted],
+        )

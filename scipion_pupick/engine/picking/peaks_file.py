@@ -30,12 +30,17 @@ class MicrographPeaks:
         pixel_size: of the micrograph, Å/px.
         fingerprint: of the model, the settings and the micrograph's file that they were found
             with; empty for a micrograph that is in memory.
+        contamination: (n,) probabilities that the peaks lie on contamination; None for a model
+            that knows none.
+        usable: share of the micrograph without contamination; None for such a model.
     """
 
     coordinates: Coordinates
     shape: Shape
     pixel_size: float
     fingerprint: str = ""
+    contamination: Optional[np.ndarray] = None
+    usable: Optional[float] = None
 
 
 def save_peaks(peaks: MicrographPeaks, path: PathLike) -> None:
@@ -48,6 +53,9 @@ def save_peaks(peaks: MicrographPeaks, path: PathLike) -> None:
         "shape": np.array(peaks.shape, np.int64),
         "pixel_size": np.array(peaks.pixel_size, np.float64),
     }
+    if peaks.contamination is not None and peaks.usable is not None:
+        tensors["contamination"] = np.ascontiguousarray(peaks.contamination)
+        tensors["usable"] = np.array(peaks.usable, np.float64)
     with atomic_write(path) as temporary:
         temporary.write_bytes(save(tensors, {"fingerprint": peaks.fingerprint}))
 
@@ -62,12 +70,18 @@ def load_peaks(path: PathLike) -> Optional[MicrographPeaks]:
             x, y, score = (file.get_tensor(name) for name in ("x", "y", "score"))
             height, width = file.get_tensor("shape").tolist()
             pixel_size = float(file.get_tensor("pixel_size"))
+            knows = "contamination" in file.keys()  # noqa: SIM118
+            contamination = file.get_tensor("contamination") if knows else None
+            usable = float(file.get_tensor("usable")) if knows else None
         check_pixel_size(pixel_size)
     except (SafetensorError, OSError, LookupError, ValueError, TypeError, AttributeError):
         return None
-    if not _are_peaks(x, y, score) or not all(type(n) is int and n > 0 for n in (height, width)):
+    columns = (x, y, score) if contamination is None else (x, y, score, contamination)
+    if not _are_peaks(*columns) or not all(type(n) is int and n > 0 for n in (height, width)):
         return None
-    return MicrographPeaks(Coordinates(x, y, score), (height, width), pixel_size, fingerprint)
+    coordinates = Coordinates(x, y, score)
+    shape = height, width
+    return MicrographPeaks(coordinates, shape, pixel_size, fingerprint, contamination, usable)
 
 
 def _are_peaks(*columns: np.ndarray) -> bool:

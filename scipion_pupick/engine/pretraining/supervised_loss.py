@@ -22,7 +22,7 @@ _PRETRAINING_TILE = 176
 _POSITIVE_WEIGHT = 4.0
 _CONTAMINATION_WEIGHT = 0.5
 # bits of a label beside those of `regions`
-_CONTAMINATED, _UNKNOWN = 4, 8
+_CONTAMINATED, _NOT_KNOWN = 4, 8
 _OF_PARTICLES = 3
 
 
@@ -92,7 +92,7 @@ def _contamination_loss(network: Network, features: Tensor, labels: Tensor, step
         return features.new_zeros(())
     per_side = STRIDE // step
     labels = labels[:, ::per_side, ::per_side]
-    known = (labels & _UNKNOWN) == 0
+    known = (labels & _NOT_KNOWN) == 0
     logits = network.contamination(features)[:, 0][known]
     if not len(logits):
         return features.new_zeros(())
@@ -108,7 +108,7 @@ def _training_image(image: KnownImage, training_radius: float) -> TrainingImage:
         labels |= np.where(image.hidden, _CONTAMINATED, 0).astype(np.uint8)
     else:
         clean = positive_map(shape, image.xy, image.diameter_px / 3)
-        labels |= np.where(clean, 0, _UNKNOWN).astype(np.uint8)
+        labels |= np.where(clean, 0, _NOT_KNOWN).astype(np.uint8)
     return TrainingImage(image.pixels, _without_border(labels, image.border), image.xy, _NONE)
 
 
@@ -119,5 +119,5 @@ def _without_border(labels: np.ndarray, border: int) -> np.ndarray:
     if border:
         inside = np.zeros(labels.shape, bool)
         inside[border:-border, border:-border] = True
-        labels = np.where(inside, labels, MASKED | _UNKNOWN).astype(np.uint8)
+        labels = np.where(inside, labels, MASKED | _NOT_KNOWN).astype(np.uint8)
     return labels

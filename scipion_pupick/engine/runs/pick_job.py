@@ -124,6 +124,7 @@ class PickJob:
             "diameter": self.picker.diameter,
             "edge": self.picker.cut.border,
             "separation": self.picker.min_distance,
+            "contamination": self.picker.cut.contamination,
             "pixel_sizes": list(self.pixel_sizes),
             "versions": versions(),
             FINGERPRINTS: {name: full[:16] for name, full in self.fingerprints.items()},

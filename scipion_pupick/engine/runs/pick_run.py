@@ -11,7 +11,7 @@ import itertools
 import math
 import os
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Dict, Iterable, Iterator, Mapping, Optional, Sequence, Tuple
@@ -121,7 +121,12 @@ class PickRun:
     @property
     def cut(self) -> Cut:
         """Which peaks the run has picked."""
-        return Cut(self.threshold, float(self.record["edge"]))
+        return Cut(
+            self.threshold,
+            float(self.record["edge"]),
+            # runs of models that knew none, and of older versions, do not say
+            float(self.record.get("contamination", 1.0)),
+        )
 
     @property
     def model(self) -> Path:
@@ -162,7 +167,7 @@ class PickRun:
         peaks = self.kept_peaks(micrograph.name)
         if peaks is None or not self._is_of_run(micrograph.name, peaks):
             return None
-        return replace(peaks, coordinates=self.cut.of_all_scores.choose(peaks))
+        return self.cut.of_all_scores.select(peaks)
 
     def _is_of_run(self, name: str, peaks: MicrographPeaks) -> bool:
         """Whether peaks are those that the run has found, as far as its record says."""

@@ -13,6 +13,8 @@ LEAST_SCORE = -8.0
 MIN_DISTANCE_DIAMETERS = 0.4
 # so near to a particle, a pick is right
 TOLERANCE_DIAMETERS = 0.4
+# of the probabilities of contamination at a pick
+MOST_CONTAMINATION = 0.5
 MOST_SEEDS = 2**63
 # spread over those given, to which the general model is fitted
 MICROGRAPHS_FITTED = 12

@@ -6,8 +6,14 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 from typing import Optional
 
-from .constants import LEAST_SCORE, MIN_DISTANCE_DIAMETERS, TOLERANCE_DIAMETERS, WORKING_DIAMETER_PX
-from .setting import KEY, Checked, about
+from .constants import (
+    LEAST_SCORE,
+    MIN_DISTANCE_DIAMETERS,
+    MOST_CONTAMINATION,
+    TOLERANCE_DIAMETERS,
+    WORKING_DIAMETER_PX,
+)
+from .setting import ADVANCED, KEY, Checked, about
 from .shared import DIAMETER, NORMALISATION, PARTICLES
 
 
@@ -64,6 +70,17 @@ class PickSettings(Checked):
                 advice=", or none if it is not known",
             )
         },
+    )
+    contamination: float = field(
+        default=MOST_CONTAMINATION,
+        metadata=about(
+            "Most contamination",
+            "picks that are likelier than this to lie on ice, carbon or dirt are dropped",
+            level=ADVANCED,
+            least=0,
+            more="1 keeps all. Models of version 0.1 know no contamination.",
+            placeholder="SHARE",
+        ),
     )
 
 

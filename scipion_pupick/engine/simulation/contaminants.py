@@ -98,11 +98,11 @@ def add_rough_patch(
 
 def _lattice(y: np.ndarray, x: np.ndarray, random: np.random.Generator) -> np.ndarray:
     period, angle = random.uniform(3, 14), random.uniform(0, math.pi)
-    waves = 0.0
+    waves = np.zeros((y.size, x.size))
     for turn in range(int(random.integers(1, 4))):
         along = x * math.cos(angle + turn * math.pi / 3) + y * math.sin(angle + turn * math.pi / 3)
         waves = waves + np.cos(2 * math.pi * along / period)
-    return np.asarray(waves)
+    return waves
 
 
 def add_micelle(

@@ -14,10 +14,10 @@ from scipy import fft, ndimage
 from ..errors import UsageError
 from ..files.atomic import PathLike
 from .density import Density, centre_density
+from .phantom import VOXELS_PER_DIAMETER
 
-VOXELS_PER_DIAMETER = 40
 # standard deviation, Å, of an atom: a resolution of about 9 Å
-_BLUR = 3.0
+_ATOM = 3.0
 
 
 @dataclass(frozen=True)
@@ -36,7 +36,7 @@ class Protein:
         """Return its density, all lengths multiplied by a number."""
         xyz = enlarged * (self.xyz - self.xyz.mean(axis=0))
         voxel = 2 * float(np.linalg.norm(xyz, axis=1).max()) / VOXELS_PER_DIAMETER
-        blur = _BLUR * enlarged / voxel
+        blur = _ATOM * enlarged / voxel
         side = 2 * fft.next_fast_len(math.ceil(np.abs(xyz / voxel).max() + 4 * blur + 1))
         edges = [np.arange(side + 1) - side / 2 - 0.5] * 3
         counts, _ = np.histogramdd(xyz[:, ::-1] / voxel, edges)

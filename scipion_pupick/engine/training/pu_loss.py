@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from typing import Optional
+from typing import Optional, Tuple
 
 import numpy as np
 import torch
@@ -22,6 +22,9 @@ from .objectives import (
 from .step import StepLoss, TrainedModel, compute_features
 from .task import TrainingTask
 
+# labels say nothing of contamination, so what the start knows of it is kept, however many there are
+_HELD_CONTAMINATION = 0.5
+
 
 class Teacher:
     """A trained network whose answers hold the one that is trained from it.
@@ -34,11 +37,12 @@ class Teacher:
         self.network, self.weight = fuse(network).to(device), weight
         to_channels_last(self.network)
 
-    def scores(self, tiles: Tensor) -> Tensor:
-        """Scores (b, s, s) of tiles (b, 1, h, w), without gradient."""
+    def answers(self, tiles: Tensor) -> Tuple[Tensor, Optional[Tensor]]:
+        """Scores (b, s, s) of tiles (b, 1, h, w), without gradient, and those of contamination."""
         with torch.no_grad():
-            features = compute_features(self.network, tiles)
-            return self.network.scores(features.float())
+            features = compute_features(self.network, tiles).float()
+            knows = self.network.contamination
+            return self.network.scores(features), None if knows is None else knows(features)
 
 
 def make_teacher(network: Network, task: TrainingTask) -> Teacher:
@@ -88,9 +92,14 @@ class PuLoss:
         )
         error = self._reconstruction(model.decoder, tiles, features)
         held = unlabeled.new_zeros(())
-        if self.teacher is not None and self.teacher.weight > 0:
-            taught = self.teacher.scores(tiles[second:])[batch.unlabeled.to(self.device)]
+        contamination = model.network.contamination
+        if self.teacher is not None and (self.teacher.weight > 0 or contamination is not None):
+            taught, dirty = self.teacher.answers(tiles[second:])
+            taught = taught[batch.unlabeled.to(self.device)]
             held = self.teacher.weight * distillation(unlabeled, taught)
+            if dirty is not None and contamination is not None:
+                seen = contamination(features[second:].float())
+                held = held + _HELD_CONTAMINATION * distillation(seen.flatten(), dirty.flatten())
         penalty = value.penalty.item() + held.item()
         parts = (value.classification.item(), penalty, error.item())
         total = value.total + held + self.gamma * error
