@@ -24,9 +24,10 @@ from ..errors import UsageError
 from ..files.atomic import file_status
 from ..micrographs import AnyMicrograph, Micrograph
 from ..networks.model import Model, load_model, save_model
-from ..networks.scoring import Scorer, make_scorer
+from ..networks.scoring import make_judge
 from ..networks.training_record import TrainingRecord
-from ..picking.detector import PeaksInsideBorder, expected_among, peaks_inside_border
+from ..picking.contamination import Judge
+from ..picking.detector import PeaksInsideBorder, clean_peaks_inside_border, expected_among
 from ..preprocessing.scale import ModelScale, WorkingScale
 from ..settings import LEAST_SCORE, MICROGRAPHS_FITTED
 from .contrast import detect_contrast
@@ -84,10 +85,10 @@ def fit_general_model(
     log.info("Fitting the general model to %d micrographs.", len(fitted))
     request = _request(general, scale, particles)
     general = detect_contrast(general, scale, fitted, device)
-    scorer = make_scorer(general.network, device)
-    best_scale = search_scale(general, scorer, scale, fitted)
+    judge = make_judge(general.network, device)
+    best_scale = search_scale(general, judge, scale, fitted)
     scored = {
-        micrograph: _peaks_and_decoys(scorer, image.image, best_scale.diameter_px)
+        micrograph: _peaks_and_decoys(judge, image.image, best_scale.diameter_px)
         for micrograph, image in read_usable(general, best_scale, fitted)
     }
     fitted_to = {m.name: _status(m) for m in scored}
@@ -123,11 +124,13 @@ def _is_there(path: Path, request: Dict[str, object], micrographs: Sequence[Micr
 
 
 def _peaks_and_decoys(
-    scorer: Scorer, image: np.ndarray, diameter_px: float
+    judge: Judge, image: np.ndarray, diameter_px: float
 ) -> Tuple[PeaksInsideBorder, np.ndarray]:
-    """Peaks of a working image, and the scores of those of its negative."""
-    negative = peaks_inside_border(scorer, -image, diameter_px)
-    return peaks_inside_border(scorer, image, diameter_px), negative.score
+    """Peaks of a working image that lie on no contamination, and the scores of its negative's."""
+    scored = judge(image[None])
+    where = None if scored[1] is None else scored[1][0]
+    negative = clean_peaks_inside_border(judge, -image, diameter_px, where)
+    return clean_peaks_inside_border(lambda _: scored, image, diameter_px), negative.score
 
 
 def _calibrate(

@@ -15,7 +15,7 @@ from ..files.atomic import PathLike
 from ..micrographs import Micrograph
 from ..networks.architectures import Network
 from ..networks.model import Model, load_model
-from ..networks.scoring import make_scorer
+from ..networks.scoring import make_judge
 from ..preprocessing.scale import ANGSTROM, LengthUnit, WorkingScale
 from ..settings import GENERAL, TrainSettings
 
@@ -121,5 +121,5 @@ def adapt_start(start: Start, labelled: Sequence[Micrograph], device: torch.devi
     if start.model is None or start.model.scale.diameter is not None:
         return start
     model = detect_contrast(start.model, start.scale, labelled, device)
-    scale = search_scale(model, make_scorer(model.network, device), start.scale, labelled)
+    scale = search_scale(model, make_judge(model.network, device), start.scale, labelled)
     return replace(start, model=model).at_scale(scale)
