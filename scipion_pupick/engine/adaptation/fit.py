@@ -29,7 +29,7 @@ from ..networks.training_record import TrainingRecord
 from ..picking.contamination import Judge
 from ..picking.detector import PeaksInsideBorder, clean_peaks_inside_border, expected_among
 from ..preprocessing.scale import ModelScale, WorkingScale
-from ..settings import LEAST_SCORE, MICROGRAPHS_FITTED
+from ..settings import EARLIER_GENERAL, LEAST_SCORE, MICROGRAPHS_FITTED
 from .contrast import detect_contrast
 from .scale import evenly_spaced, read_usable, search_scale
 
@@ -117,10 +117,18 @@ def _is_there(path: Path, request: Dict[str, object], micrographs: Sequence[Micr
     present = (m for m in micrographs if m.name in training.fitted_to and m.path.exists())
     status = {m.name: _status(m) for m in present}
     return (
-        training.adapted == json.loads(json.dumps(request))
+        _is_of(training, request)
         and bool(training.fitted_to)
         and all(status.get(name, file) == file for name, file in training.fitted_to.items())
     )
+
+
+def _is_of(training: TrainingRecord, request: Dict[str, object]) -> bool:
+    """Whether a model was fitted for the request, maybe from the general model of version 0.1."""
+    if training.adapted == json.loads(json.dumps(request)):
+        return True
+    earlier = {**request, "general": load_model(EARLIER_GENERAL).digest}
+    return training.adapted == json.loads(json.dumps(earlier))
 
 
 def _peaks_and_decoys(

@@ -21,7 +21,7 @@ from ..files.json_files import parse_object
 from ..files.reading import read_part
 from ..preprocessing.mixture import Mixture
 from ..preprocessing.scale import ANGSTROM, PIXELS, LengthUnit, ModelScale, pixels
-from ..settings import GENERAL
+from ..settings import EARLIER_GENERAL, GENERAL
 from .training_record import TrainingRecord
 
 FORMAT = 1
@@ -59,9 +59,12 @@ class ModelFile:
 
 
 def model_path(model: PathLike) -> Path:
-    """Find the file of a model: a path, or `general` for the model that comes with pupick."""
-    if str(model) == GENERAL and not Path(model).is_file():
-        return Path(__file__).parent / f"{GENERAL}.safetensors"
+    """Find the file of a model: a path, or the name of one that comes with pupick.
+
+    These are `general`, and `general-0.1` for what version 0.1 has begun.
+    """
+    if str(model) in (GENERAL, EARLIER_GENERAL) and not Path(model).is_file():
+        return Path(__file__).parent / f"{model}.safetensors"
     return Path(model)
 
 

@@ -74,6 +74,11 @@ class TrainRun:
             remove_leftovers(self.folder)
             yield
 
+    def begun(self) -> Optional[str]:
+        """Return the fingerprint of the training that was begun in the folder, if there is one."""
+        view = _read_view(self.folder)
+        return None if view is None else str(view["fingerprint"])
+
     def holds_another(self, overwrite: bool) -> bool:
         """Whether the folder holds another training; it is refused unless that may be replaced.
 

@@ -7,6 +7,7 @@ so are the checks. Only the standard library is used.
 """
 
 from .constants import (
+    EARLIER_GENERAL,
     GENERAL,
     LEAST_SCORE,
     MICROGRAPHS_FITTED,
@@ -45,6 +46,7 @@ __all__ = [
     "ADVANCED",
     "ALL_PICKS",
     "BASIC",
+    "EARLIER_GENERAL",
     "GENERAL",
     "INTERNAL",
     "LEAST_SCORE",

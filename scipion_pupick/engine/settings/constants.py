@@ -6,6 +6,8 @@ from __future__ import annotations
 from typing import Mapping
 
 GENERAL = "general"
+# that of version 0.1, for what was begun with it
+EARLIER_GENERAL = "general-0.1"
 WORKING_DIAMETER_PX = 24.0
 STRIDE = 4  # px of the working image from one score to the next, in every network
 LEAST_SCORE = -8.0

@@ -17,7 +17,7 @@ from ..networks.architectures import Network
 from ..networks.model import Model, load_model
 from ..networks.scoring import make_judge
 from ..preprocessing.scale import ANGSTROM, LengthUnit, WorkingScale
-from ..settings import GENERAL, TrainSettings
+from ..settings import EARLIER_GENERAL, GENERAL, OptimizerSettings, TrainSettings
 
 log = logging.getLogger(__name__)
 
@@ -87,7 +87,9 @@ def choose_start(
         return Start(None, settings, unit)
     model = load_model(path)
     continued = _continue_from(model, settings)
-    if str(path) == GENERAL and settings != continued:
+    usual = settings.training.network == OptimizerSettings().network
+    wished = _with_network(settings, model.network_name) if usual else settings
+    if str(path) in (GENERAL, EARLIER_GENERAL) and wished != continued:
         log.info(
             "The general model has the network %s, %g px a diameter and its own normalisation: "
             "with these settings training starts from random weights.",
@@ -98,6 +100,10 @@ def choose_start(
     name = "the general model" if model.training.general else str(path)
     log.info("Fine-tuning %s (%s).", name, model.network_name)
     return Start(model, continued, unit)
+
+
+def _with_network(settings: TrainSettings, network: str) -> TrainSettings:
+    return replace(settings, training=replace(settings.training, network=network))
 
 
 def _continue_from(model: Model, settings: TrainSettings) -> TrainSettings:
