@@ -20,6 +20,8 @@ from .domain_randomisation import CONTRAST, augment_tiles
 
 _PRETRAINING_TILE = 176
 _POSITIVE_WEIGHT = 4.0
+# in a tile: about fourteen particles of a fine network
+_MOST_POSITIVES = 100.0
 _CONTAMINATION_WEIGHT = 0.5
 # bits of a label beside those of `regions`
 _CONTAMINATED, _NOT_KNOWN = 4, 8
@@ -80,10 +82,16 @@ class SupervisedLoss:
 
 
 def _losses(scores: Tensor, labels: Tensor) -> Tuple[Tensor, Tensor]:
-    """Sums of the logistic losses of positive scores, weighted, and of negative ones."""
+    """Sums of the logistic losses of positive scores, weighted, and of negative ones.
+
+    Crowded tiles hold many times the positives of others, and would decide the training alone: all
+    of such a tile counts less.
+    """
     positive, used = labels == POSITIVE, labels != MASKED
-    of_positive = functional.softplus(-scores[positive]).sum()
-    return _POSITIVE_WEIGHT * of_positive, functional.softplus(scores[used & ~positive]).sum()
+    number = positive.sum(dim=(1, 2), keepdim=True).clamp(min=1)
+    weight = (_MOST_POSITIVES / number).clamp(max=1)
+    of_positive = _POSITIVE_WEIGHT * (weight * positive * functional.softplus(-scores)).sum()
+    return of_positive, (weight * (used & ~positive) * functional.softplus(scores)).sum()
 
 
 def _contamination_loss(network: Network, features: Tensor, labels: Tensor, step: int) -> Tensor:
