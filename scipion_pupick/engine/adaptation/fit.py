@@ -10,14 +10,16 @@ from __future__ import annotations
 
 import json
 import logging
+import math
 from dataclasses import replace
 from pathlib import Path
 from typing import Dict, List, Optional, Sequence, Tuple
 
 import numpy as np
 import torch
+from scipy.special import expit
 
-from ..calibration.line import calibrated
+from ..calibration.line import calibrated, with_count
 from ..calibration.precision_recall_estimate import best_threshold, estimate_precision_recall
 from ..calibration.target_decoy import calibrate_target_decoy
 from ..errors import UsageError
@@ -34,6 +36,9 @@ from .contrast import detect_contrast
 from .scale import evenly_spaced, read_usable, search_scale
 
 log = logging.getLogger(__name__)
+
+# times the number of particles
+_ABOUT = 0.8, 1.25
 
 
 def adapt_to_micrographs(
@@ -141,6 +146,18 @@ def _peaks_and_decoys(
     return clean_peaks_inside_border(lambda _: scored, image, diameter_px), negative.score
 
 
+def _likely_count(scores: np.ndarray, expected: Optional[float]) -> Tuple[float, float]:
+    """Fewest and most particles that may be among peaks.
+
+    Among strong contamination, faint particles look like a tail of other peaks, and the fit may
+    leave them out. The number that users know, within what "about" means, or else what the model
+    itself expects there, says otherwise.
+    """
+    if expected is not None:
+        return _ABOUT[0] * expected, _ABOUT[1] * expected
+    return _ABOUT[0] * float(expit(scores).sum()), math.inf
+
+
 def _calibrate(
     general: Model,
     scale: WorkingScale,
@@ -153,6 +170,7 @@ def _calibrate(
     decoys = np.concatenate([of_negative for _, of_negative in scored] + [np.empty(0)])
     expected = None if particles is None else expected_among(peaks, particles)
     line = calibrate_target_decoy(scores, decoys, expected)
+    line = with_count(line, scores, *_likely_count(scores, expected))
     threshold = general.threshold
     if len(scores):
         curve = estimate_precision_recall([line.log_odds(scores)])

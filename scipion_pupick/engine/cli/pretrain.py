@@ -68,4 +68,4 @@ def _labelled_set(micrographs: str, picks: str, diameter: str) -> engine.Labelle
         width = 0.0
     if not width > 0:
         raise engine.UsageError(f"The diameter of {micrographs} is {diameter!r}: give it in Å.")
-    return engine.LabelledSet(found, engine.read_picks([picks]), width)
+    return engine.LabelledSet(micrographs, found, engine.read_picks([picks]), width)

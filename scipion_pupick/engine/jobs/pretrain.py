@@ -68,6 +68,7 @@ def make_general_model(
             *(training, held_out, settings.training, processor, reached, run.save, sets),
             None if first is None else first.network,
         )
-        model = calibrate_general_model(progress, settings, held_out, processor)
+        counts = {each.name: sum(map(len, each.particles.values())) for each in labelled}
+        model = calibrate_general_model(progress, settings, held_out, processor, counts)
         run.finish(model)
     return model

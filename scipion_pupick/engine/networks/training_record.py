@@ -10,7 +10,8 @@ from typing import Any, Dict, FrozenSet, Mapping, Optional, Sequence, Tuple
 _KEYS = {"finetuned_fraction": "trained_share"}
 # in files, a general model says first that it is one
 _GENERAL_ORDER = (
-    *("general", "simulated_particles", "epochs", "best_epoch", "held_out_average_precision"),
+    *("general", "simulated_particles", "learned_from", "epochs", "best_epoch"),
+    "held_out_average_precision",
     *("score_uncertainty", "settings", "bright_particles", "adapted", "fitted_to", "micrographs"),
     "particles_per_micrograph",
 )
@@ -43,8 +44,10 @@ class TrainingRecord:
         finetuned_fraction: of what training found in the average with what it started from.
         held_out_average_precision: of the model; None also where nothing was held out.
         settings: of the optimiser.
-        general: whether the model has learned from simulations only, for particles of any kind.
+        general: whether the model is for particles of any kind.
         simulated_particles: that it has learned from.
+        learned_from: number of labelled particles by the sets of real micrographs that it has
+            learned from, too.
         adapted: what fitting a general model to micrographs was asked for.
         fitted_to: pixel size, size and time of change of each micrograph's file, by name.
         extra: what a newer version of pupick has written besides.
@@ -67,6 +70,7 @@ class TrainingRecord:
     settings: Mapping[str, Any] = field(default_factory=dict)
     general: Optional[bool] = None
     simulated_particles: Optional[int] = None
+    learned_from: Mapping[str, Any] = field(default_factory=dict)
     adapted: Mapping[str, Any] = field(default_factory=dict)
     fitted_to: Mapping[str, Any] = field(default_factory=dict)
     extra: Mapping[str, Any] = field(default_factory=dict)

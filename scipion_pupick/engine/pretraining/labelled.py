@@ -29,11 +29,13 @@ class LabelledSet:
     """Micrographs of one particle, nearly all of whose particles are labelled.
 
     Attributes:
+        name: of the set, and whose it is.
         micrographs: of the set.
         particles: by micrograph, px of it.
         diameter: of the particle, Å.
     """
 
+    name: str
     micrographs: Sequence[Micrograph]
     particles: Picks
     diameter: float
