@@ -146,16 +146,19 @@ def _peaks_and_decoys(
     return clean_peaks_inside_border(lambda _: scored, image, diameter_px), negative.score
 
 
-def _likely_count(scores: np.ndarray, expected: Optional[float]) -> Tuple[float, float]:
+def _likely_count(
+    scores: np.ndarray, decoys: np.ndarray, expected: Optional[float]
+) -> Tuple[float, float]:
     """Fewest and most particles that may be among peaks.
 
     Among strong contamination, faint particles look like a tail of other peaks, and the fit may
-    leave them out. The number that users know, within what "about" means, or else what the model
-    itself expects there, says otherwise.
+    leave them out. The number that users know, within what "about" means, says otherwise; or else
+    what the model itself expects there, beyond what it expects in the negatives.
     """
     if expected is not None:
         return _ABOUT[0] * expected, _ABOUT[1] * expected
-    return _ABOUT[0] * float(expit(scores).sum()), math.inf
+    excess = float(expit(scores).sum() - expit(decoys).sum())
+    return _ABOUT[0] * max(0.0, excess), math.inf
 
 
 def _calibrate(
@@ -170,7 +173,7 @@ def _calibrate(
     decoys = np.concatenate([of_negative for _, of_negative in scored] + [np.empty(0)])
     expected = None if particles is None else expected_among(peaks, particles)
     line = calibrate_target_decoy(scores, decoys, expected)
-    line = with_count(line, scores, *_likely_count(scores, expected))
+    line = with_count(line, scores, *_likely_count(scores, decoys, expected))
     threshold = general.threshold
     if len(scores):
         curve = estimate_precision_recall([line.log_odds(scores)])
