@@ -55,6 +55,19 @@ def make_judge(network: Network, device: torch.device) -> Judge:
     return judge
 
 
+def in_full_batches(scorer: Scorer, size: int) -> Scorer:
+    """Have a scorer see batches of one size, whatever the number of images.
+
+    Libraries choose how to convolve by the size of the batch, and each way rounds otherwise.
+    """
+
+    def score(images: np.ndarray) -> np.ndarray:
+        missing = max(0, size - len(images))
+        return scorer(np.concatenate([images, *[images[-1:]] * missing]))[: len(images)]
+
+    return score
+
+
 class _Converted(nn.Module):
     """Features that are computed in the fast type, and given on in float32."""
 
