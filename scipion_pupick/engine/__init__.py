@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from .jobs.preprocess import preprocess
     from .jobs.pretrain import make_general_model
     from .jobs.report import report
+    from .jobs.serve import serve
     from .jobs.simulate import simulate
     from .jobs.threshold import ThresholdResult, threshold
     from .jobs.train import train
@@ -90,6 +91,7 @@ _INTERFACE: Mapping[str, str] = {
     "jobs.preprocess": "preprocess",
     "jobs.pretrain": "make_general_model",
     "jobs.report": "report",
+    "jobs.serve": "serve",
     "jobs.simulate": "simulate",
     "jobs.threshold": "ThresholdResult threshold",
     "jobs.train": "train",
