@@ -321,12 +321,12 @@ def test_a_run_that_picks_meanwhile_and_the_page_do_each_other_no_harm(run):
 
         remover = threading.Thread(target=remove)
         remover.start()
-        places_added = [(int(x), int(y)) for x, y in random.integers(0, 25000, (40, 2))]
+        places_added = [(int(x), int(y)) for x, y in random.integers(0, 25000, (20, 2))]
         made = [client.edit(1, (*p, "", "added"))[0] == 200 for p in places_added]
         again = [client.edit(1, (*p, "", "added"))[0] for p in places_added]
         stop.set()
         remover.join()
-        assert sum(made) > 20
+        assert sum(made) > 10
         assert set(again) <= {200, 507}
         for place in places_added:
             assert client.edit(1, (*place, "", "added"))[0] == 200

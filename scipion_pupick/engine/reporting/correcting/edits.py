@@ -23,7 +23,7 @@ UNMARKED, REMOVED, ADDED, CONFIRMED = "", "removed", "added", "confirmed"
 MARKS = (REMOVED, ADDED, CONFIRMED)
 MOST_EDITS = 20_000
 _FARTHEST = 2**31
-_NAME = re.compile(r"[0-9A-Za-z-]{1,64}")
+_NAME_OF_EDIT = re.compile(r"[0-9A-Za-z-]{1,64}")
 
 Place = Tuple[int, int]
 
@@ -86,7 +86,7 @@ def _edit(row: Any) -> Edit:
     if not isinstance(row, list) or len(row) != 5:
         raise UsageError("An edit has a name, x, y, and the mark before and after.")
     name, x, y, before, after = row
-    if not isinstance(name, str) or not _NAME.fullmatch(name):
+    if not isinstance(name, str) or not _NAME_OF_EDIT.fullmatch(name):
         raise UsageError("The name of an edit is missing or too long.")
     if not all(type(value) is int and abs(value) < _FARTHEST for value in (x, y)):
         raise UsageError("The place of an edit must be whole numbers of hundredths of a px.")

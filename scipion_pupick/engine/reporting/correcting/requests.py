@@ -22,7 +22,7 @@ from .server import JSON, Answer, Request
 from .suggestions import read_suggestions
 from .training import Training
 
-_MICROGRAPH = r"/micrographs/([0-9]{1,7})"
+_ONE_MICROGRAPH = r"/micrographs/([0-9]{1,7})"
 _HTML, _PNG = "text/html; charset=utf-8", "image/png"
 _ACTIONS = ("start", "stop")
 # tables of a run that is still picking
@@ -51,9 +51,9 @@ class CorrectionPage:
             ("GET", r"/run", self._overview),
             ("GET", r"/tables", self._scores),
             ("GET", r"/changes\?since=([0-9]{1,12})", self._changes),
-            ("GET", _MICROGRAPH, self._picks),
-            ("GET", _MICROGRAPH + r"/picture\?smoothing=([0-9])", self._picture),
-            ("POST", _MICROGRAPH, self._edit),
+            ("GET", _ONE_MICROGRAPH, self._picks),
+            ("GET", _ONE_MICROGRAPH + r"/picture\?smoothing=([0-9])", self._picture),
+            ("POST", _ONE_MICROGRAPH, self._edit),
             ("GET", r"/training", self._training_state),
             ("POST", r"/training", self._train),
         )
