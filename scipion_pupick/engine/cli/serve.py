@@ -12,7 +12,8 @@ from typing import Any, List
 
 from scipion_pupick import engine
 
-from ..runs.layout import CORRECTIONS
+from ..runs.layout import CORRECTIONS, MICROGRAPHS
+from ..runs.pick_run import read_pick_run
 from .options import SUCCESS, add_command, add_computer
 
 
@@ -44,9 +45,7 @@ def _serve(options: argparse.Namespace) -> int:
         ]
 
     def next_step(model: Path) -> str:
-        names = [str(options.folder), str(model), f"{model.parent}-picked"]
-        folder, file, output = map(shlex.quote, names)
-        return f"pupick pick --again {folder} --model {file} --output {output}"
+        return pick_again(Path(options.folder), model)
 
     def opened(address: str, page: Path) -> None:
         port = address.partition("/#")[0].rpartition(":")[2]
@@ -64,3 +63,14 @@ def _serve(options: argparse.Namespace) -> int:
     except KeyboardInterrupt:
         print(f"\nStopped. The corrections lie in {Path(options.folder) / CORRECTIONS}.")
     return SUCCESS
+
+
+def pick_again(folder: Path, model: Path) -> str:
+    """Return the command that picks the micrographs of a run with a new model."""
+    run = folder.absolute()
+    words = ["pupick", "pick", "--micrographs", str(run / MICROGRAPHS), "--model"]
+    words += [str(model.absolute()), "--output", f"{model.parent.absolute()}-picked"]
+    stated = {micrograph.pixel_size for micrograph in read_pick_run(folder).micrographs}
+    if len(stated) == 1 and stated != {None}:
+        words += ["--pixel-size", f"{stated.pop():g}"]
+    return " ".join(map(shlex.quote, words))

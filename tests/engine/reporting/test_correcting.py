@@ -2,9 +2,7 @@
 """Corrections over the server: what several people do at once, and what a disk or a run does."""
 
 import json
-import resource
 import threading
-from contextlib import contextmanager
 
 import numpy as np
 import pytest
@@ -17,6 +15,7 @@ from helpers.correcting import (
     make_run,
     serving,
 )
+from helpers.full_disk import files_of_at_most
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -260,17 +259,6 @@ def test_corrections_of_another_program_are_taken_in_and_not_overwritten(run):
         "b.mrc": {(700, 700)},
         "c.mrc": {(900, 900)},
     }
-
-
-@contextmanager
-def files_of_at_most(size):
-    """Let every file end at `size` bytes, as on a disk that is full."""
-    _, hard = before = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (size, hard))
-    try:
-        yield
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, before)
 
 
 def test_a_full_disk_loses_nothing_and_is_said(run):

@@ -9,7 +9,7 @@ import { panBy, placeOf, stage, view, zoomBy } from "./stage.js";
 
 // px of CSS that a hand may tremble
 const TREMOR = 4;
-let from = null, isDrag = false;
+let from = null, last = [], isDrag = false;
 
 function press(e) {
   from = [e.clientX, e.clientY];
@@ -18,6 +18,9 @@ function press(e) {
 }
 
 function move(e) {
+  // browsers say so as well when something moves below a mouse that rests
+  if (!from && e.clientX === last[0] && e.clientY === last[1]) return;
+  last = [e.clientX, e.clientY];
   if (sheet.width) view.mouse = placeOf(e);
   sheet.selected = null;
   if (from) drag(e);
