@@ -56,6 +56,11 @@ class TrainingData:
         return sum(len(image.positive) for image in self.images)
 
     @property
+    def negatives(self) -> int:
+        """Places trained on that are no particle."""
+        return sum(len(image.negative) for image in self.images)
+
+    @property
     def held_out_labels(self) -> int:
         """Labelled particles that only choose the best epoch."""
         return sum(len(image.positive) for image in self.held_out)
