@@ -51,6 +51,11 @@ class Correction:
         """Number of picks that were removed or added."""
         return len(self.removed) + len(self.added)
 
+    @property
+    def is_empty(self) -> bool:
+        """Whether nothing was said."""
+        return not (self.clicks or len(self.confirmed) or self.done)
+
 
 Corrections = Dict[str, Correction]
 
@@ -132,7 +137,7 @@ def find_corrections(
         left = _is_near(before, after, tolerance[name])
         is_new = ~_is_near(after, before, tolerance[name])
         correction = Correction(before.select(~left), after.select(is_new), done=name in done)
-        if correction.clicks or correction.done:
+        if not correction.is_empty:
             found[name] = correction
     return found
 
