@@ -28,6 +28,7 @@ from .pick import add_pick
 from .preprocess import add_preprocess
 from .pretrain import add_pretrain
 from .report import add_report
+from .serve import add_serve
 from .simulate import add_simulate
 from .threshold import add_threshold
 from .train import add_train
@@ -38,6 +39,7 @@ COMMANDS = (
     add_pick,
     add_threshold,
     add_report,
+    add_serve,
     add_evaluate,
     add_convert,
     add_model,

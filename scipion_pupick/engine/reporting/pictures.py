@@ -146,7 +146,7 @@ def _describe(
     grid: np.ndarray,
 ) -> Dict[str, Any]:
     """Return a micrograph, whose working image is smoothed to `image`, for the report's script."""
-    shape = _fit(image.shape, view.side)
+    shape = fit_shape(image.shape, view.side)
     if shape != image.shape:
         image = downsample(image, shape)
     low, high = np.percentile(image, [0.5, 99.5])
@@ -173,11 +173,12 @@ def _describe_unseen(
     name: str, kept: MicrographPeaks, reference: Coordinates, view: View, grid: np.ndarray
 ) -> Dict[str, Any]:
     """Return a micrograph whose file cannot be read any more: its picks alone."""
-    frame = _Frame(kept.shape, kept.pixel_size, _fit(kept.shape, view.side))
+    frame = _Frame(kept.shape, kept.pixel_size, fit_shape(kept.shape, view.side))
     return frame.describe(name, kept.coordinates, reference, grid)
 
 
-def _fit(shape: Sequence[int], side: int) -> Shape:
+def fit_shape(shape: Sequence[int], side: int) -> Shape:
+    """Return the shape (h, w) of a picture of an image (ny, nx), at most `side` px on each side."""
     factor = min(1.0, side / max(shape))
     return max(1, round(shape[0] * factor)), max(1, round(shape[1] * factor))
 

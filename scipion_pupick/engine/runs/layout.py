@@ -17,6 +17,11 @@ COORDINATES = "micrographs"
 SCORES = "scores"
 PEAKS_SUFFIX = ".peaks.safetensors"
 ADAPTED_MODEL = "adapted.safetensors"
+CORRECTIONS = "corrections.json"
+# of the page to correct picks in
+CORRECTED = "corrected"
+TRAINING_OUTPUT = "output.log"
+OPENING_PAGE = "open.html"
 # of training
 MODEL = "model.safetensors"
 TRAIN_RECORD = "train.json"
