@@ -22,7 +22,7 @@ from ..files.atomic import PathLike
 from ..settings import CorrectionSettings
 from .layout import COORDINATES, CORRECTIONS
 from .pick_run import PickRun, read_pick_run
-from .train_run import read_labels
+from .train_folder import read_labels
 
 log = logging.getLogger(__name__)
 
