@@ -36,6 +36,11 @@ def add_pick(commands: Any) -> None:
     add_failures(parser)
     add_settings(parser, PickSettings)
     parser.add_argument(
+        "--masks",
+        action="store_true",
+        help="also write where ice, carbon and dirt lie: masks/NAME.mrc, 1 on contamination",
+    )
+    parser.add_argument(
         "--no-report", action="store_true", help="do not write report.html at the end"
     )
     parser.add_argument(
@@ -61,6 +66,7 @@ def _pick(options: argparse.Namespace) -> int:
         options.threads,
         report=not options.no_report,
         workers=options.workers,
+        masks=options.masks,
     )
     print(result.summary())
     return report_failures(result.failures, len(micrographs), options.failures)

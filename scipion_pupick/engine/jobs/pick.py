@@ -35,6 +35,7 @@ def pick(
     report: bool = True,
     workers: int = 0,
     executor: Optional[Executor] = None,
+    masks: bool = False,
 ) -> PickResult:
     """Pick particles, and write them as STAR files, which `runs.layout` names.
 
@@ -53,6 +54,7 @@ def pick(
         workers: number of processes, over which devices and threads are spread; 0 for one on each
             device.
         executor: has the micrographs scored elsewhere than on the devices; it stays open.
+        masks: write where contamination lies as MRC files, if the model knows it.
 
     Returns:
         The picks and what failed. Micrographs that cannot be used are listed there, not raised.
@@ -74,7 +76,7 @@ def pick(
         path = model_for(micrographs, model, loaded, settings, run, devices[0])
         if report:
             _warn_of_others(micrographs, run)
-        job = PickJob.plan(path, settings, run, chosen, sizes.record())
+        job = PickJob.plan(path, settings, run, chosen, masks, sizes.record())
         picked = job.pick(micrographs)
         result = _end(job, picked, micrographs, started)
         if report and (picked.changed or not run.report.is_file()):
@@ -88,6 +90,7 @@ def _end(
 ) -> PickResult:
     """Write what stands for the whole run; a call that had nothing to do writes nothing."""
     usable = [m for m in micrographs if m.name not in picked.failures]
+    found = ((m.name, job.contamination_of(m)) for m in usable)
     result = PickResult(
         picks={m.name: job.picks_of(m) for m in usable},
         failures=picked.failures,
@@ -95,8 +98,9 @@ def _end(
         threshold=job.picker.threshold,
         seconds=time.monotonic() - started,
         estimate=job.estimate(usable),
+        contamination={name: known for name, known in found if known is not None},
     )
-    job.run.end(result.picks, result.failures)
+    job.run.end(micrographs, result.picks, result.contamination, result.failures)
     if picked.changed:
         job.run.write_record({**result.findings(), **job.record()})
     return result

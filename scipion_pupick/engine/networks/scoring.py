@@ -55,17 +55,18 @@ def make_judge(network: Network, device: torch.device) -> Judge:
     return judge
 
 
-def in_full_batches(scorer: Scorer, size: int) -> Scorer:
-    """Have a scorer see batches of one size, whatever the number of images.
+def in_full_batches(judge: Judge, size: int) -> Judge:
+    """Have a network see batches of one size, whatever the number of images.
 
     Libraries choose how to convolve by the size of the batch, and each way rounds otherwise.
     """
 
-    def score(images: np.ndarray) -> np.ndarray:
-        missing = max(0, size - len(images))
-        return scorer(np.concatenate([images, *[images[-1:]] * missing]))[: len(images)]
+    def judge_full(images: np.ndarray) -> Tuple[np.ndarray, Optional[np.ndarray]]:
+        count = len(images)
+        scores, dirty = judge(np.concatenate([images, *[images[-1:]] * max(0, size - count)]))
+        return scores[:count], None if dirty is None else dirty[:count]
 
-    return score
+    return judge_full
 
 
 class _Converted(nn.Module):

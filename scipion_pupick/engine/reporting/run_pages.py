@@ -62,7 +62,7 @@ def _view_with_maps(run: PickRun, device: torch.device) -> Tuple[View, List[str]
     if run.record.get("digest") != model.digest:
         return without, [f"There are no score maps, for {path} is another model by now."]
     picker = Picker.of_model(model, PickSettings(diameter=run.diameter), device)
-    return View(picker.scale, picker.normalisation, picker.mixture, picker.scorer), []
+    return View(picker.scale, picker.normalisation, picker.mixture, picker.scores), []
 
 
 def page_of_training(folder: Path, reference: Optional[Picks]) -> Page:

@@ -6,7 +6,7 @@ from __future__ import annotations
 import logging
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Dict, List, Mapping, Sequence
+from typing import Any, Dict, List, Mapping, Optional, Sequence
 
 import torch
 
@@ -17,6 +17,7 @@ from ..files.progress import track
 from ..micrographs import Micrograph
 from ..networks.model import Model, load_model, versions
 from ..picker import Picker
+from ..picking.cut import Contamination
 from ..picking.peaks_file import MicrographPeaks
 from ..settings import PickSettings
 from .executors import Executor
@@ -53,6 +54,7 @@ class PickJob:
         settings: how to pick.
         run: that the results belong to.
         executor: scores the micrographs.
+        masks: whether to write masks of contamination.
         pixel_sizes: groups of micrographs by pixel size, for the record.
         fingerprints: by name, of the kept peaks of each micrograph: only such are read again.
     """
@@ -64,6 +66,7 @@ class PickJob:
     settings: PickSettings
     run: PickRun
     executor: Executor
+    masks: bool = False
     pixel_sizes: Sequence[Mapping[str, Any]] = ()
     fingerprints: Dict[str, str] = field(default_factory=dict)
 
@@ -74,13 +77,17 @@ class PickJob:
         settings: PickSettings,
         run: PickRun,
         executor: Executor,
+        masks: bool = False,
         pixel_sizes: Sequence[Mapping[str, Any]] = (),
     ) -> PickJob:
         """Derive from the model and the diameter what the settings leave open."""
         model = load_model(path)
         # whoever scores loads the model again, on a device of its own
         picker = Picker.of_model(model, settings, torch.device("cpu"))
-        return cls(picker, model, path, model.digest, settings, run, executor, pixel_sizes)
+        if masks and not model.knows_contamination:
+            log.warning("There are no masks: %s knows no contamination.", path)
+            masks = False
+        return cls(picker, model, path, model.digest, settings, run, executor, masks, pixel_sizes)
 
     def pick(self, micrographs: Sequence[Micrograph]) -> PickedMicrographs:
         """Pick in micrographs, of which only those without kept peaks are scored."""
@@ -102,6 +109,7 @@ class PickJob:
             self.run.begin(micrographs, pending, self.record())
         for micrograph in scored:
             self.write_coordinates(micrograph)
+            self._write_missing_mask(micrograph)
         failures.update(self.score(pending))
         return PickedMicrographs(failures, len(scored), changed)
 
@@ -144,7 +152,9 @@ class PickJob:
         Raises:
             PupickError: the memory suffices for none.
         """
-        task = ScoringTask(self.path, self.digest, self.settings, self.run.folder, peaks_only)
+        task = ScoringTask(
+            self.path, self.digest, self.settings, self.run.folder, peaks_only, self.masks
+        )
         paths = {micrograph.name: micrograph.path for micrograph in micrographs}
         failures: Dict[str, str] = {}
         too_large: List[PupickError] = []
@@ -178,6 +188,14 @@ class PickJob:
     def picks_of(self, micrograph: Micrograph) -> Coordinates:
         """Return the picks of a scored micrograph."""
         return self.picker.choose(self._peaks_of(micrograph))
+
+    def contamination_of(self, micrograph: Micrograph) -> Optional[Contamination]:
+        """Say what is contamination in a scored micrograph; None where the model knows none."""
+        return self.picker.cut.contamination_of(self._peaks_of(micrograph))
+
+    def _write_missing_mask(self, micrograph: Micrograph) -> None:
+        if self.masks and not self.run.mask_path(micrograph.name).exists():
+            self.run.write_mask(self._peaks_of(micrograph), micrograph.name)
 
     def _peaks_of(self, micrograph: Micrograph) -> MicrographPeaks:
         peaks = self.run.kept_peaks(micrograph.name)

@@ -5,9 +5,11 @@ from __future__ import annotations
 
 import logging
 from dataclasses import dataclass, field
-from typing import Any, Dict
+from statistics import mean
+from typing import Any, Collection, Dict
 
 from ..coordinates import Picks
+from ..picking.cut import Contamination
 
 log = logging.getLogger(__name__)
 
@@ -19,6 +21,27 @@ _FEW_FOUND = (
     "There are fewer particles than micrographs: %d in %d. Check the pixel size, which is said "
     "above, the diameter (%g Å) and the threshold (%.2f)."
 )
+
+
+def contamination_record(contamination: Collection[Contamination]) -> Dict[str, Any]:
+    """Return what the record of a run says of contamination; nothing where none is known."""
+    if not contamination:
+        return {}
+    return {
+        "usable": round(mean(of_one.usable for of_one in contamination), 4),
+        "on_contamination": sum(of_one.dropped for of_one in contamination),
+    }
+
+
+def say_contamination(contamination: Collection[Contamination]) -> str:
+    """Say how much is usable, to be added to a sentence; nothing where that is not known."""
+    if not contamination:
+        return ""
+    record = contamination_record(contamination)
+    return (
+        f"; {100 * record['usable']:.0f} % of the area is usable, and "
+        f"{record['on_contamination']} picks on contamination were dropped"
+    )
 
 
 @dataclass(frozen=True)
@@ -33,6 +56,7 @@ class PickResult:
         seconds: wall time.
         estimate: expected true and false picks, precision and recall with the ends of their 95 %
             intervals; empty for a model whose scores are not calibrated.
+        contamination: by micrograph name; empty for a model that knows none.
     """
 
     picks: Picks
@@ -41,6 +65,7 @@ class PickResult:
     threshold: float
     seconds: float
     estimate: Dict[str, float] = field(default_factory=dict)
+    contamination: Dict[str, Contamination] = field(default_factory=dict)
 
     @property
     def count(self) -> int:
@@ -62,6 +87,7 @@ class PickResult:
                 f"({100 * self.estimate['recall_low']:.0f} to "
                 f"{100 * self.estimate['recall_high']:.0f} %)"
             )
+        text += say_contamination(self.contamination.values())
         if self.reused:
             text += f"; kept scores of {self.reused} micrographs used again"
         return text + (f"; {len(self.failures)} micrographs failed" if self.failures else "")
@@ -74,6 +100,7 @@ class PickResult:
             "picks": self.count,
             "reused": self.reused,
             "estimate": self.estimate,
+            **contamination_record(self.contamination.values()),
             "seconds": round(self.seconds, 2),
         }
 

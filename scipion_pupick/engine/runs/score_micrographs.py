@@ -47,6 +47,7 @@ class ScoringTask:
         settings: how to pick.
         folder: of the run.
         peaks_only: whether picks are left to be chosen from the peaks later.
+        masks: whether to write masks of contamination.
     """
 
     model: Path
@@ -54,6 +55,7 @@ class ScoringTask:
     settings: PickSettings
     folder: Path
     peaks_only: bool = False
+    masks: bool = False
 
     def to_dict(self) -> Dict[str, Any]:
         """Describe the task in JSON's types, with absolute paths."""
@@ -174,7 +176,7 @@ class MicrographScorer:
         picker = self.picker
         if together and self.batch > 1:
             # so that scores do not depend on how many happen to come together
-            picker = replace(picker, scorer=in_full_batches(picker.scorer, self.batch))
+            picker = replace(picker, judge=in_full_batches(picker.judge, self.batch))
         try:
             with memory_errors_explained():
                 peaks_of_images = picker.find_peaks([image for _, image in images])
@@ -189,6 +191,8 @@ class MicrographScorer:
             self._run.write_peaks(replace(peaks, fingerprint=fingerprint), micrograph.name)
             if not self.task.peaks_only:
                 self._run.write_coordinates(self.picker.choose(peaks), micrograph.name)
+            if self.task.masks:
+                self._run.write_mask(peaks, micrograph.name)
             yield Scored(micrograph.name, fingerprint)
 
 
