@@ -31,7 +31,7 @@ from scipion_pupick.engine import (
 )
 from scipion_pupick.engine.errors import UNFORESEEN
 from scipion_pupick.engine.networks.training_record import TrainingRecord
-from scipion_pupick.engine.runs import train_run
+from scipion_pupick.engine.runs import train_folder
 from scipion_pupick.engine.runs.layout import MODEL, TRAINING_LOG
 from scipion_pupick.engine.settings import GENERAL
 
@@ -103,6 +103,12 @@ class PickJob:
             "threads": self.options.threads,
         }
 
+    @property
+    def one_device(self) -> Dict[str, Any]:
+        """The same for what uses one device: the first."""
+        device = self.computer["device"].split(",")[0]
+        return {**self.computer, "device": "auto" if device == "all" else device}
+
     def train(self) -> Path:
         """Train a model unless the folder holds it, and give its path.
 
@@ -127,7 +133,7 @@ class PickJob:
             negatives=negatives,
             start=find_start(values.get("start", GENERAL)),
             overwrite=True,
-            **self.computer,
+            **self.one_device,
         )
         write_json(record, request)
         return path
@@ -135,7 +141,7 @@ class PickJob:
     def _request(self, labels: Picks, negatives: Optional[Picks]) -> Dict[str, Any]:
         """Describe a training, so that it is known again."""
         # what does not change the model
-        elsewhere = ("gpu", "relion_version", "check_picks")
+        elsewhere = ("gpu", "workers", "relion_version", "check_picks")
         parameters = {
             name: self.options.values.get(name)
             for name in parameters_of(TRAIN)
@@ -152,7 +158,7 @@ class PickJob:
     def finish_training(self, model: Path) -> None:
         """Write what RELION and people look at after a training."""
         # where they were trained on, which settings may have changed
-        labels = train_run.read_labels(self.folder)
+        labels = train_folder.read_labels(self.folder)
         self._report(
             Report(
                 title=f"Training of {model}",
@@ -170,7 +176,10 @@ class PickJob:
         """Pick, and write the coordinates and what RELION and people look at."""
         output = self.folder / ENGINE_FOLDER
         settings = pick_settings(self.options)
-        result = engine.pick(self.micrographs, model, output, settings, **self.computer)
+        workers = self.options.values.get("workers", 0)
+        result = engine.pick(
+            self.micrographs, model, output, settings, workers=workers, **self.computer
+        )
         for name in result.failures:
             files[name].unlink(missing_ok=True)
         if not result.picks:

@@ -14,7 +14,6 @@ from typing import Dict, Iterator, List, Optional, Sequence, Tuple, Union
 
 from scipion_pupick.engine import (
     Coordinates,
-    Cut,
     Micrograph,
     MicrographError,
     ModelFile,
@@ -28,7 +27,7 @@ from scipion_pupick.engine import (
     write_text,
 )
 from scipion_pupick.engine.files.prefetch import prefetch
-from scipion_pupick.engine.networks.numpy_scoring import STEPS, make_numpy_scorer
+from scipion_pupick.engine.networks.numpy_scoring import STEPS, make_numpy_judge
 from scipion_pupick.engine.preprocessing.scale import pixels
 from scipion_pupick.engine.settings import GENERAL
 
@@ -83,7 +82,7 @@ def run(options: argparse.Namespace) -> int:
         _doubt_unit(diameter, options.radius)
     radius = diameter / 2 if options.radius is None else options.radius
     picker = choose_picker(model, images, diameter, radius, options.device, options.num_threads)
-    picker = replace(picker, cut=Cut(options.threshold, radius))
+    picker = replace(picker, cut=replace(picker.cut, threshold=options.threshold))
     _say_threshold(model, options)
     picks: Dict[str, Coordinates] = {}
     for image, picked in find_particles(images, picker):
@@ -203,15 +202,15 @@ def choose_picker(
     unit = pixels(None)
     scale = model.scale.of(diameter, unit)
     if model.network_name in STEPS and _are_few(images, scale):
-        return Picker.of_scorer(model, make_numpy_scorer(model), settings, unit)
+        return Picker.of_judge(model, make_numpy_judge(model), settings, unit)
     from scipion_pupick.engine import memory_errors_explained
     from scipion_pupick.engine.networks.model import network_of_file
-    from scipion_pupick.engine.networks.scoring import make_scorer
+    from scipion_pupick.engine.networks.scoring import make_judge
 
     from .device import device_of_number
 
-    scorer = make_scorer(network_of_file(model), device_of_number(device, threads))
-    return Picker.of_scorer(model, memory_errors_explained()(scorer), settings, unit)
+    judge = make_judge(network_of_file(model), device_of_number(device, threads))
+    return Picker.of_judge(model, memory_errors_explained()(judge), settings, unit)
 
 
 def _are_few(images: Sequence[Micrograph], scale: WorkingScale) -> bool:

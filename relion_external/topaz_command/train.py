@@ -19,7 +19,6 @@ from typing import Any, Dict, List, Optional, Tuple
 
 from scipion_pupick import engine
 from scipion_pupick.engine import (
-    Cut,
     LabelSettings,
     Micrograph,
     MicrographError,
@@ -275,7 +274,8 @@ def _test_rows(
     radius = diameter / 2
     picker = choose_picker(model, images, diameter, radius, options.device, options.num_threads)
     picks: Picks = {}
-    for image, picked in find_particles(images, replace(picker, cut=Cut(LEAST_SCORE, 0.0))):
+    cut = replace(picker.cut, threshold=LEAST_SCORE, border=0.0)
+    for image, picked in find_particles(images, replace(picker, cut=cut)):
         if isinstance(picked, MicrographError):
             log.warning("%s", picked)
         else:

@@ -17,7 +17,8 @@ if TYPE_CHECKING:
     from .coordinates import Coordinates, Picks, convert, read_picks, write_picks
     from .coordinates.assign_picks import assign_to_micrographs
     from .coordinates.file_names import file_of_micrograph, files_of_micrographs
-    from .coordinates.table import flatten_picks, group_picks
+    from .coordinates.selection import find_selected_from, read_rejected
+    from .coordinates.table import flatten_picks, group_picks, join_picks
     from .device import memory_errors_explained
     from .errors import MicrographError, PupickError, UsageError
     from .evaluation.curves import PrecisionRecall
@@ -28,10 +29,11 @@ if TYPE_CHECKING:
     from .jobs.evaluate import evaluate
     from .jobs.evaluate_regions import evaluate_regions
     from .jobs.fit import fit
-    from .jobs.pick import PickResult, pick
+    from .jobs.pick import pick
     from .jobs.preprocess import preprocess
     from .jobs.pretrain import make_general_model
     from .jobs.report import report
+    from .jobs.serve import serve
     from .jobs.simulate import simulate
     from .jobs.threshold import ThresholdResult, threshold
     from .jobs.train import train
@@ -53,11 +55,14 @@ if TYPE_CHECKING:
     from .preprocessing.fourier_crop import downsample
     from .preprocessing.scale import WorkingScale
     from .pretraining.labelled import LabelledSet
+    from .runs.corrected_run import CorrectedRun, read_corrected_run
     from .runs.lists import read_failures
     from .runs.parts import part_of
+    from .runs.pick_result import PickResult
     from .runs.pick_run import PickRun, read_pick_run
     from .runs.training_log import read_training_log
     from .settings import (
+        CorrectionSettings,
         EvaluateSettings,
         LabelSettings,
         OptimizerSettings,
@@ -76,7 +81,8 @@ _INTERFACE: Mapping[str, str] = {
     "coordinates": "Coordinates Picks convert read_picks write_picks",
     "coordinates.assign_picks": "assign_to_micrographs",
     "coordinates.file_names": "file_of_micrograph files_of_micrographs",
-    "coordinates.table": "flatten_picks group_picks",
+    "coordinates.selection": "find_selected_from read_rejected",
+    "coordinates.table": "flatten_picks group_picks join_picks",
     "device": "memory_errors_explained",
     "errors": "MicrographError PupickError UsageError",
     "evaluation.curves": "PrecisionRecall",
@@ -87,10 +93,11 @@ _INTERFACE: Mapping[str, str] = {
     "jobs.evaluate": "evaluate",
     "jobs.evaluate_regions": "evaluate_regions",
     "jobs.fit": "fit",
-    "jobs.pick": "PickResult pick",
+    "jobs.pick": "pick",
     "jobs.preprocess": "preprocess",
     "jobs.pretrain": "make_general_model",
     "jobs.report": "report",
+    "jobs.serve": "serve",
     "jobs.simulate": "simulate",
     "jobs.threshold": "ThresholdResult threshold",
     "jobs.train": "train",
@@ -104,11 +111,13 @@ _INTERFACE: Mapping[str, str] = {
     "preprocessing.fourier_crop": "downsample",
     "preprocessing.scale": "WorkingScale",
     "pretraining.labelled": "LabelledSet",
+    "runs.corrected_run": "CorrectedRun read_corrected_run",
     "runs.lists": "read_failures",
     "runs.parts": "part_of",
+    "runs.pick_result": "PickResult",
     "runs.pick_run": "PickRun read_pick_run",
     "runs.training_log": "read_training_log",
-    "settings": "EvaluateSettings LabelSettings OptimizerSettings PicksSettings "
+    "settings": "CorrectionSettings EvaluateSettings LabelSettings OptimizerSettings PicksSettings "
     "PickSettings PreprocessSettings PretrainSettings TrainSettings make_settings",
 }
 _HOMES = {name: module for module, names in _INTERFACE.items() for name in names.split()}

@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, List, Optional, Sequence, Tuple, Union
+from typing import TYPE_CHECKING, Any, List, Optional, Sequence, Union
 
 import numpy as np
 
@@ -15,7 +15,7 @@ from .micrographs import AnyMicrograph, MicrographInMemory, Shape
 from .networks.model_file import ModelFile
 from .picking.contamination import ContaminationMap, Judge
 from .picking.cut import Cut
-from .picking.detector import Detector, Scorer
+from .picking.detector import Detector
 from .picking.peaks_file import MicrographPeaks
 from .preprocessing.mixture import Mixture
 from .preprocessing.scale import ANGSTROM, LengthUnit, WorkingScale, to_original
@@ -34,25 +34,24 @@ class Picker:
 
     Attributes:
         scale: at which the model sees particles.
-        scorer: from working images (b, h, w) to log-odds (b, ceil(h/4), ceil(w/4)).
+        judge: from working images (b, h, w) to the log-odds of particles (b, ceil(h/4),
+            ceil(w/4)), of a fine network twice as many rows and columns, and to those of
+            contamination (b, ceil(h/4), ceil(w/4)), or None.
         cut: which peaks are picked.
         min_distance: least distance between two picks, Å.
         normalisation: method of `normalise.normalise`.
         mixture: shared mixture of a joint normalisation; None where each micrograph has its own.
         general: the general model and where it is computed, as long as it is not fitted to
             micrographs.
-        judge: does what the scorer does, and gives the log-odds of contamination too; None for a
-            model that knows none.
     """
 
     scale: WorkingScale
-    scorer: Scorer
+    judge: Judge
     cut: Cut
     min_distance: float
     normalisation: str = "gmm"
     mixture: Optional[Mixture] = None
     general: Optional[UnfittedModel] = None
-    judge: Optional[Judge] = None
 
     @classmethod
     def load(
@@ -107,18 +106,16 @@ class Picker:
         """
         from .networks.scoring import make_judge
 
-        judge = make_judge(model.network, device)
-        picker = cls.of_scorer(model, lambda images: judge(images)[0], settings)
-        picker = replace(picker, judge=judge)
+        picker = cls.of_judge(model, make_judge(model.network, device), settings)
         if model.scale.diameter is not None:
             return picker
         return replace(picker, general=UnfittedModel(model, settings, device))
 
     @classmethod
-    def of_scorer(
+    def of_judge(
         cls,
         model: Union[Model, ModelFile],
-        scorer: Scorer,
+        judge: Judge,
         settings: PickSettings,
         unit: LengthUnit = ANGSTROM,
     ) -> Picker:
@@ -126,7 +123,7 @@ class Picker:
 
         Args:
             model: to pick with.
-            scorer: of its network.
+            judge: of its network.
             settings: what they leave open follows from the model and the diameter.
             unit: of the lengths in the settings, and of the pixel sizes of micrographs.
 
@@ -138,7 +135,7 @@ class Picker:
         diameter = scale.diameter
         return cls(
             scale=scale,
-            scorer=scorer,
+            judge=judge,
             cut=Cut(
                 threshold=_either(settings.threshold, model.threshold),
                 border=_either(settings.border, diameter / 2),
@@ -224,7 +221,11 @@ class Picker:
             (rows, columns) log-odds. Entry (i, j) belongs to the pixel (4 j, 4 i) of the working
             image, whose shape `working_shape` returns.
         """
-        return self.scorer(self.prepare(_in_memory(image, pixel_size)).image[None])[0]
+        return self.scores(self.prepare(_in_memory(image, pixel_size)).image[None])[0]
+
+    def scores(self, images: np.ndarray) -> np.ndarray:
+        """Return the score maps of working images (b, h, w), see `judge`."""
+        return self.judge(images)[0]
 
     def working_shape(self, image: Any, pixel_size: float) -> tuple[int, int]:
         """Return the shape (h, w) of an image in which particles have the model's width, px."""
@@ -244,26 +245,22 @@ class Picker:
         Returns:
             The peaks of each, px of its micrograph, down to a score of -8 or to the threshold.
         """
-        detector = Detector(self.scorer, self.min_distance / self.scale.pixel_size)
+        detector = Detector(self.scores, self.min_distance / self.scale.pixel_size)
         least = min(LEAST_SCORE, self.threshold)
-        score_maps, dirty = self._score(np.stack([working.image for working in images]))
+        score_maps, dirty = self.judge(np.stack([working.image for working in images]))
         peaks_of_images = []
         for i, working in enumerate(images):
-            peaks = detector.find_in_map(score_maps[i], _shape_of(working.image), least)
+            shape = _shape_of(working.image)
+            peaks = detector.find_in_map(score_maps[i], shape, least)
             xy = to_original(peaks.xy, working.shape, working.image.shape)
             found = MicrographPeaks(
                 Coordinates(xy[:, 0], xy[:, 1], peaks.score), working.shape, working.pixel_size
             )
             if dirty is not None:
-                map_ = ContaminationMap(dirty[i])
-                found = replace(found, contamination=map_.at(peaks.xy), usable=map_.usable)
+                dirt = ContaminationMap(dirty[i])
+                found = replace(found, contamination=dirt.at(peaks.xy), mask=dirt.mask(shape))
             peaks_of_images.append(found)
         return peaks_of_images
-
-    def _score(self, images: np.ndarray) -> Tuple[np.ndarray, Optional[np.ndarray]]:
-        if self.judge is None:
-            return self.scorer(images), None
-        return self.judge(images)
 
     def choose(self, peaks: MicrographPeaks) -> Coordinates:
         """Return the peaks of a micrograph that are picks."""

@@ -1,14 +1,13 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Bad input through the command line: exit code, a message that helps, and nothing half done."""
 
-import resource
 import shutil
-from contextlib import contextmanager
 
 import mrcfile
 import numpy as np
 import pytest
 import torch
+from helpers.full_disk import files_of_at_most
 from helpers.programs import call_pupick
 from helpers.simulated import (
     DIAMETER,
@@ -437,17 +436,6 @@ def test_evaluation_options_that_make_no_sense_are_misuse(tmp_path, caplog, opti
     write_picks(as_picks({"a": np.ones((2, 2))}), picks)
     assert call("evaluate", "--picks", picks, "--reference", picks, *options) == MISUSED
     assert message in caplog.text
-
-
-@contextmanager
-def files_of_at_most(size):
-    """Let every file end at `size` bytes, as on a disk that is full."""
-    _, hard = before = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (size, hard))
-    try:
-        yield
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, before)
 
 
 def test_a_full_disk_while_training_leaves_nothing_half_written(tmp_path):

@@ -49,14 +49,14 @@ from scipion_pupick.engine.files.star import read_blocks
 from scipion_pupick.engine.micrographs import Micrograph
 from scipion_pupick.engine.networks import scoring
 from scipion_pupick.engine.networks.model import save_model
-from scipion_pupick.engine.networks.scoring import make_scorer
+from scipion_pupick.engine.networks.scoring import make_judge, make_scorer
 from scipion_pupick.engine.picking import detector
 from scipion_pupick.engine.picking.cut import Cut
 from scipion_pupick.engine.picking.peaks_file import MicrographPeaks, load_peaks, save_peaks
 from scipion_pupick.engine.preprocessing.working_image import WorkingImage
 from scipion_pupick.engine.runs.parts import part_of
-from scipion_pupick.engine.runs.pick_job import _batches
 from scipion_pupick.engine.runs.pick_run import PickRun
+from scipion_pupick.engine.runs.score_micrographs import _batches
 
 MODELS_OWN = PickSettings()
 NOTHING = PickSettings(threshold=99.0)
@@ -533,7 +533,7 @@ def test_a_gpu_whose_memory_is_full(own, model, tmp_path, monkeypatch):
     def score(images):
         raise torch.cuda.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB.")
 
-    monkeypatch.setattr(scoring, "make_scorer", lambda network, device: score)
+    monkeypatch.setattr(scoring, "make_judge", lambda network, device: score)
     with pytest.raises(PupickError, match="GPU has too little free memory"):
         run(own, model, tmp_path / "out")
 
@@ -654,20 +654,20 @@ def test_a_micrograph_whose_picks_no_file_can_hold_costs_one(own, model, tmp_pat
 
 
 def test_one_micrograph_too_large_for_the_memory_costs_one(own, model, tmp_path, monkeypatch):
-    make = make_scorer
+    make = make_judge
 
     def make_small(network, device):
-        score, calls = make(network, device), []
+        judge, calls = make(network, device), []
 
         def small(images):
             calls.append(images)
             if len(calls) == 2:
                 raise MemoryError("too large")
-            return score(images)
+            return judge(images)
 
         return small
 
-    monkeypatch.setattr(scoring, "make_scorer", make_small)
+    monkeypatch.setattr(scoring, "make_judge", make_small)
     result = run(own, model, tmp_path / "out", report=False)
     assert len(result.picks) == 2
     assert ["too little free memory" in reason for reason in result.failures.values()] == [True]

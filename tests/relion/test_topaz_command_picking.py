@@ -336,14 +336,14 @@ def test_numpy_and_pytorch_pick_alike(job, model, tmp_path, monkeypatch):
 
 
 def test_a_gpu_whose_memory_is_full(job, model, tmp_path, monkeypatch, caplog):
-    def make_full_scorer(network, device):
-        def score(images):
+    def make_full_judge(network, device):
+        def judge(images):
             raise torch.cuda.OutOfMemoryError("CUDA out of memory.")
 
-        return score
+        return judge
 
     monkeypatch.setattr(extract, "MOST_WITHOUT_PYTORCH", 0)
-    monkeypatch.setattr(scoring, "make_scorer", make_full_scorer)
+    monkeypatch.setattr(scoring, "make_judge", make_full_judge)
     assert pick(model, "-o", str(tmp_path / "a.txt"), str([*job[1]][4])) == 1
     assert "The GPU has too little free memory" in caplog.text
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import argparse
 import logging
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Callable, List, Mapping, Optional, Sequence, Union
 
@@ -47,16 +48,21 @@ def option_of(name: str) -> str:
 
 
 def add_settings(
-    parser: argparse.ArgumentParser, kind: type, names: Optional[Sequence[str]] = None
+    parser: Any,
+    kind: type,
+    names: Optional[Sequence[str]] = None,
+    optional: Sequence[str] = (),
 ) -> None:
     """Add an option for each setting that users are offered, advanced ones in their own group.
 
     Args:
-        parser: of a command.
+        parser: of a command, or a group of it.
         kind: dataclass of settings.
         names: of its settings; None for all.
+        optional: names of settings without a default that may be left out all the same.
     """
-    settings = [s for s in offered_settings(kind) if names is None or s.name in names]
+    offered = [s for s in offered_settings(kind) if names is None or s.name in names]
+    settings = [replace(s, required=s.required and s.name not in optional) for s in offered]
     advanced = [setting for setting in settings if setting.level == ADVANCED]
     for setting in settings:
         if setting not in advanced:
@@ -155,14 +161,23 @@ def add_output(parser: argparse.ArgumentParser, what: str) -> None:
     parser.add_argument("--output", required=True, metavar="PATH", help=what)
 
 
-def add_computer(parser: argparse.ArgumentParser) -> None:
-    """Add what to compute on."""
+def add_computer(parser: argparse.ArgumentParser, several: bool = False) -> None:
+    """Add what to compute on; `several`: of a command that can use more than one device."""
     group = parser.add_argument_group("computer")
+    more = ", several such as cuda:0,cuda:1, or all of them" if several else ""
     group.add_argument(
         "--device",
         default="auto",
-        help="auto, cpu, cuda or cuda:N; default: %(default)s, a GPU if there is one",
+        help=f"auto, cpu, cuda or cuda:N{more}; default: %(default)s, a GPU if there is one",
     )
+    if several:
+        group.add_argument(
+            "--workers",
+            type=int,
+            default=0,
+            metavar="N",
+            help="processes, which share the devices and threads; default: one on each device",
+        )
     add_threads(group)
 
 

@@ -36,6 +36,11 @@ def add_pick(commands: Any) -> None:
     add_failures(parser)
     add_settings(parser, PickSettings)
     parser.add_argument(
+        "--masks",
+        action="store_true",
+        help="also write where ice, carbon and dirt lie: masks/NAME.mrc, 1 on contamination",
+    )
+    parser.add_argument(
         "--no-report", action="store_true", help="do not write report.html at the end"
     )
     parser.add_argument(
@@ -44,7 +49,7 @@ def add_pick(commands: Any) -> None:
         help="fit the general model to these micrographs and pick nothing; calls on others with "
         "the same folder then use it",
     )
-    add_computer(parser)
+    add_computer(parser, several=True)
 
 
 def _pick(options: argparse.Namespace) -> int:
@@ -60,6 +65,8 @@ def _pick(options: argparse.Namespace) -> int:
         options.device,
         options.threads,
         report=not options.no_report,
+        workers=options.workers,
+        masks=options.masks,
     )
     print(result.summary())
     return report_failures(result.failures, len(micrographs), options.failures)

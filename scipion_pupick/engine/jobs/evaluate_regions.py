@@ -68,7 +68,7 @@ def evaluate_regions(
         shape = (working.image.shape[0], working.image.shape[1])
         xy = to_working(by_name[micrograph.name].xy, working.shape, shape)
         borders = border / (np.array(working.shape) / shape)
-        score_map = picker.scorer(working.image[None])[0]
+        score_map = picker.scores(working.image[None])[0]
         places = [ScorePlaces.of_map(score_map.shape, shape).along(size) for size in shape]
         inside = grid_inside(borders.tolist(), shape, places)
         scores.append(score_map[inside].ravel())

@@ -5,9 +5,9 @@ from __future__ import annotations
 
 import logging
 import math
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from typing import Optional, Sequence, Set
+from typing import Dict, Optional, Sequence, Set
 
 import numpy as np
 
@@ -20,6 +20,9 @@ from ..calibration.thresholds import threshold_of_count, threshold_of_precision
 from ..coordinates import Picks
 from ..errors import PupickError, UsageError
 from ..files.atomic import PathLike
+from ..picking.cut import Contamination
+from ..runs.lists import write_micrographs
+from ..runs.pick_result import contamination_record, say_contamination
 from ..runs.pick_run import PickRun, read_pick_run
 from ..settings import LEAST_SCORE
 
@@ -34,11 +37,13 @@ class ThresholdResult:
         picks: by micrograph name, px of the micrographs.
         threshold: log-odds that was applied.
         quality: estimate at this threshold, a single row; None where there is no peak.
+        contamination: by micrograph name; empty for a model that knows none.
     """
 
     picks: Picks
     threshold: float
     quality: Optional[EstimatedCurve]
+    contamination: Dict[str, Contamination] = field(default_factory=dict)
 
     @property
     def count(self) -> int:
@@ -50,7 +55,7 @@ class ThresholdResult:
         text = (
             f"{self.count} particles in {len(self.picks)} micrographs "
             f"(log-odds {self.threshold:.2f} or more)"
-        )
+        ) + say_contamination(self.contamination.values())
         at = self.quality
         if at is None or not self.count:
             return text
@@ -85,7 +90,8 @@ def threshold(
         OSError: a result cannot be written.
     """
     picked = read_pick_run(run)
-    peaks = dict(picked.peaks())
+    everywhere = dict(picked.all_peaks())
+    peaks = {name: picked.cut.of_all_scores.select(kept) for name, kept in everywhere.items()}
     scores = [kept.coordinates.score for kept in peaks.values()]
     quality = estimate_precision_recall(scores, picked.score_uncertainty)
     score = _choose(threshold, precision, per_micrograph, scores, quality)
@@ -97,7 +103,9 @@ def threshold(
     picks = {name: cut.choose(kept) for name, kept in peaks.items()}
     exact = estimate_precision_recall(scores, picked.score_uncertainty, thresholds=[score])
     at = exact.at(score) if len(quality.threshold) else None
-    result = ThresholdResult(picks, score, at)
+    dirty = ((name, cut.contamination_of(kept)) for name, kept in everywhere.items())
+    known = {name: contamination for name, contamination in dirty if contamination is not None}
+    result = ThresholdResult(picks, score, at, known)
     target = PickRun(Path(output))
     with target.owned([m for m in picked.micrographs if m.name in picks], "pupick threshold"):
         _write(result, picked, target)
@@ -147,12 +155,17 @@ def _write(result: ThresholdResult, run: PickRun, output: PickRun) -> None:
     output.forget_other_coordinates(result.picks, _names(run) | _names_before(output))
     for name, coordinates in result.picks.items():
         output.write_coordinates(coordinates, name)
-    findings = {"threshold": result.threshold, "picks": result.count}
+    findings = {
+        "threshold": result.threshold,
+        "picks": result.count,
+        **contamination_record(result.contamination.values()),
+    }
     if output.folder.resolve() == run.folder.resolve():
         record = {**run.record, **findings}
         if result.quality is not None and "estimate" in run.record:
             record["estimate"] = result.quality.summary()
         output.write_record(record)
+        write_micrographs(run.micrographs, run.folder, result.contamination)
         log.info(
             "A report in %s keeps the threshold from before, until `pupick report`.", output.folder
         )

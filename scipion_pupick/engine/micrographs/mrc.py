@@ -216,6 +216,25 @@ def write_image(path: PathLike, image: npt.ArrayLike, pixel_size: float) -> None
         pixels = pixels.astype(np.float32)
     if not np.isfinite(pixels).all():
         raise UsageError(f"{path}: the image has pixels that are not finite numbers in float32")
+    _write(path, pixels, pixel_size)
+
+
+def write_mask(path: PathLike, mask: npt.NDArray[np.int8], pixel_size: float) -> None:
+    """Write an MRC file of mode 0 (int8), whole or not at all.
+
+    Args:
+        path: the file; missing folders are made.
+        mask: (ny, nx) of 0 and 1.
+        pixel_size: Å/px of `mask`.
+
+    Raises:
+        UsageError: the pixel size is not positive.
+        OSError: the file cannot be written.
+    """
+    _write(path, mask, pixel_size)
+
+
+def _write(path: PathLike, pixels: npt.NDArray[Any], pixel_size: float) -> None:
     check_pixel_size(pixel_size)
     with atomic_write(path) as temporary, mrcfile.new(temporary, overwrite=True) as file:
         file.set_data(pixels)

@@ -47,6 +47,11 @@ class Model:
     training: TrainingRecord = TrainingRecord()
 
     @property
+    def knows_contamination(self) -> bool:
+        """Whether it tells where contamination lies."""
+        return self.network.contamination is not None
+
+    @property
     def digest(self) -> str:
         """Digest of all that scores depend on."""
         digest = hashlib.sha256(

@@ -2,7 +2,7 @@
 """Scoring without PyTorch, for a process that scores one micrograph and ends.
 
 PyTorch's import alone takes longer than NumPy takes to score a micrograph. Scores are those of
-`scoring.make_scorer` in float32; from about five micrographs on, that is faster.
+`scoring.make_judge` in float32; from about five micrographs on, that is faster.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from .model_file import ModelFile
 
 Array = np.ndarray
 Weights = Mapping[str, Array]
+Outputs = Tuple[Array, Optional[Array]]
 
 # by network: the steps of its convolutions and residual blocks, which the weights do not tell
 STEPS: Mapping[str, Tuple[int, ...]] = {
@@ -34,34 +35,37 @@ BATCH_NORM_EPSILON = 1e-5
 MODULES_PER_CONVOLUTION = 3
 
 
-def make_numpy_scorer(file: ModelFile) -> Callable[[Array], Array]:
+def make_numpy_judge(file: ModelFile) -> Callable[[Array], Outputs]:
     """Prepare the network of a model file, one of `STEPS`, for scoring.
 
     Returns:
         A function from working images (b, h, w) float32 to log-odds (b, ceil(h/4), ceil(w/4)), of
-        a fine network twice as many rows and columns; outside the images, the mean grey 0 is
+        a fine network twice as many rows and columns, and those of contamination (b, ceil(h/4),
+        ceil(w/4)), None of a network that knows none. Outside the images, the mean grey 0 is
         assumed.
     """
 
-    def score(images: Array) -> Array:
-        return np.stack([_score_image(file, image) for image in images])
+    def judge(images: Array) -> Outputs:
+        scores, dirty = zip(*(_judge_image(file, image) for image in images))
+        return np.stack(scores), None if dirty[0] is None else np.stack(dirty)
 
-    return score
+    return judge
 
 
-def _score_image(file: ModelFile, image: Array) -> Array:
+def _judge_image(file: ModelFile, image: Array) -> Outputs:
     """Score an image (h, w) band by band, so that memory does not grow with its height."""
     padded = np.pad(image.astype(np.float32), file.field // 2)
     steps = STEPS[file.network_name]
     reach = (SCORES_PER_BAND - 1) * STRIDE + file.field
     bands = [
-        _scores(file.weights, steps, padded[start : start + reach])
+        _outputs(file.weights, steps, padded[start : start + reach])
         for start in range(0, len(image), SCORES_PER_BAND * STRIDE)
     ]
-    return np.concatenate(bands)
+    scores, dirty = zip(*bands)
+    return np.concatenate(scores), None if dirty[0] is None else np.concatenate(dirty)
 
 
-def _scores(weights: Weights, steps: Tuple[int, ...], image: Array) -> Array:
+def _outputs(weights: Weights, steps: Tuple[int, ...], image: Array) -> Outputs:
     """Score every fourth region of an image (h, w) that lies in it."""
     x = image[:, :, None]
     module = 0
@@ -74,8 +78,14 @@ def _scores(weights: Weights, steps: Tuple[int, ...], image: Array) -> Array:
             x = _convolve(x, *_folded(weights, name, f"features.{module + 1}"), step)
             x = _rectify(x, weights.get(f"features.{module + 2}.weight"))
             module += MODULES_PER_CONVOLUTION
-    scores = x @ weights["classifier.weight"][:, :, 0, 0].T + weights["classifier.bias"]
-    return interleave(scores) if scores.shape[2] == len(CORNERS) else scores[:, :, 0]
+    scores = _classify(x, weights, "classifier")
+    if scores.shape[2] < len(CORNERS):
+        return scores[:, :, 0], None
+    return interleave(scores), _classify(x, weights, "contamination")[:, :, 0]
+
+
+def _classify(x: Array, weights: Weights, name: str) -> Array:
+    return x @ weights[f"{name}.weight"][:, :, 0, 0].T + weights[f"{name}.bias"]
 
 
 def _residual(x: Array, weights: Weights, name: str, step: int) -> Array:

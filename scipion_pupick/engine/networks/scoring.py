@@ -55,6 +55,20 @@ def make_judge(network: Network, device: torch.device) -> Judge:
     return judge
 
 
+def in_full_batches(judge: Judge, size: int) -> Judge:
+    """Have a network see batches of one size, whatever the number of images.
+
+    Libraries choose how to convolve by the size of the batch, and each way rounds otherwise.
+    """
+
+    def judge_full(images: np.ndarray) -> Tuple[np.ndarray, Optional[np.ndarray]]:
+        count = len(images)
+        scores, dirty = judge(np.concatenate([images, *[images[-1:]] * max(0, size - count)]))
+        return scores[:count], None if dirty is None else dirty[:count]
+
+    return judge_full
+
+
 class _Converted(nn.Module):
     """Features that are computed in the fast type, and given on in float32."""
 

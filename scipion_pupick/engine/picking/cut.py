@@ -5,12 +5,26 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, replace
+from typing import Optional
 
 import numpy as np
 
 from ..coordinates import Coordinates
 from .border import inside_border
 from .peaks_file import MicrographPeaks
+
+
+@dataclass(frozen=True)
+class Contamination:
+    """What a model that knows contamination says of a micrograph.
+
+    Attributes:
+        usable: share of the micrograph without contamination.
+        dropped: number of peaks that would be picks if they did not lie on contamination.
+    """
+
+    usable: float
+    dropped: int
 
 
 @dataclass(frozen=True)
@@ -44,6 +58,14 @@ class Cut:
         if peaks.contamination is not None:
             admitted &= peaks.contamination <= self.contamination
         return admitted
+
+    def contamination_of(self, peaks: MicrographPeaks) -> Optional[Contamination]:
+        """Say what is contamination in a micrograph; None where the model knows none."""
+        if peaks.usable is None:
+            return None
+        anywhere = replace(self, contamination=1.0)
+        dropped = int(anywhere.admits(peaks).sum() - self.admits(peaks).sum())
+        return Contamination(peaks.usable, dropped)
 
     def select(self, peaks: MicrographPeaks) -> MicrographPeaks:
         """Return the peaks of a micrograph without those that are no picks."""

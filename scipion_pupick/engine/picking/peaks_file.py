@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Optional
+from typing import Any, Optional
 
 import numpy as np
 from safetensors import SafetensorError, safe_open
@@ -15,6 +15,7 @@ from ..coordinates import Coordinates
 from ..files.atomic import PathLike, atomic_write
 from ..micrographs import Shape
 from ..micrographs.mrc import check_pixel_size
+from .contamination import ContaminationMask
 
 # to be raised whenever the same model finds other peaks than before
 PEAKS_VERSION = 1
@@ -32,7 +33,7 @@ class MicrographPeaks:
             with; empty for a micrograph that is in memory.
         contamination: (n,) probabilities that the peaks lie on contamination; None for a model
             that knows none.
-        usable: share of the micrograph without contamination; None for such a model.
+        mask: where contamination lies; None for such a model.
     """
 
     coordinates: Coordinates
@@ -40,7 +41,12 @@ class MicrographPeaks:
     pixel_size: float
     fingerprint: str = ""
     contamination: Optional[np.ndarray] = None
-    usable: Optional[float] = None
+    mask: Optional[ContaminationMask] = None
+
+    @property
+    def usable(self) -> Optional[float]:
+        """Share of the micrograph without contamination; None for a model that knows none."""
+        return None if self.mask is None else self.mask.usable
 
 
 def save_peaks(peaks: MicrographPeaks, path: PathLike) -> None:
@@ -53,9 +59,10 @@ def save_peaks(peaks: MicrographPeaks, path: PathLike) -> None:
         "shape": np.array(peaks.shape, np.int64),
         "pixel_size": np.array(peaks.pixel_size, np.float64),
     }
-    if peaks.contamination is not None and peaks.usable is not None:
+    if peaks.contamination is not None and peaks.mask is not None:
         tensors["contamination"] = np.ascontiguousarray(peaks.contamination)
-        tensors["usable"] = np.array(peaks.usable, np.float64)
+        tensors["mask"] = peaks.mask.packed()
+        tensors["working_shape"] = np.array(peaks.mask.shape, np.int64)
     with atomic_write(path) as temporary:
         temporary.write_bytes(save(tensors, {"fingerprint": peaks.fingerprint}))
 
@@ -72,7 +79,7 @@ def load_peaks(path: PathLike) -> Optional[MicrographPeaks]:
             pixel_size = float(file.get_tensor("pixel_size"))
             knows = "contamination" in file.keys()  # noqa: SIM118
             contamination = file.get_tensor("contamination") if knows else None
-            usable = float(file.get_tensor("usable")) if knows else None
+            mask = _read_mask(file) if knows else None
         check_pixel_size(pixel_size)
     except (SafetensorError, OSError, LookupError, ValueError, TypeError, AttributeError):
         return None
@@ -81,7 +88,12 @@ def load_peaks(path: PathLike) -> Optional[MicrographPeaks]:
         return None
     coordinates = Coordinates(x, y, score)
     shape = height, width
-    return MicrographPeaks(coordinates, shape, pixel_size, fingerprint, contamination, usable)
+    return MicrographPeaks(coordinates, shape, pixel_size, fingerprint, contamination, mask)
+
+
+def _read_mask(file: Any) -> ContaminationMask:
+    height, width = file.get_tensor("working_shape").tolist()
+    return ContaminationMask.unpacked(file.get_tensor("mask"), (height, width))
 
 
 def _are_peaks(*columns: np.ndarray) -> bool:

@@ -41,19 +41,20 @@ class Page:
 def render(page: Page) -> str:
     """Write the page as HTML that needs nothing beside itself."""
     environment = Environment(autoescape=True, undefined=StrictUndefined)
-    template = environment.from_string(_read("template.html"))
+    template = environment.from_string(read_part("template.html"))
     colours = {"scoreColours": SCORE_COLOURS, "referenceColour": REFERENCE_COLOUR}
     return template.render(
         page=page,
         failures=page.failures[:MOST_FAILURES],
         more_failures=max(0, len(page.failures) - MOST_FAILURES),
-        style=_read("report.css"),
+        style=read_part("base.css") + read_part("report.css"),
         script=join_modules(),
         data=to_json({**page.data, **colours}),
     )
 
 
-def _read(name: str) -> str:
+def read_part(name: str) -> str:
+    """Return the text of a file that pages are made of."""
     return resources.files(__package__).joinpath(name).read_text(encoding="utf-8")
 
 

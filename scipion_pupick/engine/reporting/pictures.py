@@ -14,10 +14,11 @@ from ..coordinates import Coordinates
 from ..errors import MicrographError
 from ..files.prefetch import prefetch
 from ..micrographs import Micrograph, Shape
-from ..picker import Picker
+from ..picking.detector import Scorer
 from ..picking.peaks_file import MicrographPeaks
 from ..picking.score_places import ScorePlaces
 from ..preprocessing.fourier_crop import downsample
+from ..preprocessing.mixture import Mixture
 from ..preprocessing.scale import WorkingScale, to_working
 from ..preprocessing.working_image import WorkingImage, prepare
 from ..settings import LEAST_SCORE
@@ -61,19 +62,21 @@ class View:
 
     Attributes:
         scale: at which particles are shown.
-        picker: for score maps, and to prepare micrographs as it does; None where there is no model.
+        normalisation: method of `normalise.normalise`.
+        mixture: shared mixture of a joint normalisation; None where each micrograph has its own.
+        scorer: makes the score maps; None for a report without.
         side: largest side of a shown micrograph, px.
     """
 
     scale: WorkingScale
-    picker: Optional[Picker] = None
+    normalisation: str = "gmm"
+    mixture: Optional[Mixture] = None
+    scorer: Optional[Scorer] = None
     side: int = LARGEST_SHOWN_SIDE
 
     def prepare(self, micrograph: Micrograph) -> WorkingImage:
         """Read and prepare a micrograph."""
-        if self.picker is None:
-            return prepare(micrograph, self.scale)
-        return self.picker.prepare(micrograph)
+        return prepare(micrograph, self.scale, self.normalisation, self.mixture)
 
 
 @dataclass(frozen=True)
@@ -123,9 +126,9 @@ def draw(
         picks = Coordinates.empty() if kept is None else kept.coordinates
         smooth = gaussian_filter(working.image, BLUR_PX)
         cuts.append(_cut(working, smooth, picks, len(shown)))
-        picker = view.picker if len(shown) % map_step == 0 else None
+        scorer = view.scorer if len(shown) % map_step == 0 else None
         shown.append(
-            _describe(working, smooth, picks, particles, replace(view, picker=picker), grid)
+            _describe(working, smooth, picks, particles, replace(view, scorer=scorer), grid)
         )
     return Pictures(shown, _gallery(cuts, grid), failures)
 
@@ -143,7 +146,7 @@ def _describe(
     grid: np.ndarray,
 ) -> Dict[str, Any]:
     """Return a micrograph, whose working image is smoothed to `image`, for the report's script."""
-    shape = _fit(image.shape, view.side)
+    shape = fit_shape(image.shape, view.side)
     if shape != image.shape:
         image = downsample(image, shape)
     low, high = np.percentile(image, [0.5, 99.5])
@@ -152,8 +155,8 @@ def _describe(
         **frame.describe(working.micrograph.name, picks, reference, grid),
         "image": png_address(grey_image(image, low, high)),
     }
-    if view.picker is not None:
-        score_map = view.picker.scorer(working.image[None])[0]
+    if view.scorer is not None:
+        score_map = view.scorer(working.image[None])[0]
         result["map"] = png_address(grey_image(score_map, *MAP_RANGE))
         places = ScorePlaces.of_map(score_map.shape, _shape_of(working.image))
         shown_px = shape[1] / working.image.shape[1]
@@ -170,11 +173,12 @@ def _describe_unseen(
     name: str, kept: MicrographPeaks, reference: Coordinates, view: View, grid: np.ndarray
 ) -> Dict[str, Any]:
     """Return a micrograph whose file cannot be read any more: its picks alone."""
-    frame = _Frame(kept.shape, kept.pixel_size, _fit(kept.shape, view.side))
+    frame = _Frame(kept.shape, kept.pixel_size, fit_shape(kept.shape, view.side))
     return frame.describe(name, kept.coordinates, reference, grid)
 
 
-def _fit(shape: Sequence[int], side: int) -> Shape:
+def fit_shape(shape: Sequence[int], side: int) -> Shape:
+    """Return the shape (h, w) of a picture of an image (ny, nx), at most `side` px on each side."""
     factor = min(1.0, side / max(shape))
     return max(1, round(shape[0] * factor)), max(1, round(shape[1] * factor))
 

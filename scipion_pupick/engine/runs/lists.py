@@ -4,29 +4,54 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Dict, Mapping, Optional, Sequence, Tuple
+from types import MappingProxyType
+from typing import Dict, List, Mapping, Optional, Sequence, Tuple
 
 from ..errors import PupickError, UsageError
 from ..files.tables import read_table, write_table
 from ..micrographs import Micrograph, pixel_size_of
 from ..micrographs.mrc import check_pixel_size
 from ..micrographs.pixel_sizes import HEADER
+from ..picking.cut import Contamination
 from .layout import MICROGRAPHS
 
 _SOURCE = "pixel_size_from"
+# share of the micrograph without contamination, and picks that were dropped because of it
+CONTAMINATION_COLUMNS = ("usable", "on_contamination")
 
 
-def write_micrographs(micrographs: Sequence[Micrograph], folder: Path) -> None:
+def write_micrographs(
+    micrographs: Sequence[Micrograph],
+    folder: Path,
+    contamination: Mapping[str, Contamination] = MappingProxyType({}),
+) -> None:
     """Write the list of the micrographs of a run, with their files and pixel sizes (Å/px).
 
     It says where each pixel size comes from; both are empty where none is known.
+
+    Args:
+        micrographs: of the run.
+        folder: of the run.
+        contamination: by name, for columns of the usable share and of how many picks were dropped;
+            they are empty where it is not known, and missing where it is known of none.
     """
     sizes = [pixel_size_of(micrograph) for micrograph in micrographs]
     rows = [
         [m.name, str(m.path.absolute()), *((size.value, size.source) if size else ("", ""))]
         for m, size in zip(micrographs, sizes)
     ]
-    write_table(folder / MICROGRAPHS, ["micrograph", "file", "pixel_size", _SOURCE], rows)
+    header = ["micrograph", "file", "pixel_size", _SOURCE]
+    if contamination:
+        header += CONTAMINATION_COLUMNS
+        for row in rows:
+            row += _contamination_cells(contamination.get(row[0]))
+    write_table(folder / MICROGRAPHS, header, rows)
+
+
+def _contamination_cells(of_micrograph: Optional[Contamination]) -> List[str]:
+    if of_micrograph is None:
+        return ["", ""]
+    return [f"{of_micrograph.usable:.4f}", str(of_micrograph.dropped)]
 
 
 def read_micrographs(folder: Path) -> Tuple[Micrograph, ...]:

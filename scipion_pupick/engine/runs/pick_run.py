@@ -25,14 +25,16 @@ from ..files.json_files import json_values, read_json, write_json
 from ..files.lock import only_owner
 from ..files.star import check_star_names
 from ..micrographs import Micrograph
+from ..micrographs.mrc import write_mask
 from ..networks.training_record import TrainingRecord
-from ..picking.cut import Cut
+from ..picking.cut import Contamination, Cut
 from ..picking.peaks_file import MicrographPeaks, load_peaks, save_peaks
 from .layout import (
     ADAPTED_MODEL,
     CHECKPOINT,
     COORDINATES,
     FAILED,
+    MASKS,
     MICROGRAPHS,
     PEAKS_SUFFIX,
     PICK_RECORD,
@@ -156,30 +158,44 @@ class PickRun:
         """Return the file of the picks of a micrograph."""
         return file_of_micrograph(name, self.folder / COORDINATES, ".star")
 
+    def mask_path(self, name: str) -> Path:
+        """Return the file of the mask of a micrograph's contamination."""
+        return file_of_micrograph(name, self.folder / MASKS, ".mrc")
+
     def kept_peaks(self, name: str) -> Optional[MicrographPeaks]:
         """Return all peaks that are kept of a micrograph; None where there are none."""
         return load_peaks(self.peaks_path(name))
 
     def peaks_of(self, micrograph: Micrograph) -> Optional[MicrographPeaks]:
-        """Return the peaks inside the border of a micrograph; None if it has no scores."""
+        """Return the peaks of a micrograph that a threshold chooses among; None without scores."""
+        peaks = self.all_peaks_of(micrograph)
+        return None if peaks is None else self.cut.of_all_scores.select(peaks)
+
+    def all_peaks_of(self, micrograph: Micrograph) -> Optional[MicrographPeaks]:
+        """Return the peaks of a micrograph, wherever they lie; None if it has no scores."""
         if micrograph.name in self.failures:
             return None
         peaks = self.kept_peaks(micrograph.name)
         if peaks is None or not self._is_of_run(micrograph.name, peaks):
             return None
-        return self.cut.of_all_scores.select(peaks)
+        return peaks
 
     def _is_of_run(self, name: str, peaks: MicrographPeaks) -> bool:
         """Whether peaks are those that the run has found, as far as its record says."""
         expected = self.record.get(FINGERPRINTS, {}).get(name, "")
         return peaks.fingerprint.startswith(expected)
 
-    def peaks(self) -> Iterator[Tuple[str, MicrographPeaks]]:
-        """Return the peaks of each micrograph that has scores."""
+    def all_peaks(self) -> Iterator[Tuple[str, MicrographPeaks]]:
+        """Return the peaks, wherever they lie, of each micrograph that has scores."""
         for micrograph in self.micrographs:
-            peaks = self.peaks_of(micrograph)
+            peaks = self.all_peaks_of(micrograph)
             if peaks is not None:
                 yield micrograph.name, peaks
+
+    def peaks(self) -> Iterator[Tuple[str, MicrographPeaks]]:
+        """Return the peaks that a threshold chooses among, of each micrograph with scores."""
+        for name, peaks in self.all_peaks():
+            yield name, self.cut.of_all_scores.select(peaks)
 
     def refuse_other_files(self, names: Iterable[str]) -> None:
         """Refuse to write where files lie that are not pupick's own, such as hand picks.
@@ -193,7 +209,9 @@ class PickRun:
         if holds_own_picks(self.folder):
             return
         files = [self.folder / name for name in (PICKS, MICROGRAPHS, FAILED, REPORT)]
-        for path in itertools.chain(files, map(self.coordinates_path, names)):
+        names = list(names)
+        of_names = itertools.chain(map(self.coordinates_path, names), map(self.mask_path, names))
+        for path in itertools.chain(files, of_names):
             # a folder is never replaced
             if os.path.lexists(path) and not path.is_dir():
                 raise UsageError(
@@ -245,7 +263,7 @@ class PickRun:
             raise UsageError(f"{self.folder} holds a training: give another folder for the picks.")
         with only_owner(self.folder, work):
             remove_leftovers(self.folder)
-            for name in (COORDINATES, SCORES):
+            for name in (COORDINATES, SCORES, MASKS):
                 remove_leftovers(self.folder / name, recursively=True)
             yield
 
@@ -287,9 +305,16 @@ class PickRun:
             self.peaks_path(micrograph.name).unlink(missing_ok=True)
             self.forget_coordinates(micrograph.name)
 
-    def end(self, picks: Picks, failures: Mapping[str, str]) -> None:
-        """Write the list of all picks, and the failures; the record comes last."""
+    def end(
+        self,
+        micrographs: Sequence[Micrograph],
+        picks: Picks,
+        contamination: Mapping[str, Contamination],
+        failures: Mapping[str, str],
+    ) -> None:
+        """Write the lists of all micrographs, picks and failures; the record comes last."""
         self.write_picks(picks)
+        write_micrographs(micrographs, self.folder, contamination)
         write_failures(failures, self.folder / FAILED)
 
     def write_record(self, record: Mapping[str, Any]) -> None:
@@ -317,13 +342,21 @@ class PickRun:
         """Write the picks of one micrograph."""
         write_text(self.coordinates_path(name), coordinates_text(picks, with_scores=True))
 
+    def write_mask(self, peaks: MicrographPeaks, name: str) -> None:
+        """Write where one micrograph has contamination, if the model knows any."""
+        mask = peaks.mask
+        if mask is not None:
+            pixel_size = peaks.pixel_size * peaks.shape[1] / mask.shape[1]
+            write_mask(self.mask_path(name), mask.image(), pixel_size)
+
     def write_picks(self, picks: Picks) -> None:
         """Write the list of all picks."""
         write_text(self.folder / PICKS, particles_text(picks, with_scores=True))
 
     def forget_coordinates(self, name: str) -> None:
-        """Remove the picks of one micrograph."""
+        """Remove the picks of one micrograph, and its mask."""
         self.coordinates_path(name).unlink(missing_ok=True)
+        self.mask_path(name).unlink(missing_ok=True)
 
     def forget_other_coordinates(self, names: Iterable[str], of: Iterable[str]) -> None:
         """Remove the picks that an earlier threshold has left of micrographs other than these.

@@ -22,6 +22,7 @@ from .constants import (
     TOLERANCE_DIAMETERS,
     WORKING_DIAMETER_PX,
 )
+from .corrections import CorrectionSettings
 from .labels import LabelSettings
 from .pick import EvaluateSettings, PickSettings, PreprocessSettings
 from .picks import ALL_PICKS, PicksSettings
@@ -63,6 +64,7 @@ __all__ = [
     "TOLERANCE_DIAMETERS",
     "WORKING_DIAMETER_PX",
     "Augmentation",
+    "CorrectionSettings",
     "EvaluateSettings",
     "LabelSettings",
     "OptimizerSettings",

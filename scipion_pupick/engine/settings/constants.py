@@ -45,6 +45,11 @@ CHECKS: Mapping[str, str] = {
     "warn": "a warning, and training goes on",
     "off": "the picks are not looked at",
 }
+DONE: Mapping[str, str] = {
+    "none": "on none",
+    "changed": "on those where a pick was removed or added",
+    "all": "on all that the corrected picks name",
+}
 ANSWERS: Mapping[str, str] = {"no": "as they are", "yes": "swapped"}
 MIRRORS: Mapping[str, str] = {
     "none": "not at all",

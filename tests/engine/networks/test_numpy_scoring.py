@@ -10,10 +10,15 @@ import torch
 from torch import nn
 
 from scipion_pupick.engine.networks import numpy_scoring
-from scipion_pupick.engine.networks.architectures import ARCHITECTURES, make_network, strided_scores
+from scipion_pupick.engine.networks.architectures import (
+    ARCHITECTURES,
+    make_network,
+    strided_outputs,
+    strided_scores,
+)
 from scipion_pupick.engine.networks.model import Model, network_of_file, save_model
 from scipion_pupick.engine.networks.model_file import read_model_file
-from scipion_pupick.engine.networks.numpy_scoring import STEPS, make_numpy_scorer
+from scipion_pupick.engine.networks.numpy_scoring import STEPS, make_numpy_judge
 from scipion_pupick.engine.preprocessing.scale import WorkingScale
 
 
@@ -44,18 +49,32 @@ def test_the_scores_are_those_of_pytorch(file, shape):
     images = np.random.default_rng(5).normal(size=(2, *shape)).astype(np.float32)
     with torch.inference_mode():
         expected = strided_scores(network_of_file(file), torch.from_numpy(images)).numpy()
-    scores = make_numpy_scorer(file)(images)
+    scores = make_numpy_judge(file)(images)[0]
     assert scores.dtype == np.float32
     assert expected.std() > 0 or expected.size <= 2
     np.testing.assert_allclose(scores, expected, rtol=1e-4, atol=1e-4 * np.abs(expected).max())
 
 
+def test_contamination_is_that_of_pytorch(tmp_path):
+    torch.manual_seed(4)
+    network = worn(make_network("resnet8-fine"))
+    nn.init.normal_(network.contamination.weight)
+    path = tmp_path / "model.safetensors"
+    save_model(Model(network, "resnet8-fine", WorkingScale(180.0), threshold=0.0), path)
+    images = np.random.default_rng(5).normal(size=(2, 61, 70)).astype(np.float32)
+    _, dirty = make_numpy_judge(read_model_file(path))(images)
+    with torch.inference_mode():
+        outputs = strided_outputs(network, torch.from_numpy(images)).numpy()
+    assert dirty.shape == (2, 16, 18)
+    np.testing.assert_allclose(dirty, outputs[:, 1, ::2, ::2], rtol=1e-3, atol=1e-3)
+
+
 @pytest.mark.parametrize("height", [1, 28, 29, 30, 64])
 def test_bands_of_a_high_image_fit_together(file, height, monkeypatch):
     images = np.random.default_rng(5).normal(size=(1, height, 20)).astype(np.float32)
-    whole = make_numpy_scorer(file)(images)
+    whole = make_numpy_judge(file)(images)[0]
     monkeypatch.setattr(numpy_scoring, "SCORES_PER_BAND", 7)
-    banded = make_numpy_scorer(file)(images)
+    banded = make_numpy_judge(file)(images)[0]
     per_side = 2 if file.network_name == "resnet8-fine" else 1
     assert banded.shape == (1, per_side * -(-height // 4), per_side * 5)
     np.testing.assert_allclose(banded, whole, rtol=1e-4, atol=1e-4 * np.abs(whole).max())
@@ -64,8 +83,8 @@ def test_bands_of_a_high_image_fit_together(file, height, monkeypatch):
 def test_the_image_and_the_weights_stay_as_they_are(file):
     images = np.random.default_rng(5).normal(size=(1, 30, 30)).astype(np.float32)
     before = images.copy()
-    scorer = make_numpy_scorer(file)
-    first, second = scorer(images), scorer(images)
+    judge = make_numpy_judge(file)
+    (first, _), (second, _) = judge(images), judge(images)
     np.testing.assert_array_equal(images, before)
     np.testing.assert_array_equal(first, second)
 

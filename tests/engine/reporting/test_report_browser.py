@@ -6,6 +6,7 @@ import shutil
 from pathlib import Path
 
 import pytest
+from helpers.chromium import MARKS, start_chromium, wait
 from helpers.simulated import simulate_faint, trained_run
 
 from scipion_pupick.engine import (
@@ -19,26 +20,8 @@ from scipion_pupick.engine import (
 from scipion_pupick.engine.runs.pick_run import PickRun, read_pick_run
 
 webdriver = pytest.importorskip("selenium.webdriver")
-service = pytest.importorskip("selenium.webdriver.chrome.service")
-CHROMIUM, DRIVER = shutil.which("chromium"), shutil.which("chromedriver")
-pytestmark = [
-    pytest.mark.slow,
-    pytest.mark.skipif(not (CHROMIUM and DRIVER), reason="needs chromium and chromedriver"),
-    # the driver's sockets and pipes are closed when it is collected
-    pytest.mark.filterwarnings("ignore::ResourceWarning"),
-]
+pytestmark = MARKS
 
-FLAGS = (
-    "--headless=new",
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-    "--window-size=1366,768",
-)
 ODD = "a<script>document.hacked=1<'b'&amp;.mrc"
 WORSE = '"quoted" </script><script>document.hacked=1</script>.mrc'
 REASON = '<img src=x onerror="document.hacked=1">'
@@ -53,14 +36,7 @@ FAINT = PickSettings(threshold=-1.125)
 
 @pytest.fixture(scope="module")
 def browser(tmp_path_factory):
-    options = webdriver.ChromeOptions()
-    options.binary_location = CHROMIUM
-    profile = f"--user-data-dir={tmp_path_factory.mktemp('profile')}"
-    for flag in (*FLAGS, profile):
-        options.add_argument(flag)
-    options.set_capability("goog:loggingPrefs", {"browser": "ALL", "performance": "ALL"})
-    driver = webdriver.Chrome(options=options, service=service.Service(DRIVER))
-    driver.set_script_timeout(60)
+    driver = start_chromium(tmp_path_factory.mktemp("profile"))
     yield driver
     driver.quit()
 
@@ -87,15 +63,6 @@ def open_page(browser, path):
     browser.get(Path(path).as_uri())
     wait(browser, "return document.documentElement.dataset.ready === 'yes'")
     return browser
-
-
-def wait(browser, condition):
-    done = browser.execute_async_script(
-        "const [condition, done] = arguments; const wanted = new Function(condition);"
-        "const look = () => wanted() ? done(true) : setTimeout(look, 20); look();",
-        condition,
-    )
-    assert done
 
 
 def assert_quiet(browser):

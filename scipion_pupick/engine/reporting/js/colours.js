@@ -2,22 +2,9 @@
 // Colours of scores.
 
 import { data, tables } from "./data.js";
-import { clamp } from "./numbers.js";
+import { shadeOf, shadesBetween } from "./palette.js";
 
-const SHADES = 32;
-
-export const css = (rgb) => `rgb(${rgb.join(",")})`;
-
-export function hexColour(text) {
-  return [1, 3, 5].map((i) => parseInt(text.slice(i, i + 2), 16));
-}
-
-export const LUT = Array.from({ length: SHADES }, (_, i) => {
-  const anchors = data.scoreColours.map(hexColour);
-  const place = (i / (SHADES - 1)) * (anchors.length - 1);
-  const low = Math.min(Math.floor(place), anchors.length - 2), share = place - low;
-  return anchors[low].map((c, j) => Math.round(c + share * (anchors[low + 1][j] - c)));
-});
+export const LUT = shadesBetween(data.scoreColours);
 
 // colours run from a little below the run's threshold to a score that one pick of fifty exceeds
 function findColourRange() {
@@ -29,7 +16,4 @@ function findColourRange() {
 }
 export const colourRange = findColourRange();
 
-export function colourOf(score) {
-  const [low, high] = colourRange;
-  return clamp(Math.floor(SHADES * (score - low) / (high - low)), 0, SHADES - 1);
-}
+export const colourOf = (score) => shadeOf(score, colourRange);

@@ -5,18 +5,13 @@
 // nothing has been picked.
 
 import { byId } from "./dom.js";
+import { countsAt, unpack } from "./packed.js";
 
 export const data = JSON.parse(byId("data").textContent);
 export const tables = data.tables;
 // level: of the threshold; current: index of the micrograph in the viewer; x, y: its point in the
 // viewer's corner, px of the image
 export const state = { level: tables ? tables.own : 0, current: 0, zoom: 1, x: 0, y: 0 };
-
-export function unpack(packed) {
-  const kinds = { uint8: Uint8Array, uint16: Uint16Array, uint32: Uint32Array };
-  const bytes = Uint8Array.from(atob(packed.data), (c) => c.charCodeAt(0));
-  return new kinds[packed.type](bytes.buffer);
-}
 
 // ---- levels
 
@@ -46,20 +41,8 @@ export function levelUp(value) {
 
 const countTable = tables && unpack(tables.perMicrograph);
 
-// picks of each micrograph at the threshold, interpolated between the levels of the table
-export function countsNow() {
-  const levels = tables.levels, width = levels.length, n = data.names.length;
-  const right = levels.findIndex((level) => level >= state.level);
-  const left = levels[right] === state.level ? right : right - 1;
-  const span = levels[right] - levels[left];
-  const share = left === right ? 0 : (state.level - levels[left]) / span;
-  const counts = new Float64Array(n);
-  for (let i = 0; i < n; i++) {
-    const row = i * width;
-    counts[i] = (1 - share) * countTable[row + left] + share * countTable[row + right];
-  }
-  return counts;
-}
+// picks of each micrograph at the threshold
+export const countsNow = () => countsAt(countTable, tables.levels, state.level, data.names.length);
 
 // ---- micrographs that are shown: all their peaks
 

@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 // A micrograph on a canvas: image, score map, picks, reference.
 
-import { LUT, colourOf, colourRange, css } from "./colours.js";
+import { LUT, colourOf, colourRange } from "./colours.js";
 import { data, pointOf, radiusOf, state, tables } from "./data.js";
 import { element, isOn } from "./dom.js";
 import { clamp } from "./numbers.js";
+import { css } from "./palette.js";
 
 const BELOW = "rgba(255,255,255,.55)";
 

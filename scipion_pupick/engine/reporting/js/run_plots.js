@@ -1,11 +1,12 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 // Plots of the run at the threshold: where something odd would show.
 
-import { hexColour } from "./colours.js";
-import { data, pointOf, radiusOf, shown, state, tables, unpack } from "./data.js";
+import { data, pointOf, radiusOf, shown, state, tables } from "./data.js";
 import { byId, drawing, element } from "./dom.js";
 import { barsOutline, frame, shareOf, verticalLine } from "./frame.js";
 import { clamp, short, whole } from "./numbers.js";
+import { unpack } from "./packed.js";
+import { hexColour } from "./palette.js";
 import { follow } from "./threshold.js";
 
 const DASHED = { "stroke-dasharray": "5 4" };

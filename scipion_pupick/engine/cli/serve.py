@@ -1,0 +1,76 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""`pupick serve`."""
+
+from __future__ import annotations
+
+import argparse
+import shlex
+import sys
+import webbrowser
+from pathlib import Path
+from typing import Any, List
+
+from scipion_pupick import engine
+
+from ..runs.layout import CORRECTIONS, MICROGRAPHS
+from ..runs.pick_run import read_pick_run
+from .options import SUCCESS, add_command, add_computer
+
+
+def add_serve(commands: Any) -> None:
+    """Add the command."""
+    parser = add_command(
+        commands, "serve", "Correct picks in the web browser, and train on that.", _serve
+    )
+    parser.add_argument("folder", metavar="RUN_FOLDER", help="that pupick pick has written to")
+    parser.add_argument(
+        "--port",
+        type=int,
+        metavar="N",
+        help="of this computer, for its own browsers and ssh; default: the first free one from "
+        "8417 on",
+    )
+    parser.add_argument(
+        "--open", action="store_true", help="open the page in this computer's web browser"
+    )
+    add_computer(parser)
+
+
+def _serve(options: argparse.Namespace) -> int:
+    def train(output: Path) -> List[str]:
+        return [
+            *(sys.executable, "-m", engine.__name__, "train", "--corrected", options.folder),
+            *("--output", str(output), "--device", options.device),
+            *("--threads", str(options.threads)),
+        ]
+
+    def next_step(model: Path) -> str:
+        return pick_again(Path(options.folder), model)
+
+    def opened(address: str, page: Path) -> None:
+        port = address.partition("/#")[0].rpartition(":")[2]
+        print(f"Correct the picks in a web browser: {address}")
+        print(
+            "On another computer than this one, first type there, with your own user and computer:"
+            f"\n    ssh -L {port}:127.0.0.1:{port} user@computer"
+        )
+        print("Ctrl-C ends it; what has been corrected is saved at once.", flush=True)
+        if options.open:
+            webbrowser.open(page.absolute().as_uri())
+
+    try:
+        engine.serve(options.folder, train, next_step, opened, options.port)
+    except KeyboardInterrupt:
+        print(f"\nStopped. The corrections lie in {Path(options.folder) / CORRECTIONS}.")
+    return SUCCESS
+
+
+def pick_again(folder: Path, model: Path) -> str:
+    """Return the command that picks the micrographs of a run with a new model."""
+    run = folder.absolute()
+    words = ["pupick", "pick", "--micrographs", str(run / MICROGRAPHS), "--model"]
+    words += [str(model.absolute()), "--output", f"{model.parent.absolute()}-picked"]
+    stated = {micrograph.pixel_size for micrograph in read_pick_run(folder).micrographs}
+    if len(stated) == 1 and stated != {None}:
+        words += ["--pixel-size", f"{stated.pop():g}"]
+    return " ".join(map(shlex.quote, words))

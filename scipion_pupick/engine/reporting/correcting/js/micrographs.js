@@ -1,0 +1,146 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+// The list of all micrographs, of which only the rows in sight exist; and going through it.
+
+import { byId, element } from "../../js/dom.js";
+import { clamp, whole } from "../../js/numbers.js";
+import { redraw, run } from "./run.js";
+import { pickCount, scores } from "./scores.js";
+import { openSheet, pictureOf, reloadState, sheet } from "./sheet.js";
+import { fit } from "./stage.js";
+
+const ROW = 48;
+const SPARE_ROWS = 4;
+const NONE = [0, 0, 0, false];
+let order = [], sortedFor = "";
+
+const summaryOf = (number) => run.corrected.get(number) || NONE;
+export const clicksIn = ([removed, added, confirmed]) => removed + added + confirmed;
+export const smoothingNow = () => Number(byId("smoothing").value);
+
+function ranks() {
+  const place = new Map(run.suggested.map((number, i) => [number, i]));
+  const last = run.names.length;
+  const count = (number) => pickCount(number) ?? -1;
+  return {
+    order: () => 0,
+    suggested: (a, b) => (place.get(a) ?? last) - (place.get(b) ?? last),
+    open: (a, b) => summaryOf(a)[3] - summaryOf(b)[3],
+    corrected: (a, b) => clicksIn(summaryOf(b)) - clicksIn(summaryOf(a)),
+    most: (a, b) => count(b) - count(a),
+    fewest: (a, b) => count(a) - count(b),
+    name: (a, b) => run.names[a].localeCompare(run.names[b], "en", { numeric: true }),
+  };
+}
+
+// sort when another order is asked for, not whenever a correction moves a micrograph
+function sortAgain() {
+  const how = byId("sort").value, wanted = byId("filter").value.toLowerCase();
+  const basis = [how, wanted, run.names.length, Boolean(scores.table)].join("\n");
+  if (basis === sortedFor) return;
+  sortedFor = basis;
+  order = run.names.map((name, number) => number)
+    .filter((number) => run.names[number].toLowerCase().includes(wanted));
+  const compare = ranks()[how];
+  order.sort((a, b) => compare(a, b) || a - b);
+}
+
+function describeCorrections(number) {
+  const [removed, added, confirmed, done] = summaryOf(number);
+  const parts = [removed && `−${removed}`, added && `+${added}`, confirmed && `✓${confirmed}`,
+    done && "done"];
+  return parts.filter(Boolean).join(" ");
+}
+
+function row(number, place) {
+  const count = pickCount(number), failed = run.failed.has(number);
+  const picks = failed ? "failed" : count === null ? "" : `${whole(count)} picks`;
+  const suggestion = run.suggested.includes(number) ? " · suggested" : "";
+  const node = element("div", { className: "micrograph", title: run.names[number] },
+    element("b", {}, element("bdi", { textContent: run.names[number] })),
+    element("small", {}, element("span", { textContent: picks + suggestion }),
+      element("span", { className: "state", textContent: describeCorrections(number) })));
+  node.style.top = `${place * ROW}px`;
+  node.dataset.number = number;
+  node.setAttribute("role", "option");
+  node.setAttribute("aria-selected", String(number === sheet.number));
+  node.classList.toggle("done", summaryOf(number)[3]);
+  return node;
+}
+
+export function drawList() {
+  sortAgain();
+  const list = byId("list"), rows = byId("rows");
+  rows.style.height = `${order.length * ROW}px`;
+  const first = Math.max(0, Math.floor(list.scrollTop / ROW) - SPARE_ROWS);
+  const last = first + Math.ceil(list.clientHeight / ROW) + 2 * SPARE_ROWS;
+  rows.replaceChildren(...order.slice(first, last).map((number, i) => row(number, first + i)));
+  describeProgress();
+}
+
+function describeProgress() {
+  const summaries = [...run.corrected.values()];
+  const corrected = summaries.filter((s) => clicksIn(s) || s[3]).length;
+  const done = summaries.filter((s) => s[3]).length;
+  byId("progress").textContent
+    = `${whole(corrected)} of ${whole(run.names.length)} corrected, ${whole(done)} done`;
+}
+
+export async function open(number) {
+  fit();
+  const opened = openSheet(number, smoothingNow());
+  scrollTo(number);
+  await opened;
+  const after = order[order.indexOf(number) + 1];
+  if (sheet.number === number && after !== undefined && !run.failed.has(after)) {
+    pictureOf(after, smoothingNow()).catch(() => {});
+  }
+}
+
+function scrollTo(number) {
+  const list = byId("list"), top = order.indexOf(number) * ROW;
+  if (top < list.scrollTop) list.scrollTop = top;
+  if (top + ROW > list.scrollTop + list.clientHeight) list.scrollTop = top + ROW - list.clientHeight;
+  redraw();
+}
+
+export function openNext(by) {
+  const next = order[clamp(order.indexOf(sheet.number) + by, 0, order.length - 1)];
+  if (next !== undefined && next !== sheet.number) open(next);
+}
+
+export function openFirst() {
+  sortAgain();
+  const first = order.find((number) => !run.failed.has(number) && !summaryOf(number)[3]);
+  const number = first ?? order[0];
+  if (number !== undefined) open(number);
+}
+
+// show what others have changed, as far as it is in sight
+export async function takeChanges(numbers) {
+  if (numbers.includes(sheet.number)) await reloadState();
+  if (numbers.length) redraw();
+}
+
+export function listenToList() {
+  const list = byId("list");
+  byId("sort").onchange = byId("filter").oninput = () => {
+    list.scrollTop = 0;
+    redraw();
+  };
+  list.onscroll = redraw;
+  list.onclick = (e) => {
+    const chosen = e.target.closest(".micrograph");
+    if (chosen) open(Number(chosen.dataset.number));
+  };
+  list.onkeydown = (e) => {
+    const by = { ArrowDown: 1, ArrowUp: -1 }[e.key];
+    if (!by) return;
+    e.preventDefault();
+    e.stopPropagation();
+    openNext(by);
+  };
+  if (!run.suggested.length) {
+    byId("sort").value = "order";
+    byId("sort").querySelector('[value="suggested"]').remove();
+  }
+}

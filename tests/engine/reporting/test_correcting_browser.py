@@ -1,0 +1,550 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The page to correct picks in, in a real browser: by mouse, by keys, and when things go wrong."""
+
+import json
+import socket
+import threading
+import time
+from contextlib import contextmanager
+
+import numpy as np
+import pytest
+from helpers.chromium import MARKS, start_chromium, wait
+from helpers.correcting import SIDE, THRESHOLD, client_of, grid_of_peaks, make_run, serving
+from helpers.full_disk import files_of_at_most
+
+from scipion_pupick.engine import Micrograph
+from scipion_pupick.engine.coordinates.corrections import read_corrections
+from scipion_pupick.engine.reporting.correcting.access import Gate
+from scipion_pupick.engine.reporting.correcting.edits import marks_of, places
+from scipion_pupick.engine.runs.lists import write_micrographs
+
+webdriver = pytest.importorskip("selenium.webdriver")
+pytestmark = MARKS
+Keys = webdriver.Keys
+
+PEAKS = grid_of_peaks()
+PLACES = [tuple(place) for place in places(PEAKS).tolist()]
+PICKED = int(np.count_nonzero(PEAKS.score >= THRESHOLD))
+ODD = "a<script>document.hacked=1<'b'&amp;.mrc"
+ADDED_AT = (48.0, 48.0)
+
+
+@pytest.fixture(scope="module")
+def browser(tmp_path_factory):
+    driver = start_chromium(tmp_path_factory.mktemp("profile"))
+    yield driver
+    driver.quit()
+
+
+@pytest.fixture
+def run(tmp_path):
+    return make_run(tmp_path)
+
+
+@pytest.fixture
+def server(run):
+    with serving(run) as server:
+        yield server
+
+
+@pytest.fixture
+def page(browser, server):
+    """The page, opened anew; nothing may be wrong in its console."""
+    open_page(browser, server.address)
+    yield browser
+    assert console(browser) == []
+    browser.execute_script("localStorage.clear()")
+
+
+def open_page(browser, address, new_window=False):
+    if new_window:
+        browser.switch_to.new_window("tab")
+    browser.get_log("browser")
+    browser.get("about:blank")
+    browser.get(address)
+    wait(browser, "return document.documentElement.dataset.ready === 'yes'")
+    wait_for_picks(browser)
+
+
+def wait_for_picks(browser):
+    wait(
+        browser,
+        "return /particles|failed|not picked/.test(document.getElementById('current').textContent)",
+    )
+
+
+def console(browser):
+    return [entry["message"] for entry in browser.get_log("browser")]
+
+
+def by_id(page, name):
+    return page.find_element("id", name)
+
+
+def text(name):
+    """The text of an element, in JavaScript."""
+    return f"document.getElementById('{name}').textContent"
+
+
+def text_of(page, name):
+    return page.execute_script(f"return {text(name)}")
+
+
+def at(page, x, y):
+    """Move the mouse to a place, px of the micrograph that is shown whole."""
+    canvas = by_id(page, "canvas")
+    width, height = canvas.size["width"], canvas.size["height"]
+    scale = min(width, height) / SIDE
+    offset = [round((value + 0.5 - SIDE / 2) * scale) for value in (x, y)]
+    return webdriver.ActionChains(page, 0).move_to_element_with_offset(canvas, *offset)
+
+
+def at_peak(page, i):
+    return at(page, *PEAKS.xy[i])
+
+
+def press(page, *keys):
+    by_id(page, "canvas").send_keys(*keys)
+
+
+def wait_until_saved(page):
+    wait(page, "return document.getElementById('saved').dataset.state === 'saved'")
+
+
+def marks(run, name="a.mrc"):
+    path = run / "corrections.json"
+    return marks_of(read_corrections(path)[name]) if path.exists() else {}
+
+
+def is_done(run, name="a.mrc"):
+    return read_corrections(run / "corrections.json")[name].done
+
+
+def saved_marks(page, run, name="a.mrc"):
+    wait_until_saved(page)
+    return marks(run, name)
+
+
+def test_it_opens_on_the_first_micrograph_and_the_token_is_not_seen(page, server):
+    assert text_of(page, "current") == f"a.mrc: {PICKED} particles"
+    assert str(server.desk.folder) in text_of(page, "title")
+    assert page.current_url == f"http://127.0.0.1:{server.server_port}/"
+    entries = [json.loads(entry["message"])["message"] for entry in page.get_log("performance")]
+    asked = [
+        entry["params"]["request"]["url"]
+        for entry in entries
+        if entry["method"] == "Network.requestWillBeSent"
+        # not of the browser itself, in its empty page
+        and not entry["params"]["documentURL"].startswith("chrome:")
+    ]
+    assert len(asked) > 4
+    assert not [url for url in asked if server.gate.token in url.partition("#")[0]]
+    assert [url for url in asked if not url.startswith((page.current_url, "data:"))] == []
+
+
+def test_a_click_removes_a_pick_or_adds_one_and_another_takes_that_back(page, run):
+    at_peak(page, 3).click().perform()
+    assert saved_marks(page, run) == {PLACES[3]: "removed"}
+    assert text_of(page, "current") == f"a.mrc: {PICKED - 1} particles (1 removed)"
+    at(page, *ADDED_AT).click().perform()
+    found = saved_marks(page, run)
+    assert sorted(found.values()) == ["added", "removed"]
+    (x, y) = next(place for place, mark in found.items() if mark == "added")
+    assert np.hypot(x / 100 - ADDED_AT[0], y / 100 - ADDED_AT[1]) < 0.5
+    assert text_of(page, "current") == f"a.mrc: {PICKED} particles (1 removed, 1 added)"
+    at_peak(page, 3).click().perform()
+    at(page, *ADDED_AT).click().perform()
+    assert saved_marks(page, run) == {}
+
+
+def test_what_is_added_on_a_lower_peak_is_put_on_it(page, run):
+    x, y = PEAKS.xy[40]
+    at(page, x + 3, y - 2).click().perform()
+    assert saved_marks(page, run) == {PLACES[40]: "added"}
+
+
+def test_right_click_and_shift_click_confirm(page, run):
+    at_peak(page, 0).context_click().perform()
+    at_peak(page, 1).key_down(Keys.SHIFT).click().key_up(Keys.SHIFT).perform()
+    assert saved_marks(page, run) == {PLACES[0]: "confirmed", PLACES[1]: "confirmed"}
+    at_peak(page, 1).context_click().perform()
+    at_peak(page, 0).click().perform()
+    assert saved_marks(page, run) == {PLACES[0]: "removed"}
+
+
+def test_dragging_moves_the_micrograph_and_marks_nothing(page, run):
+    press(page, "+++")
+    before = page.execute_script("return document.getElementById('canvas').toDataURL()")
+    at_peak(page, 24).click_and_hold().move_by_offset(60, 30).release().perform()
+    wait_until_saved(page)
+    assert marks(run) == {}
+    after = page.execute_script("return document.getElementById('canvas').toDataURL()")
+    assert before != after
+
+
+def test_zoomed_in_a_click_hits_what_is_shown(page, run):
+    at_peak(page, 10).perform()
+    canvas = by_id(page, "canvas")
+    scroll = webdriver.ActionChains(page, 0)
+    x, y = PEAKS.xy[10]
+    scale = min(canvas.size["width"], canvas.size["height"]) / SIDE
+    offset = [round((value + 0.5 - SIDE / 2) * scale) for value in (x, y)]
+    origin = webdriver.common.actions.wheel_input.ScrollOrigin.from_element(canvas, *offset)
+    for _ in range(8):
+        scroll.scroll_from_origin(origin, 0, -100)
+    scroll.perform()
+    at_peak(page, 10).click().perform()
+    assert saved_marks(page, run) == {PLACES[10]: "removed"}
+
+
+def test_undo_and_redo_go_over_micrographs(page, run):
+    at_peak(page, 3).click().perform()
+    press(page, "n")
+    wait(page, f"return {text('current')}.startsWith('b.mrc: ')")
+    wait_for_picks(page)
+    at(page, *ADDED_AT).click().perform()
+    wait_until_saved(page)
+    press(page, Keys.CONTROL + "z")
+    assert saved_marks(page, run, "b.mrc") == {}
+    by_id(page, "undo").click()
+    wait(page, f"return {text('current')}.startsWith('a.mrc: ')")
+    assert saved_marks(page, run) == {}
+    assert not by_id(page, "undo").is_enabled()
+    press(page, "r")
+    by_id(page, "redo").click()
+    assert saved_marks(page, run) == {PLACES[3]: "removed"}
+    assert list(marks(run, "b.mrc").values()) == ["added"]
+    assert not by_id(page, "redo").is_enabled()
+
+
+def test_everything_can_be_done_without_a_mouse(page, run):
+    """Picks are gone through from the most doubtful one on."""
+    doubtful = [PLACES[i] for i in range(PICKED - 1, -1, -1)]
+    press(page, " ", "c", " ", "x")
+    assert saved_marks(page, run) == {doubtful[0]: "confirmed", doubtful[1]: "removed"}
+    press(page, "x")
+    assert saved_marks(page, run) == {doubtful[0]: "confirmed"}
+    before = set(marks(run))
+    press(page, Keys.SHIFT, *[Keys.ARROW_LEFT] * 4, *[Keys.ARROW_UP] * 4)
+    press(page, "a")
+    new = set(saved_marks(page, run)) - before
+    assert len(new) == 1
+    (place,) = new
+    assert np.hypot(*(np.array(place) - doubtful[1])) / 100 > 5
+    press(page, "d")
+    wait(page, f"return {text('current')}.startsWith('b.mrc: ')")
+    wait_until_saved(page)
+    assert is_done(run)
+
+
+def shown_at(threshold):
+    return np.count_nonzero(PEAKS.score >= threshold)
+
+
+def set_threshold(page, value):
+    """Type a threshold, and wait until it has been drawn."""
+    by_id(page, "exact").send_keys(Keys.CONTROL + "a", Keys.NULL, f"{value:.2f}")
+    press(page, "")
+    wait(page, f"return {text('current')}.includes('{shown_at(value)} particles')")
+
+
+@pytest.mark.parametrize(("threshold", "mark"), [(-1.0, "confirmed"), (2.0, "removed")])
+def test_done_means_what_the_threshold_shows_and_is_undone_at_once(page, run, threshold, mark):
+    set_threshold(page, threshold)
+    low, high = sorted((threshold, THRESHOLD))
+    between = {p for p, s in zip(PLACES, PEAKS.score) if low <= s < high}
+    assert len(between) > 5
+    by_id(page, "done").click()
+    wait_until_saved(page)
+    assert is_done(run)
+    assert marks(run) == dict.fromkeys(between, mark)
+    press(page, "u")
+    wait_until_saved(page)
+    assert not is_done(run)
+    assert marks(run) == {}
+
+
+def test_counts_and_estimates_follow_the_threshold(page):
+    wait(page, f"return {text('estimate')}.includes('%')")
+    before = text_of(page, "estimate")
+    set_threshold(page, 3.0)
+    wait(page, f"return {text('estimate')} !== '{before}'")
+    rows = page.find_elements("css selector", ".micrograph")
+    assert [row.text.split("\n")[-1] for row in rows] == [f"{shown_at(3.0)} picks"] * 3
+    by_id(page, "own").click()
+    wait(page, f"return {text('estimate')} === '{before}'")
+
+
+def test_the_list_says_what_was_corrected_and_is_sorted_and_searched(page):
+    from selenium.webdriver.support.select import Select
+
+    press(page, "n")
+    wait(page, f"return {text('current')}.startsWith('b.mrc: ')")
+    wait_for_picks(page)
+    at(page, *ADDED_AT).click().perform()
+    press(page, "d")
+    wait(
+        page,
+        f"return {text('progress')} === '1 of 3 corrected, 1 done'",
+    )
+    rows = page.find_elements("css selector", ".micrograph")
+    assert "+1 done" in rows[1].text
+    Select(by_id(page, "sort")).select_by_value("corrected")
+    wait(page, "return document.querySelector('.micrograph').title === 'b.mrc'")
+    Select(by_id(page, "sort")).select_by_value("open")
+    wait(page, "return document.querySelector('.micrograph').title === 'a.mrc'")
+    by_id(page, "filter").send_keys("C.M")
+    wait(page, "return document.querySelectorAll('.micrograph').length === 1")
+    page.find_element("css selector", ".micrograph").click()
+    wait(page, f"return {text('current')}.startsWith('c.mrc: ')")
+
+
+def test_what_was_corrected_is_there_after_a_reload(page, run):
+    at_peak(page, 3).click().perform()
+    wait_until_saved(page)
+    by_id(page, "exact").send_keys(Keys.CONTROL + "a", Keys.NULL, "1")
+    press(page, "")
+    wait(page, "return document.getElementById('exact').value === '1.00'")
+    page.refresh()
+    wait(page, "return document.documentElement.dataset.ready === 'yes'")
+    wait(page, f"return {text('current')}.includes('1 removed')")
+    assert by_id(page, "exact").get_attribute("value") == "1.00"
+
+
+def test_two_browsers_see_and_keep_each_others_corrections(page, server, run):
+    first = page.current_window_handle
+    open_page(page, server.address, new_window=True)
+    second = page.current_window_handle
+    at_peak(page, 0).click().perform()
+    wait_until_saved(page)
+    page.switch_to.window(first)
+    wait(page, f"return {text('current')}.includes('1 removed')")
+    at_peak(page, 1).click().perform()
+    wait_until_saved(page)
+    page.close()
+    page.switch_to.window(second)
+    wait(page, f"return {text('current')}.includes('2 removed')")
+    assert marks(run) == {PLACES[0]: "removed", PLACES[1]: "removed"}
+
+
+def test_a_conflict_is_said_and_the_others_correction_is_shown(page, server, run):
+    client = client_of(server)
+    # the other one is quicker than this page's next look at what has changed
+    client.edit(0, (*PLACES[5], "", "confirmed"))
+    at_peak(page, 5).click().perform()
+    at_peak(page, 6).click().perform()
+    wait_until_saved(page)
+    assert marks(run) in (
+        {PLACES[5]: "confirmed", PLACES[6]: "removed"},
+        # the page has looked in between, and the click was on what it saw
+        {PLACES[5]: "removed", PLACES[6]: "removed"},
+    )
+    if marks(run)[PLACES[5]] == "confirmed":
+        assert "somebody else has changed" in text_of(page, "messages")
+        assert "1 removed, 1 confirmed" in text_of(page, "current")
+
+
+def test_a_full_disk_is_said_and_what_was_not_saved_is_sent_again(page, run):
+    at_peak(page, 0).click().perform()
+    wait_until_saved(page)
+    with files_of_at_most((run / "corrections.json").stat().st_size):
+        for i in (1, 2):
+            at_peak(page, i).click().perform()
+        wait(page, f"return {text('saved')} === '2 not saved'")
+        assert "too large" in text_of(page, "messages")
+        assert "kept in this browser" in text_of(page, "messages")
+        assert "3 removed" in text_of(page, "current")
+        assert marks(run) == {PLACES[0]: "removed"}
+    assert saved_marks(page, run) == dict.fromkeys(PLACES[:3], "removed")
+    assert text_of(page, "messages") == ""
+    assert all("507" in line for line in console(page))
+
+
+def test_a_server_that_was_killed_and_started_again_gets_what_it_has_missed(browser, run):
+    with serving(run) as server:
+        port = server.server_port
+        open_page(browser, server.address)
+        at_peak(browser, 0).click().perform()
+        wait_until_saved(browser)
+    at_peak(browser, 1).click().perform()
+    at(browser, *ADDED_AT).click().perform()
+    wait(browser, "return document.getElementById('saved').dataset.state === 'unsaved'")
+    assert "does not answer" in text_of(browser, "messages")
+    assert marks(run) == {PLACES[0]: "removed"}
+    first = browser.current_window_handle
+    with serving(run, port, Gate()) as server:
+        wait(browser, f"return {text('messages')}.includes('token')")
+        open_page(browser, server.address, new_window=True)
+        browser.close()
+        browser.switch_to.window(first)
+        wait_until_saved(browser)
+        found = marks(run)
+        assert {PLACES[0], PLACES[1]} < set(found)
+        assert sorted(found.values()) == ["added", "removed", "removed"]
+        wait(browser, f"return {text('messages')} === ''")
+    browser.execute_script("localStorage.clear()")
+
+
+def test_what_a_closed_page_could_not_save_is_sent_by_the_next_one(browser, run):
+    with serving(run) as server:
+        port = server.server_port
+        open_page(browser, server.address)
+    at_peak(browser, 4).click().perform()
+    wait(browser, "return document.getElementById('saved').dataset.state === 'unsaved'")
+    browser.execute_script(
+        "addEventListener('beforeunload', (e) => e.stopImmediatePropagation(), true)"
+    )
+    browser.switch_to.new_window("tab")
+    kept = browser.window_handles
+    browser.switch_to.window(kept[0])
+    browser.close()
+    browser.switch_to.window(kept[1])
+    with serving(run, port, Gate()) as server:
+        open_page(browser, server.address)
+        assert saved_marks(browser, run) == {PLACES[4]: "removed"}
+        assert "1 removed" in text_of(browser, "current")
+    browser.execute_script("localStorage.clear()")
+
+
+@contextmanager
+def tunnel(port):
+    """Pass connections to another port on to a port, as ssh does; gives the other port."""
+    listener = socket.create_server(("127.0.0.1", 0))
+    threading.Thread(target=_accept, args=(listener, port), daemon=True).start()
+    try:
+        yield listener.getsockname()[1]
+    finally:
+        listener.close()
+
+
+def _accept(listener, port):
+    while True:
+        try:
+            near, _ = listener.accept()
+        except OSError:
+            return
+        far = socket.create_connection(("127.0.0.1", port))
+        for source, sink in ((near, far), (far, near)):
+            threading.Thread(target=_copy, args=(source, sink), daemon=True).start()
+
+
+def _copy(source, sink):
+    try:
+        while piece := source.recv(65536):
+            sink.sendall(piece)
+        sink.shutdown(socket.SHUT_WR)
+    except OSError:
+        pass
+
+
+def test_it_works_through_a_tunnel_under_another_name_and_port(browser, server, run):
+    with tunnel(server.server_port) as port:
+        address = server.address.replace(f"127.0.0.1:{server.server_port}", f"localhost:{port}")
+        open_page(browser, address)
+        assert browser.current_url == f"http://localhost:{port}/"
+        at_peak(browser, 2).click().perform()
+        assert saved_marks(browser, run) == {PLACES[2]: "removed"}
+        browser.execute_script("localStorage.clear()")
+
+
+def test_without_the_token_the_page_says_what_to_do(browser, server):
+    browser.get(f"http://127.0.0.1:{server.server_port}/")
+    wait(browser, f"return {text('messages')}.includes('token')")
+    assert not by_id(browser, "main").is_displayed()
+    browser.execute_script(f"location.hash = 'token={server.gate.token}'")
+    wait(browser, "return document.documentElement.dataset.ready === 'yes'")
+    wait(browser, f"return {text('messages')} === ''")
+    browser.execute_script("localStorage.clear()")
+
+
+def test_odd_names_are_text(browser, tmp_path):
+    with serving(make_run(tmp_path, (ODD, "b.mrc"))) as server:
+        open_page(browser, server.address)
+        assert browser.execute_script("return document.hacked") is None
+        assert ODD in text_of(browser, "current") or ODD.split("/")[-1] in text_of(
+            browser, "current"
+        )
+        assert browser.find_element("css selector", ".micrograph").get_attribute("title") == ODD
+        assert browser.find_elements("css selector", "main script, main img") == []
+        assert console(browser) == []
+        browser.execute_script("localStorage.clear()")
+
+
+def test_a_script_that_got_into_the_page_would_not_run(page):
+    page.execute_script(
+        "const s = document.createElement('script'); s.textContent = 'document.hacked = 1';"
+        "document.body.append(s); const i = new Image(); i.src = 'http://127.0.0.1:9/x.png';"
+        "const bad = '<p onclick=\"document.hacked = 1\" id=bad>';"
+        "document.body.insertAdjacentHTML('beforeend', bad);"
+        "document.getElementById('bad').click();"
+    )
+    assert page.execute_script("return document.hacked") is None
+    blocked = console(page)
+    assert len(blocked) >= 2
+    assert all("Content Security Policy" in line for line in blocked)
+
+
+def test_a_training_is_started_watched_and_stopped(page):
+    at_peak(page, 0).click().perform()
+    wait_until_saved(page)
+    by_id(page, "open-training").click()
+    assert "Corrected micrographs: 1, of which 0 done. Picks: 1 removed" in text_of(
+        page, "training-basis"
+    )
+    by_id(page, "start-training").click()
+    wait(page, f"return {text('training-lines')}.includes('epoch 3')")
+    assert "<img src=x>" in text_of(page, "training-lines")
+    assert text_of(page, "open-training") == "Training …"
+    by_id(page, "stop-training").click()
+    wait(page, f"return {text('training-state')}.includes('was stopped')")
+    page.find_element("css selector", "#training form button:last-child").click()
+
+
+def test_help_shows_all_keys_that_there_are(page):
+    press(page, "h")
+    assert by_id(page, "help").is_displayed()
+    shown = {key.text for key in page.find_elements("css selector", "#help kbd")}
+    assert shown >= set("NPDURXCABV[]0+") | {"Space", "−"}
+    at_before = text_of(page, "current")
+    page.switch_to.active_element.send_keys("n")
+    assert text_of(page, "current") == at_before
+    page.find_element("css selector", "#help form button").click()
+
+
+@pytest.mark.parametrize("width", [1024, 1366, 1920])
+def test_the_page_fits_its_window_and_the_micrograph_has_most_of_it(page, width):
+    page.set_window_size(width, 768)
+    wait(page, f"return innerWidth <= {width}")
+    time.sleep(0.2)
+    sizes = page.execute_script(
+        "const root = document.documentElement, canvas = document.getElementById('canvas');"
+        "const { top, bottom } = canvas.getBoundingClientRect();"
+        "return [root.scrollWidth - innerWidth, root.scrollHeight - innerHeight,"
+        "bottom - top, innerHeight, canvas.width / canvas.clientWidth, devicePixelRatio]"
+    )
+    page.set_window_size(1366, 768)
+    assert sizes[0] <= 0
+    assert sizes[1] <= 0
+    assert sizes[2] > 0.65 * sizes[3]
+    assert sizes[4] == pytest.approx(sizes[5], rel=0.01)
+
+
+def test_ten_thousand_micrographs_are_listed_and_thousands_of_picks_drawn(browser, tmp_path):
+    run = make_run(tmp_path)
+    first = tmp_path / "mics" / "0.mrc"
+    names = ["a.mrc", *(f"day{i % 7}/m{i:05d}.mrc" for i in range(10_000))]
+    write_micrographs([Micrograph(first, name, 2.0, "option") for name in names], run)
+    with serving(run) as server:
+        open_page(browser, server.address)
+        assert text_of(browser, "progress") == "0 of 10,001 corrected, 0 done"
+        assert len(browser.find_elements("css selector", ".micrograph")) < 60
+        browser.execute_script("document.getElementById('list').scrollTop = 1e9")
+        last = "[...document.querySelectorAll('.micrograph')].at(-1)?.title"
+        wait(browser, f"return {last} === 'day3/m09999.mrc'")
+        by_id(browser, "filter").send_keys("09876")
+        wait(browser, "return document.querySelectorAll('.micrograph').length === 1")
+        at_peak(browser, 0).click().perform()
+        assert saved_marks(browser, run) == {PLACES[0]: "removed"}
+        assert console(browser) == []
+        browser.execute_script("localStorage.clear()")
