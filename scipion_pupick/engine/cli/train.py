@@ -21,6 +21,7 @@ from .options import (
     add_picks_settings,
     add_settings,
     find,
+    given_settings,
     read_picks,
     report_failures,
 )
@@ -68,7 +69,7 @@ def _add_start(group: Any) -> None:
 
 
 def _train(options: argparse.Namespace) -> int:
-    settings = make_settings(TrainSettings, vars(options))
+    settings = make_settings(TrainSettings, given_settings(options))
     micrographs = find(options)
     negatives = None
     if options.negatives:

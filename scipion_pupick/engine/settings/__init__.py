@@ -18,17 +18,18 @@ from .constants import (
     OBJECTIVES,
     STRIDE,
     TOLERANCE_DIAMETERS,
+    UNITS,
     WORKING_DIAMETER_PX,
 )
 from .labels import LabelSettings
 from .pick import EvaluateSettings, PickSettings, PreprocessSettings
 from .picks import ALL_PICKS, PicksSettings
+from .recipes import make_settings
 from .setting import (
     ADVANCED,
     BASIC,
     INTERNAL,
     Setting,
-    make_settings,
     offered_settings,
     settings_of,
 )
@@ -39,6 +40,7 @@ from .train import (
     PretrainSettings,
     TrainSettings,
 )
+from .version_01 import as_meant_by_version_01, in_words_of_version_01
 
 __all__ = [
     "ADVANCED",
@@ -57,6 +59,7 @@ __all__ = [
     "MIN_DISTANCE_DIAMETERS",
     "STRIDE",
     "TOLERANCE_DIAMETERS",
+    "UNITS",
     "WORKING_DIAMETER_PX",
     "Augmentation",
     "EvaluateSettings",
@@ -68,6 +71,8 @@ __all__ = [
     "PretrainSettings",
     "Setting",
     "TrainSettings",
+    "as_meant_by_version_01",
+    "in_words_of_version_01",
     "make_settings",
     "offered_settings",
     "settings_of",
