@@ -26,7 +26,7 @@ from scipion_pupick.engine.settings import (
     offered_settings,
     settings_of,
 )
-from scipion_pupick.engine.settings.constants import RECIPES
+from scipion_pupick.engine.settings.constants import OBJECTIVES, RECIPES
 from scipion_pupick.engine.settings.recipes import VALUES
 
 ROOT = Path(__file__).parents[2]
@@ -153,3 +153,9 @@ def test_a_recipe_only_has_settings_that_there_are(name):
 def test_recipes_leave_settings_without_recipes_alone():
     values = {"recipe": "paper", "threshold": 1.0}
     assert make_settings(PickSettings, values) == PickSettings(threshold=1.0)
+
+
+@pytest.mark.parametrize("objective", OBJECTIVES)
+def test_the_papers_recipe_goes_with_every_objective(objective):
+    values = {"diameter": 180.0, "recipe": "paper", "objective": objective}
+    assert make_settings(TrainSettings, values).training.objective == objective

@@ -21,7 +21,6 @@ PAPER: Mapping[str, Any] = MappingProxyType(
         "network": "conv3",
         "objective": "ge-binomial",
         "reconstruction": "sum",
-        "negatives_weight": "pooled",
         "sampling": "regions",
         "labelled_regions": 16,
         "unlabeled_scores": 240,

@@ -192,8 +192,10 @@ def _single_regions(
     centres = random.random((number, 2)) * (sizes - 1)
     transforms = random_transforms(number, settings.augmentation, random)
     regions = _cut(images, which, centres, transforms, _offsets(geometry))
-    labels = [_labels_at(images[i].labels, xy[None, None]) for i, xy in zip(which, centres)]
-    return regions[:, None], torch.from_numpy(np.stack(labels) != POSITIVE).reshape(-1, 1, 1)
+    labels = np.empty(number, np.uint8)
+    for i in np.unique(which):
+        labels[which == i] = _labels_at(images[i].labels, centres[which == i])
+    return regions[:, None], torch.from_numpy(labels != POSITIVE).reshape(-1, 1, 1)
 
 
 def sample_tiles(
@@ -228,7 +230,7 @@ def sample_tiles(
 
 
 def _labels_at(labels: np.ndarray, points: np.ndarray) -> np.ndarray:
-    """Labels (s, s) at points (s, s, 2); MASKED outside the image."""
+    """Labels (...) at points (..., 2); MASKED outside the image."""
     x, y = np.moveaxis(np.rint(points).astype(int), -1, 0)
     inside = (x >= 0) & (y >= 0) & (x < labels.shape[1]) & (y < labels.shape[0])
     return np.where(inside, labels[np.where(inside, y, 0), np.where(inside, x, 0)], MASKED)
@@ -237,8 +239,9 @@ def _labels_at(labels: np.ndarray, points: np.ndarray) -> np.ndarray:
 def _points(centres: np.ndarray, transforms: np.ndarray, offsets: np.ndarray) -> np.ndarray:
     """Places (n, s, s, 2) in px that a square of offsets (s,) from the centres comes to lie on."""
     dy, dx = np.meshgrid(offsets, offsets, indexing="ij")
-    square = np.stack([dx, dy], axis=-1)
-    return centres[:, None, None] + np.einsum("nij,yxj->nyxi", transforms, square)
+    maps = transforms[..., None, None]
+    square = centres[..., None, None] + (maps[:, :, 0] * dx + maps[:, :, 1] * dy)
+    return np.moveaxis(square, 1, -1)
 
 
 def _cut(
