@@ -48,7 +48,7 @@ def groups(sets: Sequence[str] = SETS, choices: Sequence[int] = CHOICES) -> Iter
     """Comparisons in order, each with its name; a cell stands in the first group that needs it."""
     given: Dict[Cell, None] = {}
     for name, cells in _all_groups(sets, choices):
-        new = [cell for cell in cells if cell not in given]
+        new = [cell for cell in dict.fromkeys(cells) if cell not in given]
         given.update(dict.fromkeys(new))
         yield name, new
 
