@@ -21,10 +21,18 @@ if TYPE_CHECKING:
     from .coordinates.table import flatten_picks, group_picks, join_picks
     from .device import memory_errors_explained
     from .errors import MicrographError, PupickError, UsageError
+    from .evaluation.combine import PickSet
     from .evaluation.curves import PrecisionRecall
     from .evaluation.evaluate import Evaluation, evaluate_picks
     from .files.atomic import atomic_write, write_text
     from .files.json_files import read_json, write_json
+    from .jobs.combine import (
+        CombineResult,
+        combine,
+        diameter_px,
+        read_sets,
+        write_for_repic,
+    )
     from .jobs.demo import demo
     from .jobs.evaluate import evaluate
     from .jobs.evaluate_regions import evaluate_regions
@@ -59,6 +67,7 @@ if TYPE_CHECKING:
     from .runs.pick_run import PickRun, read_pick_run
     from .runs.training_log import read_training_log
     from .settings import (
+        CombineSettings,
         CorrectionSettings,
         EvaluateSettings,
         LabelSettings,
@@ -82,10 +91,12 @@ _INTERFACE: Mapping[str, str] = {
     "coordinates.table": "flatten_picks group_picks join_picks",
     "device": "memory_errors_explained",
     "errors": "MicrographError PupickError UsageError",
+    "evaluation.combine": "PickSet",
     "evaluation.curves": "PrecisionRecall",
     "evaluation.evaluate": "Evaluation evaluate_picks",
     "files.atomic": "atomic_write write_text",
     "files.json_files": "read_json write_json",
+    "jobs.combine": "CombineResult combine diameter_px read_sets write_for_repic",
     "jobs.demo": "demo",
     "jobs.evaluate": "evaluate",
     "jobs.evaluate_regions": "evaluate_regions",
@@ -111,8 +122,8 @@ _INTERFACE: Mapping[str, str] = {
     "runs.parts": "part_of",
     "runs.pick_run": "PickRun read_pick_run",
     "runs.training_log": "read_training_log",
-    "settings": "CorrectionSettings EvaluateSettings LabelSettings OptimizerSettings PicksSettings "
-    "PickSettings PreprocessSettings PretrainSettings TrainSettings make_settings",
+    "settings": "CombineSettings CorrectionSettings EvaluateSettings LabelSettings "
+    "OptimizerSettings PicksSettings PickSettings PreprocessSettings PretrainSettings TrainSettings make_settings",
 }
 _HOMES = {name: module for module, names in _INTERFACE.items() for name in names.split()}
 __all__ = sorted(_HOMES)
