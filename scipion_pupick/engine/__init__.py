@@ -123,7 +123,8 @@ _INTERFACE: Mapping[str, str] = {
     "runs.pick_run": "PickRun read_pick_run",
     "runs.training_log": "read_training_log",
     "settings": "CombineSettings CorrectionSettings EvaluateSettings LabelSettings "
-    "OptimizerSettings PicksSettings PickSettings PreprocessSettings PretrainSettings TrainSettings make_settings",
+    "OptimizerSettings PicksSettings PickSettings PreprocessSettings PretrainSettings "
+    "TrainSettings make_settings",
 }
 _HOMES = {name: module for module, names in _INTERFACE.items() for name in names.split()}
 __all__ = sorted(_HOMES)
