@@ -26,13 +26,7 @@ if TYPE_CHECKING:
     from .evaluation.evaluate import Evaluation, evaluate_picks
     from .files.atomic import atomic_write, write_text
     from .files.json_files import read_json, write_json
-    from .jobs.combine import (
-        CombineResult,
-        combine,
-        diameter_px,
-        read_sets,
-        write_for_repic,
-    )
+    from .jobs.combine import CombineResult, combine, write_for_repic
     from .jobs.demo import demo
     from .jobs.evaluate import evaluate
     from .jobs.evaluate_regions import evaluate_regions
@@ -65,6 +59,7 @@ if TYPE_CHECKING:
     from .runs.lists import read_failures
     from .runs.parts import part_of
     from .runs.pick_run import PickRun, read_pick_run
+    from .runs.pick_sets import diameter_px, read_sets
     from .runs.training_log import read_training_log
     from .settings import (
         CombineSettings,
@@ -96,7 +91,7 @@ _INTERFACE: Mapping[str, str] = {
     "evaluation.evaluate": "Evaluation evaluate_picks",
     "files.atomic": "atomic_write write_text",
     "files.json_files": "read_json write_json",
-    "jobs.combine": "CombineResult combine diameter_px read_sets write_for_repic",
+    "jobs.combine": "CombineResult combine write_for_repic",
     "jobs.demo": "demo",
     "jobs.evaluate": "evaluate",
     "jobs.evaluate_regions": "evaluate_regions",
@@ -121,6 +116,7 @@ _INTERFACE: Mapping[str, str] = {
     "runs.lists": "read_failures",
     "runs.parts": "part_of",
     "runs.pick_run": "PickRun read_pick_run",
+    "runs.pick_sets": "diameter_px read_sets",
     "runs.training_log": "read_training_log",
     "settings": "CombineSettings CorrectionSettings EvaluateSettings LabelSettings "
     "OptimizerSettings PicksSettings PickSettings PreprocessSettings PretrainSettings "
