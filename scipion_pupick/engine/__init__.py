@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from .coordinates import Coordinates, Picks, convert, read_picks, write_picks
     from .coordinates.assign_picks import assign_to_micrographs
     from .coordinates.file_names import file_of_micrograph, files_of_micrographs
-    from .coordinates.selection import find_selected_from, read_rejected
+    from .coordinates.selection import find_rejected, find_selected_from, read_rejected
     from .coordinates.table import flatten_picks, group_picks, join_picks
     from .device import memory_errors_explained
     from .errors import MicrographError, PupickError, UsageError
@@ -82,7 +82,7 @@ _INTERFACE: Mapping[str, str] = {
     "coordinates": "Coordinates Picks convert read_picks write_picks",
     "coordinates.assign_picks": "assign_to_micrographs",
     "coordinates.file_names": "file_of_micrograph files_of_micrographs",
-    "coordinates.selection": "find_selected_from read_rejected",
+    "coordinates.selection": "find_rejected find_selected_from read_rejected",
     "coordinates.table": "flatten_picks group_picks join_picks",
     "device": "memory_errors_explained",
     "errors": "MicrographError PupickError UsageError",
