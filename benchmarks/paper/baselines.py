@@ -92,7 +92,7 @@ def mean_particle(images: Sequence[TrainingImage], diameter_px: float) -> np.nda
     rings = np.rint(distance).astype(int)
     sums = np.bincount(rings.ravel(), mean.ravel())
     profile = sums / np.bincount(rings.ravel())
-    return np.interp(distance, np.arange(len(profile)), profile)
+    return np.asarray(np.interp(distance, np.arange(len(profile)), profile))
 
 
 def best_dog(on: PreparedSet) -> Scorer:

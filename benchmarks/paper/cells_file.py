@@ -6,9 +6,9 @@ from __future__ import annotations
 import csv
 import io
 import os
-from dataclasses import asdict, dataclass, fields
+from dataclasses import Field, asdict, dataclass, fields
 from pathlib import Path
-from typing import Dict, List, Mapping, Sequence
+from typing import Any, Dict, List, Mapping, Sequence
 
 from benchmarks.paper.grid import Cell
 
@@ -96,7 +96,7 @@ def write_rows(path: Path, rows: Sequence[Row]) -> None:
         add_row(path, row)
 
 
-def _columns() -> Sequence[object]:
+def _columns() -> Sequence[Field[Any]]:
     return fields(Row)
 
 

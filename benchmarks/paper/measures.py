@@ -59,7 +59,10 @@ def particle_figures(maps: Sequence[np.ndarray], on: PreparedSet) -> ParticleFig
     detector = Detector.of_width(lambda images: images, OptimizerSettings().diameter_px)
     peaks = [detector.find_in_map(score_map) for score_map in maps]
     names = [str(i) for i in range(len(maps))]
-    picks = {n: Coordinates(*of_map.xy.T, of_map.score) for n, of_map in zip(names, peaks)}
+    picks = {
+        n: Coordinates(of_map.xy[:, 0], of_map.xy[:, 1], of_map.score)
+        for n, of_map in zip(names, peaks)
+    }
     known = {n: Coordinates.unscored(*image.positive.T) for n, image in zip(names, on.test)}
     shapes = {n: (i.image.shape[0], i.image.shape[1]) for n, i in zip(names, on.test)}
     curve = evaluate_picks(picks, known, on.tolerance, on.border, shapes).curve

@@ -361,12 +361,23 @@ def test_picks_that_become_negatives_are_another_training(data, unstopped, tmp_p
         train(micrographs, labelled, again, HASTY_JOB, negatives=negatives, **CPU)
 
 
-def test_a_place_is_a_particle_or_none(data, tmp_path):
+def test_places_cannot_be_particles_and_negatives_at_once(data, tmp_path):
     folder, picks = data
     name, own = next(iter(picks.items()))
     near = Coordinates.unscored(own.x[:2] + 1, own.y[:2])
-    with pytest.raises(UsageError, match=f"{name}.*2 of 2 negatives lie on picked particles"):
+    with pytest.raises(UsageError, match="2 of 2 negatives lie on picked particles") as refused:
         train(find_micrographs([str(folder)]), picks, tmp_path, HASTY_JOB, {name: near}, **CPU)
+    assert refused.value.settings == ("picks", "negatives")
+
+
+def test_a_few_negatives_on_particles_are_left_out(data, tmp_path, caplog):
+    """As where the same particle was picked twice, and sorted into two classes."""
+    caplog.set_level(logging.INFO)
+    folder, picks = data
+    name, own = next(iter(picks.items()))
+    mixed = Coordinates.unscored([own.x[0] + 1, 5, 139, 5], [own.y[0], 5, 5, 139])
+    hasty(data, tmp_path, negatives={name: mixed})
+    assert "1 of 4 negatives are left out" in caplog.text
 
 
 @pytest.mark.slow

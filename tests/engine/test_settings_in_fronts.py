@@ -75,7 +75,9 @@ def actions_of(command):
 @in_each(COMMANDS)
 def test_every_setting_is_an_option(front, setting):
     action = actions_of(front)[option_of(setting.name)]
-    assert (action.default, action.required) == (setting.default, setting.required)
+    # a run whose picks were corrected has a diameter
+    required = setting.required and (front, setting.name) != ("train", "diameter")
+    assert (action.default, action.required) == (setting.default, required)
     assert setting.help in action.help
     assert not setting.old_name or option_of(setting.old_name) in actions_of(front)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import argparse
 import logging
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Callable, Dict, List, Mapping, Optional, Sequence, Union
 
@@ -47,16 +48,21 @@ def option_of(name: str) -> str:
 
 
 def add_settings(
-    parser: argparse.ArgumentParser, kind: type, names: Optional[Sequence[str]] = None
+    parser: Any,
+    kind: type,
+    names: Optional[Sequence[str]] = None,
+    optional: Sequence[str] = (),
 ) -> None:
     """Add an option for each setting that users are offered, advanced ones in their own group.
 
     Args:
-        parser: of a command.
+        parser: of a command, or a group of it.
         kind: dataclass of settings.
         names: of its settings; None for all.
+        optional: names of settings without a default that may be left out all the same.
     """
-    settings = [s for s in offered_settings(kind) if names is None or s.name in names]
+    offered = [s for s in offered_settings(kind) if names is None or s.name in names]
+    settings = [replace(s, required=s.required and s.name not in optional) for s in offered]
     advanced = [setting for setting in settings if setting.level == ADVANCED]
     for setting in settings:
         if setting not in advanced:

@@ -4,14 +4,16 @@
 from __future__ import annotations
 
 import argparse
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Optional, Sequence
 
 from scipion_pupick import engine
 
 from ..coordinates import FORMATS
+from ..errors import UsageError
 from ..runs.layout import MODEL
-from ..settings import GENERAL, TrainSettings, make_settings
+from ..settings import GENERAL, CorrectionSettings, TrainSettings, make_settings
 from .options import (
     add_command,
     add_computer,
@@ -26,17 +28,19 @@ from .options import (
     report_failures,
 )
 
+# stands for the model that suits what is trained on
+_UNSAID = ""
+
 
 def add_train(commands: Any) -> None:
     """Add the command."""
     parser = add_command(commands, "train", "Train a model on micrographs and picks.", _train)
-    add_micrographs(parser)
+    add_micrographs(parser, required=False)
     parser.add_argument(
         "--picks",
         nargs="+",
-        required=True,
         metavar="FILE",
-        help=f"hand picks: files ({', '.join(FORMATS)}) or a folder of them",
+        help=f"hand picks, or selected particles: files ({', '.join(FORMATS)}) or a folder of them",
     )
     add_output(parser, "folder for the model, its log and checkpoint; a stopped run continues")
     add_failures(parser)
@@ -46,18 +50,44 @@ def add_train(commands: Any) -> None:
     parser.add_argument(
         "--negatives", nargs="+", metavar="FILE", help="places that hold no particle, as --picks"
     )
+    parser.add_argument(
+        "--selected-from",
+        nargs="+",
+        metavar="JOB",
+        help="RELION's 2D classification that the picks were selected from, folder or data STAR "
+        "file: particles of rejected classes are negatives",
+    )
+    _add_corrected(parser.add_argument_group("corrected picks"))
     _add_start(parser.add_mutually_exclusive_group())
     add_picks_settings(parser)
-    add_settings(parser, TrainSettings)
+    add_settings(parser, TrainSettings, optional=("diameter",))
     add_computer(parser)
+
+
+def _add_corrected(group: Any) -> None:
+    group.add_argument(
+        "--corrected",
+        metavar="FOLDER",
+        help="picking run whose picks were corrected: its model learns what was removed and added; "
+        "its micrographs and diameter are taken where none are given",
+    )
+    group.add_argument(
+        "--corrections",
+        nargs="+",
+        metavar="FILE",
+        help="the corrected picks, as --picks; default: corrections.json of the run, or its files "
+        "of coordinates as they are now",
+    )
+    add_settings(group, CorrectionSettings)
 
 
 def _add_start(group: Any) -> None:
     group.add_argument(
         "--start",
         metavar="MODEL",
-        default=GENERAL,
-        help="model to start from; default: the general one that comes with pupick",
+        default=_UNSAID,
+        help="model to start from; default: the general one that comes with pupick, or the one "
+        "whose picks were corrected",
     )
     group.add_argument(
         "--from-scratch",
@@ -69,22 +99,89 @@ def _add_start(group: Any) -> None:
 
 
 def _train(options: argparse.Namespace) -> int:
-    settings = make_settings(TrainSettings, given_settings(options))
-    micrographs = find(options)
-    negatives = None
-    if options.negatives:
-        negatives = read_picks(options, options.negatives)
+    request = _request(options)
+    settings = make_settings(
+        TrainSettings, {**given_settings(options), "diameter": request.diameter}
+    )
     model = engine.train(
-        micrographs,
-        read_picks(options, options.picks),
+        request.micrographs,
+        request.picks,
         options.output,
         settings,
-        negatives=negatives,
-        start=options.start,
+        negatives=request.negatives,
+        start=request.start,
         overwrite=options.overwrite,
         device=options.device,
         threads=options.threads,
     )
     print(f"Model written to {Path(options.output) / MODEL}")
     failures = model.training.failed_micrographs
-    return report_failures(failures, len(micrographs), options.failures)
+    return report_failures(failures, len(request.micrographs), options.failures)
+
+
+@dataclass(frozen=True)
+class _Request:
+    """What is trained on, and from where."""
+
+    micrographs: Sequence[engine.Micrograph]
+    picks: engine.Picks
+    negatives: Optional[engine.Picks]
+    diameter: float
+    start: Optional[str]
+
+
+def _request(options: argparse.Namespace) -> _Request:
+    """Read what the options name, and take the rest from the run that was corrected."""
+    _refuse_missing(options)
+    picks = [read_picks(options, options.picks)] if options.picks else []
+    negatives = [read_picks(options, options.negatives)] if options.negatives else []
+    if options.selected_from:
+        rejected = engine.read_rejected(options.picks, options.selected_from, options.pixel_size)
+        negatives.append(rejected)
+    usual, diameter = GENERAL, options.diameter
+    micrographs = find(options) if options.micrographs else []
+    if options.corrected:
+        corrected = _corrected_run(options)
+        picks.append(corrected.particles)
+        negatives.append(corrected.negatives)
+        usual, diameter = str(corrected.run.model), diameter or corrected.run.diameter
+        micrographs = micrographs or list(corrected.run.micrographs)
+    return _Request(
+        micrographs,
+        engine.join_picks(picks),
+        engine.join_picks(negatives) if negatives else None,
+        diameter,
+        usual if options.start == _UNSAID else options.start,
+    )
+
+
+def _corrected_run(options: argparse.Namespace) -> engine.CorrectedRun:
+    corrected = read_picks(options, options.corrections) if options.corrections else None
+    settings = make_settings(CorrectionSettings, vars(options))
+    return engine.read_corrected_run(options.corrected, corrected, settings)
+
+
+def _refuse_missing(options: argparse.Namespace) -> None:
+    """Refuse arguments of which one needs another.
+
+    Raises:
+        UsageError: one is missing.
+    """
+    if not options.corrected:
+        names = ("micrographs", "picks", "diameter")
+        missing = [name for name in names if getattr(options, name) is None]
+        if missing:
+            raise UsageError(
+                "Micrographs, picks and a diameter have to be given, unless a run whose picks were "
+                "corrected is; the missing ones follow.",
+                setting=missing,
+            )
+        if options.corrections:
+            raise UsageError(
+                "Corrected picks need the run that had picked.",
+                setting=("corrections", "corrected"),
+            )
+    if options.selected_from and not options.picks:
+        raise UsageError(
+            "The selected particles have to be given, too.", setting=("selected_from", "picks")
+        )

@@ -6,7 +6,7 @@ from __future__ import annotations
 import logging
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Dict, List, Mapping, Optional, Tuple, Union
+from typing import Dict, List, Mapping, Optional, Sequence, Tuple, Union
 
 import numpy as np
 
@@ -22,7 +22,12 @@ FILES = "rlnMicrographCoordinates"
 X, Y, Z = "rlnCoordinateX", "rlnCoordinateY", "rlnCoordinateZ"
 TOMOGRAM = ("rlnTomoName", "rlnTomoParticleName", "rlnCenteredCoordinateXAngst")
 SCORE = "rlnAutopickFigureOfMerit"
+IMAGE_NAME, CLASS_NUMBER = "rlnImageName", "rlnClassNumber"
 GROUP = "rlnOpticsGroup"
+
+# before 3.1: pixel size of the detector (µm) and magnification of the extracted particles
+DETECTOR, MAGNIFICATION = "rlnDetectorPixelSize", "rlnMagnification"
+_MICROMETRES = 1e4  # Å
 
 # what RELION writes as a figure of merit where a pick was set by hand
 NO_SCORE = -999.0
@@ -45,6 +50,59 @@ class CoordinateFiles:
 
 
 Contents = Union[Picks, Coordinates, CoordinateFiles]
+
+
+@dataclass(frozen=True, eq=False)
+class ParticleRows:
+    """A table of particles, row by row.
+
+    Attributes:
+        names: of the micrographs.
+        x: (n,) columns, px of the micrographs.
+        y: (n,) rows, px of the micrographs.
+        images: of the particles; None where the table has none.
+        classes: (n,) numbers of their classes; None where the table has none.
+        pixel_sizes: Å/px that x and y are of, by micrograph, where the file says it.
+    """
+
+    names: Sequence[str]
+    x: FloatArray
+    y: FloatArray
+    images: Optional[Sequence[str]]
+    classes: Optional[np.ndarray]
+    pixel_sizes: Mapping[str, float]
+
+    def picks(self, which: np.ndarray) -> Picks:
+        """Return some of the particles, by a mask (n,), without scores."""
+        names = [name for name, is_wanted in zip(self.names, which) if is_wanted]
+        x, y = self.x[which], self.y[which]
+        picks = group_picks(names, x, y, np.full(len(names), np.nan))
+        return _with_pixel_sizes(picks, self.pixel_sizes)
+
+
+def read_particle_rows(path: Path, pixel_size: Optional[float] = None) -> ParticleRows:
+    """Read a table of particles, each with its class and its image where it has them.
+
+    Args:
+        path: of the STAR file.
+        pixel_size: Å/px of the micrographs, for origins in Å; see `read_picks`.
+
+    Raises:
+        UsageError: the file is no such table, or a value in it makes no sense.
+    """
+    blocks = read_blocks(path)
+    table = _table_of_picks(path, blocks)
+    table.require([NAME])
+    optics = blocks.get("optics")
+    origin_x, origin_y = _origins(table, optics, pixel_size)
+    return ParticleRows(
+        table.texts(NAME),
+        table.numbers(X) - origin_x,
+        table.numbers(Y) - origin_y,
+        table.texts(IMAGE_NAME) if IMAGE_NAME in table else None,
+        table.numbers(CLASS_NUMBER) if CLASS_NUMBER in table else None,
+        _stated_pixel_sizes(table, optics),
+    )
 
 
 def read_relion(path: Path, pixel_size: Optional[float] = None) -> Contents:
@@ -73,7 +131,7 @@ def read_relion(path: Path, pixel_size: Optional[float] = None) -> Contents:
     score = _scores(table)
     if NAME in table:
         picks = group_picks(table.texts(NAME), x, y, score)
-        return _with_pixel_sizes(picks, table, blocks.get("optics"))
+        return _with_pixel_sizes(picks, _stated_pixel_sizes(table, blocks.get("optics")))
     return Coordinates(x, y, score)
 
 
@@ -94,7 +152,7 @@ def _table_of_picks(path: Path, blocks: Mapping[str, StarTable]) -> StarTable:
         _refuse_tomograms(table)
     for table in blocks.values():
         if X in table and Y in table:
-            if table.block == "particles" or "rlnImageName" in table:
+            if table.block == "particles" or IMAGE_NAME in table:
                 table.require([NAME, X, Y])
             return table
     found = ", ".join(
@@ -136,16 +194,33 @@ def _origins(
 ) -> Tuple[FloatArray, FloatArray]:
     """Return the refined shifts in px of the micrograph; the centre is the coordinate less these.
 
-    RELION before 3.1 has them in px of the extracted particle, taken here as the micrograph's.
+    RELION before 3.1 has them in px of the extracted particle, whose size stands in a detector's
+    pixel size and a magnification; without these or the micrographs' pixel size, particles are
+    taken to be extracted without rescaling.
     """
     in_angstrom = "rlnOriginXAngst" in table and "rlnOriginYAngst" in table
     unit = "Angst" if in_angstrom else ""
     columns = (f"rlnOriginX{unit}", f"rlnOriginY{unit}")
     x, y = (table.numbers(name) if name in table else np.zeros(len(table)) for name in columns)
-    if not in_angstrom or not (x.any() or y.any()):
+    if not (x.any() or y.any()):
         return x, y
+    if not in_angstrom:
+        binning = _binning_before_3_1(table, pixel_size)
+        return x * binning, y * binning
     size = _pixel_sizes(table, optics, pixel_size)
     return x / size, y / size
+
+
+def _binning_before_3_1(table: StarTable, pixel_size: Optional[float]) -> FloatArray:
+    """Return how many px of the micrograph a pixel of each extracted particle is wide, (n,)."""
+    if pixel_size is None or not all(column in table for column in (DETECTOR, MAGNIFICATION)):
+        return np.ones(len(table))
+    magnification = table.numbers(MAGNIFICATION)
+    if not (magnification > 0).all():
+        raise UsageError(
+            f"{table.path}: {MAGNIFICATION} must be positive, not {magnification.min():g}"
+        )
+    return _MICROMETRES * table.numbers(DETECTOR) / magnification / pixel_size
 
 
 def _pixel_sizes(
@@ -183,8 +258,8 @@ def _recorded_pixel_sizes(table: StarTable, optics: Optional[StarTable]) -> Tupl
     )
 
 
-def _with_pixel_sizes(picks: Picks, table: StarTable, optics: Optional[StarTable]) -> Picks:
-    """Add the pixel sizes of the micrographs that the picks are of, where they are stated."""
+def _stated_pixel_sizes(table: StarTable, optics: Optional[StarTable]) -> Dict[str, float]:
+    """Find the pixel sizes of the micrographs that the picks are of, where they are stated."""
     column = PIXEL_SIZES[0]
     if column in table:
         sizes = table.numbers(column, missing_allowed=True).tolist()
@@ -193,10 +268,13 @@ def _with_pixel_sizes(picks: Picks, table: StarTable, optics: Optional[StarTable
         by_group = dict(zip(optics.numbers(GROUP).tolist(), stated))
         sizes = [by_group.get(group, 0.0) for group in table.numbers(GROUP).tolist()]
     else:
-        return picks
-    by_name = dict(zip(table.texts(NAME), sizes))
+        return {}
+    return {name: size for name, size in zip(table.texts(NAME), sizes) if size > 0}
+
+
+def _with_pixel_sizes(picks: Picks, sizes: Mapping[str, float]) -> Picks:
     return {
-        name: replace(coordinates, pixel_size=by_name[name]) if by_name[name] > 0 else coordinates
+        name: replace(coordinates, pixel_size=sizes.get(name))
         for name, coordinates in picks.items()
     }
 
@@ -251,4 +329,4 @@ def _pick_columns(coordinates: Coordinates, with_scores: bool) -> Columns:
         score = coordinates.score
         columns[SCORE] = np.where(np.isnan(score), NO_SCORE, score)
     zeros = np.zeros(len(coordinates))
-    return {**columns, "rlnClassNumber": zeros.astype(int), "rlnAnglePsi": zeros}
+    return {**columns, CLASS_NUMBER: zeros.astype(int), "rlnAnglePsi": zeros}

@@ -30,6 +30,7 @@ class TrainingRecord:
     Attributes:
         labels: particles trained on.
         held_out_labels: particles that only chose the best epoch.
+        negatives: places trained on that are no particle.
         micrographs: trained on, or, of a general model, fitted to.
         bright_particles: whether the model takes particles to be brighter than what is round them.
         held_out_micrographs: that only chose the best epoch.
@@ -52,6 +53,7 @@ class TrainingRecord:
 
     labels: Optional[int] = None
     held_out_labels: Optional[int] = None
+    negatives: Optional[int] = None
     micrographs: Optional[int] = None
     bright_particles: Optional[bool] = None
     held_out_micrographs: Optional[int] = None

@@ -17,6 +17,7 @@ COORDINATES = "micrographs"
 SCORES = "scores"
 PEAKS_SUFFIX = ".peaks.safetensors"
 ADAPTED_MODEL = "adapted.safetensors"
+CORRECTIONS = "corrections.json"
 # of training
 MODEL = "model.safetensors"
 TRAIN_RECORD = "train.json"

@@ -6,6 +6,7 @@ command line, RELION's parameters, Scipion's forms and the tables in docs/ are m
 so are the checks. Only the standard library is used.
 """
 
+from .combine import CombineSettings
 from .constants import (
     GENERAL,
     LEAST_SCORE,
@@ -21,6 +22,7 @@ from .constants import (
     UNITS,
     WORKING_DIAMETER_PX,
 )
+from .corrections import CorrectionSettings
 from .labels import LabelSettings
 from .pick import EvaluateSettings, PickSettings, PreprocessSettings
 from .picks import ALL_PICKS, PicksSettings
@@ -62,6 +64,8 @@ __all__ = [
     "UNITS",
     "WORKING_DIAMETER_PX",
     "Augmentation",
+    "CombineSettings",
+    "CorrectionSettings",
     "EvaluateSettings",
     "LabelSettings",
     "OptimizerSettings",

@@ -24,7 +24,7 @@ from ..preprocessing.working_image import (
     read_working_image,
 )
 from ..settings import TrainSettings
-from .labels import Labels, label_image
+from .labels import Labels, label_image, refuse_contradictions
 from .regions import TrainingImage
 from .validation import LEAST_HELD_OUT
 
@@ -54,6 +54,11 @@ class TrainingData:
     def labels(self) -> int:
         """Labelled particles trained on."""
         return sum(len(image.positive) for image in self.images)
+
+    @property
+    def negatives(self) -> int:
+        """Places trained on that are no particle."""
+        return sum(len(image.negative) for image in self.images)
 
     @property
     def held_out_labels(self) -> int:
@@ -90,13 +95,15 @@ def read_data(
         The images in order, without those that failed.
 
     Raises:
-        UsageError: a place is labelled both as a particle and as none.
+        UsageError: most negatives lie on labelled particles.
         PupickError: no labelled particle is left.
     """
     failures: Dict[str, str] = {}
     working = _read(micrographs, settings, failures)
     normalised, mixture = _normalise(working, settings.normalisation, failures)
     images = [label_image(image, labels, settings.training) for image in normalised]
+    given = sum(len(labels.negative.get(image.micrograph.name, ())) for image in normalised)
+    refuse_contradictions(images, given)
     if not any(len(image.positive) for image in images):
         reason = next(iter(failures.values()), "all picks lie outside their micrographs")
         raise PupickError(f"No labelled particle is left to train on: {reason}")

@@ -17,7 +17,7 @@ from ..errors import UsageError
 from ..micrographs import Micrograph
 from ..preprocessing.scale import to_working
 from ..preprocessing.working_image import WorkingImage
-from ..settings import OptimizerSettings
+from ..settings import TOLERANCE_DIAMETERS, OptimizerSettings
 from .regions import TrainingImage, label_map
 
 log = logging.getLogger(__name__)
@@ -93,19 +93,18 @@ def label_image(
 ) -> TrainingImage:
     """Label the pixels of a normalised working image.
 
+    Negatives so near to a labelled particle that a pick there would be right are left out.
+
     Args:
         working: the image.
         labels: of all micrographs.
         settings: radii of particles and of what counts as their centre, px of the working image.
-
-    Raises:
-        UsageError: a place is labelled both as a particle and as none.
     """
     name, particle_radius = working.micrograph.name, settings.diameter_px / 2
     positive = _working_xy(labels.positive.get(name), working, "picks")
     positive = _distinct(positive, _SAME_PARTICLE * particle_radius, name)
     negative = _working_xy(labels.negative.get(name), working, "negatives")
-    _refuse_contradictions(positive, negative, _SAME_PARTICLE * particle_radius, name)
+    negative = _apart_from(positive, negative, TOLERANCE_DIAMETERS * settings.diameter_px)
     shape = (working.image.shape[0], working.image.shape[1])
     pixels = label_map(shape, positive, settings.training_radius, particle_radius)
     return TrainingImage(working.image, pixels, positive, negative)
@@ -125,16 +124,39 @@ def _distinct(xy: np.ndarray, least: float, name: str) -> np.ndarray:
     return np.delete(xy, doubles, axis=0)
 
 
-def _refuse_contradictions(
-    positive: np.ndarray, negative: np.ndarray, least: float, name: str
-) -> None:
+def _apart_from(positive: np.ndarray, negative: np.ndarray, least: float) -> np.ndarray:
+    """Leave out negatives (n, 2) that are nearer than `least` to a particle."""
     if not len(positive) or not len(negative):
-        return
-    same = int((cKDTree(positive).query(negative)[0] < least).sum())
-    if same:
+        return negative
+    return negative[cKDTree(positive).query(negative)[0] >= least]
+
+
+def refuse_contradictions(images: Sequence[TrainingImage], given: int) -> None:
+    """Refuse negatives most of which are picked particles; say how many others are left out.
+
+    Where particles were picked twice, or sorted into classes, a few are both.
+
+    Args:
+        images: labelled by `label_image`.
+        given: number of negatives in their micrographs.
+
+    Raises:
+        UsageError: more than half are.
+    """
+    left_out = given - sum(len(image.negative) for image in images)
+    if left_out > given / 2:
         raise UsageError(
-            f"{name}: {same} of {len(negative)} negatives lie on picked particles: remove them "
-            "from the picks or from the negatives."
+            f"{left_out} of {given} negatives lie on picked particles or outside their "
+            "micrographs: give as picks only what holds a particle, and as negatives only what "
+            "does not.",
+            setting=("picks", "negatives"),
+        )
+    if left_out:
+        log.info(
+            "%d of %d negatives are left out: they lie on picked particles or outside their "
+            "micrographs.",
+            left_out,
+            given,
         )
 
 

@@ -77,7 +77,7 @@ class TrainRequest:
         """Read the data, and check the number of particles that is said to be in them.
 
         Raises:
-            UsageError: that many do not fit, or a place is labelled both as a particle and as none.
+            UsageError: that many do not fit, or most negatives lie on labelled particles.
             PupickError: no labelled particle is left.
         """
         settings = self.start.settings

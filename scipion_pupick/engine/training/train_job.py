@@ -55,9 +55,10 @@ class TrainJob:
         """
         particles = self.start.settings.particles_per_micrograph or self._estimate_particles()
         log.info(
-            "Training on %d labels in %d micrographs (and %d labels held out), with about %.0f "
+            "Training on %d labels%s in %d micrographs (and %d labels held out), with about %.0f "
             "particles a micrograph, on %s.",
             self.data.labels,
+            f" and {self.data.negatives} negatives" if self.data.negatives else "",
             sum(len(image.positive) > 0 for image in self.data.images),
             self.data.held_out_labels,
             particles,

@@ -91,6 +91,7 @@ def _record(
     return TrainingRecord(
         labels=data.labels,
         held_out_labels=data.held_out_labels,
+        negatives=data.negatives or None,
         micrographs=len(data.images),
         bright_particles=start.sees_negatives,
         held_out_micrographs=len(data.held_out),

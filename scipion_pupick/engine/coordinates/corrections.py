@@ -1,0 +1,172 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What people say of picks: which they removed, which they added, which they left.
+
+A run's corrections lie in one JSON file in its folder:
+
+    {"version": 1, "micrographs": {"mics/a.mrc": {
+        "removed": [[x, y], ...], "added": [[x, y], ...], "confirmed": [[x, y], ...],
+        "done": false}}}
+
+Positions are px of the micrograph; the centre of the first pixel is 0. Removed and confirmed ones
+are positions of picks. `done` says that a person has looked at the whole micrograph, so that what
+was left is confirmed as well.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, field, replace
+from typing import Any, Collection, Dict, List, Mapping, Sequence, Tuple
+
+import numpy as np
+from scipy.spatial import cKDTree
+
+from ..errors import PupickError
+from ..files.atomic import PathLike
+from ..files.json_files import read_json, write_json
+from .table import Coordinates, Picks, join_coordinates
+
+_VERSION = 1
+_LISTS = ("removed", "added", "confirmed")
+
+
+@dataclass(frozen=True)
+class Correction:
+    """What a person has said of the picks of one micrograph; px of this.
+
+    Attributes:
+        removed: picks that are no particle.
+        added: particles that had not been picked.
+        confirmed: picks that are particles.
+        done: whether the person has looked at all of the micrograph.
+    """
+
+    removed: Coordinates = field(default_factory=Coordinates.empty)
+    added: Coordinates = field(default_factory=Coordinates.empty)
+    confirmed: Coordinates = field(default_factory=Coordinates.empty)
+    done: bool = False
+
+    @property
+    def clicks(self) -> int:
+        """Number of picks that were removed or added."""
+        return len(self.removed) + len(self.added)
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether nothing was said."""
+        return not (self.clicks or len(self.confirmed) or self.done)
+
+
+Corrections = Dict[str, Correction]
+
+
+def read_corrections(path: PathLike) -> Corrections:
+    """Read corrections by micrograph name.
+
+    Raises:
+        PupickError: the file is damaged, or another version has written it.
+        OSError: it cannot be read.
+    """
+    record = read_json(path)
+    if record.get("version") != _VERSION:
+        raise PupickError(
+            f"{path}: is of version {record.get('version')!r:.40} of corrections, and this pupick "
+            f"reads version {_VERSION}: take the pupick that has written it."
+        )
+    try:
+        return {name: _correction(kept) for name, kept in dict(record["micrographs"]).items()}
+    except (LookupError, TypeError, ValueError) as error:
+        raise PupickError(f"{path} is damaged ({error}): correct the picks again.") from error
+
+
+def write_corrections(path: PathLike, corrections: Mapping[str, Correction]) -> None:
+    """Write corrections by micrograph name; the file appears whole or not at all.
+
+    Raises:
+        OSError: it cannot be written.
+    """
+    micrographs = {name: _record(correction) for name, correction in corrections.items()}
+    write_json(path, {"version": _VERSION, "micrographs": micrographs})
+
+
+def _record(correction: Correction) -> Dict[str, Any]:
+    lists = {name: getattr(correction, name).xy.tolist() for name in _LISTS}
+    return {**lists, "done": correction.done}
+
+
+def _correction(record: Mapping[str, Any]) -> Correction:
+    """Take a correction from its record.
+
+    Raises:
+        LookupError: a part is missing.
+        TypeError: a part is not what it should be.
+        ValueError: a position is not a pair of finite numbers.
+    """
+    if not isinstance(record["done"], bool):
+        raise TypeError(f"done is {record['done']!r:.40}")
+    lists = {name: _positions(record[name]) for name in _LISTS}
+    return Correction(**lists, done=record["done"])
+
+
+def _positions(rows: Sequence[Tuple[float, float]]) -> Coordinates:
+    numbers: List[Tuple[float, float]] = [(float(x), float(y)) for x, y in rows]
+    if not all(math.isfinite(value) for row in numbers for value in row):
+        raise ValueError("a position is not finite")
+    x, y = np.array(numbers).reshape(-1, 2).T
+    return Coordinates.unscored(x, y)
+
+
+def find_corrections(
+    picked: Picks, corrected: Picks, tolerance: Mapping[str, float], done: Collection[str] = ()
+) -> Corrections:
+    """Find what a person has changed, from the picks before and after.
+
+    Args:
+        picked: picks before, by micrograph name.
+        corrected: picks after, by the same names; a micrograph that is missing was not looked at.
+        tolerance: nearer than this (px of the micrograph), two positions are the same pick; by
+            micrograph name.
+        done: names of micrographs of which the person has looked at all picks.
+
+    Returns:
+        Corrections of the micrographs that were changed or are done.
+    """
+    found: Corrections = {}
+    for name, after in corrected.items():
+        before = picked.get(name, Coordinates.empty())
+        left = _is_near(before, after, tolerance[name])
+        is_new = ~_is_near(after, before, tolerance[name])
+        correction = Correction(before.select(~left), after.select(is_new), done=name in done)
+        if not correction.is_empty:
+            found[name] = correction
+    return found
+
+
+def with_left_confirmed(
+    correction: Correction, picked: Coordinates, tolerance: float
+) -> Correction:
+    """Return a correction with the picks that were left confirmed, if its micrograph is done.
+
+    Args:
+        correction: of one micrograph.
+        picked: its picks before.
+        tolerance: nearer than this (px), two positions are the same pick.
+    """
+    if not correction.done:
+        return correction
+    known = join_coordinates([correction.removed, correction.confirmed])
+    left = picked.select(~_is_near(picked, known, tolerance))
+    return replace(correction, confirmed=join_coordinates([correction.confirmed, left]))
+
+
+def labels_of_corrections(corrections: Mapping[str, Correction]) -> Tuple[Picks, Picks]:
+    """Return what corrections say are particles, and what they say are none, by micrograph."""
+    particles = {n: join_coordinates([c.added, c.confirmed]) for n, c in corrections.items()}
+    return particles, {name: correction.removed for name, correction in corrections.items()}
+
+
+def _is_near(these: Coordinates, others: Coordinates, tolerance: float) -> np.ndarray:
+    """Tell which of some positions (n,) lie within a tolerance (px) of one of the others."""
+    if not len(these) or not len(others):
+        return np.zeros(len(these), bool)
+    return np.asarray(cKDTree(others.xy).query(these.xy)[0] <= tolerance)

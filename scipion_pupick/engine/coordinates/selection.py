@@ -1,0 +1,161 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What a selection of particles, such as one of 2D classes, has rejected.
+
+A particle that was not selected is rejected only if its class was: where a class was selected,
+something else than its look has left the particle out. And a class with hardly a particle, as
+classification leaves some, was not looked at.
+"""
+
+from __future__ import annotations
+
+import logging
+import re
+from pathlib import Path
+from typing import Collection, Dict, List, Optional, Sequence, Tuple, Union
+
+import numpy as np
+
+from ..errors import UsageError
+from ..files.atomic import PathLike
+from ..files.star import read_blocks
+from .relion import ParticleRows, read_particle_rows
+from .table import Picks, join_picks
+
+log = logging.getLogger(__name__)
+
+# of the mean number of particles of a class
+_LEAST_SHARE_OF_A_CLASS = 0.1
+_ITERATION = re.compile(r"run_(?:ct\d+_)?it(\d+)_data\.star")
+_LAST = re.compile(r"(run_data|particles)\.star")
+
+_Key = Union[str, Tuple[str, float, float]]
+
+
+def read_rejected(
+    selected: Sequence[PathLike],
+    selected_from: Sequence[PathLike],
+    pixel_size: Optional[float] = None,
+) -> Picks:
+    """Read the particles that a selection has rejected.
+
+    Args:
+        selected: STAR files of the particles that were selected.
+        selected_from: STAR files with all particles and their classes, as run_it025_data.star or
+            particles.star, or the folders of the jobs that have written them.
+        pixel_size: Å/px of the micrographs, for origins in Å, see `read_picks`.
+
+    Returns:
+        Centres in px of the micrographs: particles that were not selected, of classes of which
+        none was; those of classes with hardly a particle are left out. Without classes, all that
+        were not selected.
+
+    Raises:
+        UsageError: a file is no table of particles, or none of the selected ones is in one of
+            `selected_from`.
+    """
+    kept = {key for file in selected for key in _keys(read_particle_rows(Path(file), pixel_size))}
+    paths = [find_particles(Path(source)) for source in selected_from]
+    parts = [_rejected_of(path, kept, pixel_size) for path in paths]
+    return join_picks(parts)
+
+
+def _rejected_of(path: Path, kept: Collection[_Key], pixel_size: Optional[float]) -> Picks:
+    rows = read_particle_rows(path, pixel_size)
+    is_kept = np.array([key in kept for key in _keys(rows)], dtype=bool)
+    if not is_kept.any():
+        raise UsageError(
+            f"{path}: none of the selected particles is in it: give the job that these were "
+            "selected from.",
+            setting=("picks", "selected_from"),
+        )
+    is_rejected = find_rejected(is_kept, rows.classes)
+    log.info(
+        "%s: %d particles, %d selected, %d rejected; %d are neither.",
+        path,
+        len(is_kept),
+        is_kept.sum(),
+        is_rejected.sum(),
+        (~is_kept & ~is_rejected).sum(),
+    )
+    return rows.picks(is_rejected)
+
+
+def find_particles(source: Path) -> Path:
+    """Find the particles of a job by its folder: those of its last iteration; a file is itself.
+
+    Raises:
+        UsageError: there are none.
+    """
+    if not source.is_dir():
+        return source
+    names = sorted(path.name for path in source.iterdir())
+    last = [name for name in names if _LAST.fullmatch(name)]
+    matches = filter(None, map(_ITERATION.fullmatch, names))
+    iterations = sorted((int(found[1]), found[0]) for found in matches)
+    if not last and not iterations:
+        raise UsageError(
+            f"{source}: has no run_data.star, run_it..._data.star or table of particles: give the "
+            "folder of the job that the particles were selected from.",
+            setting="selected_from",
+        )
+    return source / (last[-1] if last else iterations[-1][1])
+
+
+def find_selected_from(selected: Path) -> Path:
+    """Find what a Select job of RELION has selected from, as its job.star says.
+
+    Args:
+        selected: the particles of the job, in its folder.
+
+    Raises:
+        UsageError: the job does not say so.
+    """
+    job = selected.parent / "job.star"
+    options = _job_options(job) if job.is_file() else {}
+    for name in ("fn_data", "fn_model"):
+        value = options.get(name, "")
+        if value:
+            inside = re.sub(r"_(model|optimiser)\.star$", "_data.star", value)
+            return find_particles(_project_of(selected, inside) / inside)
+    raise UsageError(
+        f"{selected.parent}: no job.star in it says what the particles were selected from: name "
+        "that job.",
+        setting="selected_from",
+    )
+
+
+def _job_options(job: Path) -> Dict[str, str]:
+    table = read_blocks(job).get("joboptions_values")
+    columns = ("rlnJobOptionVariable", "rlnJobOptionValue")
+    if table is None or not all(column in table for column in columns):
+        return {}
+    return dict(zip(*(table.words(column) for column in columns)))
+
+
+def _project_of(file: Path, inside: str) -> Path:
+    """Find the folder that a path in a job starts at, from anywhere."""
+    candidates = [Path(), *file.resolve().parents]
+    return next((folder for folder in candidates if (folder / inside).exists()), Path())
+
+
+def _keys(rows: ParticleRows) -> List[_Key]:
+    """What tells each particle from others, in files before and after a selection."""
+    if rows.images is not None:
+        return list(rows.images)
+    places = zip(rows.names, np.round(rows.x, 1).tolist(), np.round(rows.y, 1).tolist())
+    return list(places)
+
+
+def find_rejected(is_kept: np.ndarray, classes: Optional[np.ndarray]) -> np.ndarray:
+    """Tell which particles (n,) were not selected and are of a class that was rejected as a whole.
+
+    Args:
+        is_kept: (n,) whether each particle was selected.
+        classes: (n,) number of its class; None where there are no classes.
+    """
+    if classes is None or not len(classes):
+        return ~is_kept
+    _, index, sizes = np.unique(classes, return_inverse=True, return_counts=True)
+    selected = np.bincount(index, weights=is_kept) > 0
+    is_empty = sizes < _LEAST_SHARE_OF_A_CLASS * sizes.mean()
+    return np.asarray(~is_kept & ~(selected | is_empty)[index])

@@ -1,0 +1,154 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""`pupick train` on what people say of picks: corrected runs, and selections of 2D classes."""
+
+import json
+import shutil
+
+import numpy as np
+import pytest
+from helpers.simulated import MODEL, simulate_set
+
+from scipion_pupick.engine import (
+    Coordinates,
+    CorrectionSettings,
+    find_micrographs,
+    pick,
+    read_corrected_run,
+    read_picks,
+    write_picks,
+)
+from scipion_pupick.engine.cli.main import main
+from scipion_pupick.engine.coordinates.corrections import Correction, write_corrections
+from scipion_pupick.engine.coordinates.relion import coordinates_text
+from scipion_pupick.engine.errors import PupickError, UsageError
+from scipion_pupick.engine.runs.pick_run import PickRun, read_pick_run
+
+HASTY = ["--epochs", "1", "--steps", "1", "--check-picks", "off", "--threads", "1"]
+HASTY += ["--particles-per-micrograph", "9"]
+
+
+@pytest.fixture(scope="module")
+def picked(tmp_path_factory):
+    """Picks of three small micrographs, by a model that lies with them."""
+    folder = tmp_path_factory.mktemp("picked")
+    simulate_set(folder / "mics", range(3), side=144, particles=8)
+    shutil.copy(MODEL, folder / "old.safetensors")
+    micrographs = find_micrographs([str(folder / "mics")])
+    pick(micrographs, folder / "old.safetensors", folder / "run", device="cpu", threads=1)
+    return folder
+
+
+@pytest.fixture
+def run(picked, tmp_path):
+    return shutil.copytree(picked / "run", tmp_path / "run")
+
+
+def rewrite(run, name, change):
+    """Do to a file of coordinates what a manual picker does: positions are whole pixels there."""
+    path = PickRun(run).coordinates_path(name)
+    (before,) = read_picks(path).values()
+    after = change(np.rint(before.xy))
+    picks = Coordinates(after[:, 0], after[:, 1], np.full(len(after), np.nan))
+    path.write_text(coordinates_text(picks, with_scores=True))
+    return before.xy
+
+
+def test_corrected_files_of_coordinates_tell_what_was_removed_and_added(run):
+    names = [m.name for m in read_pick_run(run).micrographs]
+    before = rewrite(run, names[1], lambda xy: np.vstack([xy[2:], [[3.0, 140.0]]]))
+    rewrite(run, names[2], lambda xy: xy)
+    found = read_corrected_run(run)
+    assert set(found.corrections) == {names[1]}
+    np.testing.assert_allclose(found.negatives[names[1]].xy, before[:2], atol=1e-3)
+    assert found.particles[names[1]].xy.tolist() == [[3, 140]]
+    assert found.summary() == "2 picks removed, 1 added and 0 confirmed in 1 micrographs"
+
+
+@pytest.mark.parametrize(("done", "micrographs"), [("changed", 1), ("all", 3)])
+def test_what_was_left_is_a_particle_where_a_micrograph_is_done(run, done, micrographs):
+    names = [m.name for m in read_pick_run(run).micrographs]
+    before = rewrite(run, names[0], lambda xy: xy[1:])
+    found = read_corrected_run(run, settings=CorrectionSettings(done=done))
+    assert len(found.corrections) == micrographs
+    np.testing.assert_allclose(found.particles[names[0]].xy, before[1:], atol=1e-3)
+
+
+def test_a_run_without_a_correction_is_refused(run):
+    with pytest.raises(UsageError, match="no pick was removed, added or confirmed"):
+        read_corrected_run(run)
+
+
+def test_corrections_in_the_folder_go_before_files_of_coordinates(run):
+    name = read_pick_run(run).micrographs[0].name
+    rewrite(run, name, lambda xy: xy[4:])
+    (before,) = read_picks(PickRun(run).coordinates_path(name)).values()
+    given = Correction(added=Coordinates.unscored([5.0], [6.0]), done=True)
+    write_corrections(run / "corrections.json", {name: given, "of another": given})
+    found = read_corrected_run(run)
+    assert len(found.negatives[name]) == 0
+    # all picks of the run are left: what the file of coordinates has is of no account
+    assert len(found.particles[name]) == 1 + len(before) + 4
+
+
+def test_a_model_that_is_gone_is_named(run):
+    record = json.loads((run / "pick.json").read_text())
+    PickRun(run).write_record({**record, "model": str(run / "gone.safetensors")})
+    with pytest.raises(PupickError, match=r"no longer at .*gone.safetensors"):
+        read_corrected_run(run)
+
+
+def test_one_option_trains_on_from_the_model_whose_picks_were_corrected(run, tmp_path, caplog):
+    caplog.set_level("INFO")
+    picks = {
+        m.name: read_picks(PickRun(run).coordinates_path(m.name)) for m in PickRun(run).micrographs
+    }
+    name, coordinates = next(iter(picks.items()))
+    (own,) = coordinates.values()
+    shutil.move(PickRun(run).coordinates_path(name), tmp_path / "kept")
+    corrected = tmp_path / "corrected.csv"
+    write_picks({name: own.select(np.arange(len(own)) > 1)}, corrected)
+    arguments = ["train", "--corrected", str(run), "--output", str(tmp_path / "new"), *HASTY]
+    asked = [*arguments, "--corrections", str(corrected), "--done", "changed"]
+    assert main(asked) == 0
+    assert f"Fine-tuning {PickRun(run).model}" in caplog.text
+    record = json.loads((tmp_path / "new" / "train.json").read_text())
+    assert record["labels"] == len(own) - 2
+    assert record["negatives"] == 2
+
+
+def test_rejected_classes_are_negatives(picked, tmp_path, caplog):
+    caplog.set_level("INFO")
+    every = read_picks(picked / "run")
+    lines = ["data_particles\nloop_\n_rlnMicrographName #1\n_rlnCoordinateX #2\n"]
+    lines += ["_rlnCoordinateY #3\n_rlnClassNumber #4\n"]
+    rows = [
+        f"{name} {x:.3f} {y:.3f} {1 + (number % 3 == 0)}\n"
+        for name, coordinates in every.items()
+        for number, (x, y) in enumerate(coordinates.xy)
+    ]
+    (tmp_path / "Class2D").mkdir()
+    (tmp_path / "Class2D" / "run_it025_data.star").write_text("".join([*lines, *rows]))
+    selected = tmp_path / "particles.star"
+    selected.write_text("".join([*lines, *(row for row in rows if row.endswith("1\n"))]))
+    arguments = ["train", "--micrographs", str(picked / "mics"), "--picks", str(selected)]
+    arguments += ["--selected-from", str(tmp_path / "Class2D"), "--diameter", "96"]
+    assert main([*arguments, "--output", str(tmp_path / "new"), *HASTY]) == 0
+    record = json.loads((tmp_path / "new" / "train.json").read_text())
+    rejected = sum(row.endswith("2\n") for row in rows)
+    assert record["negatives"] == rejected > 0
+    assert record["labels"] == len(rows) - rejected
+
+
+@pytest.mark.parametrize(
+    ("arguments", "named"),
+    [
+        ([], "(--micrographs, --picks, --diameter)"),
+        (["--picks", "p.star", "--micrographs", "m.mrc"], "(--diameter)"),
+        (["--corrected", "run", "--selected-from", "Class2D"], "(--selected-from, --picks)"),
+        (["--corrected", "nowhere"], "nowhere is not the folder of a picking run"),
+    ],
+)
+def test_what_is_missing_is_named(tmp_path, capsys, arguments, named, caplog):
+    assert main(["train", "--output", str(tmp_path / "new"), *arguments]) == 2
+    assert named in caplog.text
+    assert not (tmp_path / "new").exists()
