@@ -15,7 +15,7 @@ from ..micrographs import Micrograph, say_pixel_sizes
 from ..networks.model import Model
 from ..preprocessing.scale import ANGSTROM, LengthUnit
 from ..runs.train_run import TrainRun
-from ..settings import EARLIER_GENERAL, GENERAL, TrainSettings
+from ..settings import GENERAL, TrainSettings
 from ..training.request import TrainRequest, make_request
 from ..training.train_job import TrainJob
 from .report import try_report
@@ -66,14 +66,8 @@ def train(
     """
     processor = use_device(device, threads)
     sizes = say_pixel_sizes(micrographs if unit == ANGSTROM else [])
-    request = make_request(micrographs, picks, negatives, start, settings, unit)
-    run = TrainRun(Path(output), request.fingerprint())
-    begun = run.begun()
-    if start == GENERAL and begun not in (None, run.fingerprint):
-        # what version 0.1 has begun goes on with its general model
-        earlier = make_request(micrographs, picks, negatives, EARLIER_GENERAL, settings, unit)
-        if earlier.fingerprint() == begun:
-            request, run = earlier, TrainRun(run.folder, begun)
+    asked = make_request(micrographs, picks, negatives, start, settings, unit)
+    run, request = TrainRun.begun(asked, Path(output))
     with run.owned():
         replaces = run.holds_another(overwrite)
         finished = None if replaces else run.finished_model()
