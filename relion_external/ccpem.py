@@ -75,7 +75,10 @@ class _PupickJob(PipelinerJob):
                 in_continue=True,
             )
         self.joboptions["gpu"] = StringJobOption(
-            label="GPU:", default_value="auto", help_text="auto, none or a number", in_continue=True
+            label="GPU:",
+            default_value="auto",
+            help_text="auto, none, all or numbers such as 0,1",
+            in_continue=True,
         )
         self.get_runtab_options(threads=True, addtl_args=True)
 

@@ -103,6 +103,12 @@ class PickJob:
             "threads": self.options.threads,
         }
 
+    @property
+    def one_device(self) -> Dict[str, Any]:
+        """The same for what uses one device: the first."""
+        device = self.computer["device"].split(",")[0]
+        return {**self.computer, "device": "auto" if device == "all" else device}
+
     def train(self) -> Path:
         """Train a model unless the folder holds it, and give its path.
 
@@ -127,7 +133,7 @@ class PickJob:
             negatives=negatives,
             start=find_start(values.get("start", GENERAL)),
             overwrite=True,
-            **self.computer,
+            **self.one_device,
         )
         write_json(record, request)
         return path
@@ -135,7 +141,7 @@ class PickJob:
     def _request(self, labels: Picks, negatives: Optional[Picks]) -> Dict[str, Any]:
         """Describe a training, so that it is known again."""
         # what does not change the model
-        elsewhere = ("gpu", "relion_version", "check_picks")
+        elsewhere = ("gpu", "workers", "relion_version", "check_picks")
         parameters = {
             name: self.options.values.get(name)
             for name in parameters_of(TRAIN)
@@ -170,7 +176,10 @@ class PickJob:
         """Pick, and write the coordinates and what RELION and people look at."""
         output = self.folder / ENGINE_FOLDER
         settings = pick_settings(self.options)
-        result = engine.pick(self.micrographs, model, output, settings, **self.computer)
+        workers = self.options.values.get("workers", 0)
+        result = engine.pick(
+            self.micrographs, model, output, settings, workers=workers, **self.computer
+        )
         for name in result.failures:
             files[name].unlink(missing_ok=True)
         if not result.picks:

@@ -65,14 +65,19 @@ def whole(text: str) -> int:
     return value
 
 
-def device(text: str) -> str:
-    """Turn what RELION's users write for GPUs (0, none, auto) into the engine's device name."""
-    name = text.lower()
+def devices(text: str) -> str:
+    """Turn what RELION's users write for GPUs (0, 0:1, 0,1, all, none) into the engine's devices.
+
+    RELION separates the GPUs of processes by a colon and those of threads by a comma; here each is
+    one process's.
+    """
+    name = text.lower().replace("cuda:", "")
     if name in ("none", "no", "cpu", "-1"):
         return "cpu"
-    if name in ("auto", "cuda"):
+    if name in ("auto", "cuda", "all"):
         return name
-    return f"cuda:{whole(name.replace('cuda:', ''))}"
+    numbers = [whole(number) for number in name.replace(":", ",").split(",")]
+    return ",".join(f"cuda:{number}" for number in dict.fromkeys(numbers))
 
 
 def relion_version(text: str) -> str:
@@ -95,7 +100,7 @@ POSITIVE = Kind(positive, "a number above 0")
 WHOLE = Kind(whole, "a whole number, 0 or more")
 TEXT = Kind(str, "a text")
 MODEL = Kind(str, "a model file, the folder of a training job, or general")
-GPU = Kind(device, "auto, none or a GPU's number")
+GPU = Kind(devices, "auto, none, all or numbers of GPUs such as 0 or 0,1")
 VERSION = Kind(relion_version, ", ".join(VERSIONS))
 
 
@@ -138,6 +143,13 @@ MODEL_TO_PICK_WITH = Parameter(
     "model", MODEL, "to pick with, such as External/job005; default: general", label="Model"
 )
 COMPUTER = Parameter("gpu", GPU, "default: auto, a GPU if there is one", label="GPU")
+WORKERS = Parameter(
+    "workers",
+    WHOLE,
+    "processes to pick with, which share the threads; default: one on each GPU",
+    label="Processes",
+    advanced=True,
+)
 PIXEL_SIZE = Parameter(
     "pixel_size", POSITIVE, "of the micrographs, Å/px; default: their STAR file's"
 )
@@ -207,6 +219,7 @@ def parameters_of(job: str) -> Dict[str, Parameter]:
         PIXEL_SIZE,
         *([] if job == PICK else [START, NEGATIVES]),
         *(parameter for parameter in settings if parameter.advanced),
+        *([] if job == TRAIN else [WORKERS]),
         VERSION_OF_RELION,
     ]
     by_name: Dict[str, Parameter] = {}

@@ -65,11 +65,21 @@ def _add_device(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "-d",
         "--device",
-        type=int,
+        type=gpu_number,
         default=0,
         metavar="N",
-        help="number of the GPU, below 0 for the CPU; default: %(default)s, if there is one",
+        help="number of the GPU, below 0 for the CPU; of several as RELION spells them, 0:1 or "
+        "0,1, the first; default: %(default)s, if there is one",
     )
+
+
+def gpu_number(text: str) -> int:
+    """Read the number of a GPU, or the first of several.
+
+    RELION starts a process for each micrograph, and spreads these over its GPUs itself.
+    """
+    numbers = [int(number) for number in text.replace(":", ",").split(",")]
+    return numbers[0]
 
 
 def image_formats(text: str) -> List[str]:

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from .jobs.evaluate import evaluate
     from .jobs.evaluate_regions import evaluate_regions
     from .jobs.fit import fit
-    from .jobs.pick import PickResult, pick
+    from .jobs.pick import pick
     from .jobs.preprocess import preprocess
     from .jobs.pretrain import make_general_model
     from .jobs.report import report
@@ -54,6 +54,7 @@ if TYPE_CHECKING:
     from .preprocessing.scale import WorkingScale
     from .runs.lists import read_failures
     from .runs.parts import part_of
+    from .runs.pick_result import PickResult
     from .runs.pick_run import PickRun, read_pick_run
     from .runs.training_log import read_training_log
     from .settings import (
@@ -86,7 +87,7 @@ _INTERFACE: Mapping[str, str] = {
     "jobs.evaluate": "evaluate",
     "jobs.evaluate_regions": "evaluate_regions",
     "jobs.fit": "fit",
-    "jobs.pick": "PickResult pick",
+    "jobs.pick": "pick",
     "jobs.preprocess": "preprocess",
     "jobs.pretrain": "make_general_model",
     "jobs.report": "report",
@@ -104,6 +105,7 @@ _INTERFACE: Mapping[str, str] = {
     "preprocessing.scale": "WorkingScale",
     "runs.lists": "read_failures",
     "runs.parts": "part_of",
+    "runs.pick_result": "PickResult",
     "runs.pick_run": "PickRun read_pick_run",
     "runs.training_log": "read_training_log",
     "settings": "EvaluateSettings LabelSettings OptimizerSettings PicksSettings "

@@ -49,6 +49,28 @@ def choose_device(name: str = "auto") -> torch.device:
     return device
 
 
+def choose_devices(names: str = "auto") -> List[torch.device]:
+    """Turn the name of a device, or of several with commas between, into devices that are there.
+
+    'all' means all GPUs, or the CPU where there is none.
+
+    Raises:
+        UsageError: one has another name or is not there, one is named twice, or the CPU is one of
+            several.
+    """
+    if names == "all":
+        count = torch.cuda.device_count() if torch.cuda.is_available() else 0
+        names = ",".join(f"cuda:{number}" for number in range(count)) or "auto"
+    devices = [choose_device(name.strip()) for name in names.split(",")]
+    numbers = [(device.type, device.index or 0) for device in devices]
+    if len({*numbers}) < len(numbers) or (len(numbers) > 1 and ("cpu", 0) in numbers):
+        raise UsageError(
+            f"The devices {names!r} do not go together: name each GPU once, and the CPU alone.",
+            setting="device",
+        )
+    return devices
+
+
 def use_device(name: str, threads: int) -> torch.device:
     """Choose a device and set the number of threads; see `choose_device` and `set_threads`.
 
@@ -57,6 +79,16 @@ def use_device(name: str, threads: int) -> torch.device:
     """
     set_threads(threads)
     return choose_device(name)
+
+
+def use_devices(names: str, threads: int) -> List[torch.device]:
+    """Choose devices and set the number of threads; see `choose_devices` and `set_threads`.
+
+    Raises:
+        UsageError: there is no such device, or the number is negative.
+    """
+    set_threads(threads)
+    return choose_devices(names)
 
 
 def describe_device(device: torch.device) -> str:

@@ -55,8 +55,8 @@ from scipion_pupick.engine.picking.cut import Cut
 from scipion_pupick.engine.picking.peaks_file import MicrographPeaks, load_peaks, save_peaks
 from scipion_pupick.engine.preprocessing.working_image import WorkingImage
 from scipion_pupick.engine.runs.parts import part_of
-from scipion_pupick.engine.runs.pick_job import _batches
 from scipion_pupick.engine.runs.pick_run import PickRun
+from scipion_pupick.engine.runs.score_micrographs import _batches
 
 MODELS_OWN = PickSettings()
 NOTHING = PickSettings(threshold=99.0)

@@ -13,6 +13,7 @@ import torch
 from scipion_pupick.engine import device
 from scipion_pupick.engine.device import (
     choose_device,
+    choose_devices,
     describe_device,
     fast_dtype,
     memory_errors_explained,
@@ -43,6 +44,38 @@ def test_auto_takes_what_is_there_and_says_so(caplog):
     assert chosen == torch.device("cuda:0" if HAS_GPU else "cpu")
     assert choose_device() == chosen
     assert describe_device(chosen) in caplog.text
+
+
+@pytest.fixture
+def two_gpus(monkeypatch):
+    """Let PyTorch count two GPUs; nothing is computed on them."""
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
+    monkeypatch.setattr(torch.cuda, "get_device_name", lambda device: "a GPU")
+
+
+def test_several_gpus_can_be_named_and_all_means_all(two_gpus):
+    both = [torch.device("cuda:0"), torch.device("cuda:1")]
+    assert choose_devices("cuda:0,cuda:1") == choose_devices("all") == both
+    assert choose_devices("cuda:1, cuda:0") == both[::-1]
+    assert choose_devices("auto") == both[:1]
+
+
+@pytest.mark.parametrize("names", ["cuda:0,cuda:0", "cuda,cuda:0", "cpu,cuda:0", "cpu,cpu"])
+def test_devices_that_do_not_go_together_are_refused(names, two_gpus):
+    with pytest.raises(UsageError, match="do not go together"):
+        choose_devices(names)
+
+
+@pytest.mark.parametrize("names", ["cuda:0,cuda:2", "cuda:0,", "cuda:0,gpu", "all,cuda:0"])
+def test_each_of_several_devices_must_be_there(names, two_gpus):
+    with pytest.raises(UsageError):
+        choose_devices(names)
+
+
+@pytest.mark.skipif(HAS_GPU, reason="has a GPU")
+def test_all_gpus_are_the_cpu_where_there_is_none():
+    assert choose_devices("all") == [CPU]
 
 
 @pytest.mark.parametrize(

@@ -98,6 +98,11 @@ def test_the_last_of_two_values_counts():
         ("-1", "cpu"),
         ("1", "cuda:1"),
         ("cuda:2", "cuda:2"),
+        ("0:1", "cuda:0,cuda:1"),
+        ("0,1:3", "cuda:0,cuda:1,cuda:3"),
+        ("0:0", "cuda:0"),
+        ("cuda:0,cuda:1", "cuda:0,cuda:1"),
+        ("ALL", "all"),
     ],
 )
 def test_devices(text, device):
@@ -128,6 +133,8 @@ def test_a_near_miss_is_named():
         ["--threshold", "high"],
         ["--threshold", "nan"],
         ["--gpu", "fast"],
+        ["--gpu", "0,,1"],
+        ["--workers", "-1"],
         ["--pixel_size", "0"],
         ["--diameter", "-180"],
         ["--relion_version", "6"],

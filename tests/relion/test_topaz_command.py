@@ -338,3 +338,9 @@ def test_whatever_is_written_is_read_by_pupick(tmp_path, format):
     np.testing.assert_array_equal(picks.xy, found.xy)
     if format in ("coord", "csv", "star"):
         np.testing.assert_array_equal(picks.score, found.score)
+
+
+@pytest.mark.parametrize(("text", "number"), [("0:1", 0), ("1,2", 1), ("-1", -1), ("2", 2)])
+def test_of_several_gpus_as_relion_spells_them_the_first_is_used(text, number):
+    options = make_parser().parse_args(["extract", "-r", "5", "-m", "m", "-d", text, "a.mrc"])
+    assert options.device == number

@@ -155,14 +155,23 @@ def add_output(parser: argparse.ArgumentParser, what: str) -> None:
     parser.add_argument("--output", required=True, metavar="PATH", help=what)
 
 
-def add_computer(parser: argparse.ArgumentParser) -> None:
-    """Add what to compute on."""
+def add_computer(parser: argparse.ArgumentParser, several: bool = False) -> None:
+    """Add what to compute on; `several`: of a command that can use more than one device."""
     group = parser.add_argument_group("computer")
+    more = ", several such as cuda:0,cuda:1, or all of them" if several else ""
     group.add_argument(
         "--device",
         default="auto",
-        help="auto, cpu, cuda or cuda:N; default: %(default)s, a GPU if there is one",
+        help=f"auto, cpu, cuda or cuda:N{more}; default: %(default)s, a GPU if there is one",
     )
+    if several:
+        group.add_argument(
+            "--workers",
+            type=int,
+            default=0,
+            metavar="N",
+            help="processes, which share the devices and threads; default: one on each device",
+        )
     add_threads(group)
 
 

@@ -44,7 +44,7 @@ def add_pick(commands: Any) -> None:
         help="fit the general model to these micrographs and pick nothing; calls on others with "
         "the same folder then use it",
     )
-    add_computer(parser)
+    add_computer(parser, several=True)
 
 
 def _pick(options: argparse.Namespace) -> int:
@@ -60,6 +60,7 @@ def _pick(options: argparse.Namespace) -> int:
         options.device,
         options.threads,
         report=not options.no_report,
+        workers=options.workers,
     )
     print(result.summary())
     return report_failures(result.failures, len(micrographs), options.failures)

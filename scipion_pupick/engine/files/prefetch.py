@@ -15,16 +15,16 @@ Result = TypeVar("Result")
 
 
 def prefetch(
-    prepare: Callable[[Item], Result], items: Iterable[Item], ahead: int = 1
+    prepare: Callable[[Item], Result], items: Iterable[Item], ahead: int = 1, threads: int = 1
 ) -> Iterator[Tuple[Item, Union[Result, MicrographError]]]:
-    """Prepare items in another thread, in order, at most `ahead` of the one being worked on.
+    """Prepare items in other threads, at most `ahead` of the one being worked on.
 
     Yields:
-        Each item with its result, or with the MicrographError that stood in the way.
+        Each item, in order, with its result, or with the MicrographError that stood in the way.
     """
     source = iter(items)
     waiting: Deque[Tuple[Item, Future[Result]]] = deque()
-    with ThreadPoolExecutor(max_workers=1) as pool:
+    with ThreadPoolExecutor(max_workers=threads) as pool:
         try:
             for item in itertools.islice(source, ahead):
                 waiting.append((item, pool.submit(prepare, item)))

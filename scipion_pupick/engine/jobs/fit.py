@@ -14,6 +14,7 @@ from ..errors import UsageError
 from ..files.atomic import PathLike
 from ..micrographs import Micrograph, say_pixel_sizes
 from ..networks.model import Model, load_model
+from ..networks.model_file import model_path
 from ..preprocessing.working_image import require_scale
 from ..runs.pick_run import PickRun
 from ..settings import GENERAL, PickSettings
@@ -57,14 +58,36 @@ def fit(
         raise UsageError("There is no micrograph to fit to.")
     processor = use_device(device, threads)
     say_pixel_sizes(micrographs)
-    loaded = load_model(model)
-    require_scale(micrographs, loaded.scale.of(settings.diameter))
+    loaded = load_for(micrographs, model, settings)
     run = PickRun(Path(output))
     with run.owned(micrographs, "pupick pick"):
         path = fit_model(loaded, micrographs, settings, run, processor)
     if path is None:
         raise UsageError(f"{model} was trained for one particle: there is nothing to fit.")
     return path
+
+
+def load_for(micrographs: Sequence[Micrograph], model: PathLike, settings: PickSettings) -> Model:
+    """Load a model to pick in micrographs with.
+
+    Raises:
+        UsageError: it cannot be used, or there is no diameter, or one that suits no micrograph.
+    """
+    loaded = load_model(model)
+    require_scale(micrographs, loaded.scale.of(settings.diameter))
+    return loaded
+
+
+def model_for(
+    micrographs: Sequence[Micrograph],
+    model: PathLike,
+    loaded: Model,
+    settings: PickSettings,
+    run: PickRun,
+    device: torch.device,
+) -> Path:
+    """Return the file of the model to pick with, of the general one as fitted to micrographs."""
+    return fit_model(loaded, micrographs, settings, run, device) or model_path(model)
 
 
 def fit_model(

@@ -3,38 +3,27 @@
 
 from __future__ import annotations
 
-import hashlib
-import itertools
-import json
 import logging
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Dict, Iterable, Iterator, List, Mapping, Optional, Sequence, Tuple, Union
+from typing import Any, Dict, List, Mapping, Sequence
 
 import torch
 
 from ..calibration.precision_recall_estimate import estimate_precision_recall
 from ..coordinates import Coordinates
-from ..device import describe_device, memory_errors_explained
 from ..errors import MicrographError, PupickError
-from ..files.atomic import file_status
-from ..files.prefetch import prefetch
 from ..files.progress import track
-from ..micrographs import Micrograph, Shape
+from ..micrographs import Micrograph
 from ..networks.model import Model, load_model, versions
 from ..picker import Picker
-from ..picking.peaks_file import PEAKS_VERSION, MicrographPeaks
-from ..preprocessing.working_image import WorkingImage
+from ..picking.peaks_file import MicrographPeaks
 from ..settings import PickSettings
+from .executors import Executor
 from .pick_run import FINGERPRINTS, PickRun
+from .score_micrographs import ScoringTask, fingerprint_of
 
 log = logging.getLogger(__name__)
-
-GPU_BATCH = 8
-
-# a micrograph and the digest of all that its scores depend on
-File = Tuple[Micrograph, str]
-Prepared = Tuple[File, Union[WorkingImage, MicrographError]]
 
 
 @dataclass(frozen=True)
@@ -61,8 +50,9 @@ class PickJob:
         model: of the picker.
         path: of the model's file.
         digest: of the model.
+        settings: how to pick.
         run: that the results belong to.
-        device: to compute on.
+        executor: scores the micrographs.
         pixel_sizes: groups of micrographs by pixel size, for the record.
         fingerprints: by name, of the kept peaks of each micrograph: only such are read again.
     """
@@ -71,8 +61,9 @@ class PickJob:
     model: Model
     path: Path
     digest: str
+    settings: PickSettings
     run: PickRun
-    device: torch.device
+    executor: Executor
     pixel_sizes: Sequence[Mapping[str, Any]] = ()
     fingerprints: Dict[str, str] = field(default_factory=dict)
 
@@ -82,13 +73,14 @@ class PickJob:
         path: Path,
         settings: PickSettings,
         run: PickRun,
-        device: torch.device,
+        executor: Executor,
         pixel_sizes: Sequence[Mapping[str, Any]] = (),
     ) -> PickJob:
         """Derive from the model and the diameter what the settings leave open."""
         model = load_model(path)
-        picker = Picker.of_model(model, settings, device)
-        return cls(picker, model, path, model.digest, run, device, pixel_sizes)
+        # whoever scores loads the model again, on a device of its own
+        picker = Picker.of_model(model, settings, torch.device("cpu"))
+        return cls(picker, model, path, model.digest, settings, run, executor, pixel_sizes)
 
     def pick(self, micrographs: Sequence[Micrograph]) -> PickedMicrographs:
         """Pick in micrographs, of which only those without kept peaks are scored."""
@@ -100,7 +92,7 @@ class PickJob:
         log.info(
             "Picking %d micrographs on %s; %d are scored.",
             len(pending),
-            describe_device(self.device),
+            self.executor.describe(),
             len(scored),
         )
         for reason in failures.values():
@@ -118,7 +110,7 @@ class PickJob:
         return {
             "model": str(self.path.absolute()),
             "digest": self.digest,
-            "device": describe_device(self.device),
+            "device": self.executor.describe(),
             "training": self.model.training.to_dict(),
             "threshold": self.picker.threshold,
             "diameter": self.picker.diameter,
@@ -131,69 +123,45 @@ class PickJob:
 
     def fingerprint(self, micrograph: Micrograph) -> str:
         """Digest of all that the scores of a micrograph depend on."""
-        parts = [
-            *(PEAKS_VERSION, self.digest, self.picker.scale.to_dict(), self.picker.min_distance),
-            *(micrograph.pixel_size, file_status(micrograph.path)),
-        ]
-        return hashlib.sha256(json.dumps(parts).encode()).hexdigest()
+        return fingerprint_of(micrograph, self.digest, self.picker)
 
     def _has_peaks(self, micrograph: Micrograph) -> bool:
         """Whether the kept peaks are those that scoring would find again."""
         peaks = self.run.kept_peaks(micrograph.name)
         return peaks is not None and peaks.fingerprint == self.fingerprints[micrograph.name]
 
-    def score(self, micrographs: Sequence[Micrograph]) -> Dict[str, str]:
+    def score(self, micrographs: Sequence[Micrograph], peaks_only: bool = False) -> Dict[str, str]:
         """Score micrographs, keep their peaks and write their picks.
+
+        Args:
+            micrographs: to score.
+            peaks_only: write no picks yet.
 
         Returns:
             The reason, by name, of each micrograph that failed.
+
+        Raises:
+            PupickError: the memory suffices for none.
         """
-        # digests are of the files before they are read: one that is replaced later is read again
-        files = ((micrograph, self.fingerprint(micrograph)) for micrograph in micrographs)
-        images = prefetch(lambda file: self.picker.prepare(file[0]), files)
-        size = 1 if self.device.type == "cpu" else GPU_BATCH
+        task = ScoringTask(self.path, self.digest, self.settings, self.run.folder, peaks_only)
+        paths = {micrograph.name: micrograph.path for micrograph in micrographs}
         failures: Dict[str, str] = {}
-        too_large: Dict[str, PupickError] = {}
-        for batch in _batches(track(images, len(micrographs), "micrographs"), size):
-            for (micrograph, _), image in batch:
-                if isinstance(image, MicrographError):
-                    failures[micrograph.name] = self._give_up(micrograph, image)
-            too_large.update(self._keep([(f, i) for f, i in batch if isinstance(i, WorkingImage)]))
+        too_large: List[PupickError] = []
+        results = self.executor.score(task, micrographs) if micrographs else iter(())
+        for scored in track(results, len(micrographs), "micrographs"):
+            if scored.error is None:
+                self.fingerprints[scored.name] = scored.fingerprint
+                continue
+            failures[scored.name] = str(scored.error)
+            if isinstance(scored.error, MicrographError):
+                log.warning("%s", scored.error)
+            else:
+                log.warning("%s: %s", paths[scored.name], scored.error)
+                too_large.append(scored.error)
         if too_large and len(too_large) == len(micrographs):
             # it is not the micrographs: whatever is tried, the memory does not suffice
-            raise next(iter(too_large.values()))
-        return {**failures, **{name: str(error) for name, error in too_large.items()}}
-
-    def _give_up(self, micrograph: Micrograph, error: PupickError) -> str:
-        """Say that a micrograph has failed, and return the reason."""
-        log.warning("%s", error)
-        self.run.forget_coordinates(micrograph.name)
-        return str(error)
-
-    def _keep(self, images: Sequence[Tuple[File, WorkingImage]]) -> Dict[str, PupickError]:
-        """Find the peaks of working images of one shape, keep them and write the picks.
-
-        Returns:
-            The error, by name, of each micrograph for which the memory does not suffice.
-        """
-        if not images:
-            return {}
-        try:
-            with memory_errors_explained():
-                peaks_of_images = self.picker.find_peaks([image for _, image in images])
-        except PupickError as error:
-            if len(images) > 1:
-                alone = [self._keep([image]) for image in images]
-                return {name: reason for each in alone for name, reason in each.items()}
-            ((micrograph, _), _) = images[0]
-            self._give_up(micrograph, MicrographError(f"{micrograph.path}: {error}"))
-            return {micrograph.name: error}
-        for ((micrograph, fingerprint), _), peaks in zip(images, peaks_of_images):
-            self.fingerprints[micrograph.name] = fingerprint
-            self.run.write_peaks(replace(peaks, fingerprint=fingerprint), micrograph.name)
-        for (micrograph, _), _ in images:
-            self.write_coordinates(micrograph)
-        return {}
+            raise too_large[0]
+        return failures
 
     def estimate(self, micrographs: Sequence[Micrograph]) -> Dict[str, float]:
         """Estimate how good the picks of scored micrographs are, if scores are calibrated."""
@@ -220,15 +188,3 @@ class PickJob:
     def write_coordinates(self, micrograph: Micrograph) -> None:
         """Write the picks of a scored micrograph."""
         self.run.write_coordinates(self.picks_of(micrograph), micrograph.name)
-
-
-def _batches(images: Iterable[Prepared], size: int) -> Iterator[List[Prepared]]:
-    """Group consecutive images of the same shape, at most `size` together."""
-    for _, group in itertools.groupby(images, key=_working_shape):
-        while batch := list(itertools.islice(group, size)):
-            yield batch
-
-
-def _working_shape(prepared: Prepared) -> Optional[Shape]:
-    image = prepared[1]
-    return image.image.shape if isinstance(image, WorkingImage) else None

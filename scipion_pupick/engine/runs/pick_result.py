@@ -1,0 +1,86 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What a picking run has found, for those who asked for it, for its record and for the log."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass, field
+from typing import Any, Dict
+
+from ..coordinates import Picks
+
+log = logging.getLogger(__name__)
+
+_NOTHING_FOUND = (
+    "No particle was found in any of %d micrographs. Check the pixel size, which is said above, "
+    "the diameter (%g Å) and the threshold (%.2f)."
+)
+_FEW_FOUND = (
+    "There are fewer particles than micrographs: %d in %d. Check the pixel size, which is said "
+    "above, the diameter (%g Å) and the threshold (%.2f)."
+)
+
+
+@dataclass(frozen=True)
+class PickResult:
+    """What picking has found.
+
+    Attributes:
+        picks: by micrograph name, px of the micrographs.
+        failures: reason by micrograph name.
+        reused: micrographs whose kept scores could be used again.
+        threshold: log-odds that was applied.
+        seconds: wall time.
+        estimate: expected true and false picks, precision and recall with the ends of their 95 %
+            intervals; empty for a model whose scores are not calibrated.
+    """
+
+    picks: Picks
+    failures: Dict[str, str]
+    reused: int
+    threshold: float
+    seconds: float
+    estimate: Dict[str, float] = field(default_factory=dict)
+
+    @property
+    def count(self) -> int:
+        """Number of picks."""
+        return sum(len(coordinates) for coordinates in self.picks.values())
+
+    def summary(self) -> str:
+        """Say in one line what was found."""
+        text = (
+            f"{self.count} particles in {len(self.picks)} micrographs "
+            f"(log-odds {self.threshold:.2f} or more) in {self.seconds:.1f} s"
+        )
+        if self.estimate and self.count:
+            text += (
+                f"; about {100 * self.estimate['precision']:.0f} % of them are right "
+                f"({100 * self.estimate['precision_low']:.0f} to "
+                f"{100 * self.estimate['precision_high']:.0f} %), and they are about "
+                f"{100 * self.estimate['recall']:.0f} % of all particles "
+                f"({100 * self.estimate['recall_low']:.0f} to "
+                f"{100 * self.estimate['recall_high']:.0f} %)"
+            )
+        if self.reused:
+            text += f"; kept scores of {self.reused} micrographs used again"
+        return text + (f"; {len(self.failures)} micrographs failed" if self.failures else "")
+
+    def findings(self) -> Dict[str, Any]:
+        """Return what the record of the run says of it."""
+        return {
+            "micrographs": len(self.picks),
+            "failed": len(self.failures),
+            "picks": self.count,
+            "reused": self.reused,
+            "estimate": self.estimate,
+            "seconds": round(self.seconds, 2),
+        }
+
+    def doubt_if_few(self, diameter: float) -> None:
+        """Say what to check where hardly anything was found at a diameter (Å)."""
+        micrographs = len(self.picks)
+        if micrographs and not self.count:
+            log.warning(_NOTHING_FOUND, micrographs, diameter, self.threshold)
+        elif self.count < micrographs:
+            log.warning(_FEW_FOUND, self.count, micrographs, diameter, self.threshold)
