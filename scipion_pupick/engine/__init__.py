@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from .jobs.evaluate_regions import evaluate_regions
     from .jobs.fit import fit
     from .jobs.pick import pick
+    from .jobs.pick_part import pick_part
     from .jobs.preprocess import preprocess
     from .jobs.pretrain import make_general_model
     from .jobs.report import report
@@ -52,8 +53,10 @@ if TYPE_CHECKING:
     from .picking.peaks_file import MicrographPeaks
     from .preprocessing.fourier_crop import downsample
     from .preprocessing.scale import WorkingScale
+    from .runs.executors.clusters import connect, start_cluster
+    from .runs.executors.executor import Executor
     from .runs.lists import read_failures
-    from .runs.parts import part_of
+    from .runs.parts import Part, part_of
     from .runs.pick_result import PickResult
     from .runs.pick_run import PickRun, read_pick_run
     from .runs.training_log import read_training_log
@@ -88,6 +91,7 @@ _INTERFACE: Mapping[str, str] = {
     "jobs.evaluate_regions": "evaluate_regions",
     "jobs.fit": "fit",
     "jobs.pick": "pick",
+    "jobs.pick_part": "pick_part",
     "jobs.preprocess": "preprocess",
     "jobs.pretrain": "make_general_model",
     "jobs.report": "report",
@@ -103,8 +107,10 @@ _INTERFACE: Mapping[str, str] = {
     "picking.peaks_file": "MicrographPeaks",
     "preprocessing.fourier_crop": "downsample",
     "preprocessing.scale": "WorkingScale",
+    "runs.executors.clusters": "connect start_cluster",
+    "runs.executors.executor": "Executor",
     "runs.lists": "read_failures",
-    "runs.parts": "part_of",
+    "runs.parts": "Part part_of",
     "runs.pick_result": "PickResult",
     "runs.pick_run": "PickRun read_pick_run",
     "runs.training_log": "read_training_log",

@@ -16,6 +16,7 @@ FAILED = "failed.tsv"
 COORDINATES = "micrographs"
 SCORES = "scores"
 PEAKS_SUFFIX = ".peaks.safetensors"
+PARTS = "parts"
 ADAPTED_MODEL = "adapted.safetensors"
 # of training
 MODEL = "model.safetensors"
