@@ -31,7 +31,7 @@ from scipion_pupick.engine import (
 )
 from scipion_pupick.engine.errors import UNFORESEEN
 from scipion_pupick.engine.networks.training_record import TrainingRecord
-from scipion_pupick.engine.runs import train_run
+from scipion_pupick.engine.runs import train_folder
 from scipion_pupick.engine.runs.layout import MODEL, TRAINING_LOG
 from scipion_pupick.engine.settings import GENERAL
 
@@ -158,7 +158,7 @@ class PickJob:
     def finish_training(self, model: Path) -> None:
         """Write what RELION and people look at after a training."""
         # where they were trained on, which settings may have changed
-        labels = train_run.read_labels(self.folder)
+        labels = train_folder.read_labels(self.folder)
         self._report(
             Report(
                 title=f"Training of {model}",

@@ -3,8 +3,6 @@
 
 import json
 import shutil
-import subprocess
-import sys
 
 import numpy as np
 import pytest
@@ -182,18 +180,6 @@ def test_the_command_says_what_it_found(picked, tmp_path):
     code, output, error = call_pupick("threshold", tmp_path, "--threshold", 1, "--output", tmp_path)
     assert code == 2
     assert "is not the folder of a picking run" in error
-
-
-def test_the_command_loads_neither_pytorch_nor_pandas(picked, tmp_path):
-    command = (
-        "import sys; from scipion_pupick.engine.cli.main import main; "
-        "main(sys.argv[1:]); print(sorted({'torch', 'pandas', 'starfile'} & set(sys.modules)))"
-    )
-    arguments = ["threshold", picked[2], "--threshold", "0", "--output", tmp_path / "chosen"]
-    done = subprocess.run(
-        [sys.executable, "-c", command, *arguments], capture_output=True, text=True, check=True
-    )
-    assert done.stdout.splitlines()[-1] == "[]"
 
 
 def test_in_its_own_folder_the_estimate_is_that_of_the_new_picks(picked, tmp_path):

@@ -8,7 +8,6 @@ from typing import Dict, Optional, Sequence, Tuple
 
 import numpy as np
 from numpy.typing import ArrayLike
-from scipy.special import expit
 
 _CURVE_POINTS = 256
 _STANDARD_ERRORS = 1.96
@@ -84,7 +83,7 @@ def estimate_precision_recall(
         lowest = np.asarray(thresholds, np.float64)
         first = np.searchsorted(every, lowest)
     shift = _STANDARD_ERRORS * uncertainty
-    chances = [expit(every + change) for change in (-shift, 0.0, shift)]
+    chances = [_chance(every + change) for change in (-shift, 0.0, shift)]
     picked = np.stack([_above(chance, first) for chance in chances])
     lost = np.stack([_below(chance, first) for chance in chances])
     variance = chances[1] * (1 - chances[1])
@@ -108,6 +107,11 @@ def estimate_precision_recall(
         recall_low=recall_low,
         recall_high=recall_high,
     )
+
+
+def _chance(log_odds: np.ndarray) -> np.ndarray:
+    """Probabilities of log-odds (n,); scipy.special, which has it, takes long to load."""
+    return np.exp(-np.logaddexp(0.0, -log_odds))
 
 
 def best_threshold(curve: EstimatedCurve) -> float:

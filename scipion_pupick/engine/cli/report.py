@@ -33,6 +33,9 @@ def add_report(commands: Any) -> None:
         type=text_file,
         help="HTML file; default: report.html in the folder",
     )
+    parser.add_argument(
+        "--no-score-maps", action="store_true", help="leave score maps out, which is quicker"
+    )
     add_computer(parser)
 
 
@@ -40,6 +43,13 @@ def _report(options: argparse.Namespace) -> int:
     reference = None
     if options.reference:
         reference = engine.read_picks(options.reference, pixel_size=options.pixel_size)
-    path = engine.report(options.folder, options.output, reference, options.device, options.threads)
+    path = engine.report(
+        options.folder,
+        options.output,
+        reference,
+        options.device,
+        options.threads,
+        score_maps=not options.no_score_maps,
+    )
     print(f"Report written to {path}")
     return SUCCESS

@@ -7,8 +7,8 @@ import math
 
 import numpy as np
 import numpy.typing as npt
-from scipy.spatial import cKDTree
 
+from ..coordinates.neighbours import near_pairs
 from ..errors import UsageError
 
 FloatArray = npt.NDArray[np.float64]
@@ -44,12 +44,12 @@ def match_points(
     assigned = np.full(len(predicted), -1, np.intp)
     if len(predicted) == 0 or len(reference) == 0:
         return assigned
-    within = cKDTree(reference).query_ball_point(predicted, tolerance, return_sorted=True)
-    free = np.ones(len(reference), bool)
-    for i in np.argsort(-np.asarray(score, np.float64), kind="stable"):
-        near = [j for j in within[i] if free[j]]
-        if near:
-            offsets = reference[near] - predicted[i]
-            assigned[i] = near[int(np.argmin(np.square(offsets).sum(axis=1)))]
-            free[assigned[i]] = False
+    pairs = near_pairs(predicted, reference, tolerance)
+    rank = np.empty(len(predicted), np.intp)
+    rank[np.argsort(-np.asarray(score, np.float64), kind="stable")] = np.arange(len(predicted))
+    order = np.lexsort((pairs.other, pairs.squared, rank[pairs.point]))
+    free = [True] * len(reference)
+    for i, j in zip(pairs.point[order].tolist(), pairs.other[order].tolist()):
+        if assigned[i] < 0 and free[j]:
+            assigned[i], free[j] = j, False
     return assigned

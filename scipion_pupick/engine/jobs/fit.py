@@ -9,7 +9,6 @@ from typing import Optional, Sequence
 
 import torch
 
-from ..adaptation.fit import adapt_to_micrographs
 from ..device import memory_errors_explained, use_device
 from ..errors import UsageError
 from ..files.atomic import PathLike
@@ -107,5 +106,8 @@ def fit_model(
                 "A trained model knows how many particles to expect: %g is ignored.", number
             )
         return None
+    # loads scipy.optimize, which trained models do without
+    from ..adaptation.fit import adapt_to_micrographs
+
     scale = model.scale.of(settings.diameter)
     return adapt_to_micrographs(model, scale, micrographs, number, run.adapted_model, device)

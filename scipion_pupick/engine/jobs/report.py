@@ -5,19 +5,19 @@ from __future__ import annotations
 
 import logging
 from pathlib import Path
-from typing import Optional
-
-import torch
+from typing import TYPE_CHECKING, Optional
 
 from ..coordinates import Picks
-from ..device import use_device
 from ..errors import UNFORESEEN, UsageError
 from ..files.atomic import PathLike, write_text
 from ..reporting.page import render
 from ..reporting.run_pages import page_of_picking, page_of_training
 from ..runs.layout import REPORT
 from ..runs.pick_run import holds_pick_run, read_pick_run
-from ..runs.train_run import holds_training
+from ..runs.train_folder import holds_training
+
+if TYPE_CHECKING:
+    import torch
 
 log = logging.getLogger(__name__)
 
@@ -28,6 +28,7 @@ def report(
     reference: Optional[Picks] = None,
     device: str = "auto",
     threads: int = 0,
+    score_maps: bool = True,
 ) -> Path:
     """Write the report of a run of picking or training, finished or not.
 
@@ -37,6 +38,7 @@ def report(
         reference: known particles to show, px; None for the labels that the model was trained on.
         device: see `device.choose_device`.
         threads: see `device.set_threads`.
+        score_maps: show score maps of some micrographs; PyTorch is loaded for nothing else.
 
     Returns:
         The file.
@@ -47,19 +49,33 @@ def report(
         OSError: the report cannot be written.
     """
     path = Path(run) / REPORT if output is None else Path(output)
-    _write(Path(run), path, reference, use_device(device, threads))
+    scored_on = _device(device, threads) if score_maps and holds_pick_run(Path(run)) else None
+    _write(Path(run), path, reference, scored_on)
     return path
 
 
-def try_report(run: PathLike, device: torch.device) -> None:
-    """Write the report of a run that has ended well, which it can do without."""
+def _device(name: str, threads: int) -> torch.device:
+    from ..device import use_device
+
+    return use_device(name, threads)
+
+
+def try_report(run: PathLike, device: Optional[torch.device] = None) -> None:
+    """Write the report of a run that has ended well, which it can do without.
+
+    Args:
+        run: folder of the run.
+        device: to make score maps on; None for none.
+    """
     try:
         _write(Path(run), Path(run) / REPORT, None, device)
     except UNFORESEEN as error:
         log.warning("There is no report of %s: %s", run, str(error) or repr(error))
 
 
-def _write(folder: Path, path: Path, reference: Optional[Picks], device: torch.device) -> None:
+def _write(
+    folder: Path, path: Path, reference: Optional[Picks], device: Optional[torch.device]
+) -> None:
     if holds_pick_run(folder):
         page = page_of_picking(read_pick_run(folder), reference, device)
     elif holds_training(folder):

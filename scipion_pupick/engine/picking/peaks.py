@@ -8,7 +8,8 @@ from typing import Tuple
 
 import numpy as np
 from scipy import ndimage
-from scipy.spatial import cKDTree
+
+from ..coordinates.neighbours import near_pairs
 
 
 @dataclass(frozen=True)
@@ -56,11 +57,12 @@ def suppress(xy: np.ndarray, radius: float) -> np.ndarray:
     kept = np.ones(len(xy), bool)
     if len(xy) == 0:
         return kept
-    pairs = cKDTree(xy).query_pairs(radius, output_type="ndarray")
-    pairs = np.sort(pairs, axis=1)
-    for better, worse in pairs[np.lexsort((pairs[:, 1], pairs[:, 0]))]:
-        if kept[better]:
-            kept[worse] = False
+    pairs = near_pairs(xy, xy, radius)
+    better, worse = (side[pairs.point < pairs.other] for side in (pairs.point, pairs.other))
+    order = np.argsort(better, kind="stable")
+    for i, j in zip(better[order].tolist(), worse[order].tolist()):
+        if kept[i]:
+            kept[j] = False
     return kept
 
 

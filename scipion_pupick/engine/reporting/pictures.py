@@ -14,9 +14,10 @@ from ..coordinates import Coordinates
 from ..errors import MicrographError
 from ..files.prefetch import prefetch
 from ..micrographs import Micrograph, Shape
-from ..picker import Picker
+from ..picking.detector import Scorer
 from ..picking.peaks_file import MicrographPeaks
 from ..preprocessing.fourier_crop import downsample
+from ..preprocessing.mixture import Mixture
 from ..preprocessing.scale import WorkingScale, to_working
 from ..preprocessing.working_image import WorkingImage, prepare
 from ..settings import LEAST_SCORE, STRIDE
@@ -60,19 +61,21 @@ class View:
 
     Attributes:
         scale: at which particles are shown.
-        picker: for score maps, and to prepare micrographs as it does; None where there is no model.
+        normalisation: method of `normalise.normalise`.
+        mixture: shared mixture of a joint normalisation; None where each micrograph has its own.
+        scorer: makes the score maps; None for a report without.
         side: largest side of a shown micrograph, px.
     """
 
     scale: WorkingScale
-    picker: Optional[Picker] = None
+    normalisation: str = "gmm"
+    mixture: Optional[Mixture] = None
+    scorer: Optional[Scorer] = None
     side: int = LARGEST_SHOWN_SIDE
 
     def prepare(self, micrograph: Micrograph) -> WorkingImage:
         """Read and prepare a micrograph."""
-        if self.picker is None:
-            return prepare(micrograph, self.scale)
-        return self.picker.prepare(micrograph)
+        return prepare(micrograph, self.scale, self.normalisation, self.mixture)
 
 
 @dataclass(frozen=True)
@@ -122,9 +125,9 @@ def draw(
         picks = Coordinates.empty() if kept is None else kept.coordinates
         smooth = gaussian_filter(working.image, BLUR_PX)
         cuts.append(_cut(working, smooth, picks, len(shown)))
-        picker = view.picker if len(shown) % map_step == 0 else None
+        scorer = view.scorer if len(shown) % map_step == 0 else None
         shown.append(
-            _describe(working, smooth, picks, particles, replace(view, picker=picker), grid)
+            _describe(working, smooth, picks, particles, replace(view, scorer=scorer), grid)
         )
     return Pictures(shown, _gallery(cuts, grid), failures)
 
@@ -151,8 +154,8 @@ def _describe(
         **frame.describe(working.micrograph.name, picks, reference, grid),
         "image": png_address(grey_image(image, low, high)),
     }
-    if view.picker is not None:
-        score_map = view.picker.scorer(working.image[None])[0]
+    if view.scorer is not None:
+        score_map = view.scorer(working.image[None])[0]
         result["map"] = png_address(grey_image(score_map, *MAP_RANGE))
         result["mapStep"] = STRIDE * shape[1] / working.image.shape[1]
     return result

@@ -4,56 +4,65 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import List, Optional, Tuple
-
-import torch
+from typing import TYPE_CHECKING, List, Optional, Tuple
 
 from ..coordinates import Picks
 from ..errors import UsageError
-from ..networks.model import Model, load_model
-from ..picker import Picker
+from ..networks.model_file import read_model_file
 from ..preprocessing.scale import ANGSTROM, WorkingScale
 from ..runs.lists import read_micrographs
 from ..runs.pick_run import PickRun
-from ..runs.train_run import read_labels, read_scale, read_trained_model
+from ..runs.train_folder import read_labels, read_scale, read_trained_model
 from ..settings import PickSettings
 from .contents import pick_page, train_page
 from .page import Page
 from .pictures import View
 
+if TYPE_CHECKING:
+    # PyTorch, which makes nothing here but score maps
+    import torch
 
-def page_of_picking(run: PickRun, reference: Optional[Picks], device: torch.device) -> Page:
+
+def page_of_picking(
+    run: PickRun, reference: Optional[Picks], device: Optional[torch.device]
+) -> Page:
     """Make the page of a picking run.
 
     Args:
         run: finished or not.
         reference: particles to show, px; None for the labels that the model was trained on.
-        device: to score the micrographs that are shown on.
+        device: to make score maps of the micrographs that are shown on; None for no score maps.
     """
-    model, notices = _model_of(run)
-    view = _view(run, model, device)
+    view, notices = _view(run) if device is None else _view_with_maps(run, device)
     if reference is None:
         return pick_page(run, view, read_labels(run.model.parent), "labels", notices)
     return pick_page(run, view, reference, "reference", notices)
 
 
-def _model_of(run: PickRun) -> Tuple[Optional[Model], List[str]]:
-    """Load the model that a run has used, unless it is gone or another stands in its place."""
+def _view(run: PickRun) -> Tuple[View, List[str]]:
+    """Look at micrographs as the model does, without its scores."""
+    try:
+        model = read_model_file(run.model)
+    except UsageError as error:
+        return View(WorkingScale(run.diameter)), [f"The model cannot be read: {error}"]
+    return View(model.scale.of(run.diameter), model.normalisation, model.mixture), []
+
+
+def _view_with_maps(run: PickRun, device: torch.device) -> Tuple[View, List[str]]:
+    """Look as the model does, unless it is gone or another stands in its place."""
+    from ..networks.model import load_model
+    from ..picker import Picker
+
+    without = View(WorkingScale(run.diameter))
     path = run.model
     try:
         model = load_model(path)
     except UsageError as error:
-        return None, [f"There are no score maps, for the model cannot be read: {error}"]
+        return without, [f"There are no score maps, for the model cannot be read: {error}"]
     if run.record.get("digest") != model.digest:
-        return None, [f"There are no score maps, for {path} is another model by now."]
-    return model, []
-
-
-def _view(run: PickRun, model: Optional[Model], device: torch.device) -> View:
-    if model is None:
-        return View(WorkingScale(run.diameter))
+        return without, [f"There are no score maps, for {path} is another model by now."]
     picker = Picker.of_model(model, PickSettings(diameter=run.diameter), device)
-    return View(picker.scale, picker)
+    return View(picker.scale, picker.normalisation, picker.mixture, picker.scorer), []
 
 
 def page_of_training(folder: Path, reference: Optional[Picks]) -> Page:

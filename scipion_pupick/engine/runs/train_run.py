@@ -8,9 +8,9 @@ import os
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Dict, Iterator, Mapping, Optional, Sequence, Tuple
+from typing import Any, Iterator, Mapping, Optional, Sequence, Tuple
 
-from ..coordinates import Picks, read_picks, write_picks
+from ..coordinates import write_picks
 from ..errors import PupickError, UsageError
 from ..files.atomic import make_folder, remove_leftovers
 from ..files.json_files import json_values, read_json, write_json
@@ -33,6 +33,7 @@ from .layout import (
 )
 from .lists import write_micrographs
 from .pick_run import holds_pick_run
+from .train_folder import read_view
 from .training_log import write_training_log
 
 log = logging.getLogger(__name__)
@@ -93,7 +94,7 @@ class TrainRun:
     def _refuse_files(self) -> None:
         """Refuse to replace a model of another training, and files of no training at all."""
         finished = (MODEL, TRAIN_RECORD)
-        view = _read_view(self.folder)
+        view = read_view(self.folder)
         if view is None and not (self.checkpoint.path.exists() or self.estimate.path.exists()):
             refused: Tuple[str, ...] = (*finished, TRAINING_LOG, MICROGRAPHS, REPORT)
         elif view is not None and view["fingerprint"] != self.fingerprint:
@@ -110,7 +111,7 @@ class TrainRun:
 
     def finished_model(self) -> Optional[Model]:
         """Return the model of this training if it has ended here; None if it has not."""
-        view = _read_view(self.folder)
+        view = read_view(self.folder)
         path, record = self.folder / MODEL, self.folder / TRAIN_RECORD
         if view is None or view["fingerprint"] != self.fingerprint or not path.exists():
             return None
@@ -148,7 +149,7 @@ class TrainRun:
         Returns:
             None where the folder does not hold this training.
         """
-        view = _read_view(self.folder)
+        view = read_view(self.folder)
         if view is None or view["fingerprint"] != self.fingerprint:
             return None
         start = request.start.inverted() if view["bright_particles"] else request.start
@@ -186,50 +187,3 @@ class TrainRun:
         save_model(model, self.folder / MODEL)
         record = {**model.training.to_dict(), "pixel_sizes": list(pixel_sizes)}
         write_json(self.folder / TRAIN_RECORD, record)
-
-
-def holds_training(folder: Path) -> bool:
-    """Whether `pupick train` has written to a folder, at least its log."""
-    return any((folder / name).is_file() for name in (TRAINING_LOG, MODEL))
-
-
-def read_labels(folder: Path) -> Picks:
-    """Read the labels of the training that a folder holds, px; none where it holds no training."""
-    return read_picks(folder / LABELS) if (folder / LABELS).is_file() else {}
-
-
-def read_trained_model(folder: Path) -> Optional[Model]:
-    """Read the model of the training that a folder holds; None where it has not ended.
-
-    Raises:
-        UsageError: the file is damaged.
-    """
-    return load_model(folder / MODEL) if (folder / MODEL).is_file() else None
-
-
-def read_scale(folder: Path) -> Optional[WorkingScale]:
-    """Read the working scale of a training that has begun; None where that is not known.
-
-    Raises:
-        PupickError: the file is damaged.
-    """
-    view = _read_view(folder)
-    return None if view is None else WorkingScale(view["diameter"], view["diameter_px"])
-
-
-def _read_view(folder: Path) -> Optional[Dict[str, Any]]:
-    """Read how the training in a folder sees its micrographs; None where that is not known.
-
-    Raises:
-        PupickError: the file is damaged.
-    """
-    path = folder / VIEW
-    if not path.exists():
-        return None
-    view = read_json(path)
-    try:
-        WorkingScale(float(view["diameter"]), float(view["diameter_px"]))
-        _ = view["bright_particles"], view["fingerprint"]
-    except (UsageError, LookupError, TypeError, ValueError, OverflowError) as error:
-        raise PupickError(f"{path} is damaged ({error!r}): delete it to train anew.") from error
-    return view

@@ -1,0 +1,80 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What commands must not load, since it takes longer than what they do."""
+
+import subprocess
+import sys
+
+import pytest
+from helpers.simulated import shared_model, simulate_faint
+
+HEAVY = {"torch", "pandas", "starfile", "matplotlib", "scipy.stats", "scipy.optimize"}
+NO_SCIPY = HEAVY | {"scipy", "jinja2"}
+# of picking with a trained model
+WITH_PYTORCH = (HEAVY - {"torch"}) | {
+    *("scipy.spatial", "scipy.interpolate", "scipy.sparse", "scipy.linalg", "sympy"),
+    *("torch._dynamo", "torch._inductor", "torch.utils.tensorboard", "networkx"),
+}
+CODE = """
+import shlex, sys
+from scipion_pupick.engine.cli.main import main
+for command in sys.argv[2:]:
+    try:
+        main(shlex.split(command))
+    except SystemExit:
+        pass
+    print("loaded", *sorted(set(sys.argv[1].split()) & set(sys.modules)))
+"""
+
+
+def loaded(forbidden, *commands):
+    """Forbidden modules that are loaded after each of some commands, in one process."""
+    done = subprocess.run(
+        [sys.executable, "-c", CODE, " ".join(sorted(forbidden)), *commands],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert "Traceback" not in done.stderr, done.stderr
+    said = [line.split()[1:] for line in done.stdout.splitlines() if line.startswith("loaded")]
+    return dict(zip(commands, said))
+
+
+@pytest.fixture(scope="module")
+def started(tmp_path_factory):
+    """A run of picking by the command, its folder, and the heavy modules that it has loaded."""
+    model = shared_model(tmp_path_factory) / "model.safetensors"
+    folder = tmp_path_factory.mktemp("start_up")
+    simulate_faint(folder / "mics")
+    command = (
+        f"pick --micrographs {folder / 'mics'} --model {model} --output {folder / 'run'} "
+        "--device cpu --threads 1"
+    )
+    return folder, loaded(WITH_PYTORCH, command)[command]
+
+
+def test_picking_with_a_trained_model_loads_only_what_it_needs(started):
+    folder, modules = started
+    assert (folder / "run" / "report.html").is_file()
+    assert modules == []
+
+
+def test_commands_without_micrographs_load_neither_pytorch_nor_scipy(started, tmp_path):
+    run = started[0] / "run"
+    commands = (
+        "--help",
+        f"convert {run / 'picks.star'} --output {tmp_path / 'picks.csv'}",
+        f"threshold {run} --threshold -2 --output {tmp_path / 'chosen'}",
+        f"evaluate --picks {run} --reference {tmp_path / 'picks.csv'} --tolerance 3",
+    )
+    assert loaded(NO_SCIPY, *commands) == dict.fromkeys(commands, [])
+    assert (tmp_path / "chosen" / "picks.star").is_file()
+
+
+def test_a_report_without_score_maps_needs_no_pytorch(started, tmp_path):
+    run, page = started[0] / "run", tmp_path / "page.html"
+    command = f"report {run} --no-score-maps --output {page}"
+    assert loaded(HEAVY | {"scipy.spatial"}, command) == {command: []}
+    text, with_maps = page.read_text(), (run / "report.html").read_text()
+    assert '"mapStep":' in with_maps.partition('type="application/json"')[2]
+    assert '"mapStep":' not in text.partition('type="application/json"')[2]
+    assert text.count("data:image/png;base64,") < with_maps.count("data:image/png;base64,")
