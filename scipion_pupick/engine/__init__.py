@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from .jobs.simulate import simulate
     from .jobs.threshold import ThresholdResult, threshold
     from .jobs.train import train
+    from .jobs.watch import watch
     from .micrographs import (
         Micrograph,
         find_micrographs,
@@ -69,6 +70,7 @@ if TYPE_CHECKING:
         PreprocessSettings,
         PretrainSettings,
         TrainSettings,
+        WatchSettings,
         make_settings,
     )
 
@@ -98,6 +100,7 @@ _INTERFACE: Mapping[str, str] = {
     "jobs.simulate": "simulate",
     "jobs.threshold": "ThresholdResult threshold",
     "jobs.train": "train",
+    "jobs.watch": "watch",
     "micrographs": "Micrograph find_micrographs image_shape match_names "
     "read_image read_pixel_size require_pixel_size write_image",
     "networks.model": "Model load_model",
@@ -115,7 +118,7 @@ _INTERFACE: Mapping[str, str] = {
     "runs.pick_run": "PickRun read_pick_run",
     "runs.training_log": "read_training_log",
     "settings": "EvaluateSettings LabelSettings OptimizerSettings PicksSettings "
-    "PickSettings PreprocessSettings PretrainSettings TrainSettings make_settings",
+    "PickSettings PreprocessSettings PretrainSettings TrainSettings WatchSettings make_settings",
 }
 _HOMES = {name: module for module, names in _INTERFACE.items() for name in names.split()}
 __all__ = sorted(_HOMES)

@@ -31,11 +31,13 @@ from .report import add_report
 from .simulate import add_simulate
 from .threshold import add_threshold
 from .train import add_train
+from .watch import add_watch
 
 COMMANDS = (
     add_preprocess,
     add_train,
     add_pick,
+    add_watch,
     add_threshold,
     add_report,
     add_evaluate,

@@ -27,6 +27,24 @@ from .options import (
 def add_pick(commands: Any) -> None:
     """Add the command."""
     parser = add_command(commands, "pick", "Pick particles with a trained model.", _pick)
+    add_picking(parser)
+    parser.add_argument(
+        "--fit-only",
+        action="store_true",
+        help="fit the general model to these micrographs and pick nothing; calls on others with "
+        "the same folder then use it",
+    )
+    add_computers(parser).add_argument(
+        "--part",
+        metavar="I/N",
+        type=_part,
+        help="score only the I-th of N shares of the micrographs, beside other calls for the "
+        "others; a last call without this option gathers them",
+    )
+
+
+def add_picking(parser: argparse.ArgumentParser) -> None:
+    """Add what to pick in, with what, and where the picks go."""
     add_micrographs(parser)
     parser.add_argument(
         "--model",
@@ -40,12 +58,10 @@ def add_pick(commands: Any) -> None:
     parser.add_argument(
         "--no-report", action="store_true", help="do not write report.html at the end"
     )
-    parser.add_argument(
-        "--fit-only",
-        action="store_true",
-        help="fit the general model to these micrographs and pick nothing; calls on others with "
-        "the same folder then use it",
-    )
+
+
+def add_computers(parser: argparse.ArgumentParser) -> Any:
+    """Add who picks, and return the group of what excludes each other."""
     add_computer(parser, several=True)
     group = parser.add_argument_group("many computers").add_mutually_exclusive_group()
     group.add_argument(
@@ -58,13 +74,7 @@ def add_pick(commands: Any) -> None:
         metavar="ADDRESS",
         help="address or scheduler file of a Dask scheduler, whose workers pick",
     )
-    group.add_argument(
-        "--part",
-        metavar="I/N",
-        type=_part,
-        help="score only the I-th of N shares of the micrographs, beside other calls for the "
-        "others; a last call without this option gathers them",
-    )
+    return group
 
 
 def _pick(options: argparse.Namespace) -> int:
@@ -74,7 +84,7 @@ def _pick(options: argparse.Namespace) -> int:
         return _fit(options, micrographs, settings)
     if options.part:
         return _pick_part(options, micrographs, settings)
-    with _executor(options) as executor:
+    with chosen_executor(options) as executor:
         result = engine.pick(
             micrographs,
             options.model,
@@ -129,7 +139,7 @@ def _pick_part(
     return report_failures(result.failures, result.micrographs, options.failures)
 
 
-def _executor(options: argparse.Namespace) -> ContextManager[Optional[engine.Executor]]:
+def chosen_executor(options: argparse.Namespace) -> ContextManager[Optional[engine.Executor]]:
     """Return what scores on other computers, if these are asked for."""
     if options.cluster:
         return engine.start_cluster(options.cluster, options.workers, options.device).opened()
