@@ -14,6 +14,7 @@ from scipion_pupick.engine.evaluation.curves import region_average_precision
 from scipion_pupick.engine.evaluation.evaluate import evaluate_picks
 from scipion_pupick.engine.picking.border import grid_inside
 from scipion_pupick.engine.picking.detector import Detector
+from scipion_pupick.engine.picking.score_places import ScorePlaces
 from scipion_pupick.engine.settings import STRIDE, OptimizerSettings
 from scipion_pupick.engine.training.regions import positive_map
 
@@ -47,7 +48,8 @@ def region_ap(maps: Sequence[np.ndarray], on: PreparedSet) -> float:
     scores, positive = [], []
     for image, score_map in zip(on.test, maps):
         shape = (image.image.shape[0], image.image.shape[1])
-        inside = grid_inside((on.border, on.border), shape, STRIDE)
+        places = [ScorePlaces.of_map(score_map.shape, shape).along(size) for size in shape]
+        inside = grid_inside((on.border, on.border), shape, places)
         near = positive_map(shape, image.positive, radius)[::STRIDE, ::STRIDE]
         scores.append(score_map[inside].ravel())
         positive.append(near[inside].ravel())
@@ -57,7 +59,10 @@ def region_ap(maps: Sequence[np.ndarray], on: PreparedSet) -> float:
 def particle_figures(maps: Sequence[np.ndarray], on: PreparedSet) -> ParticleFigures:
     """Peaks of score maps against the particles, matched one to one."""
     detector = Detector.of_width(lambda images: images, OptimizerSettings().diameter_px)
-    peaks = [detector.find_in_map(score_map) for score_map in maps]
+    peaks = [
+        detector.find_in_map(score_map, (image.image.shape[0], image.image.shape[1]))
+        for score_map, image in zip(maps, on.test)
+    ]
     names = [str(i) for i in range(len(maps))]
     picks = {
         n: Coordinates(of_map.xy[:, 0], of_map.xy[:, 1], of_map.score)

@@ -22,6 +22,7 @@ from scipion_pupick.engine.settings import (
     PreprocessSettings,
     Setting,
     TrainSettings,
+    WatchSettings,
     make_settings,
     offered_settings,
     settings_of,
@@ -36,6 +37,7 @@ COMMANDS = {
     "preprocess": PreprocessSettings,
     "evaluate": EvaluateSettings,
     "convert": PicksSettings,
+    "watch": WatchSettings,
 }
 JOBS = {TRAIN: TrainSettings, PICK: PickSettings}
 

@@ -45,6 +45,7 @@ from .train import (
     TrainSettings,
 )
 from .version_01 import as_meant_by_version_01, in_words_of_version_01
+from .watch import WatchSettings
 
 __all__ = [
     "ADVANCED",
@@ -67,6 +68,7 @@ __all__ = [
     "TOLERANCE_DIAMETERS",
     "UNITS",
     "WORKING_DIAMETER_PX",
+    "WatchSettings",
     "Augmentation",
     "CombineSettings",
     "CorrectionSettings",
