@@ -22,7 +22,7 @@ from .convert import add_convert
 from .demo import add_demo
 from .evaluate import add_evaluate
 from .model import add_model
-from .options import FAILURE, USAGE, note_error, option_of
+from .options import FAILURE, USAGE, given_settings, note_error, option_of
 from .pick import add_pick
 from .preprocess import add_preprocess
 from .pretrain import add_pretrain
@@ -96,7 +96,7 @@ def check_arguments(arguments: Sequence[str], kind: type) -> None:
     except SystemExit as stop:
         reason = said.getvalue().strip().rpartition("error: ")[2]
         raise UsageError(reason if stop.code else "they only ask for help") from stop
-    make_settings(kind, vars(options))
+    make_settings(kind, given_settings(options))
 
 
 def _make_handler() -> logging.Handler:
