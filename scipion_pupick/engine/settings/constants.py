@@ -44,6 +44,7 @@ SAMPLINGS: Mapping[str, str] = {
 NEGATIVES_WEIGHTS: Mapping[str, str] = {
     "class": "as all picks together",
     "pooled": "each as one pick, the paper's way",
+    "doubted": "together a tenth of the unlabelled regions, since some may be wrong",
 }
 RECIPES: Mapping[str, str] = {
     "pupick": "what finds most particles",

@@ -174,7 +174,7 @@ class OptimizerSettings(Checked):
         ),
     )
     negatives_weight: str = field(
-        default="class",
+        default="doubted",
         metadata=about(
             "Weight of the negatives",
             "what places without a particle count",

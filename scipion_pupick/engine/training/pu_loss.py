@@ -24,6 +24,8 @@ from .task import TrainingTask
 
 # labels say nothing of contamination, so what the start knows of it is kept, however many there are
 _HELD_CONTAMINATION = 0.5
+# of the unlabelled regions of a batch: of ten negatives one may be wrong without harm
+_DOUBTED_SHARE = 0.1
 
 
 class Teacher:
@@ -84,12 +86,16 @@ class PuLoss:
         labelled = scores[:second, cells, cells]
         unlabeled = scores[second:][batch.unlabeled.to(self.device)]
         drawn = random.permutation(len(unlabeled))[: settings.unlabeled_scores]
+        of_unlabeled = unlabeled[torch.from_numpy(drawn).to(self.device)]
+        negative = labelled[first:].flatten() if second > first else None
+        if negative is not None and settings.negatives_weight == "doubted":
+            of_unlabeled, negative = _mixed(of_unlabeled, negative, random), None
         value = OBJECTIVE_FUNCTIONS[settings.objective](
             labelled[:first].flatten(),
-            unlabeled[torch.from_numpy(drawn).to(self.device)],
+            of_unlabeled,
             self.pi,
             settings.slack,
-            labelled[first:].flatten() if second > first else None,
+            negative,
             self.positive_share,
         )
         error = self._reconstruction(model.decoder, tiles, features)
@@ -124,6 +130,13 @@ class PuLoss:
         shown = slice(first, first + RECONSTRUCTED)
         targets = patches[..., shown, shown].reshape(-1, 1, RECONSTRUCTED, RECONSTRUCTED)
         return reconstruction_error(targets, decoder(latent)) / RECONSTRUCTED**2
+
+
+def _mixed(unlabeled: Tensor, negative: Tensor, random: np.random.Generator) -> Tensor:
+    """Put labelled negatives (k,) in the place of some of the unlabelled scores (n,)."""
+    number = round(_DOUBTED_SHARE * len(unlabeled))
+    drawn = torch.from_numpy(random.integers(len(negative), size=number)).to(negative.device)
+    return torch.cat([unlabeled[number:], negative[drawn]])
 
 
 def _pools(task: TrainingTask) -> bool:

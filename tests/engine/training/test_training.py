@@ -30,6 +30,7 @@ from scipion_pupick.engine.training.loop import Trainer, one_cycle
 from scipion_pupick.engine.training.objectives import OBJECTIVE_FUNCTIONS
 from scipion_pupick.engine.training.prior import assumed_pi, fresh_network, prior_shift, with_prior
 from scipion_pupick.engine.training.progress import Epoch, Progress, best_network, log_epoch
+from scipion_pupick.engine.training.pu_loss import _mixed
 from scipion_pupick.engine.training.regions import POSITIVE, TrainingImage, label_map
 from scipion_pupick.engine.training.step import StepLoss
 from scipion_pupick.engine.training.task import TrainingTask
@@ -299,7 +300,7 @@ def test_the_recipe_of_the_paper_trains_as_the_paper_did():
 def test_labelled_negatives_part_particles_from_their_like():
     images, places = zip(*[make_image(seed, particles=7, decoys=7) for seed in (0, 1, 3)])
     excluded = [replace(image, negative=xy[7:]) for image, xy in zip(images, places)]
-    settings = replace(QUICK, objective="ge-kl")
+    settings = replace(QUICK, objective="ge-kl", negatives_weight="class")
 
     def scores(training):
         scorer = make_scorer(best_network(fit(task_of(training, [], settings)), settings), CPU)
@@ -662,3 +663,12 @@ def test_a_joint_normalisation_leaves_a_flat_image_out(micrographs, tmp_path, ca
     assert len(images) == 2
     assert mixture is not None
     assert set(failures) == {"flat"}
+
+
+def test_doubted_negatives_are_a_tenth_of_what_is_unlabelled():
+    """So that a few wrong ones among them are outweighed, as particles are that nobody picked."""
+    unlabeled, negative = torch.zeros(1000), torch.tensor([1.0, 2.0, 3.0])
+    mixed = _mixed(unlabeled, negative, np.random.default_rng(0))
+    assert len(mixed) == 1000
+    assert (mixed > 0).sum() == 100
+    assert mixed.sum() / 100 == pytest.approx(2.0, abs=0.3)
