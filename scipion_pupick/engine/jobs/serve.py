@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import os
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from html import escape
 from pathlib import Path
 from typing import Callable, Iterator, Optional, Sequence
@@ -55,7 +55,7 @@ def serve(
     make_folder(folder / CORRECTED)
     training = Training(folder, train, next_step)
     gate = Gate()
-    with only_owner(folder / CORRECTED, "pupick serve"):
+    with _only_server(folder):
         server = listen(ports, gate, CorrectionPage(gate, desk, training))
         with server, _opening_page(folder / CORRECTED / OPENING_PAGE, server.address) as page:
             try:
@@ -63,6 +63,20 @@ def serve(
                 server.serve_forever()
             finally:
                 training.stop()
+
+
+@contextmanager
+def _only_server(folder: Path) -> Iterator[None]:
+    with ExitStack() as stack:
+        try:
+            stack.enter_context(only_owner(folder / CORRECTED, "pupick serve"))
+        except UsageError as error:
+            reason = str(error).rpartition(":")[0]
+            raise UsageError(
+                f"The picks of {folder} are being corrected already: open the address that was "
+                f"printed there, or end that program first. {reason}."
+            ) from error
+        yield
 
 
 def _ports(port: Optional[int]) -> Sequence[int]:
