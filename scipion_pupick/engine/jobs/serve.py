@@ -25,6 +25,10 @@ _HIGHEST_PORT = 2**16 - 1
 _OPENING = '<!DOCTYPE html><meta charset="utf-8"><script>location.replace("{}")</script>\n'
 
 
+class AlreadyServedError(UsageError):
+    """Another program serves the page of this run."""
+
+
 def serve(
     run: PathLike,
     train: Callable[[Path], Sequence[str]],
@@ -45,7 +49,8 @@ def serve(
         port: to listen at; None for the first that is free from 8417 on.
 
     Raises:
-        UsageError: there is no such run, or its picks are being corrected already.
+        UsageError: there is no such run, or its picks are being corrected already
+            (AlreadyServedError).
         PupickError: a file of the run is damaged.
         OSError: the folder cannot be written, or the port is in use.
     """
@@ -72,7 +77,7 @@ def _only_server(folder: Path) -> Iterator[None]:
             stack.enter_context(only_owner(folder / CORRECTED, "pupick serve"))
         except UsageError as error:
             reason = str(error).rpartition(":")[0]
-            raise UsageError(
+            raise AlreadyServedError(
                 f"The picks of {folder} are being corrected already: open the address that was "
                 f"printed there, or end that program first. {reason}."
             ) from error
