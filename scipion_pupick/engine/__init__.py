@@ -17,14 +17,16 @@ if TYPE_CHECKING:
     from .coordinates import Coordinates, Picks, convert, read_picks, write_picks
     from .coordinates.assign_picks import assign_to_micrographs
     from .coordinates.file_names import file_of_micrograph, files_of_micrographs
-    from .coordinates.selection import find_selected_from, read_rejected
+    from .coordinates.selection import find_rejected, find_selected_from, read_rejected
     from .coordinates.table import flatten_picks, group_picks, join_picks
     from .device import memory_errors_explained
     from .errors import MicrographError, PupickError, UsageError
+    from .evaluation.combine import PickSet
     from .evaluation.curves import PrecisionRecall
     from .evaluation.evaluate import Evaluation, evaluate_picks
     from .files.atomic import atomic_write, write_text
     from .files.json_files import read_json, write_json
+    from .jobs.combine import CombineResult, combine, write_for_repic
     from .jobs.demo import demo
     from .jobs.evaluate import evaluate
     from .jobs.evaluate_regions import evaluate_regions
@@ -58,8 +60,10 @@ if TYPE_CHECKING:
     from .runs.lists import read_failures
     from .runs.parts import part_of
     from .runs.pick_run import PickRun, read_pick_run
+    from .runs.pick_sets import diameter_px, read_sets
     from .runs.training_log import read_training_log
     from .settings import (
+        CombineSettings,
         CorrectionSettings,
         EvaluateSettings,
         LabelSettings,
@@ -79,14 +83,16 @@ _INTERFACE: Mapping[str, str] = {
     "coordinates": "Coordinates Picks convert read_picks write_picks",
     "coordinates.assign_picks": "assign_to_micrographs",
     "coordinates.file_names": "file_of_micrograph files_of_micrographs",
-    "coordinates.selection": "find_selected_from read_rejected",
+    "coordinates.selection": "find_rejected find_selected_from read_rejected",
     "coordinates.table": "flatten_picks group_picks join_picks",
     "device": "memory_errors_explained",
     "errors": "MicrographError PupickError UsageError",
+    "evaluation.combine": "PickSet",
     "evaluation.curves": "PrecisionRecall",
     "evaluation.evaluate": "Evaluation evaluate_picks",
     "files.atomic": "atomic_write write_text",
     "files.json_files": "read_json write_json",
+    "jobs.combine": "CombineResult combine write_for_repic",
     "jobs.demo": "demo",
     "jobs.evaluate": "evaluate",
     "jobs.evaluate_regions": "evaluate_regions",
@@ -112,9 +118,11 @@ _INTERFACE: Mapping[str, str] = {
     "runs.lists": "read_failures",
     "runs.parts": "part_of",
     "runs.pick_run": "PickRun read_pick_run",
+    "runs.pick_sets": "diameter_px read_sets",
     "runs.training_log": "read_training_log",
-    "settings": "CorrectionSettings EvaluateSettings LabelSettings OptimizerSettings PicksSettings "
-    "PickSettings PreprocessSettings PretrainSettings TrainSettings make_settings",
+    "settings": "CombineSettings CorrectionSettings EvaluateSettings LabelSettings "
+    "OptimizerSettings PicksSettings PickSettings PreprocessSettings PretrainSettings "
+    "TrainSettings make_settings",
 }
 _HOMES = {name: module for module, names in _INTERFACE.items() for name in names.split()}
 __all__ = sorted(_HOMES)

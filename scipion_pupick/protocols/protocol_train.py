@@ -17,9 +17,11 @@ from ..convert import (
     box_size,
     count,
     is_closed,
+    picking_folder,
     places,
     read_coordinates,
     read_micrographs,
+    read_negatives,
     size_now,
     write_micrographs,
 )
@@ -37,7 +39,12 @@ from ..engine import (
 from ..engine.cli.main import check_arguments
 from ..engine.networks.training_record import TrainingRecord
 from ..engine.runs.layout import FAILED, MODEL, PICKS, TRAINING_LOG
-from ..engine.settings import NETWORKS, OBJECTIVES, offered_settings
+from ..engine.settings import (
+    NETWORKS,
+    OBJECTIVES,
+    CorrectionSettings,
+    offered_settings,
+)
 from ..objects import PUPickModel
 from .form_settings import arguments_of, setting
 from .input_checks import (
@@ -176,7 +183,8 @@ class PUPickProtTrain(EngineProtocol):
         write_micrographs(present, micrographs.getSamplingRate(), folder / MICROGRAPHS)
         used = {"picks": assigned}
         if self.negativeCoordinates.get() is not None:
-            used[PLACES] = read_coordinates(self.negativeCoordinates.get(), present)
+            selected = self.inputCoordinates.get()
+            used[PLACES] = read_negatives(self.negativeCoordinates.get(), selected, present)
             write_picks(used[PLACES].picks, folder / NEGATIVES)
         LeftOutNotes(folder).write(used)
         if is_closed(self.inputCoordinates) and is_closed(self.inputMicrographs):
@@ -192,8 +200,7 @@ class PUPickProtTrain(EngineProtocol):
             folder / FAILED,
             "--micrographs",
             folder / MICROGRAPHS,
-            "--picks",
-            folder / PICKS,
+            *self._picksOrCorrections(folder / PICKS),
             "--output",
             folder,
             *more,
@@ -201,6 +208,13 @@ class PUPickProtTrain(EngineProtocol):
             *self.computer(),
             onGpu=True,
         )
+
+    def _picksOrCorrections(self, picks: Path) -> List[Any]:
+        before = self.correctedCoordinates.get()
+        if before is None:
+            return ["--picks", picks]
+        done = arguments_of(self, [setting(CorrectionSettings, "done")])
+        return ["--corrected", picking_folder(before), "--corrections", picks, *done]
 
     def _defineModel(self, path: str) -> None:
         model = PUPickModel.from_file(path)
@@ -237,7 +251,10 @@ class PUPickProtTrain(EngineProtocol):
 
     def _input(self) -> Dict[str, Any]:
         """Return what the model depends on beside the engine's arguments: sets by their ids."""
-        sets = (self.inputMicrographs, self.inputCoordinates, self.negativeCoordinates)
+        sets = [self.inputMicrographs, self.inputCoordinates, self.negativeCoordinates]
+        # runs of earlier versions have no such input
+        if self.correctedCoordinates.get() is not None:
+            sets.append(self.correctedCoordinates)
         # a previous model that was trained anew has the path of the old one
         previous = self.startFrom == START_PREVIOUS
         return {
@@ -251,7 +268,8 @@ class PUPickProtTrain(EngineProtocol):
         if self.startFrom == START_PREVIOUS:
             return ["--start", self.previousModel.get().getPath()]
         if self.startFrom == START_GENERAL:
-            return ["--start", GENERAL]
+            corrected = self.correctedCoordinates.get() is not None
+            return [] if corrected else ["--start", GENERAL]
         normalisation = arguments_of(self, [setting(TrainSettings, "normalisation")])
         network = list(NETWORKS)[self.network.get()]
         return ["--from-scratch", "--network", network, *normalisation]
@@ -282,6 +300,11 @@ class PUPickProtTrain(EngineProtocol):
         if self.negativeCoordinates.get() is not None:
             negatives = self.negativeCoordinates.get()
             errors += coordinates_errors(negatives, micrographs, PLACES)
+        before = self.correctedCoordinates.get()
+        if before is not None and picking_folder(before) is None:
+            errors.append(
+                "The picks before they were corrected have to be the output of *pupick - pick*."
+            )
         return errors + self.gpuErrors() + ([] if errors else self._argumentErrors())
 
     def _argumentErrors(self) -> List[str]:

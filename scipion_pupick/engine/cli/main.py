@@ -17,6 +17,7 @@ import scipion_pupick
 
 from ..errors import PupickError, UsageError
 from ..settings import make_settings
+from .combine import add_combine
 from .convert import add_convert
 from .demo import add_demo
 from .evaluate import add_evaluate
@@ -40,6 +41,7 @@ COMMANDS = (
     add_serve,
     add_evaluate,
     add_convert,
+    add_combine,
     add_model,
     add_simulate,
     add_pretrain,

@@ -6,6 +6,7 @@ command line, RELION's parameters, Scipion's forms and the tables in docs/ are m
 so are the checks. Only the standard library is used.
 """
 
+from .combine import CombineSettings
 from .constants import (
     GENERAL,
     LEAST_SCORE,
@@ -60,6 +61,7 @@ __all__ = [
     "TOLERANCE_DIAMETERS",
     "WORKING_DIAMETER_PX",
     "Augmentation",
+    "CombineSettings",
     "CorrectionSettings",
     "EvaluateSettings",
     "LabelSettings",

@@ -40,6 +40,12 @@ CHECKS: Mapping[str, str] = {
     "warn": "a warning, and training goes on",
     "off": "the picks are not looked at",
 }
+RULES: Mapping[str, str] = {
+    "union": "those that any picker found",
+    "intersection": "those that all pickers found",
+    "minus": "those that the first picker found and no other",
+    "vote": "those that several pickers found",
+}
 DONE: Mapping[str, str] = {
     "none": "on none",
     "changed": "on those where a pick was removed or added",
