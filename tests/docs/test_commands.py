@@ -40,6 +40,8 @@ NOT_RUN = {
     "pupick pretrain": "takes hours",
     "pupick watch": "waits for micrographs, as in tests/commands/test_watch.py",
     "pupick pick --workers": "starts processes, as tests/engine/runs does",
+    "pupick serve": "goes on until it is stopped: tests/commands/test_serve.py",
+    "ssh ": "needs another computer",
     "relion_pipeliner": "needs a project of RELION that has come as far: tests/relion does so",
     "relion_scheduler": "needs a schedule of RELION: tests/relion makes one",
     "relion_schemer": "is of RELION 4 and 5",
