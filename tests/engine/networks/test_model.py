@@ -20,7 +20,7 @@ from scipion_pupick.engine.networks.architectures import (
 )
 from scipion_pupick.engine.networks.model import Model, load_model, save_model
 from scipion_pupick.engine.networks.model_file import read_model_file, show_model
-from scipion_pupick.engine.networks.numpy_scoring import make_numpy_scorer
+from scipion_pupick.engine.networks.numpy_scoring import make_numpy_judge
 from scipion_pupick.engine.networks.training_record import TrainingRecord
 from scipion_pupick.engine.preprocessing.mixture import Mixture
 from scipion_pupick.engine.preprocessing.scale import ANGSTROM, ModelScale, pixels
@@ -93,7 +93,7 @@ def test_a_network_of_another_width_comes_back_and_scores_without_pytorch(name, 
     image = np.random.default_rng(0).normal(size=(1, 120, 140)).astype(np.float32)
     with torch.no_grad():
         expected = strided_scores(model.network, torch.from_numpy(image))
-    scores = make_numpy_scorer(read_model_file(tmp_path / "model.safetensors"))(image)
+    scores = make_numpy_judge(read_model_file(tmp_path / "model.safetensors"))(image)[0]
     np.testing.assert_allclose(scores, expected, atol=1e-4)
 
 
