@@ -211,6 +211,8 @@ def _model(run: PickRun) -> str:
     if not run.training.general:
         return path
     about = f", trained on simulations of {_number(simulated, 'particle')}" if simulated else ""
+    if run.training.learned_from:
+        about += f" and on {_number(len(run.training.learned_from), 'real set')}"
     return f"the general model{about}, fitted to these micrographs: {path}"
 
 
