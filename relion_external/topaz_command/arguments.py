@@ -8,6 +8,7 @@ from typing import Any, List, Optional, Sequence, Union
 
 import scipion_pupick
 from scipion_pupick.engine.cli.argument_types import text_file
+from scipion_pupick.engine.settings import MOST_CONTAMINATION
 
 DEFAULT_METHOD = "PU"
 OBJECTIVES = {"PN": "pn", "PU": "nnpu", "GE-KL": "ge-kl", "GE-binomial": "ge-binomial"}
@@ -219,6 +220,14 @@ def _add_extract(commands: Any) -> None:
         metavar="PX",
         help="of the particle, px of the images; default: the model's, or for the general model "
         "twice the radius (not in Topaz)",
+    )
+    parser.add_argument(
+        "--contamination",
+        type=float,
+        default=MOST_CONTAMINATION,
+        metavar="SHARE",
+        help="picks that are likelier than this to lie on ice, carbon or dirt are dropped, if the "
+        "model knows these; 1 keeps all; default: %(default)g (not in Topaz)",
     )
     for short, name, default, unit, text in (
         ("-r", "radius", None, "PX", "least distance of two picks, and of a pick from the edge, px "
