@@ -221,15 +221,9 @@ def _add_extract(commands: Any) -> None:
         help="of the particle, px of the images; default: the model's, or for the general model "
         "twice the radius (not in Topaz)",
     )
-    parser.add_argument(
-        "--contamination",
-        type=float,
-        default=MOST_CONTAMINATION,
-        metavar="SHARE",
-        help="picks that are likelier than this to lie on ice, carbon or dirt are dropped, if the "
-        "model knows these; 1 keeps all; default: %(default)g (not in Topaz)",
-    )
     for short, name, default, unit, text in (
+        ("", "contamination", MOST_CONTAMINATION, "SHARE", "picks that are likelier than "
+         "this to lie on ice, carbon or dirt are dropped; 1 keeps all (not in Topaz)"),
         ("-r", "radius", None, "PX", "least distance of two picks, and of a pick from the edge, px "
          "of the images; default: half the diameter"),
         ("-t", "threshold", -6.0, "SCORE", "log-odds from which on a peak is picked"),
@@ -238,7 +232,11 @@ def _add_extract(commands: Any) -> None:
     ):  # fmt: skip
         shown = "" if default is None else f"; default: {default:g}"
         parser.add_argument(
-            short, f"--{name}", type=float, default=default, metavar=unit, help=text + shown
+            *filter(None, (short, f"--{name}")),
+            type=float,
+            default=default,
+            metavar=unit,
+            help=text + shown,
         )
     parser.add_argument(
         "-o",
