@@ -173,11 +173,96 @@ def factor(cells: Cells, step: str, measure: str, of: str, scale: str) -> str:
     return f"{value}×"
 
 
+PAPER_METHODS = (
+    *("pn", "nnpu", "upu", "ge-kl", "ge-binomial", "ge-binomial-kl"),
+    *("dog", "template"),
+)
+PAPER_SETS = {"empiar10017": "EMPIAR-10017", "rod": "rod"}
+NOT_YET = "*Not measured yet.*"
+
+
+def paper() -> str:
+    """Average precision over regions by objective, labels and set, without autoencoder."""
+    path = RESULTS / "paper_summary.csv"
+    if not path.exists():
+        return NOT_YET
+    rows = [row for row in Cells.read(path).rows if row["measure"] == "region_ap"]
+    rows = [row for row in rows if float(row["gamma"]) == 0 and float(row["pi_factor"]) == 1]
+    places = [(on, labels) for on in PAPER_SETS for labels in LABELS[1:]]
+    head = ["method", *(f"{PAPER_SETS[on]}, {labels}" for on, labels in places)]
+    lines = []
+    for method in PAPER_METHODS:
+        found = [paper_value(rows, method, on, labels) for on, labels in places]
+        if any(value != "–" for value in found):
+            lines.append([f"`{method}`", *found])
+    return table(head, lines)
+
+
+def paper_value(rows: Sequence[Cell], method: str, on: str, labels: str) -> str:
+    """Mean ± standard deviation (choices of labels); a dash where nothing was measured.
+
+    A method that needs no labels has the same value for all numbers of them.
+    """
+    for row in rows:
+        if (row["method"], row["set"]) == (method, on) and row["labels"] in (labels, "0"):
+            deviation = f" ± {row['deviation']}" if row["deviation"] else ""
+            choices = f" ({row['choices_of_labels']})" if row["labels"] != "0" else ""
+            return f"{row['value']}{deviation}{choices}"
+    return "–"
+
+
+def paper_tests() -> str:
+    """Each claim of the paper, with its paired t-test."""
+    path = RESULTS / "paper_tests.csv"
+    if not path.exists():
+        return NOT_YET
+    head = ["claim", "set", "labels", "compared", "choices", "means", "p", "first is"]
+    return table(
+        head,
+        [
+            [
+                row["claim"],
+                PAPER_SETS.get(row["set"], row["set"]),
+                row["labels"],
+                f"{row['first']}; {row['second']}",
+                row["choices_of_labels"],
+                f"{row['mean_of_first']}; {row['mean_of_second']}",
+                row["p"],
+                row["first_is"],
+            ]
+            for row in Cells.read(path).rows
+        ],
+    )
+
+
+PAPER_FIGURES = {
+    "paper_objectives.png": "Objectives by number of labels, as in the paper's figure 5a. A star: "
+    "GE-binomial is above GE-KL with p < 0.05; a dagger: below.",
+    "paper_autoencoder.png": "The autoencoder, as in figure 5b.",
+    "paper_pi.png": "A π that is wrong, as in supplementary figure 3.",
+    "paper_learning.png": "Average precision over regions by updates of training.",
+}
+
+
+def paper_figures() -> str:
+    """The figures that there are, each with its caption."""
+    folder = DOCUMENT.parent
+    shown = [
+        f"![{text.split('.')[0]}]({name})\n\n*{text}*"
+        for name, text in PAPER_FIGURES.items()
+        if (folder / name).exists()
+    ]
+    return "\n\n".join(shown) or NOT_YET
+
+
 TABLES: Mapping[str, Callable[[], str]] = MappingProxyType(
     {
         "accuracy": accuracy,
         "circumstances": circumstances,
         "speed": speed,
+        "paper": paper,
+        "paper-tests": paper_tests,
+        "paper-figures": paper_figures,
     }
 )
 
