@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from .jobs.pretrain import make_general_model
     from .jobs.report import report
     from .jobs.simulate import simulate
+    from .jobs.suggest import SuggestResult, suggest
     from .jobs.threshold import ThresholdResult, threshold
     from .jobs.train import train
     from .micrographs import (
@@ -101,6 +102,7 @@ _INTERFACE: Mapping[str, str] = {
     "jobs.pretrain": "make_general_model",
     "jobs.report": "report",
     "jobs.simulate": "simulate",
+    "jobs.suggest": "SuggestResult suggest",
     "jobs.threshold": "ThresholdResult threshold",
     "jobs.train": "train",
     "micrographs": "Micrograph find_micrographs image_shape match_names "

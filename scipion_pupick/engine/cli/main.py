@@ -28,6 +28,7 @@ from .preprocess import add_preprocess
 from .pretrain import add_pretrain
 from .report import add_report
 from .simulate import add_simulate
+from .suggest import add_suggest
 from .threshold import add_threshold
 from .train import add_train
 
@@ -36,6 +37,7 @@ COMMANDS = (
     add_train,
     add_pick,
     add_threshold,
+    add_suggest,
     add_report,
     add_evaluate,
     add_convert,
