@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from .jobs.report import report
     from .jobs.serve import serve
     from .jobs.simulate import simulate
+    from .jobs.suggest import SuggestResult, suggest
     from .jobs.threshold import ThresholdResult, threshold
     from .jobs.train import train
     from .micrographs import (
@@ -103,6 +104,7 @@ _INTERFACE: Mapping[str, str] = {
     "jobs.report": "report",
     "jobs.serve": "serve",
     "jobs.simulate": "simulate",
+    "jobs.suggest": "SuggestResult suggest",
     "jobs.threshold": "ThresholdResult threshold",
     "jobs.train": "train",
     "micrographs": "Micrograph find_micrographs image_shape match_names "

@@ -22,13 +22,14 @@ from .convert import add_convert
 from .demo import add_demo
 from .evaluate import add_evaluate
 from .model import add_model
-from .options import FAILURE, USAGE, note_error, option_of
+from .options import FAILURE, USAGE, given_settings, note_error, option_of
 from .pick import add_pick
 from .preprocess import add_preprocess
 from .pretrain import add_pretrain
 from .report import add_report
 from .serve import add_serve
 from .simulate import add_simulate
+from .suggest import add_suggest
 from .threshold import add_threshold
 from .train import add_train
 
@@ -37,6 +38,7 @@ COMMANDS = (
     add_train,
     add_pick,
     add_threshold,
+    add_suggest,
     add_report,
     add_serve,
     add_evaluate,
@@ -98,7 +100,7 @@ def check_arguments(arguments: Sequence[str], kind: type) -> None:
     except SystemExit as stop:
         reason = said.getvalue().strip().rpartition("error: ")[2]
         raise UsageError(reason if stop.code else "they only ask for help") from stop
-    make_settings(kind, vars(options))
+    make_settings(kind, given_settings(options))
 
 
 def _make_handler() -> logging.Handler:

@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from ..errors import UsageError
-from ..settings import STRIDE
+from ..settings import STRIDE, UNITS
 from .symmetry import make_symmetric
 
 BAND_PIXELS = 2**21
@@ -54,6 +54,7 @@ class Network(nn.Module):
 
     Attributes:
         field: width of the region that one score depends on, px of the working image, odd.
+        latent: number of features, four times the filters of the first layer.
         features: maps images (b, 1, h, w) to (b, latent, (h - field) // 4 + 1, ...).
     """
 
@@ -77,37 +78,39 @@ class Network(nn.Module):
         return self.classifier(self.features(images))
 
 
-def conv3() -> Network:
+def conv3(units: int) -> Network:
     """The paper's classifier (Methods 6): three convolutions of 32, 64 and 128 filters."""
     features = nn.Sequential(
-        *_convolution(1, 32, 7, 2), *_convolution(32, 64, 5, 2), *_convolution(64, 128, 5, 1)
+        *_convolution(1, units, 7, 2),
+        *_convolution(units, 2 * units, 5, 2),
+        *_convolution(2 * units, 4 * units, 5, 1),
     )
-    return Network(features, field=31, latent=128)
+    return Network(features, field=31, latent=4 * units)
 
 
-def resnet8() -> Network:
-    """Eight convolutions, as large as Topaz's `resnet8_u32`; field of 2.3 particle diameters."""
+def resnet8(units: int) -> Network:
+    """Eight convolutions, as large as Topaz's of that name; field of 2.3 particle diameters."""
     features = nn.Sequential(
-        *_stem(32),
-        Residual(32, 32),
-        Residual(32, 64, stride=2),
-        Residual(64, 64),
-        *_head(64, 128),
+        *_stem(units),
+        Residual(units, units),
+        Residual(units, 2 * units, stride=2),
+        Residual(2 * units, 2 * units),
+        *_head(2 * units, 4 * units),
     )
-    return _symmetric(Network(features, field=55, latent=128))
+    return _symmetric(Network(features, field=55, latent=4 * units))
 
 
-def resnet16() -> Network:
+def resnet16(units: int) -> Network:
     """Sixteen convolutions; field of 3.6 particle diameters, for particles that need context."""
     features = nn.Sequential(
-        *_stem(32),
-        Residual(32, 32),
-        Residual(32, 32),
-        Residual(32, 64, stride=2),
-        *[Residual(64, 64) for _ in range(4)],
-        *_head(64, 128, 3),
+        *_stem(units),
+        Residual(units, units),
+        Residual(units, units),
+        Residual(units, 2 * units, stride=2),
+        *[Residual(2 * units, 2 * units) for _ in range(4)],
+        *_head(2 * units, 4 * units, 3),
     )
-    return _symmetric(Network(features, field=103, latent=128))
+    return _symmetric(Network(features, field=103, latent=4 * units))
 
 
 def _symmetric(network: Network) -> Network:
@@ -137,22 +140,26 @@ def _head(channels_in: int, channels_out: int, width: int = 5) -> Tuple[nn.Modul
     )
 
 
-ARCHITECTURES: Mapping[str, Callable[[], Network]] = {
+ARCHITECTURES: Mapping[str, Callable[[int], Network]] = {
     "conv3": conv3,
     "resnet8": resnet8,
     "resnet16": resnet16,
 }
 
 
-def make_network(name: str) -> Network:
+def make_network(name: str, units: int = UNITS) -> Network:
     """Make a network with random weights.
+
+    Args:
+        name: of its architecture.
+        units: filters of its first layer, a multiple of 4.
 
     Raises:
         UsageError: no network of that name.
     """
     if name not in ARCHITECTURES:
         raise UsageError(f"There is no network {name!r}: choose one of {', '.join(ARCHITECTURES)}.")
-    return ARCHITECTURES[name]()
+    return ARCHITECTURES[name](units)
 
 
 def inverted(network: Network) -> Network:

@@ -19,6 +19,7 @@ from ..errors import UsageError
 from ..files.atomic import PathLike, atomic_write
 from ..preprocessing.mixture import Mixture
 from ..preprocessing.scale import ModelScale
+from ..settings import UNITS
 from .architectures import ARCHITECTURES, STRIDE, Network, make_network
 from .model_file import FORMAT, METADATA_KEY, ModelFile, read_model_file, unit_to_dict
 from .training_record import TrainingRecord
@@ -47,6 +48,11 @@ class Model:
     training: TrainingRecord = TrainingRecord()
 
     @property
+    def units(self) -> int:
+        """Filters of the network's first layer."""
+        return self.network.latent // 4
+
+    @property
     def digest(self) -> str:
         """Digest of all that scores depend on."""
         digest = hashlib.sha256(
@@ -65,6 +71,7 @@ def save_model(model: Model, path: PathLike) -> None:
     metadata = {
         "format": FORMAT,
         "network": model.network_name,
+        **({} if model.units == UNITS else {"units": model.units}),
         "stride": STRIDE,
         "field": model.network.field,
         "diameter": model.scale.diameter,
@@ -120,7 +127,7 @@ def network_of_file(file: ModelFile) -> Network:
             f"{file.path} holds a network {file.network_name!r} that this version of pupick "
             f"({scipion_pupick.__version__}) does not know."
         )
-    network = make_network(file.network_name)
+    network = make_network(file.network_name, file.units)
     _load_weights(network, file)
     return network.eval()
 

@@ -21,7 +21,7 @@ from ..files.json_files import parse_object
 from ..files.reading import read_part
 from ..preprocessing.mixture import Mixture
 from ..preprocessing.scale import ANGSTROM, PIXELS, LengthUnit, ModelScale, pixels
-from ..settings import GENERAL
+from ..settings import GENERAL, UNITS
 from .training_record import TrainingRecord
 
 FORMAT = 1
@@ -36,6 +36,7 @@ class ModelFile:
     Attributes:
         path: of the file.
         network_name: of the architecture that the weights are for.
+        units: filters of its first layer.
         stride: px of the working image from one score to the next.
         field: width of the region that one score depends on, px of the working image.
         scale: particle diameter (Å; None for a general model) and its working width (px).
@@ -48,6 +49,7 @@ class ModelFile:
 
     path: Path
     network_name: str
+    units: int
     stride: int
     field: int
     scale: ModelScale
@@ -82,6 +84,7 @@ def read_model_file(path: PathLike) -> ModelFile:
         return ModelFile(
             path=path,
             network_name=str(metadata["network"]),
+            units=_units(metadata, weights),
             stride=int(metadata["stride"]),
             field=int(metadata["field"]),
             scale=ModelScale(
@@ -147,6 +150,16 @@ def _unit_of_dict(metadata: Mapping[str, Any]) -> Optional[LengthUnit]:
     if name not in (None, ANGSTROM.name):
         raise ValueError(f"diameter_unit is {str(name)[:30]!r}")
     return None if name is None else ANGSTROM
+
+
+def _units(metadata: Mapping[str, Any], weights: Mapping[str, np.ndarray]) -> int:
+    """Filters of the first layer; files say it only where it is not the usual number."""
+    if "units" not in metadata:
+        return UNITS
+    units = metadata["units"]
+    if units != len(weights["features.0.weight"]) or isinstance(units, bool) or units % 4:
+        raise ValueError(f"units is {str(units)[:30]!r}")
+    return int(units)
 
 
 def _number(value: Optional[float]) -> Optional[float]:

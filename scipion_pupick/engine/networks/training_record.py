@@ -111,6 +111,13 @@ class TrainingRecord:
         return frozenset()
 
     @property
+    def objective(self) -> str:
+        """Name of the objective; what version 0.1 called ge-binomial has another name now."""
+        name = str(self.settings.get("objective", ""))
+        is_of_version_01 = "units" not in self.settings
+        return "ge-binomial-kl" if name == "ge-binomial" and is_of_version_01 else name
+
+    @property
     def all_labels(self) -> int:
         """Labelled particles, those that were held out too."""
         return (self.labels or 0) + (self.held_out_labels or 0)

@@ -19,18 +19,19 @@ from .constants import (
     OBJECTIVES,
     STRIDE,
     TOLERANCE_DIAMETERS,
+    UNITS,
     WORKING_DIAMETER_PX,
 )
 from .corrections import CorrectionSettings
 from .labels import LabelSettings
 from .pick import EvaluateSettings, PickSettings, PreprocessSettings
 from .picks import ALL_PICKS, PicksSettings
+from .recipes import make_settings
 from .setting import (
     ADVANCED,
     BASIC,
     INTERNAL,
     Setting,
-    make_settings,
     offered_settings,
     settings_of,
 )
@@ -41,6 +42,7 @@ from .train import (
     PretrainSettings,
     TrainSettings,
 )
+from .version_01 import as_meant_by_version_01, in_words_of_version_01
 
 __all__ = [
     "ADVANCED",
@@ -59,6 +61,7 @@ __all__ = [
     "MIN_DISTANCE_DIAMETERS",
     "STRIDE",
     "TOLERANCE_DIAMETERS",
+    "UNITS",
     "WORKING_DIAMETER_PX",
     "Augmentation",
     "CombineSettings",
@@ -72,6 +75,8 @@ __all__ = [
     "PretrainSettings",
     "Setting",
     "TrainSettings",
+    "as_meant_by_version_01",
+    "in_words_of_version_01",
     "make_settings",
     "offered_settings",
     "settings_of",

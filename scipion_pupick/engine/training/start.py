@@ -87,7 +87,8 @@ def choose_start(
         return Start(None, settings, unit)
     model = load_model(path)
     continued = _continue_from(model, settings)
-    if str(path) == GENERAL and settings != continued:
+    fits = settings == continued and settings.training.first_scores == "prior"
+    if str(path) == GENERAL and not fits:
         log.info(
             "The general model has the network %s, %g px a diameter and its own normalisation: "
             "with these settings training starts from random weights.",
@@ -103,7 +104,10 @@ def choose_start(
 def _continue_from(model: Model, settings: TrainSettings) -> TrainSettings:
     """Take over from a model what its weights are bound to: network, scale, normalisation."""
     training = replace(
-        settings.training, network=model.network_name, diameter_px=model.scale.diameter_px
+        settings.training,
+        network=model.network_name,
+        units=model.units,
+        diameter_px=model.scale.diameter_px,
     )
     shared = "micrograph" if model.mixture is None else "joint"
     normalisation = "affine" if model.normalisation == "affine" else shared
