@@ -16,7 +16,7 @@ from ..preprocessing.scale import WorkingScale, to_working
 from ..preprocessing.working_image import prepare
 from ..runs.pick_run import PickRun
 
-_MOST_MICROGRAPHS = 6
+_MICROGRAPHS_SHOWN = 6
 _ODD_MICROGRAPHS = 2
 # as many doubtful picks as this times those wanted are told apart by their looks
 _CANDIDATES = 4
@@ -84,7 +84,7 @@ def _choose_micrographs(
     doubtful = sorted(names, key=lambda name: -float(doubts[name].sum()))
     counts = np.array([len(run.cut.choose(peaks[name])) for name in names], float)
     odd = [names[i] for i in np.argsort(-np.abs(counts - np.median(counts)), kind="stable")]
-    most = doubtful[: _MOST_MICROGRAPHS - _ODD_MICROGRAPHS]
+    most = doubtful[: _MICROGRAPHS_SHOWN - _ODD_MICROGRAPHS]
     others = [name for name in odd if name not in most][:_ODD_MICROGRAPHS]
     return {
         **dict.fromkeys(most, "many doubtful picks"),
