@@ -55,3 +55,7 @@ UNFORESEEN = (
     TypeError,
     ValueError,
 )
+
+
+class AlreadyServedError(UsageError):
+    """Another program serves the page on which the picks of a run are corrected."""

@@ -12,7 +12,7 @@ from typing import Any, List
 
 from scipion_pupick import engine
 
-from ..jobs.serve import AlreadyServedError
+from ..errors import AlreadyServedError
 from ..runs.layout import CORRECTED, CORRECTIONS, MICROGRAPHS, OPENING_PAGE
 from ..runs.pick_run import read_pick_run
 from .options import SUCCESS, add_command, add_computer

@@ -19,11 +19,11 @@ from dataclasses import dataclass, field, replace
 from typing import Any, Collection, Dict, List, Mapping, Sequence, Tuple
 
 import numpy as np
-from scipy.spatial import cKDTree
 
 from ..errors import PupickError
 from ..files.atomic import PathLike
 from ..files.json_files import read_json, write_json
+from .neighbours import near_pairs
 from .table import Coordinates, Picks, join_coordinates
 
 _VERSION = 1
@@ -167,6 +167,6 @@ def labels_of_corrections(corrections: Mapping[str, Correction]) -> Tuple[Picks,
 
 def _is_near(these: Coordinates, others: Coordinates, tolerance: float) -> np.ndarray:
     """Tell which of some positions (n,) lie within a tolerance (px) of one of the others."""
-    if not len(these) or not len(others):
-        return np.zeros(len(these), bool)
-    return np.asarray(cKDTree(others.xy).query(these.xy)[0] <= tolerance)
+    near = np.zeros(len(these), bool)
+    near[near_pairs(these.xy, others.xy, tolerance).point] = True
+    return near

@@ -64,11 +64,11 @@ def make_general_model(
         images = simulate_particles(run.simulated, settings.training.seed, number, threads, shapes)
         held_out = [*chain.from_iterable(images[: settings.held_out])]
         training = [*chain.from_iterable(images[settings.held_out :])]
+        started = None if first is None else first.network
         progress = pretrain(
-            *(training, held_out, settings.training, processor, reached, run.save, sets),
-            None if first is None else first.network,
+            *(training, held_out, settings.training, processor, reached, run.save, sets), started
         )
         counts = {each.name: sum(map(len, each.particles.values())) for each in labelled}
-        model = calibrate_general_model(progress, settings, held_out, processor, counts)
+        model = calibrate_general_model(progress, settings, held_out, processor, counts, started)
         run.finish(model)
     return model

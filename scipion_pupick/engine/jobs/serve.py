@@ -9,7 +9,7 @@ from html import escape
 from pathlib import Path
 from typing import Callable, Iterator, Optional, Sequence
 
-from ..errors import UsageError
+from ..errors import AlreadyServedError, UsageError
 from ..files.atomic import PathLike, make_folder
 from ..files.lock import only_owner
 from ..reporting.correcting.access import Gate
@@ -23,10 +23,6 @@ FIRST_PORT = 8417
 _PORTS = 20
 _HIGHEST_PORT = 2**16 - 1
 _OPENING = '<!DOCTYPE html><meta charset="utf-8"><script>location.replace("{}")</script>\n'
-
-
-class AlreadyServedError(UsageError):
-    """Another program serves the page of this run."""
 
 
 def serve(

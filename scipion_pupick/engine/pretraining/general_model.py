@@ -5,12 +5,13 @@ from __future__ import annotations
 
 from dataclasses import asdict
 from types import MappingProxyType
-from typing import Mapping, Sequence
+from typing import Mapping, Optional, Sequence
 
 import torch
 
 from ..calibration.line import calibrated
 from ..evaluation.curves import precision_recall
+from ..networks.architectures import Network
 from ..networks.model import Model
 from ..networks.scoring import make_scorer
 from ..networks.training_record import TrainingRecord
@@ -18,7 +19,7 @@ from ..preprocessing.scale import ModelScale
 from ..settings import PretrainSettings
 from ..training.progress import Progress, best_network
 from .dataset import KnownImage
-from .pretrain import calibrate_on, join_peaks, match_peaks
+from .pretrain import averaged_with_start, calibrate_on, join_peaks, match_peaks
 
 
 def calibrate_general_model(
@@ -27,6 +28,7 @@ def calibrate_general_model(
     held_out: Sequence[KnownImage],
     device: torch.device,
     learned_from: Mapping[str, int] = MappingProxyType({}),
+    start: Optional[Network] = None,
 ) -> Model:
     """Return the network of the best epoch, its scores calibrated on the held-out micrographs.
 
@@ -36,8 +38,11 @@ def calibrate_general_model(
         held_out: images that were not trained on.
         device: to score on.
         learned_from: number of labelled particles by sets of real micrographs.
+        start: that the training started from, if not from random weights.
     """
     network = best_network(progress, settings.training)
+    if start is not None:
+        network = averaged_with_start(network, start)
     scorer = make_scorer(network, device)
     of_images = [match_peaks(scorer, image) for image in held_out]
     calibration = calibrate_on(of_images)
