@@ -43,6 +43,7 @@ from .outputs import (
     project_path,
     write_coordinates,
     write_list,
+    write_micrographs,
     write_nodes,
 )
 from .parameters import PICK, TRAIN, Options, parameters_of
@@ -52,6 +53,7 @@ from .training_inputs import TrainingInputs, read_training_inputs
 log = logging.getLogger(__name__)
 
 LOGFILE = "logfile.pdf"
+MICROGRAPHS = "micrographs.star"
 TRAINING_RECORD = "training_job.json"
 PICKING_RECORD = "picking_job.json"
 # of the picks, those with the best scores have one colour
@@ -175,9 +177,15 @@ class PickJob:
         """Pick, and write the coordinates and what RELION and people look at."""
         output = self.folder / ENGINE_FOLDER
         settings = pick_settings(self.options)
-        workers = self.options.values.get("workers", 0)
+        values = self.options.values
         result = engine.pick(
-            self.micrographs, model, output, settings, workers=workers, **self.computer
+            self.micrographs,
+            model,
+            output,
+            settings,
+            workers=values.get("workers", 0),
+            masks=values.get("masks", False),
+            **self.computer,
         )
         for name in result.failures:
             files[name].unlink(missing_ok=True)
@@ -201,6 +209,8 @@ class PickJob:
         """
         record = self.folder / PICKING_RECORD
         request = {"threshold": result.threshold, "edge": settings.border, "version": self.version}
+        if result.contamination:
+            request["contamination"] = settings.contamination
         stored = read_json(record) if record.is_file() else {}
         if stored != request:
             record.unlink(missing_ok=True)
@@ -226,10 +236,31 @@ class PickJob:
             )
         )
         listed = write_list(files, self.options.micrographs, self.folder, self.version)
-        nodes = [(listed, versions.COORDINATES), (self.folder / LOGFILE, versions.LOGFILE)]
+        self._write_micrographs(result)
+        nodes = [
+            (listed, versions.COORDINATES),
+            (self.folder / MICROGRAPHS, versions.MICROGRAPHS),
+            (self.folder / LOGFILE, versions.LOGFILE),
+        ]
         write_nodes(nodes, self.folder, self.version)
         forms.write_manualpick_form(Path(), self._view(result, diameter), self.version)
         log.info("%s", result.summary())
+
+    def _write_micrographs(self, result: PickResult) -> None:
+        """List the micrographs with their usable shares, if the model knows contamination."""
+        path = self.folder / MICROGRAPHS
+        if not result.contamination:
+            path.unlink(missing_ok=True)
+            return
+        least = self.options.values.get("least_usable", 0.0)
+        usable = {
+            name: known for name, known in result.contamination.items() if known.usable >= least
+        }
+        run = PickRun(self.folder / ENGINE_FOLDER)
+        wanted = usable if self.options.values.get("masks") else {}
+        masks = {name: run.mask_path(name) for name in wanted}
+        write_micrographs(self.options.micrographs, usable, masks, path)
+        log.info("%s lists %d of %d micrographs.", path, len(usable), len(result.contamination))
 
     def _view(self, result: PickResult, diameter: float) -> forms.PicksView:
         """Describe how RELION's window is to show the picks: circles (Å) coloured by score."""

@@ -16,7 +16,8 @@ from scipion_pupick.engine import (
     files_of_micrographs,
     write_text,
 )
-from scipion_pupick.engine.files.star import check_star_names
+from scipion_pupick.engine.files.star import check_star_names, read_blocks, star_text
+from scipion_pupick.engine.picking.cut import Contamination
 
 from .supervisor import OUTPUT_NODES
 from .versions import NODE_TYPE_COLUMN, V3
@@ -34,6 +35,7 @@ _COLUMNS = (
     "rlnClassNumber",
     "rlnAnglePsi",
 )
+_MICROGRAPH_NAME = "rlnMicrographName"
 _SELECTION_COLUMN = "rlnParticleSelectionType"
 _SELECTED = 2
 
@@ -128,9 +130,55 @@ def write_list(
         write_text(path, micrographs_star + "\n")
         return path
     rows = [f"{_word(name)} {_word(str(project_path(file)))}" for name, file in files.items()]
-    columns = ("rlnMicrographName", "rlnMicrographCoordinates")
+    columns = (_MICROGRAPH_NAME, "rlnMicrographCoordinates")
     write_text(path, _table_text("coordinate_files", columns, rows, "\n# version 30001\n\n"))
     return path
+
+
+def write_micrographs(
+    source: str,
+    contamination: Mapping[str, Contamination],
+    masks: Mapping[str, Path],
+    path: Path,
+) -> None:
+    """Write the micrographs of a STAR file again, with what is known of their contamination.
+
+    RELION keeps columns that it does not know, but selects by none of them.
+
+    Args:
+        source: the STAR file.
+        contamination: by name; the other micrographs are left out.
+        masks: of the contamination, by name; no column where there are none.
+        path: of the file to write.
+
+    Raises:
+        UsageError: the STAR file cannot be read.
+    """
+    blocks = read_blocks(Path(source))
+    head = "\n# version 30001\n" if "optics" in blocks else ""
+    texts = []
+    for block, table in blocks.items():
+        columns = {column: table.words(column) for column in table.columns}
+        if _MICROGRAPH_NAME in table:
+            columns = _with_contamination(columns, contamination, masks)
+        texts.append(head + star_text({block: columns}))
+    write_text(path, "".join(texts))
+
+
+def _with_contamination(
+    columns: Mapping[str, List[str]],
+    contamination: Mapping[str, Contamination],
+    masks: Mapping[str, Path],
+) -> Dict[str, List[str]]:
+    names = columns[_MICROGRAPH_NAME]
+    rows = [row for row, name in enumerate(names) if name in contamination]
+    chosen = {column: [words[row] for row in rows] for column, words in columns.items()}
+    known = [contamination[names[row]] for row in rows]
+    chosen["pupickUsableShare"] = [f"{of_one.usable:.4f}" for of_one in known]
+    chosen["pupickOnContamination"] = [str(of_one.dropped) for of_one in known]
+    if masks:
+        chosen["pupickMask"] = [str(project_path(masks[names[row]])) for row in rows]
+    return chosen
 
 
 def write_nodes(

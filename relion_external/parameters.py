@@ -88,6 +88,21 @@ def relion_version(text: str) -> str:
     raise ValueError(text)
 
 
+def share(text: str) -> float:
+    """Turn text into a number from 0 to 1."""
+    value = float(text)
+    if not 0 <= value <= 1:
+        raise ValueError(text)
+    return value
+
+
+def yes_or_no(text: str) -> bool:
+    """Turn yes or no, as RELION's forms write them, into a truth value."""
+    if text.lower() not in ("yes", "no"):
+        raise ValueError(text)
+    return text.lower() == "yes"
+
+
 @dataclass(frozen=True)
 class Kind:
     """A kind of value: how its text is read (ValueError if it cannot be), and how it is called."""
@@ -98,6 +113,8 @@ class Kind:
 
 POSITIVE = Kind(positive, "a number above 0")
 WHOLE = Kind(whole, "a whole number, 0 or more")
+SHARE = Kind(share, "a number from 0 to 1")
+YES_OR_NO = Kind(yes_or_no, "yes or no")
 TEXT = Kind(str, "a text")
 MODEL = Kind(str, "a model file, the folder of a training job, or general")
 GPU = Kind(devices, "auto, none, all or numbers of GPUs such as 0 or 0,1")
@@ -148,6 +165,21 @@ WORKERS = Parameter(
     WHOLE,
     "processes to pick with, which share the threads; default: one on each GPU",
     label="Processes",
+    advanced=True,
+)
+LEAST_USABLE = Parameter(
+    "least_usable",
+    SHARE,
+    "share of a micrograph free of contamination, below which micrographs.star leaves it out; "
+    "default: 0, which lists all",
+    label="Least usable share",
+    advanced=True,
+)
+MASKS = Parameter(
+    "masks",
+    YES_OR_NO,
+    "write masks of ice, carbon and dirt (MRC), yes or no; default: no",
+    label="Write masks",
     advanced=True,
 )
 PIXEL_SIZE = Parameter(
@@ -231,7 +263,7 @@ def parameters_of(job: str) -> Dict[str, Parameter]:
         PIXEL_SIZE,
         *([] if job == PICK else [START, NEGATIVES, SELECTED_FROM, CORRECTED]),
         *(parameter for parameter in settings if parameter.advanced),
-        *([] if job == TRAIN else [WORKERS]),
+        *([] if job == TRAIN else [LEAST_USABLE, MASKS, WORKERS]),
         VERSION_OF_RELION,
     ]
     by_name: Dict[str, Parameter] = {}

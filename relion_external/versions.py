@@ -42,6 +42,11 @@ COORDINATES: Dict[str, str] = {
     V4: "MicrographsCoords.star.relion.autopick",
     V5: "MicrographCoordsGroup.star.relion.autopick",
 }
+MICROGRAPHS: Dict[str, str] = {
+    V3: "1",
+    V4: "MicrographsData.star.relion",
+    V5: "MicrographGroupMetadata.star.relion",
+}
 LOGFILE: Dict[str, str] = {
     V3: "13",
     V4: "LogFile.pdf.relion.autopick",

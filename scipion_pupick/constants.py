@@ -5,6 +5,10 @@ PUPICK_PYTHON = "PUPICK_PYTHON"
 ENVIRONMENT = "pupickenv"
 
 SCORE = "_pupickScore"
+# of micrographs: share free of contamination, picks dropped because of it, file of its mask
+USABLE = "_pupickUsable"
+ON_CONTAMINATION = "_pupickOnContamination"
+MASK = "_pupickMask"
 FIGURE_OF_MERIT = "_rlnAutopickFigureOfMerit"
 CLASS_NUMBER = "_rlnClassNumber"
 PSI = "_rlnAnglePsi"

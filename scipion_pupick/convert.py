@@ -26,9 +26,12 @@ from .constants import (
     CLASS_NUMBER,
     DIAMETER_PX,
     FIGURE_OF_MERIT,
+    MASK,
+    ON_CONTAMINATION,
     PSI,
     RADIUS_PX,
     SCORE,
+    USABLE,
 )
 from .engine import (
     Coordinates,
@@ -276,6 +279,37 @@ def _set_score(coordinate: Coordinate, score: float) -> None:
     setattr(coordinate, PSI, pwobj.Float(0.0))
 
 
+def append_usable(
+    micrographs: Iterable[Micrograph],
+    run: PickRun,
+    cut: Cut,
+    least: float,
+    output: SetOfMicrographs,
+) -> None:
+    """Add the micrographs of which enough is free of contamination to a set.
+
+    Each is given its usable share, how many picks were dropped, and the mask if there is one.
+
+    Args:
+        micrographs: of the run; those of which nothing is known are left out.
+        run: that has picked in them.
+        cut: by which picks were dropped.
+        least: usable share.
+        output: set to add to.
+    """
+    for micrograph in micrographs:
+        peaks = run.kept_peaks(micrograph.getFileName())
+        known = None if peaks is None else cut.contamination_of(peaks)
+        if known is None or known.usable < least:
+            continue
+        usable = micrograph.clone()
+        mask = run.mask_path(micrograph.getFileName())
+        setattr(usable, USABLE, pwobj.Float(known.usable))
+        setattr(usable, ON_CONTAMINATION, pwobj.Integer(known.dropped))
+        setattr(usable, MASK, pwobj.String(str(mask) if mask.exists() else None))
+        output.append(usable)
+
+
 def kept_peaks(folder: PathLike, micrograph: Micrograph) -> Optional[MicrographPeaks]:
     """Read all peaks that a picking run has kept of a micrograph; None if it failed there.
 
@@ -329,7 +363,9 @@ def ranked_picks(
     chosen = [m.clone() for m in micrographs or coordinates.getMicrographs()]
     folder = picking_folder(coordinates)
     if folder is not None and has_scores(coordinates):
-        cut = Cut(-np.inf, float(read_json(folder / PICKING_RECORD)["edge"]))
+        record = read_json(folder / PICKING_RECORD)
+        # runs of older versions say nothing of contamination, nor do their models
+        cut = Cut(-np.inf, float(record["edge"]), float(record.get("contamination", 1.0)))
         kept = {m.getObjId(): kept_peaks(folder, m) for m in chosen}
         picks_by_id = {i: cut.choose(peaks) for i, peaks in kept.items() if peaks is not None}
     else:

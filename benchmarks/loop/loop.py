@@ -18,8 +18,9 @@ import argparse
 import csv
 import time
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
-from typing import Dict, List, Optional, Tuple
+from typing import Any, Dict, List, Optional, Tuple
 
 import numpy as np
 
@@ -42,7 +43,7 @@ from scipion_pupick.engine.settings import GENERAL, LEAST_SCORE
 from scipion_pupick.engine.simulation import SimulationSettings
 
 JUNK_COVERAGE, MORE_CRYSTALS = 0.1, 2
-CPU = {"device": "cpu", "threads": 1}
+CPU: Dict[str, Any] = {"device": "cpu", "threads": 1}
 COLUMNS = ("set", "what", "wrong", "labels", "clicks", "ap", "precision_90", "f1", "train_cpu")
 
 
@@ -159,7 +160,7 @@ def run_selection(picking_set: PickingSet, options: argparse.Namespace, store: S
     for (what, wrong), (labels, negatives) in cells.items():
         folder = work / f"{what}-{wrong}".replace(" ", "-")
         key = {"set": picking_set.name, "what": what, "wrong": wrong}
-        store.cell(key, lambda f=folder, p=labels, n=negatives: measure(picking_set, f, p, n))
+        store.cell(key, partial(measure, picking_set, folder, labels, negatives))
 
 
 def run_corrections(picking_set: PickingSet, options: argparse.Namespace, store: Store) -> None:
@@ -175,7 +176,7 @@ def run_corrections(picking_set: PickingSet, options: argparse.Namespace, store:
         ):
             folder = work / f"{what}-{clicks}".replace(" ", "-")
             key = {"set": picking_set.name, "what": what, "clicks": clicks}
-            store.cell(key, lambda f=folder, p=labels, n=negatives: measure(picking_set, f, p, n))
+            store.cell(key, partial(measure, picking_set, folder, labels, negatives))
 
 
 def write_table(store: Store, path: Path) -> None:

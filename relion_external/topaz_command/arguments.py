@@ -8,6 +8,7 @@ from typing import Any, List, Optional, Sequence, Union
 
 import scipion_pupick
 from scipion_pupick.engine.cli.argument_types import text_file
+from scipion_pupick.engine.settings import MOST_CONTAMINATION
 
 DEFAULT_METHOD = "PU"
 OBJECTIVES = {"PN": "pn", "PU": "nnpu", "GE-KL": "ge-kl", "GE-binomial": "ge-binomial"}
@@ -221,6 +222,8 @@ def _add_extract(commands: Any) -> None:
         "twice the radius (not in Topaz)",
     )
     for short, name, default, unit, text in (
+        ("", "contamination", MOST_CONTAMINATION, "SHARE", "picks that are likelier than "
+         "this to lie on ice, carbon or dirt are dropped; 1 keeps all (not in Topaz)"),
         ("-r", "radius", None, "PX", "least distance of two picks, and of a pick from the edge, px "
          "of the images; default: half the diameter"),
         ("-t", "threshold", -6.0, "SCORE", "log-odds from which on a peak is picked"),
@@ -229,7 +232,11 @@ def _add_extract(commands: Any) -> None:
     ):  # fmt: skip
         shown = "" if default is None else f"; default: {default:g}"
         parser.add_argument(
-            short, f"--{name}", type=float, default=default, metavar=unit, help=text + shown
+            *filter(None, (short, f"--{name}")),
+            type=float,
+            default=default,
+            metavar=unit,
+            help=text + shown,
         )
     parser.add_argument(
         "-o",

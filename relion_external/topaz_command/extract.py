@@ -14,6 +14,7 @@ from typing import Dict, Iterator, List, Optional, Sequence, Tuple, Union
 
 from scipion_pupick.engine import (
     Coordinates,
+    Cut,
     Micrograph,
     MicrographError,
     ModelFile,
@@ -82,7 +83,8 @@ def run(options: argparse.Namespace) -> int:
         _doubt_unit(diameter, options.radius)
     radius = diameter / 2 if options.radius is None else options.radius
     picker = choose_picker(model, images, diameter, radius, options.device, options.num_threads)
-    picker = replace(picker, cut=replace(picker.cut, threshold=options.threshold))
+    cut = Cut(options.threshold, radius, options.contamination)
+    picker = replace(picker, cut=cut)
     _say_threshold(model, options)
     picks: Dict[str, Coordinates] = {}
     for image, picked in find_particles(images, picker):

@@ -38,6 +38,7 @@ if TYPE_CHECKING:
     from .jobs.report import report
     from .jobs.serve import serve
     from .jobs.simulate import simulate
+    from .jobs.suggest import SuggestResult, suggest
     from .jobs.threshold import ThresholdResult, threshold
     from .jobs.train import train
     from .jobs.watch import watch
@@ -111,6 +112,7 @@ _INTERFACE: Mapping[str, str] = {
     "jobs.report": "report",
     "jobs.serve": "serve",
     "jobs.simulate": "simulate",
+    "jobs.suggest": "SuggestResult suggest",
     "jobs.threshold": "ThresholdResult threshold",
     "jobs.train": "train",
     "jobs.watch": "watch",

@@ -11,6 +11,7 @@ import json
 import os
 import shlex
 import subprocess
+import sys
 import threading
 from contextlib import suppress
 from typing import Dict, List, Sequence
@@ -30,7 +31,14 @@ class EngineProcess:
         command = [*shlex.split(program), "session", "--answers", str(others_end)]
         try:
             self._process = subprocess.Popen(
-                command, stdin=subprocess.PIPE, env=environment, pass_fds=(others_end,), text=True
+                command,
+                stdin=subprocess.PIPE,
+                # Scipion has put its own files there
+                stdout=sys.stdout,
+                stderr=sys.stderr,
+                env=environment,
+                pass_fds=(others_end,),
+                text=True,
             )
         finally:
             os.close(others_end)

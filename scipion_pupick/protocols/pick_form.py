@@ -24,7 +24,14 @@ from .protocol_base import EngineProtocol
 
 AUTOMATIC_BOX = -1
 # settings of picking that have a place of their own in the form
-PLACED = ("diameter", "particles_per_micrograph", "threshold", "border", "min_distance")
+PLACED = (
+    "diameter",
+    "particles_per_micrograph",
+    "threshold",
+    "border",
+    "min_distance",
+    "contamination",
+)
 
 
 def other_settings() -> List[Setting]:
@@ -105,6 +112,11 @@ def define_picking(protocol: EngineProtocol, form: Any) -> None:
         setting(PickSettings, "min_distance"),
         "After a change, *Continue* scores all micrographs again.",
         expertLevel=params.LEVEL_ADVANCED,
+    )
+    add_setting(
+        form,
+        setting(PickSettings, "contamination"),
+        "After a change, *Continue* applies it to all micrographs without scoring them again.",
     )
     for other in other_settings():
         add_setting(form, other, "After a change, *Continue* picks all micrographs again.")

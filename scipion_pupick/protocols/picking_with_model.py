@@ -65,4 +65,4 @@ class PickingWithModel(EngineProtocol, PickingById):
         """Return which peaks the form has picked."""
         edge = self.edge.get()
         border = (self._diameter() or 0.0) / 2 if edge < 0 else float(edge)
-        return Cut(self.getThreshold(), border)
+        return Cut(self.getThreshold(), border, float(self.contamination.get()))

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import shutil
 import time
-from dataclasses import astuple
+from dataclasses import asdict, astuple
 from pathlib import Path
 from typing import Any, Dict, List, Sequence
 
@@ -45,9 +45,9 @@ from .input_checks import (
     pixel_size_warnings,
 )
 from .pick_form import AUTOMATIC_BOX, define_model, define_picking, other_settings
-from .picking_with_model import PickingWithModel
 from .protocol_base import CITATION
 from .quality import run_lines
+from .usable_micrographs import UsableMicrographs, define_usable
 
 # name of the engine's run on all micrographs, after those on batches
 ALL = "all"
@@ -57,7 +57,7 @@ FITTED = "fitted"
 LEAST_WAIT = 2
 
 
-class PUPickProtPick(PickingWithModel):
+class PUPickProtPick(UsableMicrographs):
     """Picks particles with a trained model, and ranks them by score.
 
     A score is the log-odds that there is a particle. All peaks are kept, so that *Continue* with
@@ -72,6 +72,7 @@ class PUPickProtPick(PickingWithModel):
         self.defineGpu(form)
         define_model(self, form)
         define_picking(self, form)
+        define_usable(form)
         self._defineStreamingParams(form)
         form.getParam("streamingBatchSize").setDefault(16)
         form.addParallelSection(threads=1, mpi=0, binThreads=4)
@@ -119,6 +120,7 @@ class PUPickProtPick(PickingWithModel):
             self.createOutputStep,
             *astuple(self._cut()),
             self._box(),
+            *self._askedOfMicrographs(),
             *self.scoring,
             prerequisites=micSteps,
             wait=True,
@@ -137,8 +139,9 @@ class PUPickProtPick(PickingWithModel):
             # its threshold is that of another model or diameter
             self._wholeRun().adapted_model.unlink(missing_ok=True)
         cut = self._cut()
-        asked = {"scoring": self.scoring, "threshold": cut.threshold, "edge": cut.border}
-        write_json(record, asked)
+        asked = {"threshold": cut.threshold, "edge": cut.border}
+        dirt = {"contamination": cut.contamination}
+        write_json(record, {"scoring": self.scoring, **asked, **dirt})
 
     def _forgetFailures(self) -> None:
         """Have micrographs that failed picked again: what was in the way may be mended."""
@@ -223,17 +226,21 @@ class PUPickProtPick(PickingWithModel):
         self._requireOne()
         cut = self._cut()
         micrographs = read_micrographs(self.getInputMicrographs())
-        cut_arguments = [f"--threshold={cut.threshold!r}", f"--border={cut.border!r}"]
+        cut_arguments = [f"--{name}={value!r}" for name, value in asdict(cut).items()]
+        masks = ["--masks"] if self.writeMasks.get() else []
         if not micrographs:
             return []
         before = self._failures().read().keys()
         run = self._wholeRun()
-        failures = self._runPick(ALL, run, micrographs, *self._getPickArgs(), *cut_arguments)
+        failures = self._runPick(
+            ALL, run, micrographs, *self._getPickArgs(), *cut_arguments, *masks
+        )
         self._noteFailures(micrographs, failures)
         scored_now = run.record["micrographs"] - run.record["reused"]
         if scored_now or self._failures().read().keys() != before:
             self._fillOutput(micrographs)
         self._requireOne()
+        self._fillMicrographs(micrographs)
         return [str(self._listFile(ALL))]
 
     def _requireOne(self) -> None:
@@ -359,7 +366,8 @@ class PUPickProtPick(PickingWithModel):
         asked = "as you set it" if self.thresholdFrom == THRESHOLD_VALUE else "chosen by the model"
         lines.append(f"Threshold: score {self.getThreshold():.2f}, {asked}.")
         # until then, the engine's record is of one batch
-        lines += run_lines(run) if output.isStreamClosed() and holds_pick_run(run.folder) else []
+        if output.isStreamClosed() and holds_pick_run(run.folder):
+            lines += run_lines(run) + self._usableLines()
         return lines + failure_lines(self._failures().read(), total)
 
     def _methods(self) -> List[str]:

@@ -1,8 +1,11 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Picking with a model that knows contamination: what is dropped, counted, said and masked."""
 
+import base64
 import csv
+import io
 import json
+import re
 import shutil
 
 import mrcfile
@@ -17,8 +20,16 @@ from helpers.dirty import (
     simulate_dirty,
 )
 from helpers.simulated import PIXEL_SIZE, SIDE, shared_model
+from PIL import Image
 
-from scipion_pupick.engine import PickSettings, find_micrographs, pick, read_picks, threshold
+from scipion_pupick.engine import (
+    PickSettings,
+    find_micrographs,
+    pick,
+    read_picks,
+    report,
+    threshold,
+)
 from scipion_pupick.engine.cli.main import main
 from scipion_pupick.engine.runs.pick_run import PickRun, read_pick_run
 
@@ -162,3 +173,29 @@ def test_the_command_writes_masks_and_says_what_was_dropped(folder, model, tmp_p
     assert "picks on contamination were dropped" in capsys.readouterr().out.splitlines()[-1]
     assert len([*(output / "masks").rglob("*.mrc")]) == 2
     assert len(read_picks(output / "picks.star")) == 2
+
+
+def test_the_report_shows_contamination_and_sorts_by_it(folder, model, tmp_path):
+    run(folder, model, tmp_path / "out")
+    report(tmp_path / "out", device="cpu")
+    page = (tmp_path / "out" / "report.html").read_text()
+    assert page.count('value="dirtiest"') == 2
+    assert "on contamination dropped" in page
+    data = json.loads(re.search(r'id="data">(.*?)</script>', page, re.DOTALL)[1])
+    rows = table(tmp_path / "out")
+    assert data["tables"]["usable"] == [float(row["usable"]) for row in rows]
+    for shown, row in zip(data["shown"], rows):
+        png = Image.open(io.BytesIO(base64.b64decode(shown["dirt"].split(",")[1])))
+        places = read_pick_run(tmp_path / "out").kept_peaks(row["micrograph"]).mask.places
+        np.testing.assert_array_equal(np.array(png) > 0, places)
+        assert shown["dirtStep"] * places.shape[1] == pytest.approx(shown["width"])
+
+
+def test_the_report_of_a_model_that_knows_none_does_not_speak_of_contamination(
+    folder, tmp_path_factory, tmp_path
+):
+    run(folder, shared_model(tmp_path_factory) / "model.safetensors", tmp_path / "out")
+    report(tmp_path / "out", score_maps=False)
+    page = (tmp_path / "out" / "report.html").read_text()
+    assert "dirtiest" not in page.split('id="data"')[0]
+    assert "Usable area" not in page

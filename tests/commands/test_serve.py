@@ -5,6 +5,7 @@ import random
 import re
 import shlex
 import signal
+import socket
 import stat
 import threading
 import time
@@ -55,6 +56,11 @@ def test_what_is_no_run_is_misuse(tmp_path):
     assert code == 2
     assert "There is no port 70000: give one up to 65535 (--port)." in error
     assert not (run / "corrected").exists()
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        port = other.getsockname()[1]
+        code, _, error = call_pupick("serve", run, "--port", port)
+    assert code == 2
+    assert f"at port {port} (Address already in use): give another (--port)." in error
 
 
 def test_the_next_step_is_a_command_that_can_be_run(tmp_path):

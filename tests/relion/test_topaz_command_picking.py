@@ -15,6 +15,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from helpers.dirty import dirty_model, in_dirt, in_the_clear, simulate_dirty
 from helpers.topaz_files import (
     DIAMETER,
     DOWNSAMPLING,
@@ -333,6 +334,21 @@ def test_numpy_and_pytorch_pick_alike(job, model, tmp_path, monkeypatch):
     distance, same = cKDTree(theirs[:, :2]).query(ours[:PARTICLES, :2])
     assert distance.max() <= 2
     np.testing.assert_allclose(theirs[same, 2], ours[:PARTICLES, 2], atol=0.1)
+
+
+@pytest.mark.parametrize("most_without_pytorch", [extract.MOST_WITHOUT_PYTORCH, 0])
+def test_picks_on_contamination_are_dropped(tmp_path, monkeypatch, most_without_pytorch):
+    model = dirty_model(tmp_path / "model.safetensors")
+    simulate_dirty(tmp_path / "m.mrc", 1)
+    monkeypatch.setattr(extract, "MOST_WITHOUT_PYTORCH", most_without_pytorch)
+    # the model's 96 Å are 24 px of an image of 4 Å/px
+    common = ["-j", "1", "-t", "0", "-r", "12", "--diameter", "24", str(tmp_path / "m.mrc")]
+    assert pick(model, "-o", str(tmp_path / "a.txt"), *common) == 0
+    assert pick(model, "-o", str(tmp_path / "b.txt"), "--contamination", "1", *common) == 0
+    clean, everything = (read_rows(tmp_path / name)[1][:, :2] for name in ("a.txt", "b.txt"))
+    assert in_dirt(everything).sum() > 3
+    assert in_dirt(clean).sum() == 0
+    assert in_the_clear(clean).sum() == in_the_clear(everything).sum() > 10
 
 
 def test_a_gpu_whose_memory_is_full(job, model, tmp_path, monkeypatch, caplog):

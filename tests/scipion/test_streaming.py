@@ -5,6 +5,7 @@ import json
 import os
 import re
 import shutil
+import sqlite3
 from pathlib import Path
 
 import pytest
@@ -90,7 +91,11 @@ def set_file(project, protocol, name):
 
 
 def rows_of(path):
-    return read_set(path)[1] if path.exists() else []
+    try:
+        return read_set(path)[1]
+    except sqlite3.OperationalError:
+        # there is no file yet, or no table in it
+        return []
 
 
 def start_live_import(project, first, folder):

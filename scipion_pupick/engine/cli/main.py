@@ -32,6 +32,7 @@ from .report import add_report
 from .serve import add_serve
 from .session import add_session
 from .simulate import add_simulate
+from .suggest import add_suggest
 from .threshold import add_threshold
 from .train import add_train
 from .watch import add_watch
@@ -42,6 +43,7 @@ COMMANDS = (
     add_pick,
     add_watch,
     add_threshold,
+    add_suggest,
     add_report,
     add_serve,
     add_evaluate,

@@ -15,7 +15,7 @@ from ..files.lock import only_owner
 from ..reporting.correcting.access import Gate
 from ..reporting.correcting.desk import Desk
 from ..reporting.correcting.requests import CorrectionPage
-from ..reporting.correcting.server import listen
+from ..reporting.correcting.server import PageServer, listen
 from ..reporting.correcting.training import Training
 from ..runs.layout import CORRECTED, OPENING_PAGE
 
@@ -49,10 +49,10 @@ def serve(
         port: to listen at; None for the first that is free from 8417 on.
 
     Raises:
-        UsageError: there is no such run, or its picks are being corrected already
-            (AlreadyServedError).
+        UsageError: there is no such run, its picks are being corrected already
+            (AlreadyServedError), or the port is in use.
         PupickError: a file of the run is damaged.
-        OSError: the folder cannot be written, or the port is in use.
+        OSError: the folder cannot be written.
     """
     ports = _ports(port)
     folder = Path(run)
@@ -61,7 +61,7 @@ def serve(
     training = Training(folder, train, next_step)
     gate = Gate()
     with _only_server(folder):
-        server = listen(ports, gate, CorrectionPage(gate, desk, training))
+        server = _listen(ports, gate, CorrectionPage(gate, desk, training))
         with server, _opening_page(folder / CORRECTED / OPENING_PAGE, server.address) as page:
             try:
                 opened(server.address, page)
@@ -82,6 +82,15 @@ def _only_server(folder: Path) -> Iterator[None]:
                 f"printed there, or end that program first. {reason}."
             ) from error
         yield
+
+
+def _listen(ports: Sequence[int], gate: Gate, page: CorrectionPage) -> PageServer:
+    try:
+        return listen(ports, gate, page)
+    except OSError as error:
+        raise UsageError(
+            f"Nothing can be served at port {ports[-1]} ({error.strerror}): give another.", "port"
+        ) from error
 
 
 def _ports(port: Optional[int]) -> Sequence[int]:

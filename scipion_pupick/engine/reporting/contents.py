@@ -201,6 +201,14 @@ def _pick_facts(run: PickRun) -> Facts:
         ("Particle", f"{run.diameter:g} Å wide; picks at least {_angstrom(record)} apart"),
         ("Threshold", f"{run.threshold:.2f} (log-odds that a peak is a particle)"),
     ]
+    if "usable" in record:
+        facts.append(
+            (
+                "Contamination",
+                f"{100 * record['usable']:.0f} % of the area is usable; "
+                f"{_number(record['on_contamination'], 'pick')} on contamination dropped",
+            )
+        )
     if run.finished:
         facts.append(("Time", _time(record)))
     return [*facts, *_training_facts(run.training), *_versions(record)]
@@ -211,6 +219,8 @@ def _model(run: PickRun) -> str:
     if not run.training.general:
         return path
     about = f", trained on simulations of {_number(simulated, 'particle')}" if simulated else ""
+    if run.training.learned_from:
+        about += f" and on {_number(len(run.training.learned_from), 'real set')}"
     return f"the general model{about}, fitted to these micrographs: {path}"
 
 

@@ -21,7 +21,7 @@ from ..preprocessing.fourier_crop import downsample
 from ..preprocessing.mixture import Mixture
 from ..preprocessing.scale import WorkingScale, to_working
 from ..preprocessing.working_image import WorkingImage, prepare
-from ..settings import LEAST_SCORE
+from ..settings import LEAST_SCORE, STRIDE
 from .packing import grey_image, pack, png_address
 from .tables import ranks
 
@@ -121,15 +121,15 @@ def draw(
         if isinstance(working, MicrographError):
             failures[micrograph.name] = str(working)
             if kept is not None:
-                shown.append(_describe_unseen(micrograph.name, kept, particles, view, grid))
+                unseen = _describe_unseen(micrograph.name, kept, particles, view, grid)
+                shown.append({**unseen, **_describe_contamination(kept, unseen["width"])})
             continue
         picks = Coordinates.empty() if kept is None else kept.coordinates
         smooth = gaussian_filter(working.image, BLUR_PX)
         cuts.append(_cut(working, smooth, picks, len(shown)))
         scorer = view.scorer if len(shown) % map_step == 0 else None
-        shown.append(
-            _describe(working, smooth, picks, particles, replace(view, scorer=scorer), grid)
-        )
+        seen = _describe(working, smooth, picks, particles, replace(view, scorer=scorer), grid)
+        shown.append({**seen, **_describe_contamination(kept, seen["width"])})
     return Pictures(shown, _gallery(cuts, grid), failures)
 
 
@@ -163,6 +163,20 @@ def _describe(
         result["mapStep"] = places.step * shown_px
         result["mapFirst"] = (places.first + 0.5) * shown_px
     return result
+
+
+def _describe_contamination(kept: Optional[MicrographPeaks], width: int) -> Dict[str, Any]:
+    """Return the contamination of a micrograph that is shown `width` px wide, if it is known."""
+    if kept is None or kept.mask is None:
+        return {}
+    shown_px = width / kept.mask.shape[1]
+    return {
+        "usable": kept.mask.usable,
+        "dirt": png_address(kept.mask.places.astype(np.uint8) * 255),
+        "dirtStep": STRIDE * shown_px,
+        # a place stands for what is nearer to it than to others
+        "dirtCorner": (0.5 - STRIDE / 2) * shown_px,
+    }
 
 
 def _shape_of(image: np.ndarray) -> Shape:

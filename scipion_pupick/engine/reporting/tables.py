@@ -66,6 +66,7 @@ class ScoreTables:
         plane: picks at these in cells of the image plane, (levels, cells, cells).
         in_plane: micrographs that these are from.
         quality: estimate at each threshold (k,).
+        usable: share (n,) of each micrograph without contamination; None where it is not known.
     """
 
     names: List[str]
@@ -78,6 +79,7 @@ class ScoreTables:
     plane: np.ndarray
     in_plane: int
     quality: EstimatedCurve
+    usable: Optional[List[float]] = None
 
     @property
     def own_counts(self) -> np.ndarray:
@@ -105,6 +107,7 @@ class ScoreTables:
             "inPlane": self.in_plane,
             "quality": quality,
             "best": self._best(),
+            "usable": self.usable,
         }
 
 
@@ -133,7 +136,13 @@ def tabulate(run: PickRun) -> ScoreTables:
         quality=estimate_precision_recall(
             _some(scores, MOST_ESTIMATED), run.score_uncertainty, grid
         ),
+        usable=_usable(list(peaks.values())),
     )
+
+
+def _usable(peaks: List[MicrographPeaks]) -> Optional[List[float]]:
+    shares = [round(kept.usable, 4) for kept in peaks if kept.usable is not None]
+    return shares if shares and len(shares) == len(peaks) else None
 
 
 def _some(values: List[Any], most: int) -> List[Any]:

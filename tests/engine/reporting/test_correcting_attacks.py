@@ -20,6 +20,7 @@ SCRIPT = "x</script><script>alert(1)</script>.mrc"
 ROUTES = (
     ("GET", "/run"),
     ("GET", "/tables"),
+    ("GET", "/suggestions"),
     ("GET", "/changes?since=0"),
     ("GET", "/micrographs/0"),
     ("GET", "/micrographs/0/picture?smoothing=0"),

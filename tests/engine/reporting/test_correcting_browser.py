@@ -10,11 +10,20 @@ from contextlib import contextmanager
 import numpy as np
 import pytest
 from helpers.chromium import MARKS, start_chromium, wait
-from helpers.correcting import SIDE, THRESHOLD, client_of, grid_of_peaks, make_run, serving
+from helpers.correcting import (
+    PIXEL_SIZE,
+    SIDE,
+    THRESHOLD,
+    client_of,
+    grid_of_peaks,
+    make_run,
+    serving,
+)
 from helpers.full_disk import files_of_at_most
 
-from scipion_pupick.engine import Micrograph
+from scipion_pupick.engine import Coordinates, Micrograph, MicrographPeaks, PickRun
 from scipion_pupick.engine.coordinates.corrections import read_corrections
+from scipion_pupick.engine.picking.peaks_file import save_peaks
 from scipion_pupick.engine.reporting.correcting.access import Gate
 from scipion_pupick.engine.reporting.correcting.edits import marks_of, places
 from scipion_pupick.engine.runs.lists import write_micrographs
@@ -245,7 +254,6 @@ def shown_at(threshold):
 def set_threshold(page, value):
     """Type a threshold, and wait until it has been drawn."""
     by_id(page, "exact").send_keys(Keys.CONTROL + "a", Keys.NULL, f"{value:.2f}")
-    press(page, "")
     wait(page, f"return {text('current')}.includes('{shown_at(value)} particles')")
 
 
@@ -270,8 +278,8 @@ def test_counts_and_estimates_follow_the_threshold(page):
     before = text_of(page, "estimate")
     set_threshold(page, 3.0)
     wait(page, f"return {text('estimate')} !== '{before}'")
-    rows = page.find_elements("css selector", ".micrograph")
-    assert [row.text.split("\n")[-1] for row in rows] == [f"{shown_at(3.0)} picks"] * 3
+    counts = "[...document.querySelectorAll('.micrograph .picks')].map((e) => e.textContent)"
+    assert page.execute_script(f"return {counts}") == [f"{shown_at(3.0)} picks"] * 3
     by_id(page, "own").click()
     wait(page, f"return {text('estimate')} === '{before}'")
 
@@ -279,6 +287,7 @@ def test_counts_and_estimates_follow_the_threshold(page):
 def test_the_list_says_what_was_corrected_and_is_sorted_and_searched(page):
     from selenium.webdriver.support.select import Select
 
+    Select(by_id(page, "sort")).select_by_value("order")
     press(page, "n")
     wait(page, f"return {text('current')}.startsWith('b.mrc: ')")
     wait_for_picks(page)
@@ -288,8 +297,8 @@ def test_the_list_says_what_was_corrected_and_is_sorted_and_searched(page):
         page,
         f"return {text('progress')} === '1 of 3 corrected, 1 done'",
     )
-    rows = page.find_elements("css selector", ".micrograph")
-    assert "+1 done" in rows[1].text
+    states = "[...document.querySelectorAll('.micrograph .state')].map((e) => e.textContent)"
+    assert page.execute_script(f"return {states}") == ["", "+1 done", ""]
     Select(by_id(page, "sort")).select_by_value("corrected")
     wait(page, "return document.querySelector('.micrograph').title === 'b.mrc'")
     Select(by_id(page, "sort")).select_by_value("doubtful")
@@ -304,12 +313,27 @@ def test_the_list_says_what_was_corrected_and_is_sorted_and_searched(page):
     wait(page, f"return {text('current')}.startsWith('c.mrc: ')")
 
 
+def test_micrographs_that_teach_most_come_first(browser, tmp_path):
+    """Of two alike but for their scores, the one whose scores are doubtful."""
+    run = make_run(tmp_path, ("sure.mrc", "doubtful.mrc"))
+    sure = Coordinates(PEAKS.x, PEAKS.y, np.where(PEAKS.score > 0, 9.0, -7.0))
+    save_peaks(
+        MicrographPeaks(sure, (SIDE, SIDE), PIXEL_SIZE, ""), PickRun(run).peaks_path("sure.mrc")
+    )
+    with serving(run) as server:
+        open_page(browser, server.address)
+        wait(browser, "return document.querySelector('.micrograph').title === 'doubtful.mrc'")
+        reason = "document.querySelector('.micrograph .reason').textContent"
+        assert browser.execute_script(f"return {reason}") == "many doubtful picks"
+        assert console(browser) == []
+        browser.execute_script("localStorage.clear()")
+
+
 def test_what_was_corrected_is_there_after_a_reload(page, run):
     at_peak(page, 3).click().perform()
     wait_until_saved(page)
     by_id(page, "exact").send_keys(Keys.CONTROL + "a", Keys.NULL, "1")
-    press(page, "")
-    wait(page, "return document.getElementById('exact').value === '1.00'")
+    wait(page, f"return {text('current')}.includes('{shown_at(1.0) - 1} particles')")
     page.refresh()
     wait(page, "return document.documentElement.dataset.ready === 'yes'")
     wait(page, f"return {text('current')}.includes('1 removed')")
@@ -429,8 +453,15 @@ def _accept(listener, port):
         except OSError:
             return
         far = socket.create_connection(("127.0.0.1", port))
-        for source, sink in ((near, far), (far, near)):
-            threading.Thread(target=_copy, args=(source, sink), daemon=True).start()
+        threading.Thread(target=_connect, args=(near, far), daemon=True).start()
+
+
+def _connect(near, far):
+    with near, far:
+        back = threading.Thread(target=_copy, args=(far, near), daemon=True)
+        back.start()
+        _copy(near, far)
+        back.join()
 
 
 def _copy(source, sink):

@@ -151,6 +151,11 @@ class Desk:
     def _by_number(self, reasons: Mapping[str, str]) -> Dict[int, str]:
         return {self._number[name]: text for name, text in reasons.items() if name in self._number}
 
+    def numbered(self, reasons: Mapping[str, str]) -> List[Tuple[int, str]]:
+        """Return what is said of micrographs, by their numbers, in the same order."""
+        with self._lock:
+            return list(self._by_number(reasons).items())
+
     def version(self) -> Dict[str, Any]:
         """Return what tells a page whether it still shows what there is."""
         return {

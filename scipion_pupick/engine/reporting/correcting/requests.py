@@ -4,29 +4,27 @@
 from __future__ import annotations
 
 import re
-import threading
-import time
 from http import HTTPStatus
-from typing import Any, Callable, Dict, Optional, Tuple
+from typing import Any, Callable, Dict, Tuple
 
 from ...errors import MicrographError, UsageError
 from ...files.json_files import parse_object
 from ...runs.pick_run import PickRun
+from ..suggestion import suggest_picks
 from ..tables import tabulate
 from .access import Gate, RefusalError
 from .desk import Desk
 from .drawing import SMOOTHING, Drawings
 from .edits import parse_edits
+from .of_run import OfRun
 from .page import render_page
 from .server import JSON, Answer, Request
-from .suggestions import read_suggestions
 from .training import Training
 
 _ONE_MICROGRAPH = r"/micrographs/([0-9]{1,7})"
 _HTML, _PNG = "text/html; charset=utf-8", "image/png"
 _ACTIONS = ("start", "stop")
-# tables of a run that is still picking
-_OLD_SECONDS = 60.0
+_MOST_SUGGESTED = 30
 _TABLES = ("grid", "own", "counts", "quality", "levels", "perMicrograph")
 
 
@@ -43,13 +41,12 @@ class CorrectionPage:
         """
         self._gate, self._desk, self._training = gate, desk, training
         self._drawings = Drawings()
-        self._tabulating = threading.Lock()
-        self._tables: Dict[str, Any] = {}
-        self._tabulated_run: Optional[PickRun] = None
-        self._tabulated = 0.0
+        self._tables = OfRun(_tables)
+        self._suggestions = OfRun(_suggestions)
         self._routes: Tuple[Tuple[str, str, Callable[..., Answer]], ...] = (
             ("GET", r"/run", self._overview),
             ("GET", r"/tables", self._scores),
+            ("GET", r"/suggestions", self._suggest),
             ("GET", r"/changes\?since=([0-9]{1,12})", self._changes),
             ("GET", _ONE_MICROGRAPH, self._picks),
             ("GET", _ONE_MICROGRAPH + r"/picture\?smoothing=([0-9])", self._picture),
@@ -79,18 +76,14 @@ class CorrectionPage:
         raise RefusalError(HTTPStatus.NOT_FOUND, "There is nothing here.")
 
     def _overview(self) -> Answer:
-        suggested = read_suggestions(self._desk)
-        return Answer.of({**self._desk.overview(), "suggested": suggested})
+        return Answer.of(self._desk.overview())
 
     def _scores(self) -> Answer:
-        # one thread reads, others wait for it
-        with self._tabulating:
-            run = self._desk.run
-            is_old = not run.finished and time.monotonic() - self._tabulated > _OLD_SECONDS
-            if run is not self._tabulated_run or is_old:
-                self._tables = _tables(run)
-                self._tabulated_run, self._tabulated = run, time.monotonic()
-            return Answer.of(self._tables)
+        return Answer.of(self._tables.get(self._desk.run))
+
+    def _suggest(self) -> Answer:
+        reasons = self._suggestions.get(self._desk.run)
+        return Answer.of({"suggested": self._desk.numbered(reasons)})
 
     def _changes(self, since: int) -> Answer:
         return Answer.of(self._desk.changes(since))
@@ -129,6 +122,12 @@ def _tables(run: PickRun) -> Dict[str, Any]:
     table = tabulate(run)
     known = table.as_json()
     return {"names": table.names, **{name: known[name] for name in _TABLES}}
+
+
+def _suggestions(run: PickRun) -> Dict[str, str]:
+    """Return why the picks of a micrograph are worth a look, by name, the best first."""
+    found = suggest_picks(run, _MOST_SUGGESTED)
+    return {name: suggestion.reason for name, suggestion in found.items()}
 
 
 def _page() -> Answer:

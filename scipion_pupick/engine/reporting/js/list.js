@@ -3,7 +3,7 @@
 
 import { countsNow, data, state, tables } from "./data.js";
 import { byId, element } from "./dom.js";
-import { whole } from "./numbers.js";
+import { percent, whole } from "./numbers.js";
 import { sorted } from "./thumbnails.js";
 
 const MORE = 100;
@@ -11,13 +11,18 @@ let rowsShown = 25;
 
 function listRow(m, about) {
   const count = { className: "number", textContent: about + whole(m.count) };
-  return element("tr", {}, element("td", { textContent: m.name }), element("td", count));
+  const row = element("tr", {}, element("td", { textContent: m.name }), element("td", count));
+  if (tables.usable) {
+    row.append(element("td", { className: "number", textContent: percent(m.usable) }));
+  }
+  return row;
 }
 
 export function listAll(counts) {
   const wanted = byId("filter").value.toLowerCase();
   const about = tables.levels.includes(state.level) ? "" : "about ";
-  const rows = data.names.map((name, order) => ({ name, order, count: counts[order] }))
+  const rows = data.names
+    .map((name, order) => ({ name, order, count: counts[order], usable: tables.usable?.[order] }))
     .filter((m) => m.name.toLowerCase().includes(wanted));
   const listed = sorted(rows, byId("all-sort").value, (m) => m.count);
   byId("list").replaceChildren(...listed.slice(0, rowsShown).map((m) => listRow(m, about)));

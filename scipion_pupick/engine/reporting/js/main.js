@@ -42,6 +42,7 @@ function describeViewer() {
   const known = shown.some((m) => m.reference.length), maps = shown.some((m) => m.map);
   for (const label of document.querySelectorAll(".if-reference")) label.hidden = !known;
   for (const label of document.querySelectorAll(".if-map")) label.hidden = !maps;
+  byId("show-dirt").parentElement.hidden = !shown.some((m) => m.dirt);
   for (const id of ["show-picks", "show-below"]) byId(id).parentElement.hidden = !tables;
   byId("reference-name").textContent = data.referenceIs;
   if (tables && shown.length < data.names.length) {
@@ -59,6 +60,7 @@ function describeColours(known) {
     const [low, high] = colourRange.map((score) => signed(score, 1));
     legend.append(`${size}, score ${low}`, scale, high);
   }
+  if (shown.some((m) => m.dirt)) legend.append("; hatched: contamination");
   if (known) {
     const cross = element("span", { className: "cross", textContent: "+" });
     cross.style.color = data.referenceColour;

@@ -7,6 +7,7 @@ import { element, isOn } from "./dom.js";
 import { clamp } from "./numbers.js";
 import { css } from "./palette.js";
 
+const STRIPES = 12;
 const BELOW = "rgba(255,255,255,.55)";
 
 export async function decode(address) {
@@ -18,6 +19,7 @@ export async function decode(address) {
 
 export async function loadImages(m) {
   if (m.image) m.picture = await decode(m.image);
+  if (m.dirt) m.hatching = hatch(await decode(m.dirt), m);
   if (m.map) m.overlay = colourMap(await decode(m.map));
 }
 
@@ -37,6 +39,40 @@ function colourMap(image) {
   return map;
 }
 
+// dark and light stripes, which everybody can tell from any grey
+function stripes() {
+  const tile = element("canvas", { width: STRIPES, height: STRIPES });
+  const context = tile.getContext("2d");
+  for (const [colour, across] of [["#000", 0], ["#fff", 1.2]]) {
+    context.strokeStyle = colour;
+    context.beginPath();
+    for (const start of [-STRIPES, 0, STRIPES]) {
+      context.moveTo(start + across, STRIPES);
+      context.lineTo(start + STRIPES + across, 0);
+    }
+    context.stroke();
+  }
+  return tile;
+}
+
+// stripes where the mask is white, as large as the micrograph is shown
+function hatch(mask, m) {
+  const inside = element("canvas", { width: mask.width, height: mask.height });
+  const masking = inside.getContext("2d");
+  masking.drawImage(mask, 0, 0);
+  const pixels = masking.getImageData(0, 0, mask.width, mask.height);
+  for (let i = 0; i < pixels.data.length; i += 4) pixels.data[i + 3] = pixels.data[i];
+  masking.putImageData(pixels, 0, 0);
+  const sheet = element("canvas", { width: m.width, height: m.height });
+  const context = sheet.getContext("2d"), corner = m.dirtCorner;
+  context.imageSmoothingEnabled = false;
+  context.drawImage(inside, corner, corner, mask.width * m.dirtStep, mask.height * m.dirtStep);
+  context.globalCompositeOperation = "source-in";
+  context.fillStyle = context.createPattern(stripes(), "repeat");
+  context.fillRect(0, 0, m.width, m.height);
+  return sheet;
+}
+
 // draw so that the point (x, y) lies in the corner, `scale` screen px to one of the micrograph's
 export function paint(context, m, { scale, x, y, width, height, line }) {
   context.setTransform(1, 0, 0, 1, 0, 0);
@@ -47,6 +83,7 @@ export function paint(context, m, { scale, x, y, width, height, line }) {
   context.fillRect(0, 0, m.width, m.height);
   if (m.picture) context.drawImage(m.picture, 0, 0, m.width, m.height);
   if (m.overlay && isOn("show-map")) overlay(context, m);
+  if (m.hatching && isOn("show-dirt")) context.drawImage(m.hatching, 0, 0);
   context.lineWidth = line / scale;
   if (tables && isOn("show-below")) {
     circles(context, m, (rank) => rank < state.level, () => 0, BELOW);

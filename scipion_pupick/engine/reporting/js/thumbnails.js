@@ -8,7 +8,7 @@ import { countText, drawStage, select } from "./viewer.js";
 
 const WIDTH = 260;
 const MOST_FAILED = 20;
-const SWITCHES = ["show-picks", "show-below", "show-reference", "show-map"];
+const SWITCHES = ["show-picks", "show-below", "show-reference", "show-map", "show-dirt"];
 
 export const failed = [...document.querySelectorAll("#failed + table tbody tr")]
   .slice(0, MOST_FAILED)
@@ -20,6 +20,7 @@ export function sorted(list, how, count) {
     failed: (a, b) => a.order - b.order,
     most: (a, b) => count(b) - count(a),
     fewest: (a, b) => count(a) - count(b),
+    dirtiest: (a, b) => a.usable - b.usable,
     name: (a, b) => a.name.localeCompare(b.name, "en", { numeric: true }),
   };
   return [...list].sort(compare[how]);

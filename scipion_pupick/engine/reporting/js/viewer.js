@@ -4,14 +4,15 @@
 import { baseName, picksOf, shown, state, tables } from "./data.js";
 import { byId, screenRatio } from "./dom.js";
 import { paint } from "./micrograph.js";
-import { clamp, whole } from "./numbers.js";
+import { clamp, percent, whole } from "./numbers.js";
 
 const stage = byId("canvas");
 const CLOSE = 5;
 const CLOSEST = 24;
 
+const usableText = (m) => m.dirt ? `, ${percent(m.usable)} usable` : "";
 export const countText = (m) => tables
-  ? `${whole(picksOf(m))} particles` : `${whole(m.reference.length / 2)} labels`;
+  ? `${whole(picksOf(m))} particles${usableText(m)}` : `${whole(m.reference.length / 2)} labels`;
 const fitScale = (m) => Math.min(stage.width / m.width, stage.height / m.height);
 const scaleNow = () => fitScale(shown[state.current]) * state.zoom;
 

@@ -134,7 +134,9 @@ export function describe() {
   const reason = run.failed.get(sheet.number) || sheet.problem;
   const state = sheet.picked ? countText() : sheet.width && !reason ? "not picked yet" : "";
   const text = [state, reason].filter(Boolean).join("; ");
-  byId("current").textContent = `${sheet.name.split("/").pop()}: ${text}`;
+  byId("name").textContent = sheet.name.split("/").pop();
+  byId("count").textContent = `: ${text}`;
+  byId("current").title = `${sheet.name}: ${text}`;
   byId("canvas").setAttribute("aria-label", `${sheet.name}: ${text}`);
   byId("done").setAttribute("aria-pressed", String(sheet.done));
   byId("done").textContent = sheet.done ? "Done ✓" : "Done, next";

@@ -11,14 +11,14 @@ import { fit } from "./stage.js";
 const ROW = 48;
 const SPARE_ROWS = 4;
 const NONE = [0, 0, 0, false];
-let order = [], sortedFor = "";
+let order = [], sortedFor = "", drawnFor = "";
 
 const summaryOf = (number) => run.corrected.get(number) || NONE;
 export const clicksIn = ([removed, added, confirmed]) => removed + added + confirmed;
 export const smoothingNow = () => Number(byId("smoothing").value);
 
 function ranks() {
-  const place = new Map(run.suggested.map((number, i) => [number, i]));
+  const place = new Map([...run.suggested.keys()].map((number, i) => [number, i]));
   const last = run.names.length;
   const count = (number) => pickCount(number) ?? -1;
   return {
@@ -36,7 +36,7 @@ function ranks() {
 // sort when another order is asked for, not whenever a correction moves a micrograph
 function sortAgain() {
   const how = byId("sort").value, wanted = byId("filter").value.toLowerCase();
-  const basis = [how, wanted, run.names.length, Boolean(scores.table)].join("\n");
+  const basis = [how, wanted, run.names.length, Boolean(scores.table), run.suggested.size].join("\n");
   if (basis === sortedFor) return;
   sortedFor = basis;
   order = run.names.map((name, number) => number)
@@ -52,14 +52,22 @@ function describeCorrections(number) {
   return parts.filter(Boolean).join(" ");
 }
 
+// what a row says
+function words(number) {
+  const count = pickCount(number), known = count === null ? "" : `${whole(count)} picks`;
+  return {
+    picks: run.failed.has(number) ? "failed" : known,
+    reason: run.suggested.get(number) || "",
+    state: describeCorrections(number),
+  };
+}
+
 function row(number, place) {
-  const count = pickCount(number), failed = run.failed.has(number);
-  const picks = failed ? "failed" : count === null ? "" : `${whole(count)} picks`;
-  const suggestion = run.suggested.includes(number) ? " · suggested" : "";
+  const spans = Object.entries(words(number)).map(([className, textContent]) =>
+    element("span", { className, textContent }));
   const node = element("div", { className: "micrograph", title: run.names[number] },
     element("b", {}, element("bdi", { textContent: run.names[number] })),
-    element("small", {}, element("span", { textContent: picks + suggestion }),
-      element("span", { className: "state", textContent: describeCorrections(number) })));
+    element("small", {}, ...spans));
   node.style.top = `${place * ROW}px`;
   node.dataset.number = number;
   node.setAttribute("role", "option");
@@ -70,11 +78,16 @@ function row(number, place) {
 
 export function drawList() {
   sortAgain();
-  const list = byId("list"), rows = byId("rows");
-  rows.style.height = `${order.length * ROW}px`;
-  const first = Math.max(0, Math.floor(list.scrollTop / ROW) - SPARE_ROWS);
+  const list = byId("list"), first = Math.max(0, Math.floor(list.scrollTop / ROW) - SPARE_ROWS);
   const last = first + Math.ceil(list.clientHeight / ROW) + 2 * SPARE_ROWS;
-  rows.replaceChildren(...order.slice(first, last).map((number, i) => row(number, first + i)));
+  const inSight = order.slice(first, last);
+  // rows that stay as they are can be clicked all the time
+  const basis = JSON.stringify([first, sheet.number, order.length, inSight, inSight.map(words)]);
+  if (basis !== drawnFor) {
+    byId("rows").style.height = `${order.length * ROW}px`;
+    byId("rows").replaceChildren(...inSight.map((number, i) => row(number, first + i)));
+    drawnFor = basis;
+  }
   describeProgress();
 }
 
@@ -140,8 +153,4 @@ export function listenToList() {
     e.stopPropagation();
     openNext(by);
   };
-  if (!run.suggested.length) {
-    byId("sort").value = "order";
-    byId("sort").querySelector('[value="suggested"]').remove();
-  }
 }

@@ -1,12 +1,13 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 // The run: its micrographs, which are known by numbers, and what has been corrected.
 
-import { askJson } from "./server.js";
+import { PATIENT, askJson } from "./server.js";
 
-// corrected: [removed, added, confirmed, done] by number; suggested: numbers, the best first
+// corrected: [removed, added, confirmed, done] by number; suggested: why a look at it teaches
+// most, by number, the best first
 export const run = {
   folder: "", names: [], numbers: new Map(), failed: new Map(), diameter: 1, threshold: 0,
-  corrected: new Map(), suggested: [], life: "", count: 0, changes: 0,
+  corrected: new Map(), suggested: new Map(), life: "", count: 0, changes: 0,
 };
 // what draws the micrograph, and what draws all the rest
 const followers = { stage: [], rest: [] };
@@ -39,6 +40,10 @@ export async function loadRun() {
     failed: new Map(byNumber(found.failed)),
     corrected: new Map(byNumber(found.corrected)),
   });
+}
+
+export async function loadSuggestions() {
+  run.suggested = new Map((await askJson("/suggestions", null, PATIENT)).suggested);
 }
 
 // what others have changed: numbers of micrographs; null where all has to be loaded again

@@ -4,13 +4,11 @@
 import { countsAt, unpack } from "../../js/packed.js";
 import { percent } from "../../js/numbers.js";
 import { run } from "./run.js";
-import { askJson } from "./server.js";
+import { PATIENT, askJson } from "./server.js";
 
 const STEP = 0.05;
 // log-odds: from 27 to 73 %
 const DOUBT = 1;
-// ms; the scores of very many micrographs take long to read
-const PATIENT = 3_600_000;
 const thresholdKey = () => `pupick-threshold:${run.folder}:${run.threshold}`;
 
 export const scores = { threshold: 0, table: null, counts: null, doubtful: null };

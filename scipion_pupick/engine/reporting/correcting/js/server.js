@@ -6,6 +6,8 @@ import { constants } from "./constants.js";
 const TOKEN = "pupick-token";
 // ms
 const PATIENCE = 60_000;
+// for what is worked out from the scores of very many micrographs
+export const PATIENT = 3_600_000;
 
 // of the server that was opened last, maybe in another window after it was started again
 const token = () => localStorage.getItem(TOKEN) || "";

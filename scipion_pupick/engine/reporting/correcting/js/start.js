@@ -7,7 +7,7 @@ import { listenToButtons, listenToKeys } from "./keys.js";
 import { hush, say } from "./messages.js";
 import { drawList, listenToList, openFirst, takeChanges } from "./micrographs.js";
 import { listenToPointer } from "./pointer.js";
-import { follow, loadRun, lookForChanges, redrawAll, run } from "./run.js";
+import { follow, loadRun, loadSuggestions, lookForChanges, redrawAll, run } from "./run.js";
 import { estimateText, loadScores, scores, startThreshold } from "./scores.js";
 import { takeToken } from "./server.js";
 import { sheet } from "./sheet.js";
@@ -86,6 +86,8 @@ async function begin() {
 async function showScores() {
   try {
     await loadScores();
+    redrawAll();
+    await loadSuggestions();
     redrawAll();
   } catch (failure) {
     say("scores", `The scores cannot be read: ${failure.message}`, ["Try again", showScores]);

@@ -1,0 +1,37 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""`pupick suggest`."""
+
+from __future__ import annotations
+
+import argparse
+from typing import Any
+
+from scipion_pupick import engine
+
+from .options import SUCCESS, add_command, add_output
+
+
+def add_suggest(commands: Any) -> None:
+    """Add the command."""
+    parser = add_command(
+        commands, "suggest", "Name the picks whose correction would teach most.", _suggest
+    )
+    parser.add_argument("folder", metavar="RUN_FOLDER", help="that pupick pick has written to")
+    add_output(parser, "folder for a file of picks a micrograph")
+    parser.add_argument(
+        "--count",
+        type=int,
+        default=30,
+        metavar="N",
+        help="doubtful picks to ask for; those next to them come with them; default: %(default)s",
+    )
+    parser.add_argument(
+        "--to", metavar="FORMAT", default="star", help="as of convert; default: %(default)s"
+    )
+
+
+def _suggest(options: argparse.Namespace) -> int:
+    result = engine.suggest(options.folder, options.output, options.count, options.to)
+    print(result.summary())
+    print(f"Written to {options.output}.")
+    return SUCCESS

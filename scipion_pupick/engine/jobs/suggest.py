@@ -1,0 +1,59 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Suggest the picks whose correction would teach most."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Dict
+
+from ..coordinates import write_picks_folder
+from ..coordinates.table import join_coordinates
+from ..errors import UsageError
+from ..files.atomic import PathLike
+from ..reporting.suggestion import Suggestion, suggest_picks
+from ..runs.pick_run import read_pick_run
+
+
+@dataclass(frozen=True)
+class SuggestResult:
+    """What to look at.
+
+    Attributes:
+        suggestions: by micrograph name, the most doubtful first.
+    """
+
+    suggestions: Dict[str, Suggestion]
+
+    def summary(self) -> str:
+        """Say in a line for each micrograph what to look at, and why."""
+        return "\n".join(
+            f"{name}: {len(s.doubtful)} doubtful picks and {len(s.neighbours)} next to them "
+            f"({s.reason})"
+            for name, s in self.suggestions.items()
+        )
+
+
+def suggest(
+    run: PathLike, output: PathLike, count: int = 30, format: str = "star", suffix: str = ""
+) -> SuggestResult:
+    """Choose the picks of a run whose correction would teach most, and write them.
+
+    Args:
+        run: folder that `pick` has written to.
+        output: folder for a file a micrograph, with the doubtful picks and those next to them.
+        count: of doubtful picks.
+        format: to write.
+        suffix: between a micrograph's name and the extension, such as _autopick.
+
+    Raises:
+        UsageError: there is no such run, or there is no peak in it.
+        OSError: a result cannot be written.
+    """
+    if count < 1:
+        raise UsageError(f"{count} picks were asked for: give 1 or more.", setting="count")
+    found = suggest_picks(read_pick_run(run), count)
+    if not found:
+        raise UsageError(f"{run}: there is no peak in any micrograph, so nothing to look at.")
+    picks = {name: join_coordinates([s.doubtful, s.neighbours]) for name, s in found.items()}
+    write_picks_folder(picks, output, format, suffix)
+    return SuggestResult(found)

@@ -1,0 +1,144 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Which picks a person should look at first: those whose correction would teach most."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Dict, List, Mapping, Sequence
+
+import numpy as np
+from scipy.special import expit
+
+from ..coordinates import Coordinates
+from ..errors import MicrographError
+from ..picking.peaks_file import MicrographPeaks
+from ..preprocessing.scale import WorkingScale, to_working
+from ..preprocessing.working_image import prepare
+from ..runs.pick_run import PickRun
+
+_MICROGRAPHS_SHOWN = 6
+_ODD_MICROGRAPHS = 2
+# as many doubtful picks as this times those wanted are told apart by their looks
+_CANDIDATES = 4
+_NEIGHBOURS_DIAMETERS = 1.5
+_RINGS = 8
+
+
+@dataclass(frozen=True)
+class Suggestion:
+    """What to look at in one micrograph.
+
+    Attributes:
+        doubtful: picks, and peaks below the threshold, that may be particles or not.
+        neighbours: picks next to these, which are seen with them.
+        reason: why this micrograph.
+    """
+
+    doubtful: Coordinates
+    neighbours: Coordinates
+    reason: str
+
+
+def suggest_picks(run: PickRun, count: int) -> Dict[str, Suggestion]:
+    """Choose the micrographs and peaks of a run whose correction would teach most.
+
+    A peak teaches most if it may be a particle as well as not, and if it looks unlike others that
+    are asked for. Most micrographs are those with most of such peaks; a few are those with an odd
+    number of picks, where the model may be wrong as a whole.
+
+    Args:
+        run: that picked.
+        count: of doubtful picks to ask for, in all micrographs.
+
+    Returns:
+        Suggestions by micrograph name, the most doubtful first; nothing where there is no peak.
+    """
+    peaks = dict(run.peaks())
+    doubts = {name: _doubt(kept.coordinates, run.threshold) for name, kept in peaks.items()}
+    chosen = _choose_micrographs(run, peaks, doubts)
+    share = -(-count // max(1, len(chosen)))
+    found: Dict[str, Suggestion] = {}
+    for name, reason in chosen.items():
+        kept, doubt = peaks[name].coordinates, doubts[name]
+        order = np.argsort(-doubt, kind="stable")[: _CANDIDATES * share]
+        looks = _looks(run, name, kept.select(order))
+        which = order[_unlike(looks, doubt[order], share)]
+        found[name] = Suggestion(kept.select(which), _neighbours(run, peaks[name], which), reason)
+    return found
+
+
+def _doubt(coordinates: Coordinates, threshold: float) -> np.ndarray:
+    """Variance (n,) of whether each peak is a particle: highest at even odds.
+
+    A threshold far from even odds says that the scores are not taken for log-odds.
+    """
+    probability = expit(coordinates.score - min(0.0, threshold))
+    return np.asarray(probability * (1 - probability))
+
+
+def _choose_micrographs(
+    run: PickRun, peaks: Mapping[str, MicrographPeaks], doubts: Mapping[str, np.ndarray]
+) -> Dict[str, str]:
+    """Choose micrographs, each with the reason."""
+    names = [name for name in peaks if len(doubts[name])]
+    doubtful = sorted(names, key=lambda name: -float(doubts[name].sum()))
+    counts = np.array([len(run.cut.choose(peaks[name])) for name in names], float)
+    odd = [names[i] for i in np.argsort(-np.abs(counts - np.median(counts)), kind="stable")]
+    most = doubtful[: _MICROGRAPHS_SHOWN - _ODD_MICROGRAPHS]
+    others = [name for name in odd if name not in most][:_ODD_MICROGRAPHS]
+    return {
+        **dict.fromkeys(most, "many doubtful picks"),
+        **dict.fromkeys(others, "an odd number of picks"),
+    }
+
+
+def _looks(run: PickRun, name: str, places: Coordinates) -> np.ndarray:
+    """Return what each place (n) looks like: mean grey and its spread on rings round it, (n, 16).
+
+    The same particle turned round looks the same. All look alike in a micrograph that cannot be
+    read.
+    """
+    micrograph = next(m for m in run.micrographs if m.name == name)
+    try:
+        working = prepare(micrograph, WorkingScale(run.diameter))
+    except MicrographError:
+        return np.zeros((len(places), 1))
+    shape = (working.image.shape[0], working.image.shape[1])
+    xy = to_working(places.xy, working.shape, shape)
+    radius = WorkingScale(run.diameter).diameter_px / 2
+    return np.array([_rings(working.image, x, y, radius) for x, y in xy])
+
+
+def _rings(image: np.ndarray, x: float, y: float, radius: float) -> List[float]:
+    top, left = max(0, int(y - radius)), max(0, int(x - radius))
+    part = image[top : int(y + radius) + 1, left : int(x + radius) + 1].astype(float)
+    rows, columns = np.ogrid[top : top + part.shape[0], left : left + part.shape[1]]
+    ring = np.minimum(_RINGS * np.hypot(columns - x, rows - y) / radius, _RINGS).astype(int)
+    means: List[float] = []
+    for number in range(_RINGS):
+        values = part[ring == number]
+        means += [float(values.mean()), float(values.std())] if len(values) else [0.0, 0.0]
+    return means
+
+
+def _unlike(looks: np.ndarray, doubt: np.ndarray, count: int) -> Sequence[int]:
+    """Choose places one by one: doubtful, and unlike all chosen before."""
+    chosen = [0] if len(looks) else []
+    spread = looks.std(axis=0)
+    scaled = looks / np.where(spread > 0, spread, 1)
+    while len(chosen) < min(count, len(looks)):
+        distance = np.min([np.linalg.norm(scaled - scaled[i], axis=1) for i in chosen], axis=0)
+        worth = doubt * (distance + 1e-6)
+        worth[chosen] = -1
+        chosen.append(int(np.argmax(worth)))
+    return chosen
+
+
+def _neighbours(run: PickRun, peaks: MicrographPeaks, which: np.ndarray) -> Coordinates:
+    """Return the picks near some peaks, without these."""
+    doubtful = peaks.coordinates.select(which)
+    picks = run.cut.choose(peaks)
+    apart = np.linalg.norm(picks.xy[:, None] - doubtful.xy[None], axis=2)
+    distance = apart.min(axis=1, initial=np.inf)
+    reach = _NEIGHBOURS_DIAMETERS * run.diameter / peaks.pixel_size
+    return picks.select((distance > 0) & (distance <= reach))
