@@ -21,7 +21,7 @@ MADE_WITH = json.loads((FIXTURES / "made_with.json").read_text(encoding="utf-8")
 COMMANDS, EXPECTED = MADE_WITH["commands"], MADE_WITH["expected"]
 OPTIONS = json.loads((FIXTURES / "options.json").read_text(encoding="utf-8"))
 NAMES = json.loads((FIXTURES / "public_names.json").read_text(encoding="utf-8"))
-GENERAL = next(Path(scipion_pupick.__file__).parent.rglob("general.safetensors"))
+GENERAL = next(Path(scipion_pupick.__file__).parent.rglob("general-0.1.safetensors"))
 NOT_PART = ("make.py", "README.md", "made_with.json", "options.json", "public_names.json")
 
 
