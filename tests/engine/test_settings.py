@@ -131,5 +131,6 @@ def test_what_version_01_meant_is_said_in_its_words():
     meant = as_meant_by_version_01(TrainSettings(180.0, training=asked))
     assert meant.training.objective == "ge-binomial-kl"
     assert (meant.training.autoencoder, meant.training.autoencoder_per_pixel) == (None, 0.5)
+    assert meant.training.negatives_weight == "class"
     words = in_words_of_version_01(meant)["training"]
     assert (words["objective"], words["autoencoder"]) == ("ge-binomial", 0.5)

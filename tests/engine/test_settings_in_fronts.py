@@ -28,7 +28,7 @@ from scipion_pupick.engine.settings import (
     settings_of,
 )
 from scipion_pupick.engine.settings.constants import OBJECTIVES, RECIPES
-from scipion_pupick.engine.settings.recipes import VALUES
+from scipion_pupick.engine.settings.recipes import recipe_values
 
 ROOT = Path(__file__).parents[2]
 COMMANDS = {
@@ -151,7 +151,7 @@ def test_a_recipe_that_is_not_known_names_the_known():
 @pytest.mark.parametrize("name", RECIPES)
 def test_a_recipe_only_has_settings_that_there_are(name):
     known = {setting.name for setting in settings_of(TrainSettings)} | {"augmentation"}
-    assert set(VALUES[name]) <= known
+    assert set(recipe_values({"recipe": name})) <= known
 
 
 def test_recipes_leave_settings_without_recipes_alone():
@@ -162,4 +162,7 @@ def test_recipes_leave_settings_without_recipes_alone():
 @pytest.mark.parametrize("objective", OBJECTIVES)
 def test_the_papers_recipe_goes_with_every_objective(objective):
     values = {"diameter": 180.0, "recipe": "paper", "objective": objective}
-    assert make_settings(TrainSettings, values).training.objective == objective
+    training = make_settings(TrainSettings, values).training
+    assert training.objective == objective
+    pools = objective.startswith("ge-")
+    assert training.negatives_weight == ("pooled" if pools else "class")

@@ -44,7 +44,11 @@ from .train import (
     PretrainSettings,
     TrainSettings,
 )
-from .version_01 import as_meant_by_version_01, in_words_of_version_01
+from .version_01 import (
+    NEGATIVES_WEIGHT_OF_VERSION_01,
+    as_meant_by_version_01,
+    in_words_of_version_01,
+)
 from .watch import WatchSettings
 
 __all__ = [
@@ -59,6 +63,7 @@ __all__ = [
     "MIRRORS",
     "MOST_CONTAMINATION",
     "MOST_SEEDS",
+    "NEGATIVES_WEIGHT_OF_VERSION_01",
     "NETWORKS",
     "NORMALISATIONS",
     "OBJECTIVES",

@@ -6,6 +6,7 @@ from __future__ import annotations
 from types import MappingProxyType
 from typing import Any, Mapping, Type, TypeVar
 
+from .constants import WITH_SLACK
 from .setting import settings_from, settings_of
 from .train import Augmentation
 
@@ -34,9 +35,17 @@ PAPER: Mapping[str, Any] = MappingProxyType(
         "steps": 100,
     }
 )
-VALUES: Mapping[str, Mapping[str, Any]] = MappingProxyType(
-    {"pupick": MappingProxyType({}), "paper": PAPER}
-)
+
+
+def recipe_values(values: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Return what the recipe among values says of settings, by name; nothing without one.
+
+    Of the paper's, labelled negatives are pooled where the objective lets them.
+    """
+    if values.get("recipe") != "paper":
+        return {}
+    objective = values.get("objective", PAPER["objective"])
+    return {**PAPER, "negatives_weight": "pooled" if objective in WITH_SLACK else "class"}
 
 
 def make_settings(kind: Type[_Settings], values: Mapping[str, Any]) -> _Settings:
@@ -49,5 +58,5 @@ def make_settings(kind: Type[_Settings], values: Mapping[str, Any]) -> _Settings
         UsageError: a value makes no sense.
     """
     if any(setting.name == "recipe" for setting in settings_of(kind)):
-        values = {**VALUES.get(values.get("recipe", ""), {}), **values}
+        values = {**recipe_values(values), **values}
     return settings_from(kind, values)

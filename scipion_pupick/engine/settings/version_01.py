@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """How version 0.1 said what settings of trainings say now, so that its trainings go on as begun.
 
-Its objective `ge-binomial` is `ge-binomial-kl` now, its `autoencoder` is `autoencoder_per_pixel`.
+Its objective `ge-binomial` is `ge-binomial-kl` now, its `autoencoder` is `autoencoder_per_pixel`,
+and labelled negatives had the weight `class`.
 """
 
 from __future__ import annotations
@@ -20,16 +21,19 @@ _SETTINGS = frozenset(
         "augmentation",
     )
 )
+NEGATIVES_WEIGHT_OF_VERSION_01 = "class"
 _OBJECTIVES = {"ge-binomial-kl": "ge-binomial", "ge-binomial": "ge-binomial of the paper"}
 
 
 def in_words_of_version_01(settings: Union[TrainSettings, PretrainSettings]) -> Dict[str, Any]:
     """Return settings as a dict, as version 0.1 would have had it.
 
-    What it did not know is left out where it is as it comes.
+    What it did not know is left out where it is as it comes, and so is the weight of negatives: a
+    training depends on it only where there are some.
     """
     words = {**_known(settings), "training": _known(settings.training)}
     training = words["training"]
+    training.pop("negatives_weight", None)
     training["objective"] = _OBJECTIVES.get(training["objective"], training["objective"])
     summed, per_pixel = training["autoencoder"], training.pop("autoencoder_per_pixel", None)
     if summed is not None and summed != 0:
@@ -44,6 +48,8 @@ def in_words_of_version_01(settings: Union[TrainSettings, PretrainSettings]) -> 
 def as_meant_by_version_01(settings: TrainSettings) -> TrainSettings:
     """Return what version 0.1 took the same settings for."""
     training = settings.training
+    if training.negatives_weight == OptimizerSettings.negatives_weight:
+        training = replace(training, negatives_weight=NEGATIVES_WEIGHT_OF_VERSION_01)
     if training.objective == "ge-binomial":
         training = replace(training, objective="ge-binomial-kl")
     if training.autoencoder is not None:

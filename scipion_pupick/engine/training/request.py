@@ -16,7 +16,7 @@ from ..files.atomic import PathLike, file_status
 from ..micrographs import Micrograph
 from ..preprocessing.scale import ANGSTROM, LengthUnit
 from ..preprocessing.working_image import require_scale
-from ..settings import TrainSettings, in_words_of_version_01
+from ..settings import NEGATIVES_WEIGHT_OF_VERSION_01, TrainSettings, in_words_of_version_01
 from .data import TrainingData, choose_micrographs, read_data
 from .label_check import check_labels
 from .labels import Labels, assign_labels
@@ -53,6 +53,9 @@ class TrainRequest:
         parts.append([[m.name, m.pixel_size, *file_status(m.path)] for m in self.micrographs])
         for picks in (self.labels.positive, self.labels.negative):
             parts.append([[name, c.x.tolist(), c.y.tolist()] for name, c in picks.items()])
+        weight = self.start.settings.training.negatives_weight
+        if self.labels.negative and weight != NEGATIVES_WEIGHT_OF_VERSION_01:
+            parts.append(weight)
         return hashlib.sha256(json.dumps(parts).encode()).hexdigest()
 
     def of_version_01(self) -> TrainRequest:

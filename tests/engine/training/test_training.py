@@ -21,7 +21,7 @@ from scipion_pupick.engine.networks.architectures import make_network
 from scipion_pupick.engine.networks.scoring import make_scorer
 from scipion_pupick.engine.networks.symmetry import is_symmetric
 from scipion_pupick.engine.picking.detector import detect_peaks
-from scipion_pupick.engine.settings import TrainSettings, make_settings
+from scipion_pupick.engine.settings import OptimizerSettings, TrainSettings, make_settings
 from scipion_pupick.engine.training.checkpoint import load_progress, save_progress
 from scipion_pupick.engine.training.data import hold_out, read_data
 from scipion_pupick.engine.training.fit import fit, usual_steps
@@ -32,6 +32,8 @@ from scipion_pupick.engine.training.prior import assumed_pi, fresh_network, prio
 from scipion_pupick.engine.training.progress import Epoch, Progress, best_network, log_epoch
 from scipion_pupick.engine.training.pu_loss import _mixed
 from scipion_pupick.engine.training.regions import POSITIVE, TrainingImage, label_map
+from scipion_pupick.engine.training.request import TrainRequest
+from scipion_pupick.engine.training.start import Start
 from scipion_pupick.engine.training.step import StepLoss
 from scipion_pupick.engine.training.task import TrainingTask
 from scipion_pupick.engine.training.validation import held_out_ap, validate
@@ -294,6 +296,25 @@ def test_the_recipe_of_the_paper_trains_as_the_paper_did():
     name = "network.features.0.weight"
     moved = (reached[1].weights[name] - reached[0].weights[name]).abs().max().item()
     assert 1.5 * 2e-4 < moved < 3.3 * 2e-4
+
+
+@pytest.mark.parametrize("negative", [{}, {"m": Coordinates.unscored([9.0], [9.0])}])
+def test_the_weight_of_negatives_makes_another_training_where_there_are_some(negative):
+    """What version 0.1 has begun with negatives goes on with the weight that they had there."""
+
+    def request(**training):
+        settings = TrainSettings(
+            DIAMETER, training=OptimizerSettings(objective="ge-kl", **training)
+        )
+        labels = Labels({"m": Coordinates.unscored([50.0], [50.0])}, negative)
+        return TrainRequest([], labels, Start(None, settings))
+
+    requests = [request(), request(negatives_weight="class"), request(negatives_weight="pooled")]
+    fingerprints = {each.fingerprint() for each in requests}
+    assert len(fingerprints) == (3 if negative else 1)
+    old = request().of_version_01()
+    assert old.fingerprint() == request(negatives_weight="class").fingerprint()
+    assert old.start.settings.training.negatives_weight == "class"
 
 
 @pytest.mark.slow
