@@ -66,7 +66,7 @@ def read_labels(options: Options, micrographs: Sequence[Micrograph]) -> Picks:
         UsageError: a file cannot be read, or there is no particle in any of these micrographs.
     """
     sources = [source for source in (options.coordinates, options.particles) if source]
-    pixel_size = _common_pixel_size(micrographs) if options.particles else None
+    pixel_size = common_pixel_size(micrographs) if options.particles else None
     settings = make_settings(PicksSettings, options.values)
     labels = read_picks(sources, pixel_size=pixel_size, settings=settings)
     if not any(len(coordinates) for coordinates in labels.values()):
@@ -100,7 +100,7 @@ def read_negatives(options: Options, micrographs: Sequence[Micrograph]) -> Optio
     return read_picks(source, pixel_size=pixel_size, settings=settings)
 
 
-def _common_pixel_size(micrographs: Sequence[Micrograph]) -> Optional[float]:
+def common_pixel_size(micrographs: Sequence[Micrograph]) -> Optional[float]:
     """Return the pixel size (Å/px) by which origins of particles, in Å, become px."""
     sizes = _pixel_sizes(micrographs)
     if sizes and not _are_one(sizes):

@@ -8,7 +8,7 @@ import json
 import logging
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Dict, List, Mapping, Optional
+from typing import Any, Dict, List, Mapping
 
 import numpy as np
 
@@ -36,14 +36,9 @@ from scipion_pupick.engine.runs.layout import MODEL, TRAINING_LOG
 from scipion_pupick.engine.settings import GENERAL
 
 from . import forms, versions
-from .inputs import (
-    find_model,
-    find_start,
-    read_labels,
-    read_micrographs,
-    read_negatives,
-)
+from .inputs import find_model, read_micrographs
 from .outputs import (
+    ENGINE_FOLDER,
     coordinate_files,
     project_path,
     write_coordinates,
@@ -53,10 +48,10 @@ from .outputs import (
 )
 from .parameters import PICK, TRAIN, Options, parameters_of
 from .report import Report, kept_scores, write_report
+from .training_inputs import TrainingInputs, read_training_inputs
 
 log = logging.getLogger(__name__)
 
-ENGINE_FOLDER = "pupick"
 LOGFILE = "logfile.pdf"
 MICROGRAPHS = "micrographs.star"
 TRAINING_RECORD = "training_job.json"
@@ -123,30 +118,28 @@ class PickJob:
         Micrographs that were added since do not make another training necessary; other labels,
         negatives or parameters do.
         """
-        labels = read_labels(self.options, self.micrographs)
+        inputs = read_training_inputs(self.options, self.micrographs)
         path, record = self.folder / MODEL, self.folder / TRAINING_RECORD
         stored = read_json(record) if record.is_file() else {}
-        negatives = read_negatives(self.options, self.micrographs)
-        request = self._request(labels, negatives)
+        request = self._request(inputs)
         if path.is_file() and _is_same(stored, request):
             log.info("The model has been trained on these particles: it is used as it is.")
             return path
         record.unlink(missing_ok=True)
-        values = self.options.values
         engine.train(
             self.micrographs,
-            labels,
+            inputs.picks,
             self.folder,
-            make_settings(TrainSettings, values),
-            negatives=negatives,
-            start=find_start(values.get("start", GENERAL)),
+            make_settings(TrainSettings, {**self.options.values, "diameter": inputs.diameter}),
+            negatives=inputs.negatives,
+            start=inputs.start,
             overwrite=True,
             **self.one_device,
         )
         write_json(record, request)
         return path
 
-    def _request(self, labels: Picks, negatives: Optional[Picks]) -> Dict[str, Any]:
+    def _request(self, inputs: TrainingInputs) -> Dict[str, Any]:
         """Describe a training, so that it is known again."""
         # what does not change the model
         elsewhere = ("gpu", "workers", "relion_version", "check_picks")
@@ -155,10 +148,10 @@ class PickJob:
             for name in parameters_of(TRAIN)
             if name not in elsewhere
         }
-        start = find_start(self.options.values.get("start", GENERAL))
+        negatives, start = inputs.negatives, inputs.start
         return {
             "parameters": parameters,
-            "labels": _digest(labels),
+            "labels": _digest(inputs.picks),
             "negatives": None if negatives is None else _digest(negatives),
             "start": None if start is None else _status(start),
         }
@@ -172,7 +165,7 @@ class PickJob:
                 title=f"Training of {model}",
                 facts=_training_facts(engine.show_model(model)),
                 picks=assign_to_micrographs(labels, self.micrographs, "labels"),
-                diameter=self.options.values["diameter"],
+                diameter=read_model_file(model).scale.of(None).diameter,
                 history=model.parent / TRAINING_LOG,
             )
         )

@@ -23,6 +23,8 @@ from .supervisor import OUTPUT_NODES
 from .versions import NODE_TYPE_COLUMN, V3
 
 ENDING = "_autopick.star"
+# what the engine keeps of a picking job, in its folder
+ENGINE_FOLDER = "pupick"
 LISTS = {True: "coords_suffix_autopick.star", False: "autopick.star"}
 
 _JOB_FOLDER = re.compile(r"^.*?/job\d{3}[^/]*/")

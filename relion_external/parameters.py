@@ -13,7 +13,7 @@ import textwrap
 from dataclasses import dataclass
 from typing import Any, Callable, Dict, List, Mapping, Optional, Sequence, Tuple
 
-from scipion_pupick.engine import PickSettings, TrainSettings
+from scipion_pupick.engine import CorrectionSettings, PickSettings, TrainSettings
 from scipion_pupick.engine.settings import ADVANCED, PicksSettings, Setting, offered_settings
 
 from .errors import JobError
@@ -187,13 +187,25 @@ PIXEL_SIZE = Parameter(
 )
 START = Parameter("start", MODEL, "to start from, or none; default: general")
 NEGATIVES = Parameter("negatives", TEXT, "file of coordinates that are no particles")
+SELECTED_FROM = Parameter(
+    "selected_from",
+    TEXT,
+    "2D classification that the input particles were selected from, such as Class2D/job008, or "
+    "auto: particles of rejected classes are negatives",
+)
+CORRECTED = Parameter(
+    "corrected",
+    TEXT,
+    "picking job of pupick whose picks were corrected, such as External/job006: its model learns "
+    "what was removed and added",
+)
 VERSION_OF_RELION = Parameter(
     "relion_version", VERSION, "whose files to write; default: by job.star"
 )
 SETTINGS: Mapping[str, Tuple[type, ...]] = {
-    TRAIN: (TrainSettings, PicksSettings),
+    TRAIN: (TrainSettings, PicksSettings, CorrectionSettings),
     PICK: (PickSettings,),
-    BOTH: (TrainSettings, PickSettings, PicksSettings),
+    BOTH: (TrainSettings, PickSettings, PicksSettings, CorrectionSettings),
 }
 
 
@@ -249,7 +261,7 @@ def parameters_of(job: str) -> Dict[str, Parameter]:
         *(parameter for parameter in settings if not parameter.advanced),
         COMPUTER,
         PIXEL_SIZE,
-        *([] if job == PICK else [START, NEGATIVES]),
+        *([] if job == PICK else [START, NEGATIVES, SELECTED_FROM, CORRECTED]),
         *(parameter for parameter in settings if parameter.advanced),
         *([] if job == TRAIN else [LEAST_USABLE, MASKS, WORKERS]),
         VERSION_OF_RELION,
@@ -328,16 +340,18 @@ def _check_inputs(job: str, texts: Mapping[str, str]) -> None:
     for name, what in INPUTS.items():
         if texts.get(name) and name not in USED_INPUTS[job]:
             raise JobError(f"{PROGRAMS[job]} has no use for {what} (--{name}): leave that empty")
-    if job != PICK and not (texts.get("in_coords") or texts.get("in_parts")):
+    sources = ("in_coords", "in_parts", CORRECTED.name)
+    if job != PICK and not any(texts.get(name) for name in sources):
         raise JobError(
             "training needs particles picked by hand: give input coordinates (--in_coords) or "
-            "particles (--in_parts)"
+            "particles (--in_parts), or a job whose picks were corrected (corrected)"
         )
 
 
 def _is_given(parameter: Parameter, texts: Mapping[str, str]) -> bool:
     value = bool(texts.get(parameter.name))
-    if parameter.required and not value:
+    # a job whose picks were corrected has a diameter
+    if parameter.required and not (value or texts.get(CORRECTED.name)):
         raise JobError(
             f"the parameter {parameter.name} is missing: {parameter.kind.name}, {parameter.text}"
         )

@@ -8,6 +8,7 @@ micrographs of one base name stay apart.
 from __future__ import annotations
 
 import os
+from collections import Counter
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,7 +20,7 @@ from pwem.objects import Coordinate, EMSet, Micrograph, SetOfCoordinates, SetOfM
 from pyworkflow.protocol import Protocol, getProtocolFromDb
 
 from . import engine
-from .assignment import AssignedPicks, Assignment
+from .assignment import AssignedPicks, Assignment, Key
 from .constants import (
     BOX_PER_DIAMETER,
     CLASS_NUMBER,
@@ -39,6 +40,7 @@ from .engine import (
     PickRun,
     Picks,
     UsageError,
+    find_rejected,
     read_json,
     read_pick_run,
     write_text,
@@ -47,6 +49,7 @@ from .engine.coordinates.relion import NO_SCORE
 from .engine.files.atomic import PathLike
 from .engine.files.star import Columns, star_text
 from .engine.runs.pick_run import holds_pick_run
+from .particles import PlacedItem, micrographs_of, placed_items
 
 # of particles that suit their micrographs
 DIAMETERS_PER_MICROGRAPH = 25
@@ -132,31 +135,60 @@ def engine_micrographs(micrographs: Iterable[Micrograph]) -> List[engine.Microgr
     ]
 
 
-def read_coordinates(
-    coordinates: SetOfCoordinates, micrographs: Iterable[Micrograph]
-) -> AssignedPicks:
-    """Read a set of coordinates under the engine's names.
+def read_coordinates(items: EMSet, micrographs: Iterable[Micrograph]) -> AssignedPicks:
+    """Read a set of coordinates, particles or classes under the engine's names.
 
     Scores are NaN where a coordinate has none.
     """
-    assignment = _assignment(coordinates, micrographs)
+    present = list(micrographs)
+    with _opened(items) as fresh:
+        placed = list(placed_items(fresh, _pixel_size(present)))
+    return _assigned(placed, _assignment(items, present))
+
+
+def read_negatives(
+    items: EMSet, selected: EMSet, micrographs: Iterable[Micrograph]
+) -> AssignedPicks:
+    """Read the places without a particle: coordinates, or what a selection has rejected.
+
+    Args:
+        items: coordinates; or particles or classes, of which those that were not selected count.
+        selected: particles, if some of `items` were selected.
+        micrographs: that both may be of.
+    """
+    if isinstance(items, SetOfCoordinates):
+        return read_coordinates(items, micrographs)
+    present = list(micrographs)
+    with _opened(items) as fresh, _opened(selected) as chosen:
+        placed = list(placed_items(fresh, _pixel_size(present)))
+        of_particles = not isinstance(selected, SetOfCoordinates)
+        ids = {item.item_id for item in placed_items(chosen, 1.0)} if of_particles else set()
+    is_kept = np.array([item.item_id in ids for item in placed], bool)
+    classes = [item.class_id for item in placed]
+    known = None if None in classes else np.array(classes)
+    rejected = [placed[i] for i in np.flatnonzero(find_rejected(is_kept, known))]
+    return _assigned(rejected, _assignment(items, present))
+
+
+def _pixel_size(micrographs: Sequence[Micrograph]) -> float:
+    return float(micrographs[0].getSamplingRate() or 1.0) if micrographs else 1.0
+
+
+def _assigned(placed: Iterable[PlacedItem], assignment: Assignment) -> AssignedPicks:
     rows: Dict[str, List[Tuple[float, float, float]]] = {}
     left_out: Dict[str, int] = {}
-    with _opened(coordinates) as fresh:
-        for coordinate in fresh:
-            key = int(coordinate.getMicId()), str(coordinate.getMicName())
-            path = assignment.path_of(key)
-            if path is None:
-                left_out[key[1]] = left_out.get(key[1], 0) + 1
-            else:
-                x, y = coordinate.getPosition()
-                rows.setdefault(path, []).append((x, y, score_of(coordinate)))
+    for item in placed:
+        path = assignment.path_of(item.key)
+        if path is None:
+            left_out[item.key[1]] = left_out.get(item.key[1], 0) + 1
+        else:
+            rows.setdefault(path, []).append((*item.xy, score_of(item.coordinate)))
     picks = {path: Coordinates(*np.array(values).T) for path, values in rows.items()}
     return AssignedPicks(picks, left_out)
 
 
-def _assignment(coordinates: SetOfCoordinates, micrographs: Iterable[Micrograph]) -> Assignment:
-    made_on = coordinates.getMicrographs()
+def _assignment(items: EMSet, micrographs: Iterable[Micrograph]) -> Assignment:
+    made_on = micrographs_of(items)
     return Assignment.of([] if made_on is None else read_micrographs(made_on), micrographs)
 
 
@@ -180,21 +212,27 @@ class CoordinateCounts:
         return self.total - sum(self.left_out.values())
 
 
-def count_coordinates(
-    coordinates: SetOfCoordinates, micrographs: Iterable[Micrograph]
-) -> CoordinateCounts:
-    """Count the coordinates of a set without reading each of them."""
-    if not coordinates.getSize():
+def count_coordinates(items: EMSet, micrographs: Iterable[Micrograph]) -> CoordinateCounts:
+    """Count the coordinates of a set, without reading each where it is one of coordinates."""
+    if not items.getSize():
         return CoordinateCounts(0, {}, [])
-    assignment = _assignment(coordinates, micrographs)
-    rows = coordinates.aggregate(["COUNT"], "_micId", ["_micId", "_micName"])
-    numbers = {(int(row["_micId"]), str(row["_micName"])): int(row["COUNT"]) for row in rows}
+    assignment = _assignment(items, micrographs)
+    numbers = _numbers(items)
     left_out: Dict[str, int] = {}
     for key, number in numbers.items():
         if assignment.path_of(key) is None:
             left_out[key[1]] = left_out.get(key[1], 0) + number
     unclear = sorted({name for _, name in numbers} & assignment.unclear)
     return CoordinateCounts(sum(numbers.values()), left_out, unclear)
+
+
+def _numbers(items: EMSet) -> Mapping[Key, int]:
+    """Count the items of each micrograph, by its id and name."""
+    if not isinstance(items, SetOfCoordinates):
+        with _opened(items) as fresh:
+            return Counter(item.key for item in placed_items(fresh, 1.0))
+    rows = items.aggregate(["COUNT"], "_micId", ["_micId", "_micName"])
+    return {(int(row["_micId"]), str(row["_micName"])): int(row["COUNT"]) for row in rows}
 
 
 def count(picks: Picks) -> int:

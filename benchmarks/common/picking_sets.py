@@ -7,7 +7,7 @@ import argparse
 import json
 from dataclasses import dataclass
 from pathlib import Path
-from typing import List, Tuple
+from typing import Callable, List, Optional, Tuple
 
 import numpy as np
 
@@ -38,6 +38,8 @@ REAL_PIXEL_SIZE = 7.08  # Å/px
 REAL_BORDER = 32.0  # px: padding, and no labels
 TOLERANCE = 0.4  # of the diameter
 REAL_TOLERANCE = 10.8  # px: 0.4 of the 27 px that its label discs measure
+
+SettingsOf = Callable[[np.random.Generator], SimulationSettings]
 
 TRAIN, TEST = 10, 5
 SIDE = 768
@@ -143,14 +145,16 @@ def real_set(data: Path) -> PickingSet:
     )
 
 
-def simulated_set(folder: Path, map_path: Path) -> PickingSet:
+def simulated_set(
+    folder: Path, map_path: Path, settings_of: Optional[SettingsOf] = None
+) -> PickingSet:
     """Micrographs of the density in `map_path`, simulated into `folder` where they are not there.
 
     Those to train on and those to test on differ in nothing but their random numbers.
     """
     done = folder / "set.json"
     if not done.exists():
-        simulate_set(folder, map_path)
+        simulate_set(folder, map_path, settings_of or micrograph_settings)
     diameter, pixel_size = json.loads(done.read_text(encoding="utf-8"))
     paths = tuple(sorted((folder / "micrographs").glob("*.mrc")))
     return PickingSet(
@@ -165,7 +169,7 @@ def simulated_set(folder: Path, map_path: Path) -> PickingSet:
     )
 
 
-def simulate_set(folder: Path, map_path: Path) -> None:
+def simulate_set(folder: Path, map_path: Path, settings_of: SettingsOf) -> None:
     """Write micrographs/NAME_00.mrc ..., particles.star and, last, set.json with the scale."""
     density = read_map(map_path)
     name = short_name(map_path)
@@ -179,7 +183,7 @@ def simulate_set(folder: Path, map_path: Path) -> None:
     truth: Picks = {}
     for index in range(TRAIN + TEST):
         random = np.random.default_rng([*seeds, index])
-        settings = micrograph_settings(random)
+        settings = settings_of(random)
         made = simulate_micrograph(bank, (SIDE, SIDE), settings, random, junk)
         path = folder / "micrographs" / f"{name}_{index:02d}.mrc"
         write_image(path, made.image, pixel_size)

@@ -1,192 +1,141 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The paper's experiments: objectives, autoencoder and π, from random weights.
+"""The paper's experiments: objectives, autoencoder and π, as `--recipe paper` trains.
 
-    python benchmarks/paper/experiments.py --work FOLDER --data EMPIAR-10017 --maps MAPS
+    python benchmarks/paper/experiments.py --work FOLDER --data EMPIAR-10017 --shapes SHAPES.npz
 
-See benchmarks/README.md. A row for each cell goes to FOLDER/paper, the table of all that are there
-to FOLDER/paper.md; a stopped run continues.
+See benchmarks/README.md. A line for each cell is added to FOLDER/cells.csv; a stopped run goes on.
 """
 
 from __future__ import annotations
 
 import argparse
+import logging
+import subprocess
 import sys
 import time
-from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any, Iterator, List, Optional, Sequence
+from typing import Dict, List, Optional
+
+import torch
 
 # a script sees only its own folder
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
-from benchmarks.common.cells import (
-    Row,
-    Store,
-    conditions_of,
-    figures,
-    rows_with,
-    score,
-    set_names,
-    summary,
-)
-from benchmarks.common.labels import RANDOM, draw_labels
-from benchmarks.common.markdown import table
-from benchmarks.common.picking_sets import PickingSet, add_set_options, find_sets
-from scipion_pupick.engine import (
-    OptimizerSettings,
-    PickSettings,
-    TrainSettings,
-    evaluate_regions,
-    pick,
-    train,
-    write_text,
-)
-from scipion_pupick.engine.settings import LEAST_SCORE, OBJECTIVES
+from benchmarks.paper.cells_file import Row, add_row, curve_text, read_rows
+from benchmarks.paper.grid import CHOICES, SETS, Cell, groups
+from benchmarks.paper.measures import particle_figures, region_ap, score_maps
+from benchmarks.paper.sets import PreparedSet, find_set, with_some_labels
+from scipion_pupick.engine import TrainSettings, make_settings
+from scipion_pupick.engine.networks.scoring import make_scorer
+from scipion_pupick.engine.training.fit import fit
+from scipion_pupick.engine.training.progress import Progress, network_of_state
+from scipion_pupick.engine.training.task import TrainingTask
 
-EXPERIMENTS = ("objectives", "autoencoder", "pi")
-GAMMAS = ("0", "1", "10/N")
-PI_FACTORS = (0.5, 0.75, 1.0, 1.25, 1.5)
-GE_BINOMIAL = "ge-binomial"
-HELD_OUT = 0.2  # of the labels, to choose the best epoch by; none where that is less than 10
+STEPS = 2000
+STEPS_AN_EPOCH = 50
+MEASURED_AT = (100, 250, 500, 1000, 1500, 2000, 3000, 4000, 6000, 8000, 10000)
+CPU = torch.device("cpu")
 
-
-@dataclass(frozen=True)
-class Cell:
-    """One training.
-
-    Attributes:
-        objective: its name.
-        labels: how many.
-        seed: of the choice of labels and of the training.
-        gamma: weight of the autoencoder, in words of GAMMAS.
-        pi_factor: by which π is wrong.
-        network: its name; conv3 is the paper's.
-        epochs: of the training.
-        tiles: in a batch, and as many mosaics.
-    """
-
-    objective: str
-    labels: int
-    seed: int
-    gamma: str = "0"
-    pi_factor: float = 1.0
-    network: str = "conv3"
-    epochs: int = 12
-    tiles: int = 8
+log = logging.getLogger("experiments")
 
 
 def parse(arguments: Optional[List[str]]) -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    add_set_options(parser)
-    parser.add_argument("--only", default=",".join(EXPERIMENTS), help="experiments")
-    parser.add_argument("--labels", default="10,100,1000", help="numbers of labels")
-    parser.add_argument("--seeds", type=int, default=10, help="choices of labels")
-    parser.add_argument("--network", default="conv3", help="conv3 is the paper's")
-    known = OptimizerSettings()
-    parser.add_argument("--epochs", type=int, default=known.epochs, help="of 50 batches")
-    parser.add_argument("--tiles", type=int, default=known.tiles, help="and mosaics in a batch")
-    parser.add_argument("--table-only", action="store_true", help="of the cells that are there")
+    parser.add_argument("--work", type=Path, required=True, help="folder for all that is written")
+    parser.add_argument("--data", type=Path, required=True, help="folder of EMPIAR-10017")
+    parser.add_argument("--shapes", type=Path, required=True, help="shapes of proteins (.npz)")
+    parser.add_argument("--sets", default=",".join(SETS), help="names, with commas between")
+    parser.add_argument("--groups", default="", help="only groups with this text in their names")
+    parser.add_argument("--choices", type=int, default=len(CHOICES), help="of labels")
+    parser.add_argument("--steps", type=int, default=STEPS, help="updates of each training")
+    parser.add_argument("--part", default="1/1", help="I/N: each N-th cell only, from the I-th on")
+    parser.add_argument("--cells", type=int, help="end after so many")
+    parser.add_argument("--list", action="store_true", help="only say which cells are there")
     return parser.parse_args(arguments)
 
 
-def cells(options: argparse.Namespace) -> Iterator[Cell]:
-    """The trainings of the experiments asked for, one seed after the other."""
-    asked = options.only.split(",")
-    for seed in range(1, options.seeds + 1):
-        for count in map(int, options.labels.split(",")):
-            first = Cell(GE_BINOMIAL, count, seed, network=options.network)
-            first = replace(first, epochs=options.epochs, tiles=options.tiles)
-            if "objectives" in asked:
-                yield from (replace(first, objective=objective) for objective in OBJECTIVES)
-            if "autoencoder" in asked:
-                yield from (replace(first, gamma=gamma) for gamma in GAMMAS)
-            if "pi" in asked:
-                yield from (replace(first, pi_factor=factor) for factor in PI_FACTORS)
-
-
-def run_cell(cell: Cell, on: PickingSet, folder: Path) -> Row:
-    """Train and test once, with one thread; the CPU seconds are those of the training."""
-    gamma = 10 / cell.labels if cell.gamma == "10/N" else float(cell.gamma)
-    training = OptimizerSettings(
-        network=cell.network,
-        objective=cell.objective,
-        autoencoder=gamma,
-        epochs=cell.epochs,
-        mosaics=cell.tiles,
-        tiles=cell.tiles,
-        seed=cell.seed,
-    )
-    particles = cell.pi_factor * on.particles_per_micrograph
-    settings = TrainSettings(on.diameter, particles, held_out=HELD_OUT, training=training)
-    labels = draw_labels(on, cell.labels, RANDOM, cell.seed)
+def run_cell(cell: Cell, on: PreparedSet, steps: int, revision: str) -> Row:
+    """Train and test once."""
     started = time.process_time()
-    train(on.micrographs(on.train), labels, folder, settings, start=None, overwrite=True, threads=1)
-    cpu = time.process_time() - started
-    model = folder / "model.safetensors"
-    test = on.micrographs(on.test)
-    picks = folder / "picks"
-    default = pick(test, model, picks, threads=1)
-    every = pick(test, model, picks, PickSettings(threshold=LEAST_SCORE), threads=1)
-    regions = evaluate_regions(model, on.test_particles, test, border=on.border, threads=1)
-    return {
-        **figures(score(on, every.picks)),
-        "own_f1": score(on, default.picks).curve.of_all[2],
-        "region_ap": regions,
-        "train_cpu": cpu,
+    values = {
+        "diameter": on.diameter,
+        "recipe": "paper",
+        "objective": cell.method,
+        "autoencoder": cell.gamma,
+        "seed": cell.choice,
+        "epochs": -(-steps // STEPS_AN_EPOCH),
+        "steps": STEPS_AN_EPOCH,
     }
+    settings = make_settings(TrainSettings, values).training
+    images = with_some_labels(on, cell.labels, cell.choice)
+    particles = cell.pi_factor * on.particles_per_image
+    points: Dict[int, float] = {}
 
+    def measure(progress: Progress) -> None:
+        done = len(progress.history) * STEPS_AN_EPOCH
+        if done in MEASURED_AT or done == settings.epochs * STEPS_AN_EPOCH:
+            scorer = make_scorer(network_of_state(progress.average, settings), CPU)
+            points[done] = region_ap(score_maps(scorer, on), on)
 
-def markdown(rows: Sequence[Row]) -> str:
-    """All experiments as Markdown."""
-    parts = ["# The paper's experiments\n"]
-    for name in set_names(rows):
-        tables = experiment_tables(rows_with(rows, set=name))
-        parts += [f"\n## {name}\n", *tables] if tables else []
-    return "".join([*parts, "\n## Conditions\n\n", conditions_of(rows)])
-
-
-def experiment_tables(rows: Sequence[Row]) -> List[str]:
-    """The three experiments on one set; what was not measured is left out."""
-    plain = rows_with(rows, gamma="0", pi_factor=1.0)
-    binomial = rows_with(rows, objective=GE_BINOMIAL)
-    groups = (
-        ("objective", "objective", tuple(OBJECTIVES), plain),
-        ("autoencoder γ (GE-binomial)", "gamma", GAMMAS, rows_with(binomial, pi_factor=1.0)),
-        ("π / true π (GE-binomial)", "pi_factor", PI_FACTORS, rows_with(binomial, gamma="0")),
+    progress = fit(TrainingTask(images, (), particles, settings, CPU), after_epoch=measure)
+    scorer = make_scorer(network_of_state(progress.average, settings), CPU)
+    found = particle_figures(score_maps(scorer, on), on)
+    return Row(
+        *(cell.set, cell.method, cell.labels, cell.choice, cell.gamma, cell.pi_factor),
+        steps=max(points),
+        region_ap=points[max(points)],
+        particle_ap=found.average_precision,
+        best_f1=found.best_f1,
+        cpu_s=round(time.process_time() - started, 1),
+        curve=curve_text(points),
+        revision=revision,
     )
-    return [comparison(*group) for group in groups if len({row[group[1]] for row in group[3]}) > 1]
 
 
-def comparison(title: str, name: str, values: Sequence[Any], rows: Sequence[Row]) -> str:
-    """Average precision by the values of a setting (rows) and the number of labels (columns)."""
-    counts = sorted({row["labels"] for row in rows})
-    head = [title]
-    for count in counts:
-        head += [f"particle AP, {count} labels", f"region AP, {count} labels", "seeds"]
-    lines = []
-    for value in values:
-        line = [str(value)]
-        for count in counts:
-            matching = rows_with(rows, **{name: value, "labels": count})
-            line += [summary(matching, "ap"), summary(matching, "region_ap"), str(len(matching))]
-        lines.append(line)
-    return "\n" + table(head, lines) + "\n"
+def revision_of_source() -> str:
+    """Of the repository that this file is in."""
+    folder = Path(__file__).parent
+    command = ["git", "-C", str(folder), "describe", "--always", "--dirty"]
+    return subprocess.run(command, check=True, capture_output=True, text=True).stdout.strip()
+
+
+def list_groups(options: argparse.Namespace, table: Path) -> None:
+    """Print how many cells of each group are there."""
+    done = {row.cell for row in read_rows(table) if row.steps >= options.steps}
+    for name, cells in groups(options.sets.split(","), CHOICES[: options.choices]):
+        print(f"{sum(cell in done for cell in cells):4d} of {len(cells):4d}  {name}")
 
 
 def main(arguments: Optional[List[str]] = None) -> None:
     options = parse(arguments)
-    options.work = options.work.resolve()
-    store = Store(options.work / "paper")
-    for on in [] if options.table_only else find_sets(options):
-        for cell in cells(options):
-            key = {"set": on.name, **asdict(cell)}
-            folder = options.work / "paper-models" / store.name_of(key)
-            store.cell(key, lambda c=cell, s=on, f=folder: run_cell(c, s, f))  # type: ignore[misc]
-    text = markdown(store.rows())
-    write_text(options.work / "paper.md", text)
-    print(text)
+    table = options.work / "cells.csv"
+    if options.list:
+        list_groups(options, table)
+        return
+    logging.basicConfig(level=logging.INFO, format="%(message)s")
+    torch.set_num_threads(1)
+    first, parts = map(int, options.part.split("/"))
+    asked = [
+        cell
+        for name, cells in groups(options.sets.split(","), CHOICES[: options.choices])
+        if options.groups in name
+        for cell in cells
+    ][first - 1 :: parts]
+    prepared: Dict[str, PreparedSet] = {}
+    revision, computed = revision_of_source(), 0
+    for cell in asked:
+        if any(r.cell == cell and r.steps >= options.steps for r in read_rows(table)):
+            continue
+        if options.cells is not None and computed >= options.cells:
+            return
+        if cell.set not in prepared:
+            prepared[cell.set] = find_set(cell.set, options.data, options.shapes, options.work)
+        row = run_cell(cell, prepared[cell.set], options.steps, revision)
+        add_row(table, row)
+        computed += 1
+        log.info("%s: region AP %.3f, %.0f CPU s", cell, row.region_ap, row.cpu_s)
 
 
 if __name__ == "__main__":

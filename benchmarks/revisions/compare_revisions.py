@@ -175,8 +175,8 @@ def commands() -> List[Command]:
     micrographs = ("--micrographs", MICROGRAPHS)
     training = ("train", *micrographs, "--picks", LABELS, "--diameter", "180", *CPU)
     scratch = (
-        *("--from-scratch", "--network", "conv3", "--autoencoder", "0.5", "--objective"),
-        *("ge-binomial", "--normalisation", "joint", "--held-out", "0.3"),
+        *("--from-scratch", "--network", "conv3", "--objective", "ge-kl"),
+        *("--normalisation", "joint", "--held-out", "0.3"),
     )
     general = ("--model", "general", "--diameter", "180")
     trained = ("--model", "train-general/model.safetensors")

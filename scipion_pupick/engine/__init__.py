@@ -17,19 +17,22 @@ if TYPE_CHECKING:
     from .coordinates import Coordinates, Picks, convert, read_picks, write_picks
     from .coordinates.assign_picks import assign_to_micrographs
     from .coordinates.file_names import file_of_micrograph, files_of_micrographs
-    from .coordinates.selection import find_selected_from, read_rejected
+    from .coordinates.selection import find_rejected, find_selected_from, read_rejected
     from .coordinates.table import flatten_picks, group_picks, join_picks
     from .device import memory_errors_explained
     from .errors import MicrographError, PupickError, UsageError
+    from .evaluation.combine import PickSet
     from .evaluation.curves import PrecisionRecall
     from .evaluation.evaluate import Evaluation, evaluate_picks
     from .files.atomic import atomic_write, write_text
     from .files.json_files import read_json, write_json
+    from .jobs.combine import CombineResult, combine, write_for_repic
     from .jobs.demo import demo
     from .jobs.evaluate import evaluate
     from .jobs.evaluate_regions import evaluate_regions
     from .jobs.fit import fit
     from .jobs.pick import pick
+    from .jobs.pick_part import pick_part
     from .jobs.preprocess import preprocess
     from .jobs.pretrain import make_general_model
     from .jobs.report import report
@@ -37,6 +40,7 @@ if TYPE_CHECKING:
     from .jobs.simulate import simulate
     from .jobs.threshold import ThresholdResult, threshold
     from .jobs.train import train
+    from .jobs.watch import watch
     from .micrographs import (
         Micrograph,
         find_micrographs,
@@ -56,12 +60,16 @@ if TYPE_CHECKING:
     from .preprocessing.scale import WorkingScale
     from .pretraining.labelled import LabelledSet
     from .runs.corrected_run import CorrectedRun, read_corrected_run
+    from .runs.executors.clusters import connect, start_cluster
+    from .runs.executors.executor import Executor
     from .runs.lists import read_failures
-    from .runs.parts import part_of
+    from .runs.parts import Part, part_of
     from .runs.pick_result import PickResult
     from .runs.pick_run import PickRun, read_pick_run
+    from .runs.pick_sets import diameter_px, read_sets
     from .runs.training_log import read_training_log
     from .settings import (
+        CombineSettings,
         CorrectionSettings,
         EvaluateSettings,
         LabelSettings,
@@ -71,6 +79,7 @@ if TYPE_CHECKING:
         PreprocessSettings,
         PretrainSettings,
         TrainSettings,
+        WatchSettings,
         make_settings,
     )
 
@@ -81,19 +90,22 @@ _INTERFACE: Mapping[str, str] = {
     "coordinates": "Coordinates Picks convert read_picks write_picks",
     "coordinates.assign_picks": "assign_to_micrographs",
     "coordinates.file_names": "file_of_micrograph files_of_micrographs",
-    "coordinates.selection": "find_selected_from read_rejected",
+    "coordinates.selection": "find_rejected find_selected_from read_rejected",
     "coordinates.table": "flatten_picks group_picks join_picks",
     "device": "memory_errors_explained",
     "errors": "MicrographError PupickError UsageError",
+    "evaluation.combine": "PickSet",
     "evaluation.curves": "PrecisionRecall",
     "evaluation.evaluate": "Evaluation evaluate_picks",
     "files.atomic": "atomic_write write_text",
     "files.json_files": "read_json write_json",
+    "jobs.combine": "CombineResult combine write_for_repic",
     "jobs.demo": "demo",
     "jobs.evaluate": "evaluate",
     "jobs.evaluate_regions": "evaluate_regions",
     "jobs.fit": "fit",
     "jobs.pick": "pick",
+    "jobs.pick_part": "pick_part",
     "jobs.preprocess": "preprocess",
     "jobs.pretrain": "make_general_model",
     "jobs.report": "report",
@@ -101,6 +113,7 @@ _INTERFACE: Mapping[str, str] = {
     "jobs.simulate": "simulate",
     "jobs.threshold": "ThresholdResult threshold",
     "jobs.train": "train",
+    "jobs.watch": "watch",
     "micrographs": "Micrograph find_micrographs image_shape match_names "
     "read_image read_pixel_size require_pixel_size write_image",
     "networks.model": "Model load_model",
@@ -112,13 +125,17 @@ _INTERFACE: Mapping[str, str] = {
     "preprocessing.scale": "WorkingScale",
     "pretraining.labelled": "LabelledSet",
     "runs.corrected_run": "CorrectedRun read_corrected_run",
+    "runs.executors.clusters": "connect start_cluster",
+    "runs.executors.executor": "Executor",
     "runs.lists": "read_failures",
-    "runs.parts": "part_of",
+    "runs.parts": "Part part_of",
     "runs.pick_result": "PickResult",
     "runs.pick_run": "PickRun read_pick_run",
+    "runs.pick_sets": "diameter_px read_sets",
     "runs.training_log": "read_training_log",
-    "settings": "CorrectionSettings EvaluateSettings LabelSettings OptimizerSettings PicksSettings "
-    "PickSettings PreprocessSettings PretrainSettings TrainSettings make_settings",
+    "settings": "CombineSettings CorrectionSettings EvaluateSettings LabelSettings "
+    "OptimizerSettings PicksSettings PickSettings PreprocessSettings PretrainSettings "
+    "TrainSettings WatchSettings make_settings",
 }
 _HOMES = {name: module for module, names in _INTERFACE.items() for name in names.split()}
 __all__ = sorted(_HOMES)

@@ -9,6 +9,8 @@ import pyworkflow.protocol.params as params
 
 from ..engine.settings import ADVANCED, Setting, settings_of
 
+# settings whose old names, which projects have in their databases, others have now
+NAMES_IN_PROJECTS = {"autoencoder_per_pixel": "autoencoder", "autoencoder": "autoencoder_sum"}
 PARAMETERS = {float: params.FloatParam, int: params.IntParam, str: params.StringParam}
 
 
@@ -19,7 +21,8 @@ def setting(kind: type, name: str) -> Setting:
 
 def form_name(setting: Setting) -> str:
     """Return the name of the parameter: the old one where projects have it in their databases."""
-    first, *others = (setting.old_name or setting.name).split("_")
+    name = NAMES_IN_PROJECTS.get(setting.name, setting.old_name or setting.name)
+    first, *others = name.split("_")
     return "".join([first, *map(str.capitalize, others)])
 
 

@@ -7,12 +7,13 @@ from pathlib import Path
 from typing import Any, List, Mapping, Optional
 
 import numpy as np
-from pwem.objects import SetOfCoordinates, SetOfMicrographs
+from pwem.objects import EMSet, SetOfMicrographs
 
 from ..assignment import left_out_text
 from ..convert import count_coordinates, read_micrographs
 from ..engine import Micrograph, MicrographError, WorkingScale, image_shape
 from ..engine.micrographs.pixel_sizes import read_pixel_sizes
+from ..particles import micrographs_of
 
 # of a set, spread over it: headers are read while a form is open
 HEADERS_READ = 25
@@ -86,11 +87,9 @@ def diameter_errors(diameter: Optional[float], micrographs: SetOfMicrographs) ->
     return []
 
 
-def coordinates_errors(
-    coordinates: SetOfCoordinates, micrographs: SetOfMicrographs, what: str
-) -> List[str]:
+def coordinates_errors(coordinates: EMSet, micrographs: SetOfMicrographs, what: str) -> List[str]:
     """Say why coordinates cannot be those of particles in the micrographs."""
-    ids_of_set = coordinates.getMicrographs()
+    ids_of_set = micrographs_of(coordinates)
     if ids_of_set is not None:
         theirs, ours = ids_of_set.getSamplingRate(), micrographs.getSamplingRate()
         if theirs and ours and abs(theirs / ours - 1) > 1e-3:
@@ -115,9 +114,7 @@ def coordinates_errors(
     return []
 
 
-def coordinates_warnings(
-    coordinates: SetOfCoordinates, micrographs: SetOfMicrographs, what: str
-) -> List[str]:
+def coordinates_warnings(coordinates: EMSet, micrographs: SetOfMicrographs, what: str) -> List[str]:
     """Say which of the coordinates are going to be left out, for sets that are complete."""
     if coordinates.isStreamOpen() or micrographs.isStreamOpen():
         return []

@@ -17,9 +17,11 @@ from ..convert import (
     box_size,
     count,
     is_closed,
+    picking_folder,
     places,
     read_coordinates,
     read_micrographs,
+    read_negatives,
     size_now,
     write_micrographs,
 )
@@ -37,7 +39,12 @@ from ..engine import (
 from ..engine.cli.main import check_arguments
 from ..engine.networks.training_record import TrainingRecord
 from ..engine.runs.layout import FAILED, MODEL, PICKS, TRAINING_LOG
-from ..engine.settings import NETWORKS, OBJECTIVES, offered_settings
+from ..engine.settings import (
+    NETWORKS,
+    OBJECTIVES,
+    CorrectionSettings,
+    offered_settings,
+)
 from ..objects import PUPickModel
 from .form_settings import arguments_of, setting
 from .input_checks import (
@@ -51,17 +58,28 @@ from .input_checks import (
 )
 from .left_out_notes import LeftOutNotes
 from .protocol_base import CITATION, EngineProtocol
-from .train_form import KEPT_FROM_START, define_input, define_streaming, define_training
+from .train_form import KEPT_FROM_START, PLACED, define_input, define_streaming, define_training
 
 # settings that `_arguments` gives the engine in every case, or in a form of their own
 IN_ARGUMENTS = (
-    *("diameter", "particles_per_micrograph", "autoencoder", "objective", "epochs", "seed"),
-    *KEPT_FROM_START,
+    *("diameter", "particles_per_micrograph", "autoencoder_per_pixel", "objective", "epochs"),
+    *("seed", *KEPT_FROM_START),
 )
+# of arguments.json; that of version 0.1 has no number, and other words
+RECORD_VERSION = 2
+WORDS_OF_VERSION_01 = {"--autoencoder": "--autoencoder-per-pixel", "ge-binomial": "ge-binomial-kl"}
 MICROGRAPHS, NEGATIVES = "micrographs.star", "negatives.star"
 PLACES = "places without a particle"
 # file of a round that says that it had all picks of its sets
 COMPLETE = "complete.txt"
+
+
+def in_words_of_now(record: Dict[str, Any]) -> Dict[str, Any]:
+    """Return what arguments.json says, in the words that arguments have now."""
+    if "version" in record:
+        return record
+    arguments = [WORDS_OF_VERSION_01.get(word, word) for word in record["arguments"]]
+    return {**record, "arguments": arguments, "version": RECORD_VERSION}
 
 
 class PUPickProtTrain(EngineProtocol):
@@ -105,7 +123,7 @@ class PUPickProtTrain(EngineProtocol):
         Returns:
             The models without which *Continue* does this step again.
         """
-        self._forgetOthers({"arguments": arguments, **used})
+        self._forgetOthers({"arguments": arguments, **used, "version": RECORD_VERSION})
         self._forgetChangedPicks()
         trained = 0
         number = 1
@@ -126,7 +144,7 @@ class PUPickProtTrain(EngineProtocol):
     def _forgetOthers(self, asked: Dict[str, Any]) -> None:
         """Start anew if what an earlier run has left was made with other parameters or input."""
         record = Path(self._getExtraPath("arguments.json"))
-        if record.exists() and read_json(record) != asked:
+        if record.exists() and in_words_of_now(read_json(record)) != asked:
             self._forgetRounds()
         write_json(record, asked)
 
@@ -176,7 +194,8 @@ class PUPickProtTrain(EngineProtocol):
         write_micrographs(present, micrographs.getSamplingRate(), folder / MICROGRAPHS)
         used = {"picks": assigned}
         if self.negativeCoordinates.get() is not None:
-            used[PLACES] = read_coordinates(self.negativeCoordinates.get(), present)
+            selected = self.inputCoordinates.get()
+            used[PLACES] = read_negatives(self.negativeCoordinates.get(), selected, present)
             write_picks(used[PLACES].picks, folder / NEGATIVES)
         LeftOutNotes(folder).write(used)
         if is_closed(self.inputCoordinates) and is_closed(self.inputMicrographs):
@@ -192,8 +211,7 @@ class PUPickProtTrain(EngineProtocol):
             folder / FAILED,
             "--micrographs",
             folder / MICROGRAPHS,
-            "--picks",
-            folder / PICKS,
+            *self._picksOrCorrections(folder / PICKS),
             "--output",
             folder,
             *more,
@@ -201,6 +219,13 @@ class PUPickProtTrain(EngineProtocol):
             *self.computer(),
             onGpu=True,
         )
+
+    def _picksOrCorrections(self, picks: Path) -> List[Any]:
+        before = self.correctedCoordinates.get()
+        if before is None:
+            return ["--picks", picks]
+        done = arguments_of(self, [setting(CorrectionSettings, "done")])
+        return ["--corrected", picking_folder(before), "--corrections", picks, *done]
 
     def _defineModel(self, path: str) -> None:
         model = PUPickModel.from_file(path)
@@ -227,17 +252,32 @@ class PUPickProtTrain(EngineProtocol):
         arguments = ["--diameter", f"{self._diameter():g}", *self._start()]
         if self.particlesPerMicrograph.get():
             arguments += ["--particles-per-micrograph", str(self.particlesPerMicrograph.get())]
-        if self.autoencoder.get() >= 0:
-            arguments += ["--autoencoder", f"{self.autoencoder.get():g}"]
-        arguments += ["--objective", list(OBJECTIVES)[self.objective.get()]]
-        arguments += ["--epochs", str(self.epochs.get()), "--seed", str(self.seed.get())]
-        others = [s for s in offered_settings(TrainSettings) if s.name not in IN_ARGUMENTS]
+        if self._hasRecipe():
+            others = [s for s in offered_settings(TrainSettings) if s.name not in PLACED[:2]]
+        else:
+            arguments += self._ownArguments()
+            others = [s for s in offered_settings(TrainSettings) if s.name not in IN_ARGUMENTS]
         arguments += arguments_of(self, others)
         return arguments + shlex.split(self.moreArguments.get() or "")
 
+    def _hasRecipe(self) -> bool:
+        """Whether another recipe says what those settings are that are as they came."""
+        return bool(self.recipe.get())
+
+    def _ownArguments(self) -> List[str]:
+        """Return arguments that are given also where they are as they came."""
+        arguments = []
+        if self.autoencoder.get() >= 0:
+            arguments += ["--autoencoder-per-pixel", f"{self.autoencoder.get():g}"]
+        arguments += ["--objective", list(OBJECTIVES)[self.objective.get()]]
+        return [*arguments, "--epochs", str(self.epochs.get()), "--seed", str(self.seed.get())]
+
     def _input(self) -> Dict[str, Any]:
         """Return what the model depends on beside the engine's arguments: sets by their ids."""
-        sets = (self.inputMicrographs, self.inputCoordinates, self.negativeCoordinates)
+        sets = [self.inputMicrographs, self.inputCoordinates, self.negativeCoordinates]
+        # runs of earlier versions have no such input
+        if self.correctedCoordinates.get() is not None:
+            sets.append(self.correctedCoordinates)
         # a previous model that was trained anew has the path of the old one
         previous = self.startFrom == START_PREVIOUS
         return {
@@ -251,7 +291,10 @@ class PUPickProtTrain(EngineProtocol):
         if self.startFrom == START_PREVIOUS:
             return ["--start", self.previousModel.get().getPath()]
         if self.startFrom == START_GENERAL:
-            return ["--start", GENERAL]
+            corrected = self.correctedCoordinates.get() is not None
+            return [] if corrected else ["--start", GENERAL]
+        if self._hasRecipe():
+            return ["--from-scratch"]
         normalisation = arguments_of(self, [setting(TrainSettings, "normalisation")])
         network = list(NETWORKS)[self.network.get()]
         return ["--from-scratch", "--network", network, *normalisation]
@@ -282,6 +325,11 @@ class PUPickProtTrain(EngineProtocol):
         if self.negativeCoordinates.get() is not None:
             negatives = self.negativeCoordinates.get()
             errors += coordinates_errors(negatives, micrographs, PLACES)
+        before = self.correctedCoordinates.get()
+        if before is not None and picking_folder(before) is None:
+            errors.append(
+                "The picks before they were corrected have to be the output of *pupick - pick*."
+            )
         return errors + self.gpuErrors() + ([] if errors else self._argumentErrors())
 
     def _argumentErrors(self) -> List[str]:
@@ -341,7 +389,7 @@ class PUPickProtTrain(EngineProtocol):
             f"A convolutional network ({training.settings['network']}) was trained with pupick "
             f"on {training.all_labels} particles picked in "
             f"{training.all_micrographs} micrographs by "
-            f"positive-unlabeled learning ({training.settings['objective']}) [{CITATION}]."
+            f"positive-unlabeled learning ({training.objective}) [{CITATION}]."
         ]
 
     def _citations(self) -> List[str]:

@@ -8,11 +8,13 @@ from typing import Any
 import pyworkflow.protocol.params as params
 
 from ..constants import START_GENERAL, START_PREVIOUS, START_SCRATCH, STARTS
-from ..engine.settings import TrainSettings, offered_settings
+from ..engine.settings import CorrectionSettings, TrainSettings, offered_settings
 from .form_inputs import add_reason_for_grey
 from .form_settings import add_setting, setting
 from .protocol_base import EngineProtocol
 
+# what may say where particles are
+PICKS = "SetOfCoordinates, SetOfParticles, SetOfClasses2D"
 # a model to start from has these already
 KEPT_FROM_START = ("network", "normalisation")
 # settings that have a place of their own in the form
@@ -35,23 +37,27 @@ def define_input(protocol: EngineProtocol, form: Any) -> None:
     form.addParam(
         "inputCoordinates",
         params.PointerParam,
-        pointerClass="SetOfCoordinates",
+        pointerClass=PICKS,
         important=True,
         label="Picked particles",
         help="Picked by hand, or chosen otherwise so that hardly one is wrong. Pick all kinds "
-        "of views, and at random: not all of a micrograph need be picked.",
+        "of views, and at random: not all of a micrograph need be picked.\nParticles and 2D "
+        "classes that were selected will do, too: their shifts are taken into account.",
     )
     add_reason_for_grey(form, "inputMicrographs", "the input micrographs")
     add_reason_for_grey(form, "inputCoordinates", "the picked particles")
     form.addParam(
         "negativeCoordinates",
         params.PointerParam,
-        pointerClass="SetOfCoordinates",
+        pointerClass=PICKS,
         allowsNull=True,
         expertLevel=params.LEVEL_ADVANCED,
         label="Places without a particle (optional)",
-        help="Such as ice or carbon edges that an earlier model took for particles.",
+        help="Such as ice or carbon edges that an earlier model took for particles.\nOr the "
+        "classes or particles that the picked particles were selected from: those of classes that "
+        "were rejected as a whole are taken. Classes with hardly a particle say nothing.",
     )
+    _define_corrected(form)
     protocol.defineDiameter(form)
     add_setting(
         form,
@@ -59,6 +65,23 @@ def define_input(protocol: EngineProtocol, form: Any) -> None:
         "It decides how many the model will pick.",
         params.IntParam,
         allowsPointers=True,
+    )
+
+
+def _define_corrected(form: Any) -> None:
+    form.addParam(
+        "correctedCoordinates",
+        params.PointerParam,
+        pointerClass="SetOfCoordinates",
+        allowsNull=True,
+        expertLevel=params.LEVEL_ADVANCED,
+        label="Picks before they were corrected (optional)",
+        help="Of *pupick - pick*, where the picked particles above are these as you have corrected "
+        "them. What you removed is then no particle, and training starts from the model that had "
+        "picked, unless you choose another start than the general model.",
+    )
+    add_setting(
+        form, setting(CorrectionSettings, "done"), condition="correctedCoordinates is not None"
     )
 
 

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any, Callable, Dict, List, Optional
 
 import numpy as np
@@ -12,7 +13,9 @@ from pyworkflow.viewer import View
 
 from ..convert import count_coordinates, has_scores
 from ..engine import Picks, PupickError, UsageError
+from ..engine.runs.pick_run import holds_pick_run
 from ..protocols import PUPickProtImportCoordinates, PUPickProtPick, PUPickProtThreshold
+from .correcting import open_correcting
 from .form import ResultsViewer
 from .picks_figure import PicksFigure
 from .scored_picks import ScoredPicks, read_scored_picks, save_output
@@ -60,6 +63,14 @@ class PUPickPicksViewer(ResultsViewer):
             help="How the scores are spread, and how many of the picks are particles by estimate. "
             "A click in the histogram moves the threshold, which can be saved as a new output.",
         )
+        if self._run() is not None:
+            form.addParam(
+                "correctPicks",
+                params.LabelParam,
+                label="Correct picks",
+                help="Remove, add and confirm picks in the web browser, and train on that. "
+                "Each change is saved at once; the page is served until Scipion is closed.",
+            )
         self.defineReport(form)
 
     def _getVisualizeDict(self) -> Dict[str, Callable[[str], List[View]]]:
@@ -67,7 +78,20 @@ class PUPickPicksViewer(ResultsViewer):
             "showPicks": self._showPicks,
             "showScores": self._showScores,
             "showReport": self.openReport,
+            "correctPicks": self._correctPicks,
         }
+
+    def _run(self) -> Optional[Path]:
+        """Return the folder of the engine's run, if there is one on all micrographs."""
+        if not isinstance(self.protocol, PUPickProtPick):
+            return None
+        folder = Path(self.protocol.getCoordsDir())
+        return folder if holds_pick_run(folder) else None
+
+    def _correctPicks(self, name: str) -> List[View]:
+        run = self._run()
+        wrong = "The picks are no longer there." if run is None else open_correcting(run)
+        return [] if wrong is None else [self.errorMessage(wrong, "Correct picks")]
 
     def _sets(self) -> Dict[str, SetOfCoordinates]:
         """Return the coordinates that can be shown, by the name of the output."""

@@ -79,6 +79,29 @@ def test_a_stopped_training_goes_on_to_the_same_weights(folder, name, capsys, ca
         assert _sha256(picked / "picks.star") == expected["picks_star_sha256"]
 
 
+def test_ge_binomial_goes_on_as_version_01_meant_it_and_is_the_papers_anew(folder, capsys, caplog):
+    name = "train-scratch-stopped"
+    again = [[*COMMANDS[name]], [*COMMANDS[name], "--objective", "ge-binomial-kl"]]
+    again[1].remove("--autoencoder")
+    again[1].remove("0.5")
+    again[1] += ["--autoencoder-per-pixel", "0.5"]
+    assert main(COMMANDS[name]) == 0
+    model = engine.load_model(folder / name / "model.safetensors")
+    assert model.training.objective == "ge-binomial-kl"
+    caplog.clear()
+    for command in again:
+        assert main(command) == 0
+    assert "epoch" not in caplog.text
+    here = ["--particles-per-micrograph", "20", "--output"]
+    for asked in ("ge-binomial", "ge-binomial-kl"):
+        assert main([*COMMANDS[name], "--objective", asked, *here, asked]) == 0
+        objective = engine.load_model(folder / asked / "model.safetensors").training.objective
+        assert objective == asked
+    first, second = ("ge-binomial", "ge-binomial-kl")
+    assert main([*COMMANDS[name], "--objective", first, *here, second]) == 2
+    assert "holds a training with other" in caplog.text
+
+
 def test_a_finished_training_is_not_repeated(folder, capsys, caplog):
     assert main(COMMANDS["train"]) == 0
     assert "epoch 1" not in caplog.text

@@ -11,8 +11,10 @@ import pytest
 
 from relion_external.parameters import PICK, TRAIN, parameters_from, parameters_of
 from scipion_pupick.engine.cli.main import make_parser
-from scipion_pupick.engine.cli.options import add_settings, option_of
+from scipion_pupick.engine.cli.options import add_settings, given_settings, option_of
+from scipion_pupick.engine.errors import UsageError
 from scipion_pupick.engine.settings import (
+    Augmentation,
     EvaluateSettings,
     OptimizerSettings,
     PickSettings,
@@ -20,10 +22,13 @@ from scipion_pupick.engine.settings import (
     PreprocessSettings,
     Setting,
     TrainSettings,
+    WatchSettings,
     make_settings,
     offered_settings,
     settings_of,
 )
+from scipion_pupick.engine.settings.constants import OBJECTIVES, RECIPES
+from scipion_pupick.engine.settings.recipes import VALUES
 
 ROOT = Path(__file__).parents[2]
 COMMANDS = {
@@ -32,6 +37,7 @@ COMMANDS = {
     "preprocess": PreprocessSettings,
     "evaluate": EvaluateSettings,
     "convert": PicksSettings,
+    "watch": WatchSettings,
 }
 JOBS = {TRAIN: TrainSettings, PICK: PickSettings}
 
@@ -117,3 +123,43 @@ def test_settings_within_settings_are_made_by_their_names():
     names = [setting.name for setting in settings_of(TrainSettings)]
     assert names[:2] == ["diameter", "particles_per_micrograph"]
     assert "learning_rate" in names
+
+
+def test_a_recipe_says_what_is_not_given_wherever_it_stands():
+    """The paper's: conv3 and Adam with 2e-4, where the command line does not say otherwise."""
+    words = ["train", "--micrographs", ".", "--picks", ".", "--output", ".", "--diameter", "180"]
+    recipe, other = ["--recipe", "paper"], ["--network", "resnet8", "--epochs", "12"]
+    for given in ([*recipe, *other], [*other, *recipe]):
+        options = make_parser().parse_args([*words, *given])
+        made = make_settings(TrainSettings, given_settings(options))
+        training = made.training
+        assert (training.network, training.epochs) == ("resnet8", 12)
+        assert (training.objective, training.learning_rate) == ("ge-binomial", 2e-4)
+        assert (made.normalisation, made.held_out) == ("joint", 0.0)
+        assert training.augmentation == Augmentation(0.0, 0.0, 0.0)
+    plain = make_settings(TrainSettings, given_settings(make_parser().parse_args(words)))
+    assert plain == TrainSettings(180.0)
+    named = make_parser().parse_args([*words, "--recipe", "pupick"])
+    assert make_settings(TrainSettings, given_settings(named)) == plain
+
+
+def test_a_recipe_that_is_not_known_names_the_known():
+    with pytest.raises(UsageError, match="'papers': choose one of pupick, paper"):
+        make_settings(TrainSettings, {"diameter": 180.0, "recipe": "papers"})
+
+
+@pytest.mark.parametrize("name", RECIPES)
+def test_a_recipe_only_has_settings_that_there_are(name):
+    known = {setting.name for setting in settings_of(TrainSettings)} | {"augmentation"}
+    assert set(VALUES[name]) <= known
+
+
+def test_recipes_leave_settings_without_recipes_alone():
+    values = {"recipe": "paper", "threshold": 1.0}
+    assert make_settings(PickSettings, values) == PickSettings(threshold=1.0)
+
+
+@pytest.mark.parametrize("objective", OBJECTIVES)
+def test_the_papers_recipe_goes_with_every_objective(objective):
+    values = {"diameter": 180.0, "recipe": "paper", "objective": objective}
+    assert make_settings(TrainSettings, values).training.objective == objective

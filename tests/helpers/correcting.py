@@ -77,7 +77,7 @@ class Client:
     """What a page does, or what somebody does who wants to do harm."""
 
     def __init__(self, port, token):
-        self.port, self.token, self.count = port, token, 0
+        self.port, self.token, self.count, self.names = port, token, 0, []
 
     def ask(self, method, path, body=None, headers=None):
         """Status, headers and content of an answer; headers of None are left out."""
@@ -110,7 +110,14 @@ class Client:
         for edit in edits:
             self.count += 1
             rows.append([f"{id(self):x}-{self.count}", *edit])
-        return self.post(f"/micrographs/{number}", {"edits": rows, "done": done})
+        return self.send(number, rows, done)
+
+    def send(self, number, rows, done=None):
+        """Edits as a page sends them."""
+        if number >= len(self.names):
+            self.names = self.get("/run")[1]["names"]
+        value = {"micrograph": self.names[number], "edits": rows, "done": done}
+        return self.post(f"/micrographs/{number}", value)
 
 
 def client_of(server):

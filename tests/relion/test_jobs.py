@@ -23,6 +23,7 @@ from relion_external.errors import JobError
 from relion_external.inputs import read_labels, read_negatives
 from relion_external.jobs import run_job
 from relion_external.parameters import BOTH, PICK, TRAIN, parse_arguments
+from relion_external.training_inputs import read_training_inputs
 from scipion_pupick.engine import (
     Coordinates,
     find_micrographs,
@@ -385,14 +386,20 @@ def test_hand_picks_of_every_version(job, tmp_path, source):
     assert (training["labels"], training["micrographs"]) == (6, 2)
 
 
-def write_particles(path, origins) -> None:
-    """Write refined particles: the true centres, moved by origins (Å) that move them back."""
+def write_particles(path, origins, classes=(1, 2)) -> None:
+    """Write refined particles: the true centres, moved by origins (Å) that move them back.
+
+    They are of two classes in turn; only those of `classes` are written.
+    """
     optics = "_rlnOpticsGroup #1\n_rlnImagePixelSize #2\n_rlnMicrographOriginalPixelSize #3\n"
     columns = ["CoordinateX", "CoordinateY", "MicrographName", "OriginXAngst", "OriginYAngst"]
-    head = "".join(f"_rln{c} #{i}\n" for i, c in enumerate([*columns, "OpticsGroup"], 1))
+    head = "".join(
+        f"_rln{c} #{i}\n" for i, c in enumerate([*columns, "OpticsGroup", "ClassNumber"], 1)
+    )
     rows = "".join(
-        f"{x + dx / 7.08:.5f} {y + dy / 7.08:.5f} {NAMES[0]} {dx} {dy} 1\n"
-        for (x, y), (dx, dy) in zip(disc_centres(0, SHAPE), origins)
+        f"{x + dx / 7.08:.5f} {y + dy / 7.08:.5f} {NAMES[0]} {dx} {dy} 1 {1 + i % 2}\n"
+        for i, ((x, y), (dx, dy)) in enumerate(zip(disc_centres(0, SHAPE), origins))
+        if 1 + i % 2 in classes
     )
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(
@@ -573,6 +580,59 @@ def test_negatives_are_moved_by_the_micrographs_pixel_size(job, tmp_path):
     found = read_negatives(options, find_micrographs([MICS]))[NAMES[0]]
     expected = disc_centres(0, SHAPE)
     np.testing.assert_allclose(np.column_stack([found.x, found.y]), expected, atol=1e-4)
+
+
+def inputs_of(*parameters: str):
+    arguments = ["--o", "External/job006/", "--in_mics", MICS, *parameters]
+    return read_training_inputs(parse_arguments(TRAIN, arguments), find_micrographs([MICS]))
+
+
+@pytest.mark.parametrize("version", ["3.1", "5.0"])
+def test_picks_corrected_by_the_manual_picker_are_labels(tmp_path, monkeypatch, version):
+    monkeypatch.setattr("relion_external.jobs.write_report", write_empty_report)
+    folder = make(tmp_path, monkeypatch, version)
+    pick()
+    with pytest.raises(UsageError, match="no pick was removed, added or confirmed"):
+        inputs_of("--corrected", "External/job005")
+    file = folder / "Movies/a_autopick.star"
+    columns, rows = read_table(file)
+    lines = file.read_text().splitlines()
+    first = next(i for i, line in enumerate(lines) if line.split() == rows[0])
+    # what RELION's window writes for a pick that is set: no score
+    values = {"rlnCoordinateX": "77", "rlnCoordinateY": "88", "rlnAutopickFigureOfMerit": "-999"}
+    lines[first] = " ".join(values.get(name, "0") for name in columns)
+    file.write_text("\n".join(lines) + "\n")
+    found = inputs_of("--corrected", "External/job005")
+    removed, added = found.negatives[NAMES[0]], found.picks[NAMES[0]]
+    np.testing.assert_allclose(removed.xy, [np.array(rows[0][:2], float)], atol=1e-3)
+    assert added.xy.tolist() == [[77, 88]]
+    assert found.start == tmp_path / "External/job004/model.safetensors"
+    assert found.diameter == 180
+    done = inputs_of("--corrected", "External/job005", "--done", "changed")
+    assert len(done.picks[NAMES[0]]) == len(rows)
+    with pytest.raises(UsageError, match="is no picking job of pupick"):
+        inputs_of("--corrected", "External/job004")
+
+
+def test_rejected_classes_of_a_select_job_are_negatives(job, tmp_path):
+    origins = np.random.default_rng(5).uniform(-30, 30, size=(6, 2))
+    write_particles(tmp_path / "Class2D/job008/run_it025_data.star", origins)
+    write_particles(tmp_path / "Select/job009/particles.star", origins, [1])
+    arguments = ["--in_parts", "Select/job009/particles.star", "--diameter", "180"]
+    named = inputs_of(*arguments, "--selected_from", "Class2D/job008")
+    assert len(named.picks[NAMES[0]]) == 3
+    expected = disc_centres(0, SHAPE)[1::2]
+    np.testing.assert_allclose(named.negatives[NAMES[0]].xy, expected, atol=1e-4)
+    with pytest.raises(UsageError, match="no job.star"):
+        inputs_of(*arguments, "--selected_from", "auto")
+    (tmp_path / "Select/job009/job.star").write_text(
+        "data_joboptions_values\nloop_\n_rlnJobOptionVariable #1\n_rlnJobOptionValue #2\n"
+        "fn_model Class2D/job008/run_it025_optimiser.star\n"
+    )
+    auto = inputs_of(*arguments, "--selected_from", "auto")
+    np.testing.assert_allclose(auto.negatives[NAMES[0]].xy, expected, atol=1e-4)
+    with pytest.raises(UsageError, match="give the particles.star of the Select job"):
+        inputs_of("--in_coords", hand_picks(tmp_path), "--diameter", "1", "--selected_from", "auto")
 
 
 def test_continue_that_fails_leaves_picks_that_were_changed_by_hand(job, tmp_path, monkeypatch):

@@ -5,11 +5,14 @@ import os
 import re
 import shutil
 import subprocess
+import time
 import webbrowser
+from base64 import b64decode
 from pathlib import Path
 
 import numpy as np
 import pytest
+from helpers.correcting import Client
 from helpers.scipion_project import (
     EXAMPLES,
     Domain,
@@ -32,6 +35,7 @@ from scipion_pupick.constants import (
     THRESHOLD_VALUE,
 )
 from scipion_pupick.convert import ranked_picks
+from scipion_pupick.engine import read_picks
 from scipion_pupick.engine.runs.training_log import read_training_log
 
 tk = pytest.importorskip("tkinter", reason="needs Tk (apt: python3-tk)")
@@ -563,3 +567,30 @@ def test_the_report_of_a_run_opens_in_the_browser(gui, runs, tmp_path):
     assert seen.read_text().strip() == report.absolute().as_uri()
     report.unlink()
     gui.viewer(run, lambda view: "showReport" not in view.formWindow.widgetDict)
+
+
+def test_picks_are_corrected_in_the_browser(gui, runs, tmp_path, monkeypatch):
+    """The browser is given a file of this user's alone, which leads to the page of the run."""
+    run = gui.run_of(runs["pick"])
+    seen, browser = tmp_path / "seen", tmp_path / "browser"
+    browser.write_text(f'#!/bin/sh\ncat "${{1#file://}}" >> {seen}\n')
+    browser.chmod(0o755)
+    monkeypatch.setenv("BROWSER", str(browser))
+    for times in (1, 2):
+        gui.viewer(run, lambda view: view._visualizeParam("correctPicks"))
+        while not (seen.exists() and seen.read_text().count("replace(") == times):
+            time.sleep(0.1)
+    (port, token), again = re.findall(r"127\.0\.0\.1:(\d+)/#token=([\w-]+)", seen.read_text())
+    assert again == (port, token)
+    folder = Path(run.getCoordsDir())
+    status, overview = Client(int(port), token).get("/run")
+    assert status == 200
+    assert overview["folder"] == str(folder.absolute())
+    assert len(overview["names"]) == 2
+    expected = sum(map(len, read_picks(folder / "picks.star").values()))
+    assert len(run.outputCoordinates) == expected
+    sheets = [Client(int(port), token).get(f"/micrographs/{number}")[1] for number in (0, 1)]
+    scores = [np.frombuffer(b64decode(s["scores"]["data"]), "<f4") for s in sheets]
+    above = [np.count_nonzero(s >= overview["threshold"]) for s in scores]
+    assert sum(above) == expected
+    shutil.rmtree(folder / "corrected")

@@ -18,7 +18,7 @@ import torch
 from ..micrographs import AnyMicrograph
 from ..networks.architectures import inverted
 from ..networks.model import Model
-from ..networks.scoring import make_scorer
+from ..networks.scoring import make_judge
 from ..preprocessing.scale import WorkingScale
 from .scale import confidence, detect_in_micrographs, evenly_spaced
 
@@ -48,7 +48,7 @@ def detect_contrast(
     dark, bright = (
         confidence(
             detect_in_micrographs(
-                model, make_scorer(model.network, device), scale, compared
+                model, make_judge(model.network, device), scale, compared
             ).values()
         )
         for model in (general, of_negatives)

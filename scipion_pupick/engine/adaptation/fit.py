@@ -10,29 +10,35 @@ from __future__ import annotations
 
 import json
 import logging
+import math
 from dataclasses import replace
 from pathlib import Path
 from typing import Dict, List, Optional, Sequence, Tuple
 
 import numpy as np
 import torch
+from scipy.special import expit
 
-from ..calibration.line import calibrated
+from ..calibration.line import calibrated, with_count
 from ..calibration.precision_recall_estimate import best_threshold, estimate_precision_recall
 from ..calibration.target_decoy import calibrate_target_decoy
 from ..errors import UsageError
 from ..files.atomic import file_status
 from ..micrographs import AnyMicrograph, Micrograph
 from ..networks.model import Model, load_model, save_model
-from ..networks.scoring import Scorer, make_scorer
+from ..networks.scoring import make_judge
 from ..networks.training_record import TrainingRecord
-from ..picking.detector import PeaksInsideBorder, expected_among, peaks_inside_border
+from ..picking.contamination import Judge
+from ..picking.detector import PeaksInsideBorder, clean_peaks_inside_border, expected_among
 from ..preprocessing.scale import ModelScale, WorkingScale
-from ..settings import LEAST_SCORE, MICROGRAPHS_FITTED
+from ..settings import EARLIER_GENERAL, LEAST_SCORE, MICROGRAPHS_FITTED
 from .contrast import detect_contrast
 from .scale import evenly_spaced, read_usable, search_scale
 
 log = logging.getLogger(__name__)
+
+# times the number of particles
+_ABOUT = 0.8, 1.25
 
 
 def adapt_to_micrographs(
@@ -60,9 +66,20 @@ def adapt_to_micrographs(
     Returns:
         The path.
     """
-    if not _is_there(path, _request(general, scale, particles), micrographs):
+    if not is_fitted(general, scale, micrographs, particles, path):
         save_model(fit_general_model(general, scale, micrographs, particles, device), path)
     return path
+
+
+def is_fitted(
+    general: Model,
+    scale: WorkingScale,
+    micrographs: Sequence[Micrograph],
+    particles: Optional[float],
+    path: Path,
+) -> bool:
+    """Whether `adapt_to_micrographs`, which has these arguments, has nothing to do."""
+    return _is_there(path, _request(general, scale, particles), micrographs)
 
 
 def fit_general_model(
@@ -84,10 +101,10 @@ def fit_general_model(
     log.info("Fitting the general model to %d micrographs.", len(fitted))
     request = _request(general, scale, particles)
     general = detect_contrast(general, scale, fitted, device)
-    scorer = make_scorer(general.network, device)
-    best_scale = search_scale(general, scorer, scale, fitted)
+    judge = make_judge(general.network, device)
+    best_scale = search_scale(general, judge, scale, fitted)
     scored = {
-        micrograph: _peaks_and_decoys(scorer, image.image, best_scale.diameter_px)
+        micrograph: _peaks_and_decoys(judge, image.image, best_scale.diameter_px)
         for micrograph, image in read_usable(general, best_scale, fitted)
     }
     fitted_to = {m.name: _status(m) for m in scored}
@@ -116,18 +133,43 @@ def _is_there(path: Path, request: Dict[str, object], micrographs: Sequence[Micr
     present = (m for m in micrographs if m.name in training.fitted_to and m.path.exists())
     status = {m.name: _status(m) for m in present}
     return (
-        training.adapted == json.loads(json.dumps(request))
+        _is_of(training, request)
         and bool(training.fitted_to)
         and all(status.get(name, file) == file for name, file in training.fitted_to.items())
     )
 
 
+def _is_of(training: TrainingRecord, request: Dict[str, object]) -> bool:
+    """Whether a model was fitted for the request, maybe from the general model of version 0.1."""
+    if training.adapted == json.loads(json.dumps(request)):
+        return True
+    earlier = {**request, "general": load_model(EARLIER_GENERAL).digest}
+    return training.adapted == json.loads(json.dumps(earlier))
+
+
 def _peaks_and_decoys(
-    scorer: Scorer, image: np.ndarray, diameter_px: float
+    judge: Judge, image: np.ndarray, diameter_px: float
 ) -> Tuple[PeaksInsideBorder, np.ndarray]:
-    """Peaks of a working image, and the scores of those of its negative."""
-    negative = peaks_inside_border(scorer, -image, diameter_px)
-    return peaks_inside_border(scorer, image, diameter_px), negative.score
+    """Peaks of a working image that lie on no contamination, and the scores of its negative's."""
+    scored = judge(image[None])
+    where = None if scored[1] is None else scored[1][0]
+    negative = clean_peaks_inside_border(judge, -image, diameter_px, where)
+    return clean_peaks_inside_border(lambda _: scored, image, diameter_px), negative.score
+
+
+def _likely_count(
+    scores: np.ndarray, decoys: np.ndarray, expected: Optional[float]
+) -> Tuple[float, float]:
+    """Fewest and most particles that may be among peaks.
+
+    Among strong contamination, faint particles look like a tail of other peaks, and the fit may
+    leave them out. The number that users know, within what "about" means, says otherwise; or else
+    what the model itself expects there, beyond what it expects in the negatives.
+    """
+    if expected is not None:
+        return _ABOUT[0] * expected, _ABOUT[1] * expected
+    excess = float(expit(scores).sum() - expit(decoys).sum())
+    return _ABOUT[0] * max(0.0, excess), math.inf
 
 
 def _calibrate(
@@ -142,6 +184,7 @@ def _calibrate(
     decoys = np.concatenate([of_negative for _, of_negative in scored] + [np.empty(0)])
     expected = None if particles is None else expected_among(peaks, particles)
     line = calibrate_target_decoy(scores, decoys, expected)
+    line = with_count(line, scores, *_likely_count(scores, decoys, expected))
     threshold = general.threshold
     if len(scores):
         curve = estimate_precision_recall([line.log_odds(scores)])

@@ -19,8 +19,8 @@ from scipy.special import expit
 from ..files.prefetch import prefetch
 from ..micrographs import AnyMicrograph
 from ..networks.model import Model
-from ..networks.scoring import Scorer
-from ..picking.detector import PeaksInsideBorder, peaks_inside_border
+from ..picking.contamination import Judge
+from ..picking.detector import PeaksInsideBorder, clean_peaks_inside_border
 from ..preprocessing.scale import WorkingScale
 from ..preprocessing.working_image import WorkingImage, prepare
 
@@ -42,7 +42,7 @@ def evenly_spaced(micrographs: Sequence[AnyMicrograph], most: int) -> List[AnyMi
 
 
 def search_scale(
-    general: Model, scorer: Scorer, scale: WorkingScale, micrographs: Sequence[AnyMicrograph]
+    general: Model, judge: Judge, scale: WorkingScale, micrographs: Sequence[AnyMicrograph]
 ) -> WorkingScale:
     """Choose the scale at which the general model is most certain.
 
@@ -53,7 +53,7 @@ def search_scale(
 
     Args:
         general: the model.
-        scorer: of its network.
+        judge: of its network.
         scale: that of the diameter which the user gave.
         micrographs: to look at three of them; those that cannot be used are left out.
 
@@ -68,7 +68,7 @@ def search_scale(
 
     def best_of(*steps: int) -> int:
         for step in set(steps).difference(reached):
-            peaks = detect_in_micrographs(general, scorer, at(step), searched).values()
+            peaks = detect_in_micrographs(general, judge, at(step), searched).values()
             reached[step] = confidence(peaks) * (1 - PRIOR_PENALTY * step**2)
         return max(reached, key=lambda step: reached[step])
 
@@ -116,11 +116,11 @@ def confidence(peaks: Iterable[PeaksInsideBorder]) -> float:
 
 
 def detect_in_micrographs(
-    general: Model, scorer: Scorer, scale: WorkingScale, micrographs: Sequence[AnyMicrograph]
+    general: Model, judge: Judge, scale: WorkingScale, micrographs: Sequence[AnyMicrograph]
 ) -> Dict[AnyMicrograph, PeaksInsideBorder]:
-    """Peaks of each micrograph that can be used."""
+    """Peaks of each micrograph that can be used, but for those on contamination."""
     return {
-        micrograph: peaks_inside_border(scorer, image.image, scale.diameter_px)
+        micrograph: clean_peaks_inside_border(judge, image.image, scale.diameter_px)
         for micrograph, image in read_usable(general, scale, micrographs)
     }
 

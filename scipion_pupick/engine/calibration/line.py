@@ -4,10 +4,12 @@
 from __future__ import annotations
 
 import copy
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
+from scipy.optimize import brentq
+from scipy.special import expit
 
 from ..networks.architectures import Network
 
@@ -31,6 +33,26 @@ class Calibration:
     def log_odds(self, scores: np.ndarray) -> np.ndarray:
         """Map scores of any shape to log-odds."""
         return self.slope * scores + self.offset
+
+
+def with_count(
+    calibration: Calibration, scores: np.ndarray, least: float, most: float
+) -> Calibration:
+    """Shift log-odds so that as many particles are expected among peaks as there should be.
+
+    Args:
+        calibration: of the scores.
+        scores: (n,) of all peaks.
+        least: number of particles that should be expected at least; n / 2 at most counts.
+        most: at most.
+    """
+    odds = calibration.log_odds(scores)
+    expected = float(expit(odds).sum())
+    wanted = float(np.clip(expected, min(least, len(scores) / 2), most))
+    if wanted == expected or not 0 < wanted < len(scores):
+        return calibration
+    shift = brentq(lambda shift: float(expit(odds + shift).sum()) - wanted, -100, 100)
+    return replace(calibration, offset=calibration.offset + float(shift))
 
 
 def calibrated(network: Network, calibration: Calibration) -> Network:

@@ -45,7 +45,12 @@ def add_evaluate(commands: Any) -> None:
     parser.add_argument(
         "--summary", metavar="FILE", type=text_file, help="write the numbers as JSON"
     )
-    parser.add_argument("--plot", metavar="FILE", help="draw the curve (.png, .svg, .pdf)")
+    parser.add_argument(
+        "--plot",
+        metavar="FILE",
+        help="draw precision against recall, and both and F1 against the threshold (.png, .svg, "
+        ".pdf)",
+    )
     parser.add_argument(
         "--model",
         metavar="FILE",

@@ -19,29 +19,34 @@ import scipion_pupick
 
 from ..errors import PupickError, UsageError
 from ..settings import make_settings
+from .combine import add_combine
 from .convert import add_convert
 from .demo import add_demo
 from .evaluate import add_evaluate
 from .model import add_model
-from .options import FAILURE, USAGE, note_error, option_of
+from .options import FAILURE, USAGE, given_settings, note_error, option_of
 from .pick import add_pick
 from .preprocess import add_preprocess
 from .pretrain import add_pretrain
 from .report import add_report
 from .serve import add_serve
+from .session import add_session
 from .simulate import add_simulate
 from .threshold import add_threshold
 from .train import add_train
+from .watch import add_watch
 
 COMMANDS = (
     add_preprocess,
     add_train,
     add_pick,
+    add_watch,
     add_threshold,
     add_report,
     add_serve,
     add_evaluate,
     add_convert,
+    add_combine,
     add_model,
     add_simulate,
     add_pretrain,
@@ -100,7 +105,7 @@ def check_arguments(arguments: Sequence[str], kind: type) -> None:
     except SystemExit as stop:
         reason = said.getvalue().strip().rpartition("error: ")[2]
         raise UsageError(reason if stop.code else "they only ask for help") from stop
-    make_settings(kind, vars(options))
+    make_settings(kind, given_settings(options))
 
 
 def _make_handler() -> logging.Handler:
@@ -136,4 +141,5 @@ def make_parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
     for add in COMMANDS:
         add(commands)
+    add_session(commands, main)
     return parser

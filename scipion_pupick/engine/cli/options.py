@@ -7,7 +7,7 @@ import argparse
 import logging
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, Callable, List, Mapping, Optional, Sequence, Union
+from typing import Any, Callable, Dict, List, Mapping, Optional, Sequence, Union
 
 from scipion_pupick import engine
 
@@ -27,7 +27,7 @@ Run = Callable[[argparse.Namespace], int]
 def add_command(commands: Any, name: str, summary: str, run: Run) -> argparse.ArgumentParser:
     """Add a command that `run` carries out; it returns the exit code."""
     parser: argparse.ArgumentParser = commands.add_parser(name, help=summary, description=summary)
-    parser.set_defaults(run=run, renamed=())
+    parser.set_defaults(run=run, renamed=(), given=())
     # for wrappers, which have other names for settings
     parser.add_argument("--error-file", type=text_file, help=argparse.SUPPRESS)
     return parser
@@ -79,6 +79,7 @@ def _add_setting(group: Any, setting: Setting) -> None:
     group.add_argument(
         option_of(setting.name),
         type=setting.kind,
+        action=_Given,
         required=setting.required,
         default=setting.default,
         metavar=placeholder or ("NAME" if setting.kind is str else "N"),
@@ -94,8 +95,13 @@ def _add_setting(group: Any, setting: Setting) -> None:
         )
 
 
-class _Renamed(argparse.Action):
-    """Take an option under its old name, and note in `renamed` what it is called now."""
+def given_settings(options: argparse.Namespace) -> Dict[str, Any]:
+    """Return the values of the settings that were given, by name."""
+    return {name: getattr(options, name) for name in options.given}
+
+
+class _Given(argparse.Action):
+    """Take an option, and note in `given` that its setting was given."""
 
     def __call__(
         self,
@@ -106,6 +112,21 @@ class _Renamed(argparse.Action):
     ) -> None:
         """Store the value."""
         setattr(namespace, self.dest, values)
+        namespace.given = (*getattr(namespace, "given", ()), self.dest)
+
+
+class _Renamed(_Given):
+    """Take an option under its old name, and note in `renamed` what it is called now."""
+
+    def __call__(
+        self,
+        parser: argparse.ArgumentParser,
+        namespace: argparse.Namespace,
+        values: Union[str, Sequence[Any], None],
+        option_string: Optional[str] = None,
+    ) -> None:
+        """Store the value."""
+        super().__call__(parser, namespace, values, option_string)
         namespace.renamed = (*namespace.renamed, (self.option_strings[0], option_of(self.dest)))
 
 

@@ -14,7 +14,7 @@ from ..settings import PretrainSettings, make_settings
 from .options import SUCCESS, add_command, add_computer, add_output, add_settings
 
 # those of a training that the general model is made with are chosen, but for these
-OFFERED = ("particles", "epochs", "seed")
+OFFERED = ("particles", "epochs", "learning_rate", "seed")
 
 
 def add_pretrain(commands: Any) -> None:
@@ -38,6 +38,9 @@ def add_pretrain(commands: Any) -> None:
         metavar=("MICROGRAPHS", "PICKS", "DIAMETER"),
         help="real micrographs with all their picks, and the diameter in Å; may be repeated",
     )
+    parser.add_argument(
+        "--start", metavar="MODEL", help="general model to go on from; default: random weights"
+    )
     add_computer(parser)
 
 
@@ -45,7 +48,13 @@ def _pretrain(options: argparse.Namespace) -> int:
     settings = make_settings(PretrainSettings, vars(options))
     labelled = [_labelled_set(*each) for each in options.labelled]
     engine.make_general_model(
-        options.output, settings, options.device, options.threads, options.proteins, labelled
+        options.output,
+        settings,
+        options.device,
+        options.threads,
+        options.proteins,
+        labelled,
+        options.start,
     )
     print(f"Model written to {Path(options.output) / GENERAL_MODEL}")
     return SUCCESS
@@ -59,4 +68,4 @@ def _labelled_set(micrographs: str, picks: str, diameter: str) -> engine.Labelle
         width = 0.0
     if not width > 0:
         raise engine.UsageError(f"The diameter of {micrographs} is {diameter!r}: give it in Å.")
-    return engine.LabelledSet(found, engine.read_picks([picks]), width)
+    return engine.LabelledSet(micrographs, found, engine.read_picks([picks]), width)

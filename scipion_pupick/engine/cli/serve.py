@@ -12,7 +12,8 @@ from typing import Any, List
 
 from scipion_pupick import engine
 
-from ..runs.layout import CORRECTIONS, MICROGRAPHS
+from ..jobs.serve import AlreadyServedError
+from ..runs.layout import CORRECTED, CORRECTIONS, MICROGRAPHS, OPENING_PAGE
 from ..runs.pick_run import read_pick_run
 from .options import SUCCESS, add_command, add_computer
 
@@ -31,7 +32,9 @@ def add_serve(commands: Any) -> None:
         "8417 on",
     )
     parser.add_argument(
-        "--open", action="store_true", help="open the page in this computer's web browser"
+        "--open",
+        action="store_true",
+        help="open the page in this computer's web browser; if it is served already, that is all",
     )
     add_computer(parser)
 
@@ -58,10 +61,15 @@ def _serve(options: argparse.Namespace) -> int:
         if options.open:
             webbrowser.open(page.absolute().as_uri())
 
+    page = Path(options.folder) / CORRECTED / OPENING_PAGE
     try:
         engine.serve(options.folder, train, next_step, opened, options.port)
     except KeyboardInterrupt:
         print(f"\nStopped. The corrections lie in {Path(options.folder) / CORRECTIONS}.")
+    except AlreadyServedError:
+        if not (options.open and page.is_file()):
+            raise
+        webbrowser.open(page.absolute().as_uri())
     return SUCCESS
 
 

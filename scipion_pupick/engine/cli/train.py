@@ -23,6 +23,7 @@ from .options import (
     add_picks_settings,
     add_settings,
     find,
+    given_settings,
     read_picks,
     report_failures,
 )
@@ -99,7 +100,9 @@ def _add_start(group: Any) -> None:
 
 def _train(options: argparse.Namespace) -> int:
     request = _request(options)
-    settings = make_settings(TrainSettings, {**vars(options), "diameter": request.diameter})
+    settings = make_settings(
+        TrainSettings, {**given_settings(options), "diameter": request.diameter}
+    )
     model = engine.train(
         request.micrographs,
         request.picks,

@@ -118,17 +118,19 @@ def _centred(
     return Coordinates(corner[0] + sides[0] / 2, corner[1] + sides[1] / 2, score)
 
 
-def box_text(coordinates: Coordinates, box_size: Optional[float]) -> str:
+def box_text(coordinates: Coordinates, box_size: Optional[float], with_scores: bool = False) -> str:
     """Write boxes of the side `box_size` (px) round the picks as the text of a .box file.
 
-    Corners are not rounded; a program that reads whole numbers only cuts the decimals off.
+    Corners are not rounded; a program that reads whole numbers only cuts the decimals off. A fifth
+    column of scores is for REPIC: EMAN has marks there.
 
     Raises:
         UsageError: `box_size` is missing or not a positive number.
     """
     side = _check_box_size(box_size)
     x, y = (format_numbers(centre - side / 2) for centre in (coordinates.x, coordinates.y))
-    return "".join(f"{a}\t{b}\t{side:.9g}\t{side:.9g}\n" for a, b in zip(x, y))
+    ends = [f"\t{score:.6f}" for score in coordinates.score] if with_scores else [""] * len(x)
+    return "".join(f"{a}\t{b}\t{side:.9g}\t{side:.9g}{end}\n" for a, b, end in zip(x, y, ends))
 
 
 def cbox_text(coordinates: Coordinates, box_size: Optional[float]) -> str:

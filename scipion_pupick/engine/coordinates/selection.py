@@ -68,7 +68,7 @@ def _rejected_of(path: Path, kept: Collection[_Key], pixel_size: Optional[float]
             "selected from.",
             setting=("picks", "selected_from"),
         )
-    is_rejected = ~is_kept & _of_rejected_classes(rows.classes, is_kept)
+    is_rejected = find_rejected(is_kept, rows.classes)
     log.info(
         "%s: %d particles, %d selected, %d rejected; %d are neither.",
         path,
@@ -146,11 +146,16 @@ def _keys(rows: ParticleRows) -> List[_Key]:
     return list(places)
 
 
-def _of_rejected_classes(classes: Optional[np.ndarray], is_kept: np.ndarray) -> np.ndarray:
-    """Tell which particles (n,) are of classes that were looked at and rejected as a whole."""
-    if classes is None:
-        return np.ones(len(is_kept), bool)
+def find_rejected(is_kept: np.ndarray, classes: Optional[np.ndarray]) -> np.ndarray:
+    """Tell which particles (n,) were not selected and are of a class that was rejected as a whole.
+
+    Args:
+        is_kept: (n,) whether each particle was selected.
+        classes: (n,) number of its class; None where there are no classes.
+    """
+    if classes is None or not len(classes):
+        return ~is_kept
     _, index, sizes = np.unique(classes, return_inverse=True, return_counts=True)
     selected = np.bincount(index, weights=is_kept) > 0
     is_empty = sizes < _LEAST_SHARE_OF_A_CLASS * sizes.mean()
-    return np.asarray(~(selected | is_empty)[index])
+    return np.asarray(~is_kept & ~(selected | is_empty)[index])

@@ -13,7 +13,7 @@ from ..errors import UsageError
 from ..evaluation.evaluate import Evaluation, evaluate_picks, write_table
 from ..files.atomic import PathLike
 from ..micrographs import Micrograph, image_shape
-from ..reporting.plots import check_figure_file, draw_precision_recall
+from ..reporting.plots import check_figure_file, draw_evaluation
 
 log = logging.getLogger(__name__)
 
@@ -36,7 +36,8 @@ def evaluate(
         border: what lies nearer to the micrograph's edge is left out, px.
         micrographs: the reference's, needed with a border for their sizes.
         table: file for precision, recall and F1 by threshold (TSV).
-        plot: file for the precision-recall curve (.png, .svg, .pdf); needs matplotlib.
+        plot: file for the precision-recall curve, and for precision, recall and F1 by threshold
+            (.png, .svg, .pdf); needs matplotlib.
 
     Raises:
         UsageError: nothing can be compared, or an argument makes no sense.
@@ -58,5 +59,5 @@ def evaluate(
     if table is not None:
         write_table(evaluation, table)
     if plot is not None:
-        draw_precision_recall({"picks": evaluation}, plot)
+        draw_evaluation(evaluation, plot)
     return evaluation

@@ -9,7 +9,7 @@ from typing import Optional, Sequence
 
 from ..device import choose_device, set_threads
 from ..files.atomic import PathLike
-from ..networks.model import Model
+from ..networks.model import Model, load_model
 from ..pretraining.dataset import digest_of, simulate_particles
 from ..pretraining.general_model import calibrate_general_model
 from ..pretraining.labelled import LabelledSet, labelled_images
@@ -26,6 +26,7 @@ def make_general_model(
     threads: int = 0,
     proteins: Optional[PathLike] = None,
     labelled: Sequence[LabelledSet] = (),
+    start: Optional[PathLike] = None,
 ) -> Model:
     """Simulate micrographs, train a network on them and write it as a model of no one particle.
 
@@ -41,6 +42,7 @@ def make_general_model(
         proteins: file of real proteins, see `simulation.read_proteins`, of which a third of the
             simulated particles are; None for phantoms alone.
         labelled: real micrographs to learn from beside simulated ones.
+        start: general model to go on from, or `general`; None for random weights.
 
     Raises:
         UsageError: the folder holds a training with other settings, or proteins or labelled
@@ -53,7 +55,9 @@ def make_general_model(
     processor = choose_device(device)
     shapes = [] if proteins is None else read_proteins(proteins)
     sets = [labelled_images(each) for each in labelled]
-    run = PretrainRun.of_settings(Path(output), settings, digest_of(shapes, sets))
+    first = None if start is None else load_model(start)
+    sources = digest_of(shapes, sets) + ("" if first is None else first.digest)
+    run = PretrainRun.of_settings(Path(output), settings, sources)
     with run.owned():
         reached = run.checkpoint.load()
         number = settings.held_out + settings.particles
@@ -61,8 +65,10 @@ def make_general_model(
         held_out = [*chain.from_iterable(images[: settings.held_out])]
         training = [*chain.from_iterable(images[settings.held_out :])]
         progress = pretrain(
-            training, held_out, settings.training, processor, reached, run.save, sets
+            *(training, held_out, settings.training, processor, reached, run.save, sets),
+            None if first is None else first.network,
         )
-        model = calibrate_general_model(progress, settings, held_out, processor)
+        counts = {each.name: sum(map(len, each.particles.values())) for each in labelled}
+        model = calibrate_general_model(progress, settings, held_out, processor, counts)
         run.finish(model)
     return model

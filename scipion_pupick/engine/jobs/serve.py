@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import os
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from html import escape
 from pathlib import Path
 from typing import Callable, Iterator, Optional, Sequence
@@ -23,6 +23,10 @@ FIRST_PORT = 8417
 _PORTS = 20
 _HIGHEST_PORT = 2**16 - 1
 _OPENING = '<!DOCTYPE html><meta charset="utf-8"><script>location.replace("{}")</script>\n'
+
+
+class AlreadyServedError(UsageError):
+    """Another program serves the page of this run."""
 
 
 def serve(
@@ -45,7 +49,8 @@ def serve(
         port: to listen at; None for the first that is free from 8417 on.
 
     Raises:
-        UsageError: there is no such run, or its picks are being corrected already.
+        UsageError: there is no such run, or its picks are being corrected already
+            (AlreadyServedError).
         PupickError: a file of the run is damaged.
         OSError: the folder cannot be written, or the port is in use.
     """
@@ -55,7 +60,7 @@ def serve(
     make_folder(folder / CORRECTED)
     training = Training(folder, train, next_step)
     gate = Gate()
-    with only_owner(folder / CORRECTED, "pupick serve"):
+    with _only_server(folder):
         server = listen(ports, gate, CorrectionPage(gate, desk, training))
         with server, _opening_page(folder / CORRECTED / OPENING_PAGE, server.address) as page:
             try:
@@ -63,6 +68,20 @@ def serve(
                 server.serve_forever()
             finally:
                 training.stop()
+
+
+@contextmanager
+def _only_server(folder: Path) -> Iterator[None]:
+    with ExitStack() as stack:
+        try:
+            stack.enter_context(only_owner(folder / CORRECTED, "pupick serve"))
+        except UsageError as error:
+            reason = str(error).rpartition(":")[0]
+            raise AlreadyServedError(
+                f"The picks of {folder} are being corrected already: open the address that was "
+                f"printed there, or end that program first. {reason}."
+            ) from error
+        yield
 
 
 def _ports(port: Optional[int]) -> Sequence[int]:

@@ -66,8 +66,8 @@ def train(
     """
     processor = use_device(device, threads)
     sizes = say_pixel_sizes(micrographs if unit == ANGSTROM else [])
-    request = make_request(micrographs, picks, negatives, start, settings, unit)
-    run = TrainRun(Path(output), request.fingerprint())
+    asked = make_request(micrographs, picks, negatives, start, settings, unit)
+    run, request = TrainRun.begun(asked, Path(output))
     with run.owned():
         replaces = run.holds_another(overwrite)
         finished = None if replaces else run.finished_model()

@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from ..errors import UsageError
-from ..settings import STRIDE
+from ..settings import STRIDE, UNITS
 from .corners import CORNERS
 from .symmetry import make_symmetric
 
@@ -56,6 +56,7 @@ class Network(nn.Module):
 
     Attributes:
         field: width of the region that one score depends on, px of the working image, odd.
+        latent: number of features, four times the filters of the first layer.
         features: maps images (b, 1, h, w) to (b, latent, (h - field) // 4 + 1, ...).
         classifier: of particles; one score of each place, or four.
         contamination: the classifier of contamination; None where there is none.
@@ -125,45 +126,47 @@ class Network(nn.Module):
         return torch.cat([scores, functional.interpolate(dirty, scores.shape[2:])], dim=1)
 
 
-def conv3() -> Network:
+def conv3(units: int) -> Network:
     """The paper's classifier (Methods 6): three convolutions of 32, 64 and 128 filters."""
     features = nn.Sequential(
-        *_convolution(1, 32, 7, 2), *_convolution(32, 64, 5, 2), *_convolution(64, 128, 5, 1)
+        *_convolution(1, units, 7, 2),
+        *_convolution(units, 2 * units, 5, 2),
+        *_convolution(2 * units, 4 * units, 5, 1),
     )
-    return Network(features, field=31, latent=128)
+    return Network(features, field=31, latent=4 * units)
 
 
-def resnet8() -> Network:
-    """Eight convolutions, as large as Topaz's `resnet8_u32`; field of 2.3 particle diameters."""
-    return _symmetric(Network(_resnet8_features(), field=55, latent=128))
+def resnet8(units: int) -> Network:
+    """Eight convolutions, as large as Topaz's of that name; field of 2.3 particle diameters."""
+    return _symmetric(Network(_resnet8_features(units), field=55, latent=4 * units))
 
 
-def resnet8_fine() -> Network:
+def resnet8_fine(units: int) -> Network:
     """`resnet8` that scores every second pixel, and contamination, from the same features."""
-    return _symmetric(Network(_resnet8_features(), field=55, latent=128, fine=True))
+    return _symmetric(Network(_resnet8_features(units), field=55, latent=4 * units, fine=True))
 
 
-def _resnet8_features() -> nn.Sequential:
+def _resnet8_features(units: int) -> nn.Sequential:
     return nn.Sequential(
-        *_stem(32),
-        Residual(32, 32),
-        Residual(32, 64, stride=2),
-        Residual(64, 64),
-        *_head(64, 128),
+        *_stem(units),
+        Residual(units, units),
+        Residual(units, 2 * units, stride=2),
+        Residual(2 * units, 2 * units),
+        *_head(2 * units, 4 * units),
     )
 
 
-def resnet16() -> Network:
+def resnet16(units: int) -> Network:
     """Sixteen convolutions; field of 3.6 particle diameters, for particles that need context."""
     features = nn.Sequential(
-        *_stem(32),
-        Residual(32, 32),
-        Residual(32, 32),
-        Residual(32, 64, stride=2),
-        *[Residual(64, 64) for _ in range(4)],
-        *_head(64, 128, 3),
+        *_stem(units),
+        Residual(units, units),
+        Residual(units, units),
+        Residual(units, 2 * units, stride=2),
+        *[Residual(2 * units, 2 * units) for _ in range(4)],
+        *_head(2 * units, 4 * units, 3),
     )
-    return _symmetric(Network(features, field=103, latent=128))
+    return _symmetric(Network(features, field=103, latent=4 * units))
 
 
 def _symmetric(network: Network) -> Network:
@@ -193,7 +196,7 @@ def _head(channels_in: int, channels_out: int, width: int = 5) -> Tuple[nn.Modul
     )
 
 
-ARCHITECTURES: Mapping[str, Callable[[], Network]] = {
+ARCHITECTURES: Mapping[str, Callable[[int], Network]] = {
     "conv3": conv3,
     "resnet8": resnet8,
     "resnet16": resnet16,
@@ -201,15 +204,19 @@ ARCHITECTURES: Mapping[str, Callable[[], Network]] = {
 }
 
 
-def make_network(name: str) -> Network:
+def make_network(name: str, units: int = UNITS) -> Network:
     """Make a network with random weights.
+
+    Args:
+        name: of its architecture.
+        units: filters of its first layer, a multiple of 4.
 
     Raises:
         UsageError: no network of that name.
     """
     if name not in ARCHITECTURES:
         raise UsageError(f"There is no network {name!r}: choose one of {', '.join(ARCHITECTURES)}.")
-    return ARCHITECTURES[name]()
+    return ARCHITECTURES[name](units)
 
 
 def inverted(network: Network) -> Network:

@@ -19,6 +19,7 @@ from ..errors import UsageError
 from ..files.atomic import PathLike, atomic_write
 from ..preprocessing.mixture import Mixture
 from ..preprocessing.scale import ModelScale
+from ..settings import UNITS
 from .architectures import ARCHITECTURES, Network, make_network
 from .model_file import FORMAT, METADATA_KEY, ModelFile, read_model_file, unit_to_dict
 from .training_record import TrainingRecord
@@ -52,6 +53,11 @@ class Model:
         return self.network.contamination is not None
 
     @property
+    def units(self) -> int:
+        """Filters of the network's first layer."""
+        return self.network.latent // 4
+
+    @property
     def digest(self) -> str:
         """Digest of all that scores depend on."""
         digest = hashlib.sha256(
@@ -70,6 +76,7 @@ def save_model(model: Model, path: PathLike) -> None:
     metadata = {
         "format": FORMAT,
         "network": model.network_name,
+        **({} if model.units == UNITS else {"units": model.units}),
         "stride": model.network.step,
         "field": model.network.field,
         "diameter": model.scale.diameter,
@@ -125,7 +132,7 @@ def network_of_file(file: ModelFile) -> Network:
             f"{file.path} holds a network {file.network_name!r} that this version of pupick "
             f"({scipion_pupick.__version__}) does not know."
         )
-    network = make_network(file.network_name)
+    network = make_network(file.network_name, file.units)
     _load_weights(network, file)
     return network.eval()
 

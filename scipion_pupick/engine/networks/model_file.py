@@ -21,7 +21,7 @@ from ..files.json_files import parse_object
 from ..files.reading import read_part
 from ..preprocessing.mixture import Mixture
 from ..preprocessing.scale import ANGSTROM, PIXELS, LengthUnit, ModelScale, pixels
-from ..settings import GENERAL
+from ..settings import EARLIER_GENERAL, GENERAL, UNITS
 from .training_record import TrainingRecord
 
 FORMAT = 1
@@ -36,6 +36,7 @@ class ModelFile:
     Attributes:
         path: of the file.
         network_name: of the architecture that the weights are for.
+        units: filters of its first layer.
         stride: px of the working image from one score to the next.
         field: width of the region that one score depends on, px of the working image.
         scale: particle diameter (Å; None for a general model) and its working width (px).
@@ -48,6 +49,7 @@ class ModelFile:
 
     path: Path
     network_name: str
+    units: int
     stride: int
     field: int
     scale: ModelScale
@@ -59,9 +61,12 @@ class ModelFile:
 
 
 def model_path(model: PathLike) -> Path:
-    """Find the file of a model: a path, or `general` for the model that comes with pupick."""
-    if str(model) == GENERAL and not Path(model).is_file():
-        return Path(__file__).parent / f"{GENERAL}.safetensors"
+    """Find the file of a model: a path, or the name of one that comes with pupick.
+
+    These are `general`, and `general-0.1` for what version 0.1 has begun.
+    """
+    if str(model) in (GENERAL, EARLIER_GENERAL) and not Path(model).is_file():
+        return Path(__file__).parent / f"{model}.safetensors"
     return Path(model)
 
 
@@ -82,6 +87,7 @@ def read_model_file(path: PathLike) -> ModelFile:
         return ModelFile(
             path=path,
             network_name=str(metadata["network"]),
+            units=_units(metadata, weights),
             stride=int(metadata["stride"]),
             field=int(metadata["field"]),
             scale=ModelScale(
@@ -147,6 +153,16 @@ def _unit_of_dict(metadata: Mapping[str, Any]) -> Optional[LengthUnit]:
     if name not in (None, ANGSTROM.name):
         raise ValueError(f"diameter_unit is {str(name)[:30]!r}")
     return None if name is None else ANGSTROM
+
+
+def _units(metadata: Mapping[str, Any], weights: Mapping[str, np.ndarray]) -> int:
+    """Filters of the first layer; files say it only where it is not the usual number."""
+    if "units" not in metadata:
+        return UNITS
+    units = metadata["units"]
+    if units != len(weights["features.0.weight"]) or isinstance(units, bool) or units % 4:
+        raise ValueError(f"units is {str(units)[:30]!r}")
+    return int(units)
 
 
 def _number(value: Optional[float]) -> Optional[float]:

@@ -10,7 +10,8 @@ from typing import Any, Dict, FrozenSet, Mapping, Optional, Sequence, Tuple
 _KEYS = {"finetuned_fraction": "trained_share"}
 # in files, a general model says first that it is one
 _GENERAL_ORDER = (
-    *("general", "simulated_particles", "epochs", "best_epoch", "held_out_average_precision"),
+    *("general", "simulated_particles", "learned_from", "epochs", "best_epoch"),
+    "held_out_average_precision",
     *("score_uncertainty", "settings", "bright_particles", "adapted", "fitted_to", "micrographs"),
     "particles_per_micrograph",
 )
@@ -44,8 +45,10 @@ class TrainingRecord:
         finetuned_fraction: of what training found in the average with what it started from.
         held_out_average_precision: of the model; None also where nothing was held out.
         settings: of the optimiser.
-        general: whether the model has learned from simulations only, for particles of any kind.
+        general: whether the model is for particles of any kind.
         simulated_particles: that it has learned from.
+        learned_from: number of labelled particles by the sets of real micrographs that it has
+            learned from, too.
         adapted: what fitting a general model to micrographs was asked for.
         fitted_to: pixel size, size and time of change of each micrograph's file, by name.
         extra: what a newer version of pupick has written besides.
@@ -69,6 +72,7 @@ class TrainingRecord:
     settings: Mapping[str, Any] = field(default_factory=dict)
     general: Optional[bool] = None
     simulated_particles: Optional[int] = None
+    learned_from: Mapping[str, Any] = field(default_factory=dict)
     adapted: Mapping[str, Any] = field(default_factory=dict)
     fitted_to: Mapping[str, Any] = field(default_factory=dict)
     extra: Mapping[str, Any] = field(default_factory=dict)
@@ -109,6 +113,13 @@ class TrainingRecord:
         if self.adapted:
             return frozenset({"particles_per_micrograph", "fitted_to"})
         return frozenset()
+
+    @property
+    def objective(self) -> str:
+        """Name of the objective; what version 0.1 called ge-binomial has another name now."""
+        name = str(self.settings.get("objective", ""))
+        is_of_version_01 = "units" not in self.settings
+        return "ge-binomial-kl" if name == "ge-binomial" and is_of_version_01 else name
 
     @property
     def all_labels(self) -> int:

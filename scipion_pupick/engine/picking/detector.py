@@ -4,13 +4,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Callable, Sequence
+from typing import Callable, Optional, Sequence
 
 import numpy as np
 
 from ..micrographs import Shape
-from ..settings import MIN_DISTANCE_DIAMETERS
+from ..settings import MIN_DISTANCE_DIAMETERS, MOST_CONTAMINATION
 from .border import inside_border, share_inside
+from .contamination import ContaminationMap, Judge
 from .peaks import Peaks, find_peaks
 from .score_places import ScorePlaces
 
@@ -82,7 +83,28 @@ def expected_among(peaks: Sequence[PeaksInsideBorder], particles: float) -> floa
 
 def peaks_inside_border(scorer: Scorer, image: np.ndarray, diameter_px: float) -> PeaksInsideBorder:
     """As `detect_peaks`, without the peaks nearer to the edges than half a diameter."""
-    peaks = detect_peaks(scorer, image, diameter_px)
-    border, shape = diameter_px / 2, (image.shape[0], image.shape[1])
+    return clean_peaks_inside_border(lambda images: (scorer(images), None), image, diameter_px)
+
+
+def clean_peaks_inside_border(
+    judge: Judge, image: np.ndarray, diameter_px: float, dirty: Optional[np.ndarray] = None
+) -> PeaksInsideBorder:
+    """As `peaks_inside_border`, without the peaks on contamination.
+
+    Args:
+        judge: of a network.
+        image: (h, w) working image.
+        diameter_px: of the particle, px of the working image.
+        dirty: (n, m) log-odds of contamination; None for those that the judge gives.
+    """
+    shape = (image.shape[0], image.shape[1])
+    scores, of_image = judge(image[None])
+    detector = Detector(lambda _: scores, MIN_DISTANCE_DIAMETERS * diameter_px)
+    peaks = detector.find_in_map(scores[0], shape)
+    border = diameter_px / 2
     inside = inside_border(peaks.xy, border, shape)
+    if dirty is None and of_image is not None:
+        dirty = of_image[0]
+    if dirty is not None:
+        inside &= ContaminationMap(dirty).at(peaks.xy) <= MOST_CONTAMINATION
     return PeaksInsideBorder(peaks.score[inside], share_inside(border, shape))

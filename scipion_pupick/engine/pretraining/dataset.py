@@ -38,6 +38,7 @@ from ..simulation import (
 
 _SIDE = 448
 _MICROGRAPHS_EACH = 2
+_HARD_SHARE = 0.5
 
 _PROJECTIONS, _JUNK_PROJECTIONS = 60, 12
 _DIAMETERS = (70.0, 450.0)  # Å
@@ -89,7 +90,9 @@ def simulate_images(seed: int, index: int, proteins: Sequence[Protein] = ()) -> 
     junk = _random_junk(random, particle.diameter, pixel_size)
     images = []
     for _ in range(_MICROGRAPHS_EACH):
-        settings = hard_settings(_with_junk(random_settings(random), random), random)
+        settings = _with_junk(random_settings(random), random)
+        if random.random() < _HARD_SHARE:
+            settings = hard_settings(settings, random)
         micrograph = simulate_micrograph(bank, (_SIDE, _SIDE), settings, random, junk)
         image, hidden = _with_stripes(micrograph.image, micrograph.hidden, random)
         pixels = np.clip(normalise(image), -MOST_DEVIATIONS, MOST_DEVIATIONS)

@@ -4,7 +4,8 @@
 from __future__ import annotations
 
 from dataclasses import asdict
-from typing import Sequence
+from types import MappingProxyType
+from typing import Mapping, Sequence
 
 import torch
 
@@ -25,6 +26,7 @@ def calibrate_general_model(
     settings: PretrainSettings,
     held_out: Sequence[KnownImage],
     device: torch.device,
+    learned_from: Mapping[str, int] = MappingProxyType({}),
 ) -> Model:
     """Return the network of the best epoch, its scores calibrated on the held-out micrographs.
 
@@ -33,6 +35,7 @@ def calibrate_general_model(
         settings: it was made with.
         held_out: images that were not trained on.
         device: to score on.
+        learned_from: number of labelled particles by sets of real micrographs.
     """
     network = best_network(progress, settings.training)
     scorer = make_scorer(network, device)
@@ -48,6 +51,7 @@ def calibrate_general_model(
         training=TrainingRecord(
             general=True,
             simulated_particles=settings.particles,
+            learned_from=dict(learned_from),
             epochs=len(progress.history),
             best_epoch=progress.best_epoch,
             held_out_average_precision=progress.best_ap,

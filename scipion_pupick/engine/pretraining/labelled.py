@@ -10,6 +10,7 @@ import numpy as np
 
 from ..coordinates import Picks
 from ..coordinates.assign_picks import assign_to_micrographs
+from ..errors import UsageError
 from ..micrographs import Micrograph
 from ..preprocessing.scale import ANGSTROM, WorkingScale, to_working
 from ..preprocessing.working_image import prepare
@@ -29,11 +30,13 @@ class LabelledSet:
     """Micrographs of one particle, nearly all of whose particles are labelled.
 
     Attributes:
+        name: of the set, and whose it is.
         micrographs: of the set.
         particles: by micrograph, px of it.
         diameter: of the particle, Å.
     """
 
+    name: str
     micrographs: Sequence[Micrograph]
     particles: Picks
     diameter: float
@@ -48,6 +51,8 @@ def labelled_images(labelled: LabelledSet) -> List[KnownImage]:
     """
     by_name = assign_to_micrographs(labelled.particles, labelled.micrographs, "labels")
     with_labels = [m for m in labelled.micrographs if len(by_name.get(m.name, ()))]
+    if not with_labels:
+        raise UsageError(f"{labelled.name}: the labels are of other micrographs.")
     return [
         _known_image(micrograph, by_name[micrograph.name].xy, labelled.diameter, width)
         for micrograph in with_labels

@@ -12,6 +12,7 @@ from scipy.optimize import brentq, minimize
 from scipy.special import expit
 
 from ..calibration.line import Calibration
+from ..errors import UsageError
 from ..evaluation.curves import average_precision
 from ..evaluation.matching import match_points
 from ..networks.architectures import Network
@@ -37,15 +38,19 @@ def pretrain(
     progress: Optional[Progress] = None,
     after_epoch: Callable[[Progress], None] = lambda progress: None,
     labelled: Sequence[Sequence[KnownImage]] = (),
+    start: Optional[Network] = None,
 ) -> Progress:
     """Train a network to tell the centres of particles from everything else.
 
     Every score of a tile is trained, by its logistic loss. Pixels within the training radius of a
     centre are positive, and count four times; those further out but still on a particle are left
     out; all others are negative. Of sets of labelled micrographs, all alike, come three of ten
-    tiles. Arguments, result and errors are those of `training.fit`, but for the images.
+    tiles. Arguments, result and errors are those of `training.fit`, but for the images and the
+    network to start from, if there is one.
     """
     network = fresh_network(settings, _FIRST_ODDS)
+    if start is not None:
+        take_over(network, start)
     shares = [1 - _LABELLED_SHARE, *(_LABELLED_SHARE / len(labelled) for _ in labelled)]
     loss = SupervisedLoss([images, *labelled], shares, network, settings, device)
 
@@ -55,6 +60,28 @@ def pretrain(
 
     trainer = Trainer(network, loss, validate, loss.positive_share(), settings, device)
     return trainer.run(progress, after_epoch)
+
+
+def take_over(network: Network, start: Network) -> None:
+    """Give a network the weights of another; a fine one scores its corners as a coarse one scores.
+
+    Raises:
+        UsageError: the networks are of other kinds.
+    """
+    weights = start.state_dict()
+    for name in ("classifier.weight", "classifier.bias"):
+        corners = network.classifier.out_channels // start.classifier.out_channels
+        weights[name] = weights[name].repeat_interleave(corners, dim=0)
+    try:
+        missing, unknown = network.load_state_dict(weights, strict=False)
+    except RuntimeError as error:
+        raise UsageError(f"The model to start from has another network: {error}") from error
+    odd = [name for name in missing if not name.startswith("contamination")]
+    if odd or unknown:
+        raise UsageError(
+            "The model to start from has another network: it lacks, or has beside, "
+            f"{', '.join([*odd, *unknown][:3])}."
+        )
 
 
 @dataclass(frozen=True)

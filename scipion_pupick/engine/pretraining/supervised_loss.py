@@ -20,9 +20,11 @@ from .domain_randomisation import CONTRAST, augment_tiles
 
 _PRETRAINING_TILE = 176
 _POSITIVE_WEIGHT = 4.0
+# in a tile: about fourteen particles of a fine network
+_MOST_POSITIVES = 100.0
 _CONTAMINATION_WEIGHT = 0.5
 # bits of a label beside those of `regions`
-_CONTAMINATED, _NOT_KNOWN = 4, 8
+_CONTAMINATED, _KNOWN = 4, 8
 _OF_PARTICLES = 3
 
 
@@ -72,7 +74,7 @@ class SupervisedLoss:
         labels = labels.to(self.device)
         of_particles = labels & _OF_PARTICLES
         positive, negative = _losses(model.network.scores(features), of_particles)
-        used = int((of_particles != MASKED).sum())
+        used = max(1, int((of_particles != MASKED).sum()))
         dirty = _contamination_loss(model.network, features, labels, self.grid.step)
         parts = (positive.item() / used, negative.item() / used, dirty.item())
         total = (positive + negative) / used + _CONTAMINATION_WEIGHT * dirty
@@ -80,10 +82,16 @@ class SupervisedLoss:
 
 
 def _losses(scores: Tensor, labels: Tensor) -> Tuple[Tensor, Tensor]:
-    """Sums of the logistic losses of positive scores, weighted, and of negative ones."""
+    """Sums of the logistic losses of positive scores, weighted, and of negative ones.
+
+    Crowded tiles hold many times the positives of others, and would decide the training alone: all
+    of such a tile counts less.
+    """
     positive, used = labels == POSITIVE, labels != MASKED
-    of_positive = functional.softplus(-scores[positive]).sum()
-    return _POSITIVE_WEIGHT * of_positive, functional.softplus(scores[used & ~positive]).sum()
+    number = positive.sum(dim=(1, 2), keepdim=True).clamp(min=1)
+    weight = (_MOST_POSITIVES / number).clamp(max=1)
+    of_positive = _POSITIVE_WEIGHT * (weight * positive * functional.softplus(-scores)).sum()
+    return of_positive, (weight * (used & ~positive) * functional.softplus(scores)).sum()
 
 
 def _contamination_loss(network: Network, features: Tensor, labels: Tensor, step: int) -> Tensor:
@@ -92,7 +100,7 @@ def _contamination_loss(network: Network, features: Tensor, labels: Tensor, step
         return features.new_zeros(())
     per_side = STRIDE // step
     labels = labels[:, ::per_side, ::per_side]
-    known = (labels & _NOT_KNOWN) == 0
+    known = (labels & _KNOWN) > 0
     logits = network.contamination(features)[:, 0][known]
     if not len(logits):
         return features.new_zeros(())
@@ -105,10 +113,10 @@ def _training_image(image: KnownImage, training_radius: float) -> TrainingImage:
     masked = image.masked_diameters * image.diameter_px
     labels = label_map(shape, image.xy, training_radius, masked)
     if image.hidden is not None:
-        labels |= np.where(image.hidden, _CONTAMINATED, 0).astype(np.uint8)
+        labels |= np.where(image.hidden, _CONTAMINATED | _KNOWN, _KNOWN).astype(np.uint8)
     else:
         clean = positive_map(shape, image.xy, image.diameter_px / 3)
-        labels |= np.where(clean, 0, _NOT_KNOWN).astype(np.uint8)
+        labels |= np.where(clean, _KNOWN, 0).astype(np.uint8)
     return TrainingImage(image.pixels, _without_border(labels, image.border), image.xy, _NONE)
 
 
@@ -119,5 +127,5 @@ def _without_border(labels: np.ndarray, border: int) -> np.ndarray:
     if border:
         inside = np.zeros(labels.shape, bool)
         inside[border:-border, border:-border] = True
-        labels = np.where(inside, labels, MASKED | _NOT_KNOWN).astype(np.uint8)
+        labels = np.where(inside, labels, MASKED).astype(np.uint8)
     return labels

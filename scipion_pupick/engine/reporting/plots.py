@@ -118,6 +118,20 @@ def draw_precision_recall(evaluations: Mapping[str, Evaluation], path: PathLike)
     save_figure(figure, path)
 
 
+def draw_evaluation(evaluation: Evaluation, path: PathLike) -> None:
+    """Draw `plot_precision_recall` and `plot_by_threshold` side by side to a file.
+
+    Raises:
+        PupickError: matplotlib is not installed.
+        UsageError: matplotlib does not know the file's format.
+        OSError: the file cannot be written.
+    """
+    figure = make_figure((9.5, 4.5))
+    plot_precision_recall(figure.add_subplot(1, 2, 1), {"picks": evaluation})
+    plot_by_threshold(figure.add_subplot(1, 2, 2), evaluation)
+    save_figure(figure, path)
+
+
 def plot_picks(
     axes: Axes,
     image: np.ndarray,
@@ -253,6 +267,31 @@ def plot_precision_recall(axes: Axes, evaluations: Mapping[str, Evaluation]) -> 
         axes.plot(curve.recall, curve.precision, dash, color=colour, linewidth=1.8, label=label)
         axes.plot(curve.recall[best], curve.precision[best], "o", color=colour)
     axes.legend(loc="lower left", frameon=False)
+
+
+def plot_by_threshold(axes: Axes, evaluation: Evaluation) -> None:
+    """Plot precision, recall and F1 by the threshold, with a line where F1 is highest.
+
+    Picks without scores have no threshold; nothing is drawn of them.
+
+    Args:
+        axes: to draw on.
+        evaluation: of scored picks.
+    """
+    axes.set(xlabel="threshold (score)", ylim=(0, 1.01))
+    axes.grid(color="0.9")
+    curve = evaluation.curve
+    scored = np.isfinite(curve.threshold)
+    if not scored.any():
+        _say(axes, "no score")
+        return
+    parts = (("precision", curve.precision), ("recall", curve.recall), ("F1", curve.f1))
+    for (name, values), colour, dash in zip(parts, COLOURS, DASHES):
+        axes.plot(curve.threshold[scored], values[scored], dash, color=colour, label=name)
+    best = curve.best_threshold
+    label = f"best F1 {curve.best_f1:.3f}, at {best:.2f}"
+    axes.axvline(best, color=GREY, linestyle=":", label=label)
+    axes.legend(frameon=False)
 
 
 def plot_estimated_curve(

@@ -17,6 +17,7 @@ COORDINATES = "micrographs"
 SCORES = "scores"
 MASKS = "masks"
 PEAKS_SUFFIX = ".peaks.safetensors"
+PARTS = "parts"
 ADAPTED_MODEL = "adapted.safetensors"
 CORRECTIONS = "corrections.json"
 # of the page to correct picks in

@@ -6,7 +6,7 @@ from __future__ import annotations
 import logging
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Dict, List, Mapping, Optional, Sequence
+from typing import Any, Dict, List, Mapping, Optional, Sequence, Tuple
 
 import torch
 
@@ -91,19 +91,7 @@ class PickJob:
 
     def pick(self, micrographs: Sequence[Micrograph]) -> PickedMicrographs:
         """Pick in micrographs, of which only those without kept peaks are scored."""
-        failures = self.run.unwritable([m.name for m in micrographs])
-        writable = [m for m in micrographs if m.name not in failures]
-        self.fingerprints.update((m.name, self.fingerprint(m)) for m in writable)
-        scored = {m for m in writable if self._has_peaks(m)}
-        pending = [m for m in writable if m not in scored]
-        log.info(
-            "Picking %d micrographs on %s; %d are scored.",
-            len(pending),
-            self.executor.describe(),
-            len(scored),
-        )
-        for reason in failures.values():
-            log.warning("%s", reason)
+        failures, scored, pending = self._sort(micrographs)
         changed = bool(pending) or not self.run.holds_all_of(micrographs, self.record())
         if changed:
             self.run.begin(micrographs, pending, self.record())
@@ -112,6 +100,31 @@ class PickJob:
             self._write_missing_mask(micrograph)
         failures.update(self.score(pending))
         return PickedMicrographs(failures, len(scored), changed)
+
+    def score_missing(self, micrographs: Sequence[Micrograph]) -> PickedMicrographs:
+        """Score those micrographs that have no kept peaks, and write nothing but their peaks."""
+        failures, scored, pending = self._sort(micrographs)
+        failures.update(self.score(pending, peaks_only=True))
+        return PickedMicrographs(failures, len(scored), bool(pending))
+
+    def _sort(
+        self, micrographs: Sequence[Micrograph]
+    ) -> Tuple[Dict[str, str], List[Micrograph], List[Micrograph]]:
+        """Tell micrographs whose names no file can have from those scored and those to score."""
+        failures = self.run.unwritable([m.name for m in micrographs])
+        writable = [m for m in micrographs if m.name not in failures]
+        self.fingerprints.update((m.name, self.fingerprint(m)) for m in writable)
+        scored = {m: self._has_peaks(m) for m in writable}
+        pending = [m for m in writable if not scored[m]]
+        log.info(
+            "Picking %d micrographs on %s; %d are scored.",
+            len(pending),
+            self.executor.describe(),
+            len(writable) - len(pending),
+        )
+        for reason in failures.values():
+            log.warning("%s", reason)
+        return failures, [m for m in writable if scored[m]], pending
 
     def record(self) -> Mapping[str, Any]:
         """Return what is known of the run when it begins."""

@@ -6,7 +6,7 @@ from __future__ import annotations
 import hashlib
 import json
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Iterator
 
@@ -14,7 +14,7 @@ from ..errors import UsageError
 from ..files.atomic import make_folder, remove_leftovers
 from ..files.lock import only_owner
 from ..networks.model import Model, save_model
-from ..settings import PretrainSettings
+from ..settings import PretrainSettings, in_words_of_version_01
 from ..training.checkpoint import Checkpoint
 from ..training.progress import Progress, log_epoch
 from .layout import CHECKPOINT, GENERAL_MODEL, SIMULATED, TRAINING_LOG
@@ -38,7 +38,7 @@ class PretrainRun:
         cls, folder: Path, settings: PretrainSettings, sources: str = ""
     ) -> PretrainRun:
         """Return the run in a folder with these settings, and with a digest of its sources."""
-        text = json.dumps(asdict(settings)) + sources
+        text = json.dumps(in_words_of_version_01(settings)) + sources
         return cls(folder, hashlib.sha256(text.encode()).hexdigest())
 
     @property

@@ -51,6 +51,20 @@ class TrainRun:
     folder: Path
     fingerprint: str
 
+    @classmethod
+    def begun(cls, asked: TrainRequest, folder: Path) -> Tuple[TrainRun, TrainRequest]:
+        """Return the run of a request in a folder, and the request.
+
+        If version 0.1 has begun there what the same words meant to it, it is that.
+
+        Raises:
+            PupickError: a file of the folder is damaged.
+        """
+        old, view = asked.of_version_01(), read_view(folder)
+        begun = None if view is None or _is_of_later_version(view) else view["fingerprint"]
+        request = old if begun == old.fingerprint() else asked
+        return cls(folder, request.fingerprint()), request
+
     @property
     def checkpoint(self) -> Checkpoint:
         """Checkpoint of the training."""
@@ -163,14 +177,20 @@ class TrainRun:
 
     def begin(self, request: TrainRequest) -> None:
         """Write what a report shows of a training, finished or not."""
+        known = read_view(self.folder)
         view = {
             **request.start.scale.to_dict(),
             "bright_particles": request.start.sees_negatives,
             "fingerprint": self.fingerprint,
         }
+        if known is None or _is_of_later_version(known) or not self._is_of(known):
+            view["objective"] = request.start.settings.training.objective
         write_json(self.folder / VIEW, view)
         write_micrographs(request.labelled, self.folder)
         write_picks(request.labels.positive, self.folder / LABELS)
+
+    def _is_of(self, view: Mapping[str, Any]) -> bool:
+        return bool(view["fingerprint"] == self.fingerprint)
 
     def write_log(self, progress: Progress) -> None:
         """Write the log, and tell how the last epoch went."""
@@ -187,3 +207,7 @@ class TrainRun:
         save_model(model, self.folder / MODEL)
         record = {**model.training.to_dict(), "pixel_sizes": list(pixel_sizes)}
         write_json(self.folder / TRAIN_RECORD, record)
+
+
+def _is_of_later_version(view: Mapping[str, Any]) -> bool:
+    return "objective" in view

@@ -6,7 +6,9 @@ command line, RELION's parameters, Scipion's forms and the tables in docs/ are m
 so are the checks. Only the standard library is used.
 """
 
+from .combine import CombineSettings
 from .constants import (
+    EARLIER_GENERAL,
     GENERAL,
     LEAST_SCORE,
     MICROGRAPHS_FITTED,
@@ -19,18 +21,19 @@ from .constants import (
     OBJECTIVES,
     STRIDE,
     TOLERANCE_DIAMETERS,
+    UNITS,
     WORKING_DIAMETER_PX,
 )
 from .corrections import CorrectionSettings
 from .labels import LabelSettings
 from .pick import EvaluateSettings, PickSettings, PreprocessSettings
 from .picks import ALL_PICKS, PicksSettings
+from .recipes import make_settings
 from .setting import (
     ADVANCED,
     BASIC,
     INTERNAL,
     Setting,
-    make_settings,
     offered_settings,
     settings_of,
 )
@@ -41,11 +44,14 @@ from .train import (
     PretrainSettings,
     TrainSettings,
 )
+from .version_01 import as_meant_by_version_01, in_words_of_version_01
+from .watch import WatchSettings
 
 __all__ = [
     "ADVANCED",
     "ALL_PICKS",
     "BASIC",
+    "EARLIER_GENERAL",
     "GENERAL",
     "INTERNAL",
     "LEAST_SCORE",
@@ -60,8 +66,11 @@ __all__ = [
     "MIN_DISTANCE_DIAMETERS",
     "STRIDE",
     "TOLERANCE_DIAMETERS",
+    "UNITS",
     "WORKING_DIAMETER_PX",
+    "WatchSettings",
     "Augmentation",
+    "CombineSettings",
     "CorrectionSettings",
     "EvaluateSettings",
     "LabelSettings",
@@ -72,6 +81,8 @@ __all__ = [
     "PretrainSettings",
     "Setting",
     "TrainSettings",
+    "as_meant_by_version_01",
+    "in_words_of_version_01",
     "make_settings",
     "offered_settings",
     "settings_of",

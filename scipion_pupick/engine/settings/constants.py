@@ -6,8 +6,11 @@ from __future__ import annotations
 from typing import Mapping
 
 GENERAL = "general"
+# that of version 0.1, for what was begun with it
+EARLIER_GENERAL = "general-0.1"
 WORKING_DIAMETER_PX = 24.0
 STRIDE = 4  # px of the working image from one score to the next, in every network
+UNITS = 32  # filters of a network's first layer
 LEAST_SCORE = -8.0
 # particles overlap in projection, and diameters are guesses
 MIN_DISTANCE_DIAMETERS = 0.4
@@ -30,9 +33,35 @@ OBJECTIVES: Mapping[str, str] = {
     "upu": "positive and unlabelled regions, without bias",
     "nnpu": "the same, kept from falling below 0",
     "ge-kl": "expects a number of particles, by a divergence",
+    "ge-binomial-kl": "the same, by a divergence of counts",
     "ge-binomial": "expects a number of particles, the paper's way",
 }
-WITH_SLACK = ("ge-kl", "ge-binomial")
+WITH_SLACK = ("ge-kl", "ge-binomial-kl", "ge-binomial")
+SAMPLINGS: Mapping[str, str] = {
+    "tiles": "tiles of the micrographs with picks",
+    "regions": "single regions of all micrographs, the paper's way",
+}
+NEGATIVES_WEIGHTS: Mapping[str, str] = {
+    "class": "as all picks together",
+    "pooled": "each as one pick, the paper's way",
+    "doubted": "together a tenth of the unlabelled regions, since some may be wrong",
+}
+RECIPES: Mapping[str, str] = {
+    "pupick": "what finds most particles",
+    "paper": "what the method's paper did, from random weights",
+}
+SCHEDULES: Mapping[str, str] = {
+    "one-cycle": "rises in a tenth of the training, then falls to zero",
+    "constant": "stays as it is",
+}
+FIRST_SCORES: Mapping[str, str] = {
+    "prior": "the log-odds of the expected share of positives",
+    "even": "even odds, the paper's way",
+}
+RECONSTRUCTION_ERRORS: Mapping[str, str] = {
+    "pixel": "its mean over pixels",
+    "sum": "its sum over pixels, the paper's way",
+}
 NORMALISATIONS: Mapping[str, str] = {
     "micrograph": "a mixture of two Gaussians for each, whose background gets mean 0, deviation 1",
     "joint": "one mixture for the set",
@@ -42,6 +71,12 @@ CHECKS: Mapping[str, str] = {
     "stop": "training stops, and says what would mend it",
     "warn": "a warning, and training goes on",
     "off": "the picks are not looked at",
+}
+RULES: Mapping[str, str] = {
+    "union": "those that any picker found",
+    "intersection": "those that all pickers found",
+    "minus": "those that the first picker found and no other",
+    "vote": "those that several pickers found",
 }
 DONE: Mapping[str, str] = {
     "none": "on none",

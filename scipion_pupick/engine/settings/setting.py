@@ -152,8 +152,8 @@ def offered_settings(kind: type) -> Tuple[Setting, ...]:
     return tuple(sorted(settings, key=lambda setting: setting.level == ADVANCED))
 
 
-def make_settings(kind: Type[_Settings], values: Mapping[str, Any]) -> _Settings:
-    """Make settings from values by name; names of other things are left out.
+def settings_from(kind: Type[_Settings], values: Mapping[str, Any]) -> _Settings:
+    """Make settings from values by name alone; names of other things are left out.
 
     Raises:
         UsageError: a value makes no sense.
@@ -162,7 +162,7 @@ def make_settings(kind: Type[_Settings], values: Mapping[str, Any]) -> _Settings
     for part in fields(kind):  # type: ignore[arg-type]
         default = _nested(part)
         if default is not None:
-            inner = {s.name: values[s.name] for s in settings_of(type(default)) if s.name in values}
+            inner = {f.name: values[f.name] for f in fields(default) if f.name in values}
             values_of_fields[part.name] = replace(default, **inner)
         elif part.name in values:
             values_of_fields[part.name] = values[part.name]

@@ -7,10 +7,26 @@ from dataclasses import dataclass, field, replace
 from typing import Optional
 
 from ..errors import UsageError
-from .constants import MOST_SEEDS, NETWORKS, OBJECTIVES, WITH_SLACK, WORKING_DIAMETER_PX
+from .constants import (
+    FIRST_SCORES,
+    MOST_SEEDS,
+    NEGATIVES_WEIGHTS,
+    NETWORKS,
+    OBJECTIVES,
+    RECIPES,
+    RECONSTRUCTION_ERRORS,
+    SAMPLINGS,
+    SCHEDULES,
+    UNITS,
+    WITH_SLACK,
+    WORKING_DIAMETER_PX,
+)
 from .labels import LabelSettings
 from .setting import ADVANCED, INTERNAL, KEY, Checked, about
 from .shared import DIAMETER, NORMALISATION, PARTICLES
+
+# symmetric networks have each feature in four turns
+_UNITS_STEP = 4
 
 
 @dataclass(frozen=True)
@@ -36,6 +52,17 @@ class OptimizerSettings(Checked):
         default="resnet8",
         metadata=about("Network", "architecture of the model", level=ADVANCED, choices=NETWORKS),
     )
+    units: int = field(
+        default=UNITS,
+        metadata=about(
+            "Units",
+            "filters of the network's first layer, a multiple of 4",
+            level=ADVANCED,
+            above=0,
+            more="The last layer has four times as many. With 64, training takes three to four "
+            "times as long, and starts from random weights.",
+        ),
+    )
     objective: str = field(
         default="nnpu",
         metadata=about("Objective", "what training minimises", level=ADVANCED, choices=OBJECTIVES),
@@ -47,7 +74,7 @@ class OptimizerSettings(Checked):
             "weight λ of the expectation",
             level=ADVANCED,
             least=0,
-            automatic="10 for ge-kl, 1 for ge-binomial",
+            automatic="10 for ge-kl, 1 for ge-binomial and ge-binomial-kl",
             more="The other objectives have none.",
             placeholder="λ",
         ),
@@ -56,12 +83,33 @@ class OptimizerSettings(Checked):
         default=None,
         metadata=about(
             "Weight of the autoencoder",
-            "weight γ of the autoencoder",
+            "weight γ of the autoencoder's squared error, summed over pixels as in the paper",
+            level=ADVANCED,
+            least=0,
+            automatic="by the weight per pixel",
+            more="A second task, to redraw the region.",
+            placeholder="γ",
+        ),
+    )
+    autoencoder_per_pixel: Optional[float] = field(
+        default=None,
+        metadata=about(
+            "Weight of the autoencoder per pixel",
+            "weight of the autoencoder's mean squared error over the 961 pixels of a region",
             level=ADVANCED,
             least=0,
             automatic="10 / labels up to 250 labels from scratch, else 0",
-            more="A second task, to redraw the region, that helps with few picks.",
+            more="Version 0.1 called it the weight of the autoencoder.",
             placeholder="γ",
+        ),
+    )
+    reconstruction: str = field(
+        default="pixel",
+        metadata=about(
+            "Error of the autoencoder",
+            "of which error the automatic weight of the autoencoder is",
+            level=INTERNAL,
+            choices=RECONSTRUCTION_ERRORS,
         ),
     )
     distillation: Optional[float] = field(
@@ -116,6 +164,25 @@ class OptimizerSettings(Checked):
             automatic="50, or 25 where up to 250 labels adjust a trained network",
         ),
     )
+    sampling: str = field(
+        default="tiles",
+        metadata=about(
+            "Unlabelled regions",
+            "how unlabelled regions are drawn",
+            level=ADVANCED,
+            choices=SAMPLINGS,
+        ),
+    )
+    negatives_weight: str = field(
+        default="doubted",
+        metadata=about(
+            "Weight of the negatives",
+            "what places without a particle count",
+            level=ADVANCED,
+            choices=NEGATIVES_WEIGHTS,
+            more="Only objectives that expect a number of particles can pool.",
+        ),
+    )
     mosaics: int = field(
         default=8,
         metadata=about(
@@ -137,6 +204,15 @@ class OptimizerSettings(Checked):
             above=0,
         ),
     )
+    labelled_regions: int = field(
+        default=16,
+        metadata=about(
+            "Labelled regions",
+            "labelled regions of each class in a batch of single regions",
+            level=INTERNAL,
+            above=0,
+        ),
+    )
     learning_rate: float = field(
         default=2e-3,
         metadata=about(
@@ -146,6 +222,16 @@ class OptimizerSettings(Checked):
             above=0,
             placeholder="RATE",
         ),
+    )
+    schedule: str = field(
+        default="one-cycle",
+        metadata=about(
+            "Schedule", "how the learning rate changes", level=INTERNAL, choices=SCHEDULES
+        ),
+    )
+    first_scores: str = field(
+        default="prior",
+        metadata=about("First scores", "of random weights", level=INTERNAL, choices=FIRST_SCORES),
     )
     weight_decay: float = field(
         default=1e-2, metadata=about("Weight decay", "of AdamW", level=INTERNAL, least=0)
@@ -175,11 +261,31 @@ class OptimizerSettings(Checked):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if self.slack is not None and self.objective not in WITH_SLACK:
+        self._check_objective()
+        if self.units % _UNITS_STEP:
+            raise UsageError(f"units is {self.units}: give a multiple of {_UNITS_STEP}.", "units")
+        if self.autoencoder is not None and self.autoencoder_per_pixel is not None:
+            raise UsageError(
+                f"The autoencoder has two weights, {self.autoencoder:g} for its error summed over "
+                f"pixels and {self.autoencoder_per_pixel:g} per pixel: give one of them.",
+                ("autoencoder", "autoencoder_per_pixel"),
+            )
+
+    def _check_objective(self) -> None:
+        if self.objective in WITH_SLACK:
+            return
+        known = f"choose one of {', '.join(WITH_SLACK)}"
+        if self.slack is not None:
             raise UsageError(
                 f"The objective {self.objective!r} has no slack, but {self.slack} was given: leave "
-                f"it out, or choose one of {', '.join(WITH_SLACK)}.",
+                f"it out, or {known}.",
                 ("slack", "objective"),
+            )
+        if self.negatives_weight == "pooled":
+            raise UsageError(
+                f"The objective {self.objective!r} weighs picks and negatives by the share of "
+                f"particles, so that they cannot be pooled: {known}.",
+                ("negatives_weight", "objective"),
             )
 
 
@@ -194,6 +300,18 @@ class TrainSettings(Checked):
 
     diameter: float = field(metadata={KEY: DIAMETER})
     particles_per_micrograph: Optional[float] = field(default=None, metadata={KEY: PARTICLES})
+    recipe: str = field(
+        default="pupick",
+        metadata=about(
+            "Recipe",
+            "what those settings are that are not given",
+            level=ADVANCED,
+            choices=RECIPES,
+            more="The paper's: the network conv3, the objective ge-binomial, batches of 16 "
+            "labelled and 240 unlabelled regions of all micrographs, Adam with a learning rate of "
+            "2e-4, 2,000 batches, nothing held out, a joint normalisation.",
+        ),
+    )
     normalisation: str = field(
         default="micrograph", metadata={KEY: replace(NORMALISATION, level=ADVANCED)}
     )

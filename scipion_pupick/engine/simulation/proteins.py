@@ -58,7 +58,7 @@ def read_proteins(path: PathLike) -> Sequence[Protein]:
         with np.load(Path(path), allow_pickle=False) as arrays:
             names, offsets = arrays["names"], arrays["offsets"]
             xyz = np.asarray(arrays["xyz"], np.float32)
-    except (OSError, ValueError, LookupError) as error:
+    except (OSError, EOFError, ValueError, LookupError) as error:
         raise UsageError(
             f"{path}: cannot be read as proteins: {error}. It must be a NumPy archive of names, "
             "offsets and xyz.",

@@ -180,7 +180,7 @@ def hard_settings(settings: SimulationSettings, random: np.random.Generator) -> 
         random: the source of randomness.
     """
     crowding = settings.crowding
-    if random.random() < 0.4:
+    if random.random() < 0.2:
         coverage = random.uniform(0.2, 0.8)
         room = math.sqrt(0.95 * DENSEST / coverage)
         separation = min(random.uniform(0.3, 1.0), room)

@@ -20,7 +20,7 @@ from torch.nn import functional
 from ..networks.architectures import STRIDE
 from ..settings import Augmentation, OptimizerSettings
 from .augmentation import augment_contrast, random_transforms
-from .regions import MASKED, UNLABELED, TrainingImage
+from .regions import MASKED, POSITIVE, UNLABELED, TrainingImage
 
 _NOMINAL_TILE = 112
 
@@ -58,22 +58,22 @@ class Geometry:
     Attributes:
         field: width of one region, px.
         step: from one score to the next, px.
-        patch: width of a patch: the field, rounded up to a multiple of the stride.
-        per_side: patches along the side of a mosaic.
+        single: whether each tile is one region alone, instead of a mosaic of several.
     """
 
     field: int
     step: int = STRIDE
+    single: bool = False
 
     @property
     def patch(self) -> int:
-        """Width of a patch, px."""
-        return STRIDE * math.ceil(self.field / STRIDE)
+        """Width of a patch, px; in a mosaic the field, rounded up to a multiple of the stride."""
+        return self.field if self.single else STRIDE * math.ceil(self.field / STRIDE)
 
     @property
     def per_side(self) -> int:
         """Patches along one side of a tile."""
-        return max(2, round(_NOMINAL_TILE / self.patch))
+        return 1 if self.single else max(2, round(_NOMINAL_TILE / self.patch))
 
     @property
     def tile(self) -> int:
@@ -89,7 +89,7 @@ class Geometry:
     @property
     def feature_cells(self) -> slice:
         """Rows (or columns) of a tile's map of features that belong to its patches."""
-        return Geometry(self.field).cells
+        return Geometry(self.field, STRIDE, self.single).cells
 
     @property
     def grid(self) -> ScoreGrid:
@@ -102,16 +102,21 @@ class Batch:
     """Tiles and what is known of the regions in them.
 
     Attributes:
-        tiles: (p + n + u, 1, tile, tile): mosaics of positives, of negatives, then tiles of U.
-        positive_mosaics: p.
-        negative_mosaics: n.
+        tiles: (p + n + u, 1, tile, tile): of positives, of negatives, then of U.
+        positive_tiles: p.
+        negative_tiles: n.
         unlabeled: (u, s, s) bool, which scores of the tiles of U belong to U.
     """
 
     tiles: Tensor
-    positive_mosaics: int
-    negative_mosaics: int
+    positive_tiles: int
+    negative_tiles: int
     unlabeled: Tensor
+
+
+def make_geometry(field: int, step: int, settings: OptimizerSettings) -> Geometry:
+    """Return how regions of a width, scored every so many px, lie in batches."""
+    return Geometry(field, step, single=settings.sampling == "regions")
 
 
 def sample_batch(
@@ -123,31 +128,33 @@ def sample_batch(
     """Draw a balanced batch.
 
     Labelled particles are drawn uniformly over the set, each at a random place within the training
-    radius; tiles uniformly over the places of micrographs, these in proportion to their labels; all
-    turned by a random angle and flipped. So P and U are of the same micrographs, and defocus, ice
-    and noise do not tell the one from the other.
+    radius. Of U there are either tiles, uniformly over the places of micrographs, these in
+    proportion to their labels, so that P and U are of the same micrographs, and defocus, ice and
+    noise do not tell the one from the other; or single regions, uniformly over all micrographs.
+    All are turned by a random angle and flipped.
 
     Args:
         images: together they hold at least one labelled particle.
-        geometry: of the network that is trained.
-        settings: number of mosaics of labelled particles (and of as many of labelled negatives,
-            where there are any), number of tiles of U, training radius, random changes.
+        geometry: of `make_geometry`, for the network that is trained.
+        settings: how to draw, numbers of what is drawn, training radius, random changes.
         random: drawn from; the only source of chance.
     """
     positive = _labelled([image.positive for image in images])
     negative = _labelled([image.negative for image in images])
-    mosaics = [
-        _mosaics(images, places, geometry, settings, random)
+    number = settings.labelled_regions if geometry.single else settings.mosaics
+    labelled = [
+        _labelled_tiles(images, places, number, geometry, settings, random)
         for places in (positive, negative)
         if len(places)
     ]
-    which = positive[random.integers(len(positive), size=settings.tiles), 0].astype(int)
-    unlabeled_tiles, labels = sample_tiles(
-        images, which, geometry.grid, settings.augmentation, random
-    )
-    tiles = augment_contrast(torch.cat([*mosaics, unlabeled_tiles]), settings.augmentation, random)
-    negative_mosaics = settings.mosaics if len(negative) else 0
-    return Batch(tiles, settings.mosaics, negative_mosaics, labels == UNLABELED)
+    if geometry.single:
+        of_u, inside = _single_regions(images, geometry, settings, random)
+    else:
+        which = positive[random.integers(len(positive), size=settings.tiles), 0].astype(int)
+        of_u, labels = sample_tiles(images, which, geometry.grid, settings.augmentation, random)
+        inside = labels == UNLABELED
+    tiles = augment_contrast(torch.cat([*labelled, of_u]), settings.augmentation, random)
+    return Batch(tiles, number, number if len(negative) else 0, inside)
 
 
 def _labelled(places: Sequence[np.ndarray]) -> np.ndarray:
@@ -156,15 +163,15 @@ def _labelled(places: Sequence[np.ndarray]) -> np.ndarray:
     return np.concatenate(rows)
 
 
-def _mosaics(
+def _labelled_tiles(
     images: Sequence[TrainingImage],
     places: np.ndarray,
+    count: int,
     geometry: Geometry,
     settings: OptimizerSettings,
     random: np.random.Generator,
 ) -> Tensor:
-    """Mosaics (m, 1, tile, tile) of patches round places drawn with replacement."""
-    count = settings.mosaics
+    """Tiles (count, 1, tile, tile) of patches round places drawn with replacement."""
     per_side, patch = geometry.per_side, geometry.patch
     number = count * per_side**2
     drawn = places[random.integers(len(places), size=number)]
@@ -172,10 +179,37 @@ def _mosaics(
     angle = random.uniform(0, 2 * np.pi, number)
     centres = drawn[:, 1:] + radius[:, None] * np.stack([np.cos(angle), np.sin(angle)], axis=1)
     transforms = random_transforms(number, settings.augmentation, random)
-    offsets = np.arange(patch) - geometry.grid.first
-    patches = _cut(images, drawn[:, 0].astype(int), centres, transforms, offsets)
+    patches = _cut(images, drawn[:, 0].astype(int), centres, transforms, _offsets(geometry))
     grid = patches.reshape(count, per_side, per_side, patch, patch)
     return grid.permute(0, 1, 3, 2, 4).reshape(count, 1, geometry.tile, geometry.tile)
+
+
+def _offsets(geometry: Geometry) -> np.ndarray:
+    """Places (patch,) of the pixels of a patch along one axis, px from its first score."""
+    return np.arange(geometry.patch) - geometry.grid.first
+
+
+def _single_regions(
+    images: Sequence[TrainingImage],
+    geometry: Geometry,
+    settings: OptimizerSettings,
+    random: np.random.Generator,
+) -> Tuple[Tensor, Tensor]:
+    """Regions (n, 1, field, field) drawn uniformly over all images, and (n, 1, 1) which are of U.
+
+    Those within the training radius of a label are not.
+    """
+    number = settings.unlabeled_scores
+    area = np.array([image.image.size for image in images], float)
+    which = random.choice(len(images), size=number, p=area / area.sum())
+    sizes = np.array([image.image.shape[::-1] for image in images])[which]
+    centres = random.random((number, 2)) * (sizes - 1)
+    transforms = random_transforms(number, settings.augmentation, random)
+    regions = _cut(images, which, centres, transforms, _offsets(geometry))
+    labels = np.empty(number, np.uint8)
+    for i in np.unique(which):
+        labels[which == i] = _labels_at(images[i].labels, centres[which == i])
+    return regions[:, None], torch.from_numpy(labels != POSITIVE).reshape(-1, 1, 1)
 
 
 def sample_tiles(
@@ -210,7 +244,7 @@ def sample_tiles(
 
 
 def _labels_at(labels: np.ndarray, points: np.ndarray) -> np.ndarray:
-    """Labels (s, s) at points (s, s, 2); MASKED outside the image."""
+    """Labels (...) at points (..., 2); MASKED outside the image."""
     x, y = np.moveaxis(np.rint(points).astype(int), -1, 0)
     inside = (x >= 0) & (y >= 0) & (x < labels.shape[1]) & (y < labels.shape[0])
     return np.where(inside, labels[np.where(inside, y, 0), np.where(inside, x, 0)], MASKED)
@@ -219,8 +253,9 @@ def _labels_at(labels: np.ndarray, points: np.ndarray) -> np.ndarray:
 def _points(centres: np.ndarray, transforms: np.ndarray, offsets: np.ndarray) -> np.ndarray:
     """Places (n, s, s, 2) in px that a square of offsets (s,) from the centres comes to lie on."""
     dy, dx = np.meshgrid(offsets, offsets, indexing="ij")
-    square = np.stack([dx, dy], axis=-1)
-    return centres[:, None, None] + np.einsum("nij,yxj->nyxi", transforms, square)
+    maps = transforms[..., None, None]
+    square = centres[..., None, None] + (maps[:, :, 0] * dx + maps[:, :, 1] * dy)
+    return np.moveaxis(square, 1, -1)
 
 
 def _cut(

@@ -97,7 +97,7 @@ class Trainer:
         settings = self.settings
         done = (epoch - 1) * self.steps + step
         for group in self.optimizer.param_groups:
-            group["lr"] = settings.learning_rate * one_cycle(done / (settings.epochs * self.steps))
+            group["lr"] = settings.learning_rate * self._share_of_rate(done)
         loss = self.loss(self.model, random)
         if not torch.isfinite(loss.total):
             raise PupickError(
@@ -111,6 +111,11 @@ class Trainer:
         self.optimizer.step()
         self._update_average(done)
         return (loss.total.item(), *loss.parts, loss.regions)
+
+    def _share_of_rate(self, done: int) -> float:
+        if self.settings.schedule == "constant":
+            return 1.0
+        return one_cycle(done / (self.settings.epochs * self.steps))
 
     def _update_average(self, done: int) -> None:
         decay = min(self.settings.averaging, (1 + done) / (10 + done))

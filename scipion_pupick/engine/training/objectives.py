@@ -6,9 +6,11 @@ regions, U the unlabelled ones of which a fraction π is positive, N labelled ne
 "The paper" is Bepler et al., "Positive-unlabeled convolutional neural networks for particle
 picking in cryo-electron micrographs", Methods 3 to 5.
 
-Labelled negatives join the positives in the classification term, each class by its own mean, so
-that the number of labels in a class does not decide its weight: with weight 1 - π where positives
-have weight π, with weight 1 where positives have weight 1.
+Labelled negatives join the positives in the classification term. By default each class counts by
+its own mean, so that the number of labels in a class does not decide its weight: with weight 1 - π
+where positives have weight π, with weight 1 where positives have weight 1. The paper's Discussion
+takes one mean over all labelled regions instead: the objectives with an expectation penalty do so
+where they are given the share of positives among the labels.
 
 A mean over no regions counts as 0. Scores of less than single precision are converted to it.
 """
@@ -18,13 +20,13 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 from types import MappingProxyType
-from typing import Mapping, Optional, Protocol, Tuple
+from typing import Mapping, Optional, Protocol
 
-import torch
 from torch import Tensor
 from torch.nn.functional import logsigmoid
 
 from ..errors import UsageError
+from .expectation_penalties import count_cross_entropy, count_divergence, in_full, kl_to_prior
 
 _GE_KL_SLACK = 10.0
 _GE_BINOMIAL_SLACK = 1.0
@@ -59,6 +61,7 @@ class Objective(Protocol):
         pi: float,
         slack: Optional[float] = None,
         negative: Optional[Tensor] = None,
+        positive_share: Optional[float] = None,
     ) -> ObjectiveValue:
         """Evaluate the objective on the scores of one batch.
 
@@ -68,10 +71,12 @@ class Objective(Protocol):
             pi: fraction of positive regions among the unlabelled.
             slack: weight λ of the expectation penalty; None for the objective's own default.
             negative: (k,) logits of labelled negative regions.
+            positive_share: share of positives among all labels, for one mean over all of them
+                (paper, Discussion); None for a mean of each class.
 
         Raises:
-            UsageError: π is not between 0 and 1, λ is negative, or λ is given to an objective
-                without an expectation penalty.
+            UsageError: π is not between 0 and 1, λ is negative, the share is none, or λ or the
+                share is given to an objective without an expectation penalty.
         """
 
 
@@ -81,13 +86,14 @@ def pn(
     pi: float,
     slack: Optional[float] = None,
     negative: Optional[Tensor] = None,
+    positive_share: Optional[float] = None,
 ) -> ObjectiveValue:
     """Take every unlabelled region for a negative: π E_P L(s,1) + (1-π) E_U L(s,0).
 
     Paper, equation PN. Arguments and errors as in `Objective`.
     """
     _check_pi(pi)
-    _check_no_slack("pn", slack)
+    _check_no_penalty("pn", slack, positive_share)
     classification = pi * _loss(positive, 1) + (1 - pi) * _loss_of_negatives(negative, positive)
     penalty = (1 - pi) * _loss(unlabeled, 0)
     return _sum_up(classification, penalty)
@@ -99,6 +105,7 @@ def unbiased_pu(
     pi: float,
     slack: Optional[float] = None,
     negative: Optional[Tensor] = None,
+    positive_share: Optional[float] = None,
 ) -> ObjectiveValue:
     """Estimate the risk without bias: π E_P L(s,1) + E_U L(s,0) - π E_P L(s,0).
 
@@ -107,7 +114,7 @@ def unbiased_pu(
     Arguments and errors as in `Objective`.
     """
     _check_pi(pi)
-    _check_no_slack("upu", slack)
+    _check_no_penalty("upu", slack, positive_share)
     classification = pi * _loss(positive, 1) + (1 - pi) * _loss_of_negatives(negative, positive)
     penalty = _negative_risk(positive, unlabeled, pi)
     return _sum_up(classification, penalty)
@@ -119,6 +126,7 @@ def non_negative_pu(
     pi: float,
     slack: Optional[float] = None,
     negative: Optional[Tensor] = None,
+    positive_share: Optional[float] = None,
 ) -> ObjectiveValue:
     """Keep the risk on negatives at 0 or above: π E_P L(s,1) + max(0, E_U L(s,0) - π E_P L(s,0)).
 
@@ -128,7 +136,7 @@ def non_negative_pu(
     Arguments and errors as in `Objective`.
     """
     _check_pi(pi)
-    _check_no_slack("nnpu", slack)
+    _check_no_penalty("nnpu", slack, positive_share)
     positive_risk = pi * _loss(positive, 1)
     penalty = _negative_risk(positive, unlabeled, pi)
     if penalty < 0:
@@ -144,6 +152,7 @@ def ge_kl(
     pi: float,
     slack: Optional[float] = None,
     negative: Optional[Tensor] = None,
+    positive_share: Optional[float] = None,
 ) -> ObjectiveValue:
     """Tie the mean probability to π: E_P L(s,1) + λ KL(p̂ ‖ π), p̂ = E_U σ(s), λ = 10.
 
@@ -153,8 +162,8 @@ def ge_kl(
     """
     _check_pi(pi)
     slack = _slack(slack, _GE_KL_SLACK)
-    classification = _loss(positive, 1) + _loss_of_negatives(negative, positive)
-    penalty = slack * _kl_to_prior(unlabeled, pi)
+    classification = _loss_of_labels(positive, negative, positive_share)
+    penalty = slack * kl_to_prior(unlabeled, pi)
     return _sum_up(classification, penalty)
 
 
@@ -164,14 +173,46 @@ def ge_binomial(
     pi: float,
     slack: Optional[float] = None,
     negative: Optional[Tensor] = None,
+    positive_share: Optional[float] = None,
+) -> ObjectiveValue:
+    """Tie the number of positives in a batch to Binomial(m, π), the paper's way; λ = 1.
+
+    Paper, equation GE-binomial: E_P L(s,1) + λ C, where C is the cross entropy of the number of
+    positives k among the m regions of U under the classifier against Binomial(m, π):
+
+        C = -Σ_k q(k) log Binomial(k; m, π),   k = 0 ... m
+
+    Exactly, q is a Poisson binomial distribution. As the paper does, it is approximated by a normal
+    distribution with its mean μ = Σ p and variance v = Σ p(1-p), p = σ(s), taken at whole k; here
+    these densities are divided by their sum, so that q stays a distribution where v is small or μ
+    near an end. The preprint writes the sum from k = 1, which leaves out the batches without
+    positives, and without the minus, which would be maximised: both are slips.
+
+    A cross entropy is least where q lies on the most likely count, not where q is the binomial:
+    about half a count below m π, and at no positives at all where m π is below about a half. There
+    is no gradient where v is small and μ whole. `ge_binomial_kl` has none of this. Arguments and
+    errors as in `Objective`.
+    """
+    _check_pi(pi)
+    slack = _slack(slack, _GE_BINOMIAL_SLACK)
+    classification = _loss_of_labels(positive, negative, positive_share)
+    penalty = slack * count_cross_entropy(unlabeled, pi)
+    return _sum_up(classification, penalty)
+
+
+def ge_binomial_kl(
+    positive: Tensor,
+    unlabeled: Tensor,
+    pi: float,
+    slack: Optional[float] = None,
+    negative: Optional[Tensor] = None,
+    positive_share: Optional[float] = None,
 ) -> ObjectiveValue:
     """Tie the number of positives in a batch to Binomial(m, π): E_P L(s,1) + λ C, λ = 1.
 
-    The count under the classifier has mean μ = Σ p and variance v = Σ p(1-p) over U, with
-    p = σ(s). The paper's penalty is the cross entropy of a normal distribution with these moments
-    against the binomial. That has its minimum half a count too low, at no positives where
-    m π < 1/2, and no gradient where v is small and μ whole. Used instead, with M = m π,
-    V = m π (1-π), p̂ = μ / m:
+    Not of the paper: a divergence in place of the cross entropy of `ge_binomial`, with its minimum
+    at the right number. With mean μ = Σ p and variance v = Σ p(1-p) over U, p = σ(s), M = m π,
+    V = m π (1-π) and p̂ = μ / m:
 
         C = m KL(π ‖ p̂) + (v - m p̂(1-p̂)) / (2 (V + 1))
 
@@ -192,8 +233,8 @@ def ge_binomial(
     """
     _check_pi(pi)
     slack = _slack(slack, _GE_BINOMIAL_SLACK)
-    classification = _loss(positive, 1) + _loss_of_negatives(negative, positive)
-    penalty = slack * _count_divergence(unlabeled, pi)
+    classification = _loss_of_labels(positive, negative, positive_share)
+    penalty = slack * count_divergence(unlabeled, pi)
     return _sum_up(classification, penalty)
 
 
@@ -203,6 +244,7 @@ OBJECTIVE_FUNCTIONS: Mapping[str, Objective] = MappingProxyType(
         "upu": unbiased_pu,
         "nnpu": non_negative_pu,
         "ge-kl": ge_kl,
+        "ge-binomial-kl": ge_binomial_kl,
         "ge-binomial": ge_binomial,
     }
 )
@@ -225,7 +267,7 @@ def reconstruction_error(images: Tensor, reconstructions: Tensor) -> Tensor:
             f"Images of shape {tuple(images.shape)} cannot be compared with reconstructions of "
             f"shape {tuple(reconstructions.shape)}: make the decoder's output as large."
         )
-    squares = (_in_full(images) - _in_full(reconstructions)).square()
+    squares = (in_full(images) - in_full(reconstructions)).square()
     return squares.sum() / max(len(images), 1)
 
 
@@ -250,8 +292,8 @@ def distillation(scores: Tensor, start_scores: Tensor) -> Tensor:
         scores: (n,) logits; 0 is returned where there are none.
         start_scores: (n,) logits of the same regions, without gradient.
     """
-    taught = _in_full(start_scores).sigmoid()
-    scores = _in_full(scores)
+    taught = in_full(start_scores).sigmoid()
+    scores = in_full(scores)
     losses = taught * logsigmoid(scores) + (1 - taught) * logsigmoid(-scores)
     return -losses.sum() / max(len(scores), 1)
 
@@ -277,7 +319,7 @@ def _sum_up(classification: Tensor, penalty: Tensor) -> ObjectiveValue:
 
 def _loss(scores: Tensor, label: int) -> Tensor:
     """Mean logistic loss of the scores for a label, 0 without scores."""
-    scores = _in_full(scores)
+    scores = in_full(scores)
     return -logsigmoid(scores if label == 1 else -scores).sum() / max(len(scores), 1)
 
 
@@ -285,45 +327,24 @@ def _loss_of_negatives(negative: Optional[Tensor], positive: Tensor) -> Tensor:
     return _loss(positive[:0] if negative is None else negative, 0)
 
 
+def _loss_of_labels(
+    positive: Tensor, negative: Optional[Tensor], positive_share: Optional[float]
+) -> Tensor:
+    """Classification term of the objectives with an expectation penalty."""
+    of_positives, of_negatives = _loss(positive, 1), _loss_of_negatives(negative, positive)
+    if positive_share is None:
+        return of_positives + of_negatives
+    if not 0 < positive_share <= 1:
+        raise UsageError(
+            f"The share of positives among the labels is {positive_share}: it must lie above 0, "
+            "and be 1 at most."
+        )
+    return positive_share * of_positives + (1 - positive_share) * of_negatives
+
+
 def _negative_risk(positive: Tensor, unlabeled: Tensor, pi: float) -> Tensor:
     """Risk on negatives, estimated from positives and unlabelled regions."""
     return _loss(unlabeled, 0) - pi * _loss(positive, 0)
-
-
-def _kl_to_prior(scores: Tensor, pi: float) -> Tensor:
-    """KL(p̂ ‖ π) between Bernoulli distributions, 0 without scores."""
-    if len(scores) == 0:
-        return _in_full(scores).sum()
-    log_p, log_q = _log_means(scores)
-    return log_p.exp() * (log_p - math.log(pi)) + log_q.exp() * (log_q - math.log1p(-pi))
-
-
-def _count_divergence(scores: Tensor, pi: float) -> Tensor:
-    """C of `ge_binomial`, 0 without scores."""
-    scores = _in_full(scores)
-    m = len(scores)
-    if m == 0:
-        return scores.sum()
-    log_p, log_q = _log_means(scores)
-    mean_part = m * (pi * (math.log(pi) - log_p) + (1 - pi) * (math.log1p(-pi) - log_q))
-    p = scores.sigmoid()
-    # Σ (p - p̂)² is m p̂(1-p̂) - v without the difference of two large numbers.
-    spread = (p - p.mean()).square().sum()
-    return mean_part - spread / (2 * (m * pi * (1 - pi) + 1))
-
-
-def _log_means(scores: Tensor) -> Tuple[Tensor, Tensor]:
-    """Logarithms of the mean probability p̂ of a positive, and of 1 - p̂."""
-    scores = _in_full(scores)
-    log_m = math.log(len(scores))
-    log_p = torch.logsumexp(logsigmoid(scores), 0) - log_m
-    log_q = torch.logsumexp(logsigmoid(-scores), 0) - log_m
-    return log_p, log_q
-
-
-def _in_full(values: Tensor) -> Tensor:
-    """Convert half precision to single; single and double stay."""
-    return values if values.dtype == torch.float64 else values.float()
 
 
 def _slack(slack: Optional[float], default: float) -> float:
@@ -334,12 +355,13 @@ def _slack(slack: Optional[float], default: float) -> float:
     return slack
 
 
-def _check_no_slack(name: str, slack: Optional[float]) -> None:
-    if slack is not None:
-        raise UsageError(
-            f"The objective {name!r} has no slack, but {slack} was given: leave it out, or choose "
-            "'ge-kl' or 'ge-binomial'."
-        )
+def _check_no_penalty(name: str, slack: Optional[float], positive_share: Optional[float]) -> None:
+    for what, value in (("slack", slack), ("share of positives", positive_share)):
+        if value is not None:
+            raise UsageError(
+                f"The objective {name!r} has no {what}, but {value} was given: leave it out, or "
+                "choose one that expects a number of particles, such as 'ge-binomial'."
+            )
 
 
 def _check_pi(pi: float) -> None:

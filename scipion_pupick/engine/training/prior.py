@@ -24,6 +24,13 @@ def labelled_images(images: Sequence[TrainingImage]) -> List[TrainingImage]:
     return [image for image in images if len(image.positive)]
 
 
+def images_of_u(
+    images: Sequence[TrainingImage], settings: OptimizerSettings
+) -> Sequence[TrainingImage]:
+    """Return the images that unlabelled regions are drawn from."""
+    return images if settings.sampling == "regions" else labelled_images(images)
+
+
 def assumed_pi(
     images: Sequence[TrainingImage], particles: float, settings: OptimizerSettings
 ) -> float:
@@ -32,21 +39,23 @@ def assumed_pi(
     Raises:
         UsageError: so many do not fit.
     """
-    labelled = labelled_images(images)
+    drawn = images_of_u(images, settings)
+    left_out = settings.diameter_px / 2
     return positive_fraction(
         particles,
-        [(image.image.shape[0], image.image.shape[1]) for image in labelled],
-        [len(image.positive) for image in labelled],
+        [(image.image.shape[0], image.image.shape[1]) for image in drawn],
+        [len(image.positive) for image in drawn],
         settings.training_radius,
-        settings.diameter_px / 2,
+        settings.training_radius if settings.sampling == "regions" else left_out,
     )
 
 
 def fresh_network(settings: OptimizerSettings, pi: float) -> Network:
-    """Random weights, with scores that start at the log-odds of π instead of at even odds."""
+    """Random weights, with scores that start at the log-odds of π or at even odds."""
     torch.manual_seed(settings.seed)
-    network = make_network(settings.network)
-    bias = torch.full((network.classifier.out_channels,), math.log(pi / (1 - pi)))
+    network = make_network(settings.network, settings.units)
+    odds = pi / (1 - pi) if settings.first_scores == "prior" else 1.0
+    bias = torch.full((network.classifier.out_channels,), math.log(odds))
     network.classifier.bias = nn.Parameter(bias)
     return network
 
@@ -76,7 +85,9 @@ def with_prior(
     return shifted
 
 
-def prior_shift(images: Sequence[TrainingImage], particles: float) -> float:
+def prior_shift(
+    images: Sequence[TrainingImage], particles: float, settings: OptimizerSettings
+) -> float:
     """Log-odds to add to scores, so that they hold for labelled particles too.
 
     Training tells particles from regions that hold the unlabelled ones only. Where most are
@@ -86,6 +97,7 @@ def prior_shift(images: Sequence[TrainingImage], particles: float) -> float:
     Args:
         images: trained on.
         particles: expected in an image, labelled or not.
+        settings: of the training.
     """
-    counts = [len(image.positive) for image in labelled_images(images)]
+    counts = [len(image.positive) for image in images_of_u(images, settings)]
     return math.log(particles * len(counts) / expected_unlabeled(particles, counts))

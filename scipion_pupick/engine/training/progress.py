@@ -74,7 +74,7 @@ def best_network(progress: Progress, settings: OptimizerSettings) -> Network:
 def network_of_state(state: State, settings: OptimizerSettings) -> Network:
     """Make a network, in evaluation mode, of weights that stand beside those of the decoder."""
     prefix = "network."
-    network = make_network(settings.network)
+    network = make_network(settings.network, settings.units)
     network.load_state_dict(
         {name[len(prefix) :]: value for name, value in state.items() if name.startswith(prefix)}
     )

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from typing import Any, List, Optional, Sequence
 
 import torch
@@ -16,7 +16,7 @@ from ..files.atomic import PathLike, file_status
 from ..micrographs import Micrograph
 from ..preprocessing.scale import ANGSTROM, LengthUnit
 from ..preprocessing.working_image import require_scale
-from ..settings import TrainSettings
+from ..settings import TrainSettings, in_words_of_version_01
 from .data import TrainingData, choose_micrographs, read_data
 from .label_check import check_labels
 from .labels import Labels, assign_labels
@@ -46,7 +46,7 @@ class TrainRequest:
     def fingerprint(self) -> str:
         """Digest of all that the trained weights depend on."""
         model = self.start.model
-        settings = asdict(self.start.settings)
+        settings = in_words_of_version_01(self.start.settings)
         # where the labels are is told by the labels themselves
         del settings["labels"]
         parts: List[Any] = [settings, None if model is None else model.digest]
@@ -54,6 +54,10 @@ class TrainRequest:
         for picks in (self.labels.positive, self.labels.negative):
             parts.append([[name, c.x.tolist(), c.y.tolist()] for name, c in picks.items()])
         return hashlib.sha256(json.dumps(parts).encode()).hexdigest()
+
+    def of_version_01(self) -> TrainRequest:
+        """Return what version 0.1 was asked for in the same words."""
+        return replace(self, start=self.start.of_version_01())
 
     def adapted(self, device: torch.device) -> TrainRequest:
         """Return the request with the general model fitted to the micrographs, if that starts."""

@@ -15,9 +15,15 @@ from ..files.atomic import PathLike
 from ..micrographs import Micrograph
 from ..networks.architectures import Network
 from ..networks.model import Model, load_model
-from ..networks.scoring import make_scorer
+from ..networks.scoring import make_judge
 from ..preprocessing.scale import ANGSTROM, LengthUnit, WorkingScale
-from ..settings import GENERAL, TrainSettings
+from ..settings import (
+    EARLIER_GENERAL,
+    GENERAL,
+    OptimizerSettings,
+    TrainSettings,
+    as_meant_by_version_01,
+)
 
 log = logging.getLogger(__name__)
 
@@ -48,7 +54,7 @@ class Start:
 
     @property
     def is_general(self) -> bool:
-        """Whether the model has learned from simulations only."""
+        """Whether the model is one for particles of any kind."""
         return self.model is not None and bool(self.model.training.general)
 
     @property
@@ -60,6 +66,14 @@ class Start:
         """Return the start with settings for another working scale."""
         training = replace(self.settings.training, diameter_px=scale.diameter_px)
         return replace(self, settings=replace(self.settings, training=training))
+
+    def of_version_01(self) -> Start:
+        """Return what the same words meant to version 0.1, with its general model."""
+        settings = as_meant_by_version_01(self.settings)
+        if not self.is_general:
+            return replace(self, settings=settings)
+        model = load_model(EARLIER_GENERAL)
+        return Start(model, _continue_from(model, settings), self.unit)
 
     def inverted(self) -> Start:
         """Return the start with a model that sees negatives, if there is a model."""
@@ -87,7 +101,10 @@ def choose_start(
         return Start(None, settings, unit)
     model = load_model(path)
     continued = _continue_from(model, settings)
-    if str(path) == GENERAL and settings != continued:
+    usual = settings.training.network == OptimizerSettings().network
+    wished = _with_network(settings, model.network_name) if usual else settings
+    fits = wished == continued and settings.training.first_scores == "prior"
+    if str(path) in (GENERAL, EARLIER_GENERAL) and not fits:
         log.info(
             "The general model has the network %s, %g px a diameter and its own normalisation: "
             "with these settings training starts from random weights.",
@@ -100,10 +117,17 @@ def choose_start(
     return Start(model, continued, unit)
 
 
+def _with_network(settings: TrainSettings, network: str) -> TrainSettings:
+    return replace(settings, training=replace(settings.training, network=network))
+
+
 def _continue_from(model: Model, settings: TrainSettings) -> TrainSettings:
     """Take over from a model what its weights are bound to: network, scale, normalisation."""
     training = replace(
-        settings.training, network=model.network_name, diameter_px=model.scale.diameter_px
+        settings.training,
+        network=model.network_name,
+        units=model.units,
+        diameter_px=model.scale.diameter_px,
     )
     shared = "micrograph" if model.mixture is None else "joint"
     normalisation = "affine" if model.normalisation == "affine" else shared
@@ -121,5 +145,5 @@ def adapt_start(start: Start, labelled: Sequence[Micrograph], device: torch.devi
     if start.model is None or start.model.scale.diameter is not None:
         return start
     model = detect_contrast(start.model, start.scale, labelled, device)
-    scale = search_scale(model, make_scorer(model.network, device), start.scale, labelled)
+    scale = search_scale(model, make_judge(model.network, device), start.scale, labelled)
     return replace(start, model=model).at_scale(scale)

@@ -19,8 +19,8 @@ class TrainingTask:
     """What a network is trained on, and how.
 
     Attributes:
-        images: to train on; together they hold at least one label. U is drawn from those with
-            labels (see `batches.sample_batch`).
+        images: to train on; together they hold at least one label. Where U is drawn from:
+            `batches.sample_batch`.
         held_out: to choose the best epoch by; with fewer than 10 labels the last epoch is taken.
         particles: expected in an image, labelled or not.
         settings: how to train.
@@ -39,6 +39,11 @@ class TrainingTask:
     def labels(self) -> int:
         """Number of labelled particles to train on."""
         return sum(len(image.positive) for image in self.images)
+
+    @property
+    def positive_share(self) -> float:
+        """Share of particles among all labelled places."""
+        return self.labels / (self.labels + sum(len(image.negative) for image in self.images))
 
     @property
     def pi(self) -> float:

@@ -139,6 +139,6 @@ def _calibrate(
         decoys = [peaks_inside_border(scorer, -image.image, width).score for image in images]
         line = calibrate_target_decoy(scores, np.concatenate(decoys), expected, error)
         return of_images, line
-    shift = prior_shift(task.images, task.particles)
+    shift = prior_shift(task.images, task.particles, task.settings)
     line = calibrate(scores + shift, PROBABILITY_PER_PARTICLE * expected, error)
     return of_images, replace(line, offset=line.offset + line.slope * shift)

@@ -18,7 +18,7 @@ from scipion_pupick.engine.adaptation.scale import (
     search_scale,
 )
 from scipion_pupick.engine.micrographs import Micrograph, write_image
-from scipion_pupick.engine.networks.scoring import make_scorer
+from scipion_pupick.engine.networks.scoring import make_judge
 from scipion_pupick.engine.picking.detector import PeaksInsideBorder
 from scipion_pupick.engine.preprocessing.scale import WorkingScale
 
@@ -29,7 +29,7 @@ DIAMETER = 180.0
 @pytest.fixture(scope="module")
 def general():
     model = load_model("general")
-    return model, make_scorer(model.network, torch.device("cpu"))
+    return model, make_judge(model.network, torch.device("cpu"))
 
 
 def certainty_of(*scores):

@@ -4,9 +4,10 @@
 import numpy as np
 import pytest
 from scipy.optimize import brentq
-from scipy.special import logit
+from scipy.special import expit, logit
 from scipy.stats import norm
 
+from scipion_pupick.engine.calibration.line import Calibration, with_count
 from scipion_pupick.engine.calibration.precision_recall_estimate import (
     best_threshold,
     estimate_precision_recall,
@@ -115,3 +116,22 @@ def test_odd_scores_give_a_rising_line(scores, decoys, particles):
     found = calibrate_target_decoy(scores, decoys, particles)
     assert found.slope > 0
     assert np.isfinite([found.slope, found.offset, found.error]).all()
+
+
+def test_log_odds_are_shifted_to_the_number_of_particles_that_is_known():
+    random = np.random.default_rng(0)
+    scores = random.normal(-3, 2, 4000)
+    line = Calibration(1.2, 0.3, 1.0)
+    expected = expit(line.log_odds(scores)).sum()
+    assert with_count(line, scores, 0.8 * expected, 1.2 * expected) == line
+    for least, most, wanted in ((900.0, 1400.0, 900.0), (10.0, 100.0, 100.0)):
+        shifted = with_count(line, scores, least, most)
+        assert expit(shifted.log_odds(scores)).sum() == pytest.approx(wanted, rel=1e-6)
+        assert (shifted.slope, shifted.error) == (line.slope, line.error)
+
+
+@pytest.mark.parametrize("peaks", [0, 3])
+def test_more_particles_than_peaks_are_not_believed(peaks):
+    line = Calibration(1.0, 0.0, 1.0)
+    shifted = with_count(line, np.zeros(peaks), 1000.0, 2000.0)
+    assert expit(shifted.log_odds(np.zeros(peaks))).sum() <= peaks

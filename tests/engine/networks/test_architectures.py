@@ -212,6 +212,31 @@ def test_an_unknown_network_names_the_known():
         make_network("resnet9")
 
 
+@pytest.mark.parametrize("name", NAMES)
+def test_units_are_the_filters_of_the_first_layer_and_a_quarter_of_the_last(name):
+    made, usual = make_network(name, 12), make_network(name)
+    assert made.features[0].out_channels == 12
+    assert (made.latent, usual.latent) == (48, 128)
+    assert [type(layer) for layer in made.modules()] == [type(layer) for layer in usual.modules()]
+
+
+def test_the_decoder_is_the_papers():
+    """Methods 6: transpose conv4x4 128-d, 64-d and 32-d stride 2, conv3x3 1-d stride 2."""
+    layers = list(Decoder(128).layers)
+    kinds = [type(layer) for layer in layers]
+    block = [nn.ConvTranspose2d, nn.BatchNorm2d, nn.LeakyReLU]
+    assert kinds == [*block * 3, nn.ConvTranspose2d]
+    assert [
+        (layer.in_channels, layer.out_channels, layer.kernel_size, layer.stride)
+        for layer in layers[::3]
+    ] == [
+        (128, 128, (4, 4), (1, 1)),
+        (128, 64, (4, 4), (2, 2)),
+        (64, 32, (4, 4), (2, 2)),
+        (32, 1, (3, 3), (2, 2)),
+    ]
+
+
 @pytest.mark.parametrize("latent", [128, 10])
 def test_the_decoder_gives_images_of_the_papers_size(latent):
     assert RECONSTRUCTED == 31

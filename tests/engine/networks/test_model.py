@@ -13,9 +13,14 @@ from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 
 from scipion_pupick.engine.errors import UsageError
-from scipion_pupick.engine.networks.architectures import ARCHITECTURES, make_network
+from scipion_pupick.engine.networks.architectures import (
+    ARCHITECTURES,
+    make_network,
+    strided_scores,
+)
 from scipion_pupick.engine.networks.model import Model, load_model, save_model
-from scipion_pupick.engine.networks.model_file import show_model
+from scipion_pupick.engine.networks.model_file import read_model_file, show_model
+from scipion_pupick.engine.networks.numpy_scoring import make_numpy_judge
 from scipion_pupick.engine.networks.training_record import TrainingRecord
 from scipion_pupick.engine.preprocessing.mixture import Mixture
 from scipion_pupick.engine.preprocessing.scale import ANGSTROM, ModelScale, pixels
@@ -75,6 +80,27 @@ def test_a_model_comes_back_as_it_was(name, mixture, tmp_path):
     image = torch.randn(1, 1, 140, 140)
     with torch.no_grad():
         np.testing.assert_array_equal(read.network(image), model.network(image))
+
+
+@pytest.mark.parametrize("name", ARCHITECTURES)
+def test_a_network_of_another_width_comes_back_and_scores_without_pytorch(name, tmp_path):
+    torch.manual_seed(7)
+    model = make_model(network=make_network(name, 12).eval(), network_name=name)
+    save_model(model, tmp_path / "model.safetensors")
+    assert show_model(tmp_path / "model.safetensors")["units"] == 12
+    read = load_model(tmp_path / "model.safetensors")
+    assert (read.units, read.digest) == (12, model.digest)
+    image = np.random.default_rng(0).normal(size=(1, 120, 140)).astype(np.float32)
+    with torch.no_grad():
+        expected = strided_scores(model.network, torch.from_numpy(image))
+    scores = make_numpy_judge(read_model_file(tmp_path / "model.safetensors"))(image)[0]
+    np.testing.assert_allclose(scores, expected, atol=1e-4)
+
+
+@pytest.mark.parametrize("units", [True, "32", 10, -4, 2**40, 36, None])
+def test_a_width_that_is_not_the_weights_is_refused(written, tmp_path, units):
+    path = rewritten(written, tmp_path, metadata=lambda about: about.update(units=units))
+    assert "units" in refused(path)
 
 
 @pytest.mark.parametrize(

@@ -226,10 +226,9 @@ def test_ten_browsers_at_once_lose_nothing(run):
 def test_what_is_sent_twice_is_made_once_whatever_came_between(run):
     with serving(run) as server:
         client = client_of(server)
-        add = {"edits": [["first", 500, 500, "", "added"]], "done": None}
-        take_back = {"edits": [["second", 500, 500, "added", ""]], "done": None}
-        for value in (add, take_back, add, take_back, add):
-            status, answer = client.post("/micrographs/0", value)
+        add, take_back = ["first", 500, 500, "", "added"], ["second", 500, 500, "added", ""]
+        for row in (add, take_back, add, take_back, add):
+            status, answer = client.send(0, [row])
             assert (status, answer["refused"]) == (200, {})
     assert saved(run) == {"a.mrc": {}}
 
@@ -261,21 +260,35 @@ def test_corrections_of_another_program_are_taken_in_and_not_overwritten(run):
     }
 
 
+def test_edits_reach_only_the_micrograph_that_they_were_made_on(run):
+    """A page that is still open may know the numbers of a server that has ended."""
+    names = [m.name for m in PickRun(run).micrographs]
+    micrographs = [Micrograph(run.parent / "mics" / "0.mrc", name) for name in reversed(names)]
+    write_micrographs(micrographs, run)
+    with serving(run) as server:
+        value = {"micrograph": "a.mrc", "edits": [["n", 500, 500, "", "added"]], "done": None}
+        status, answer = client_of(server).post("/micrographs/0", value)
+        assert status == 409
+        assert "list of micrographs has changed" in answer["error"]
+        assert client_of(server).post("/micrographs/2", value)[0] == 200
+    assert set(saved(run)) == {"a.mrc"}
+
+
 def test_a_full_disk_loses_nothing_and_is_said(run):
     with serving(run) as server:
         client = client_of(server)
         client.edit(0, (500, 500, "", "added"))
         before = (run / "corrections.json").read_bytes()
-        more = {"edits": [["again", 700, 700, "", "added"]], "done": True}
+        more = [["again", 700, 700, "", "added"]]
         with files_of_at_most(len(before)):
-            status, answer = client.post("/micrographs/0", more)
+            status, answer = client.send(0, more, True)
             assert status == 507
             assert "corrections.json" in answer["error"]
             assert "too large" in answer["error"]
             assert client.get("/micrographs/0")[1]["marks"] == [[500, 500, "added"]]
         assert (run / "corrections.json").read_bytes() == before
         assert [path.name for path in run.glob(".*.json")] == []
-        assert client.post("/micrographs/0", more)[0] == 200
+        assert client.send(0, more, True)[0] == 200
     assert saved(run) == {"a.mrc": {(500, 500): "added", (700, 700): "added"}}
 
 

@@ -27,7 +27,9 @@ ROUTES = (
     ("GET", "/training"),
     ("POST", "/training"),
 )
-EDIT = json.dumps({"edits": [["n-1", 1000, 1000, "", "added"]], "done": True}).encode()
+EDIT = json.dumps(
+    {"micrograph": SCRIPT, "edits": [["n-1", 1000, 1000, "", "added"]], "done": True}
+).encode()
 OTHER_HOSTS = (
     "evil.example",
     "evil.example:8417",
@@ -242,9 +244,15 @@ BAD_EDITS = (
 
 @pytest.mark.parametrize("value", BAD_EDITS, ids=range(len(BAD_EDITS)))
 def test_edits_that_are_none_are_refused(client, value):
-    status, answer = client.post("/micrographs/0", value)
+    status, answer = client.post("/micrographs/0", {"micrograph": SCRIPT, **value})
     assert status == 422
     assert len(answer["error"]) < 200
+
+
+def test_edits_of_another_micrograph_are_refused(client):
+    for name in ("b.mrc", "../b.mrc", "", None, 0, ["b.mrc"], {}):
+        status, _ = client.post("/micrographs/0", {"micrograph": name, "edits": [], "done": True})
+        assert status == 409
 
 
 @pytest.mark.parametrize(

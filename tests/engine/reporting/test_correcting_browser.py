@@ -292,6 +292,10 @@ def test_the_list_says_what_was_corrected_and_is_sorted_and_searched(page):
     assert "+1 done" in rows[1].text
     Select(by_id(page, "sort")).select_by_value("corrected")
     wait(page, "return document.querySelector('.micrograph').title === 'b.mrc'")
+    Select(by_id(page, "sort")).select_by_value("doubtful")
+    wait(page, "return document.querySelector('.micrograph').title === 'a.mrc'")
+    Select(by_id(page, "sort")).select_by_value("corrected")
+    wait(page, "return document.querySelector('.micrograph').title === 'b.mrc'")
     Select(by_id(page, "sort")).select_by_value("open")
     wait(page, "return document.querySelector('.micrograph').title === 'a.mrc'")
     by_id(page, "filter").send_keys("C.M")

@@ -17,6 +17,7 @@ from scipion_pupick.engine.reporting.plots import (
     draw_picks,
     draw_precision_recall,
     make_figure,
+    plot_by_threshold,
     plot_counts,
     plot_estimated_curve,
     plot_picks,
@@ -123,6 +124,26 @@ def test_counts_have_a_line_at_their_median(axes):
     plot_counts(axes, np.array([5, 7, 0]))
     assert axes.lines[0].get_ydata().tolist() == [5, 7, 0]
     assert labels(axes) == ["median 5"]
+
+
+def test_precision_recall_and_f1_are_plotted_by_threshold(axes):
+    """Of picks at 1, 2, 3 and 4 the second best is wrong, and one of four particles has none."""
+    score = np.array([1.0, 2.0, 3.0, 4.0])
+    x = np.array([10.0, 20.0, 90.0, 40.0])
+    known = Coordinates.unscored(np.array([10.0, 20.0, 40.0, 60.0]), np.full(4, 5.0))
+    picks = Coordinates(x, np.full(4, 5.0), score)
+    plot_by_threshold(axes, evaluate_picks({"m": picks}, {"m": known}, 3.0))
+    lines = {line.get_label(): line.get_xydata() for line in axes.lines}
+    np.testing.assert_allclose(lines["precision"], [[4, 1], [3, 1 / 2], [2, 2 / 3], [1, 3 / 4]])
+    np.testing.assert_allclose(lines["recall"], [[4, 1 / 4], [3, 1 / 4], [2, 1 / 2], [1, 3 / 4]])
+    np.testing.assert_allclose(lines["F1"][-1], [1, 3 / 4])
+    assert [*lines["best F1 0.750, at 1.00"][:, 0]] == [1, 1]
+
+
+def test_picks_without_scores_have_no_threshold_to_plot(axes):
+    known = Coordinates.unscored(np.array([10.0]), np.array([5.0]))
+    plot_by_threshold(axes, evaluate_picks({"m": known}, {"m": known}, 3.0))
+    assert [text.get_text() for text in axes.texts] == ["no score"]
 
 
 def test_nothing_to_plot_is_said(axes):

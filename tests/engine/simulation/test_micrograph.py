@@ -23,6 +23,7 @@ from scipion_pupick.engine.simulation import (
     Microscope,
     SimulationSettings,
     centre_density,
+    hard_settings,
     make_bank,
     random_settings,
     simulate_micrograph,
@@ -358,6 +359,53 @@ def test_lumps_are_dark_and_hidden(bank, kind):
     inside, outside = simulated.image[simulated.hidden], simulated.image[~simulated.hidden]
     assert inside.mean() < 0.9 * outside.mean()
     assert simulated.image.min() >= 0
+
+
+@pytest.mark.parametrize(
+    ("kind", "darker"),
+    [("filaments", True), ("clumps", True), ("thin", False), ("rough", None), ("beam_edge", True)],
+)
+def test_what_spoils_a_micrograph_is_where_the_truth_says(bank, kind, darker):
+    number = 0.2 if kind == "beam_edge" else 5
+    settings = replace(EMPTY, contamination=Contamination(**{kind: number}))
+    contrast, simulated = clean(bank, settings, 3)
+    hidden = simulated.hidden
+    assert 0.005 < hidden.mean() < 0.6
+    near = ndimage.binary_dilation(hidden, iterations=12)
+    assert np.abs(contrast[hidden]).mean() > 4 * np.abs(contrast[~near]).mean()
+    if darker is not None:
+        assert (contrast[hidden].mean() < contrast[~near].mean()) == darker
+
+
+def test_micelles_and_denatured_protein_show_but_hide_nothing(bank):
+    bare = clean(bank, EMPTY)[0].std()
+    for contamination in (Contamination(micelles=30), Contamination(denatured=10.0)):
+        contrast, simulated = clean(bank, replace(EMPTY, contamination=contamination))
+        assert not simulated.hidden.any()
+        assert contrast.std() > 3 * bare
+
+
+def test_a_rim_makes_the_edge_of_the_carbon_darker(bank):
+    plain = replace(EMPTY, contamination=Contamination(carbon=0.4))
+    rimmed = replace(EMPTY, contamination=Contamination(carbon=0.4, rim=300.0))
+    without, simulated = clean(bank, plain, 2)
+    with_rim, _ = clean(bank, rimmed, 2)
+    edge = simulated.hidden & ~ndimage.binary_erosion(simulated.hidden, iterations=25)
+    inner = ndimage.binary_erosion(simulated.hidden, iterations=60)
+    assert (
+        np.abs((with_rim - without)[edge]).mean() > 5 * np.abs((with_rim - without)[inner]).mean()
+    )
+
+
+def test_hard_micrographs_are_crowded_faint_and_dirty_now_and_then():
+    random = np.random.default_rng(0)
+    drawn = [hard_settings(random_settings(random), random) for _ in range(300)]
+    crowded = [s for s in drawn if s.crowding.coverage > 0.35]
+    dirty = [s for s in drawn if s.contamination.clumps or s.contamination.rough]
+    assert 0.05 < len(crowded) / 300 < 0.3
+    assert 0.15 < len(dirty) / 300 < 0.6
+    assert min(s.snr for s in drawn) < 0.04
+    assert max(s.crowding.coverage for s in crowded) > 0.6
 
 
 def test_ice_slopes_as_asked():

@@ -11,7 +11,7 @@ import torch
 
 from scipion_pupick.engine.networks.architectures import ARCHITECTURES, STRIDE, make_network
 from scipion_pupick.engine.settings import Augmentation, OptimizerSettings
-from scipion_pupick.engine.training.batches import Geometry, sample_batch
+from scipion_pupick.engine.training.batches import Geometry, make_geometry, sample_batch
 from scipion_pupick.engine.training.regions import MASKED, UNLABELED, TrainingImage, label_map
 
 SAME = Augmentation(scale=0.0, gain=0.0, offset=0.0)
@@ -137,7 +137,7 @@ def test_patches_are_centred_on_labels_within_the_training_radius(field):
     geometry = Geometry(field)
     labels = np.array([[60.0, 40.0], [150.3, 90.8], [100.5, 120.2]])
     places, batch = draw_places([ramps((180, 220), positive=labels)], geometry=geometry, tiles=1)
-    assert (batch.positive_mosaics, batch.negative_mosaics) == (2, 0)
+    assert (batch.positive_tiles, batch.negative_tiles) == (2, 0)
     centres = patch_centres(places[:2], geometry).reshape(-1, 1, 2)
     distances = np.linalg.norm(centres - labels, axis=2)
     assert distances.min(axis=1).max() <= 3 + 2 * BLUR
@@ -185,7 +185,7 @@ def test_labelled_negatives_give_mosaics_after_the_positives():
     positive, negative = np.array([[60.0, 40.0]]), np.array([[150.0, 90.0], [30.0, 120.0]])
     ramp = ramps((180, 220), positive=positive, negative=negative)
     places, batch = draw_places([ramp], mosaics=3, tiles=1)
-    assert (batch.positive_mosaics, batch.negative_mosaics) == (3, 3)
+    assert (batch.positive_tiles, batch.negative_tiles) == (3, 3)
     assert len(places) == 7
     for mosaics, labels in ((places[:3], positive), (places[3:6], negative)):
         distances = patch_centres(mosaics).reshape(-1, 1, 2) - labels
@@ -195,7 +195,7 @@ def test_labelled_negatives_give_mosaics_after_the_positives():
 def test_a_micrograph_with_negatives_alone_gives_mosaics_of_them_and_no_tiles():
     images = [flat(1, positive=[[100, 100]]), flat(2, negative=[[50, 50]])]
     batch = draw(images, mosaics=3, tiles=20)
-    assert (batch.positive_mosaics, batch.negative_mosaics) == (3, 3)
+    assert (batch.positive_tiles, batch.negative_tiles) == (3, 3)
     assert grey_values(batch) == [1] * 3 + [2] * 3 + [1] * 20
 
 
@@ -218,7 +218,7 @@ def test_scores_of_u_lie_in_the_image_and_outside_labelled_particles(change):
     shape = (200, 260)
     labels = np.random.default_rng(3).uniform([0, 0], [259, 199], (25, 2))
     places, batch = draw_places([ramps(shape, positive=labels)], tiles=30, change=change)
-    places = apply(affine_maps(places[batch.positive_mosaics :]), GEOMETRY.grid.positions)
+    places = apply(affine_maps(places[batch.positive_tiles :]), GEOMETRY.grid.positions)
     nearest = np.linalg.norm(places[..., None, :] - labels, axis=-1).min(-1)
     beyond = np.maximum(-places, places - [259, 199]).max(-1)
     in_u = batch.unlabeled.numpy()
@@ -244,7 +244,7 @@ def test_u_is_what_the_labels_say():
 def test_tiles_are_spread_over_the_micrograph_turned_and_flipped():
     ramp = ramps((300, 400), positive=[[200, 150]])
     places, batch = draw_places([ramp], tiles=200)
-    maps = affine_maps(places[batch.positive_mosaics :])
+    maps = affine_maps(places[batch.positive_tiles :])
     assert_turned_and_flipped(maps[:, :2])
     middle = (GEOMETRY.tile - 1) / 2
     centres = np.array([middle, middle, 1]) @ maps / [399, 299]
@@ -258,7 +258,7 @@ def test_sizes_vary_by_the_scale_asked_for():
     change = Augmentation(scale=0.2, gain=0.0, offset=0.0)
     ramp = ramps((400, 400), positive=[[200, 200]])
     places, batch = draw_places([ramp], tiles=50, change=change)
-    maps = affine_maps(places[batch.positive_mosaics :])[:, :2]
+    maps = affine_maps(places[batch.positive_tiles :])[:, :2]
     sizes = np.sqrt(np.abs(np.linalg.det(maps)))
     assert 0.79 < sizes.min() < 0.85
     assert 1.15 < sizes.max() < 1.21
@@ -285,8 +285,8 @@ def test_interpolation_follows_a_smooth_image():
     x, y = np.meshgrid(np.arange(shape[1]), np.arange(shape[0]))
     wave = np.cos(2 * np.pi * x / 16) + np.sin(2 * np.pi * y / 16)
     waves = draw([training_image(wave, positive=label)], tiles=4)
-    tiles = waves.tiles[batch.positive_mosaics :, 0].numpy()
-    places = apply(affine_maps(places[batch.positive_mosaics :]), np.arange(GEOMETRY.tile))
+    tiles = waves.tiles[batch.positive_tiles :, 0].numpy()
+    places = apply(affine_maps(places[batch.positive_tiles :]), np.arange(GEOMETRY.tile))
     expected = np.cos(2 * np.pi * places[..., 0] / 16) + np.sin(2 * np.pi * places[..., 1] / 16)
     inside = (places > 1.1).all(-1) & (places < 297.9).all(-1)
     outside = (places < -2).any(-1) | (places > 301).any(-1)
@@ -340,3 +340,46 @@ def test_the_images_are_not_changed():
     copy = image.image.copy()
     draw([image], change=Augmentation())
     np.testing.assert_array_equal(image.image, copy)
+
+
+def draw_regions(images, labelled=16, unlabelled=400, change=SAME, seed=0):
+    settings = OptimizerSettings(
+        sampling="regions",
+        labelled_regions=labelled,
+        unlabeled_scores=unlabelled,
+        augmentation=change,
+    )
+    geometry = make_geometry(31, settings)
+    return sample_batch(images, geometry, settings, np.random.default_rng(seed)), geometry
+
+
+def test_single_regions_are_as_wide_as_the_field_and_have_one_score():
+    batch, geometry = draw_regions([flat(1, positive=[(50, 60)], negative=[(90, 90)])])
+    assert batch.tiles.shape == (16 + 16 + 400, 1, 31, 31)
+    assert (batch.positive_tiles, batch.negative_tiles) == (16, 16)
+    assert batch.unlabeled.shape == (400, 1, 1)
+    scores = make_network("conv3").eval()(batch.tiles)[:, 0]
+    assert scores[:, geometry.cells, geometry.cells].shape == scores.shape == (432, 1, 1)
+
+
+def test_single_regions_of_u_come_from_all_micrographs_by_their_area():
+    images = [flat(1, positive=[(50, 60)]), flat(2), flat(3, shape=(200, 400))]
+    batch, _ = draw_regions(images, unlabelled=2000)
+    assert torch.all(batch.tiles[:16, 0, 15, 15].round() == 1)
+    of_u = batch.tiles[16:, 0, 15, 15].round().int()
+    shares = torch.bincount(of_u, minlength=4)[1:] / 2000
+    np.testing.assert_allclose(shares, [0.25, 0.25, 0.5], atol=0.04)
+
+
+def test_single_regions_lie_uniformly_and_leave_out_labelled_discs():
+    labels = [(60.0, 40.0), (150.0, 90.0)]
+    drawn = [draw_regions([ramp], unlabelled=6000) for ramp in ramps((180, 220), positive=labels)]
+    xy = np.stack([batch.tiles[16:, 0, 15, 15].numpy() for batch, _ in drawn[:2]], axis=1)
+    inside = drawn[0][0].unlabeled.flatten().numpy()
+    distances = np.linalg.norm(xy[:, None] - np.array(labels), axis=2).min(axis=1)
+    assert (distances[~inside] <= 3 + 1).all()
+    assert (distances[inside] >= 3 - 1).all()
+    assert 0 < (~inside).sum() < 6000 * 4 * 2 * np.pi * 9 / (180 * 220)
+    for axis, size in ((0, 220), (1, 180)):
+        quarters = np.histogram(xy[:, axis], 4, (0, size))[0] / 6000
+        np.testing.assert_allclose(quarters, 0.25, atol=0.04)

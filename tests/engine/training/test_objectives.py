@@ -18,7 +18,8 @@ from scipion_pupick.engine.training.objectives import (
     reconstruction_error,
 )
 
-WITH_SLACK = ("ge-kl", "ge-binomial")
+ZERO_AT_PI = ("ge-kl", "ge-binomial-kl")
+WITH_SLACK = (*ZERO_AT_PI, "ge-binomial")
 WITHOUT_SLACK = ("pn", "upu", "nnpu")
 
 
@@ -110,6 +111,22 @@ def test_labelled_negatives_add_their_own_mean_loss(batch, name):
     assert float(none.total) == float(without.total)
 
 
+@pytest.mark.parametrize("name", WITH_SLACK)
+def test_labelled_regions_have_one_mean_where_the_paper_pools_them(batch, name):
+    """Discussion: the expectation of the loss over all labelled data, in the first term."""
+    positive, unlabeled, negative = (tensor(scores) for scores in batch)
+    losses = [*-np.log(probability(batch[0])), *-np.log(1 - probability(batch[2]))]
+    share = len(positive) / len(losses)
+    value = OBJECTIVE_FUNCTIONS[name](positive, unlabeled, 0.2, None, negative, share)
+    assert float(value.classification) == pytest.approx(np.mean(losses), rel=1e-12)
+    alone = OBJECTIVE_FUNCTIONS[name](positive, unlabeled, 0.2)
+    pooled = OBJECTIVE_FUNCTIONS[name](positive, unlabeled, 0.2, None, None, 1.0)
+    assert float(pooled.total) == float(alone.total)
+    for senseless in (0.0, 1.1, math.nan):
+        with pytest.raises(UsageError, match="share"):
+            OBJECTIVE_FUNCTIONS[name](positive, unlabeled, 0.2, None, negative, senseless)
+
+
 @pytest.mark.parametrize("name", OBJECTIVE_FUNCTIONS)
 @pytest.mark.parametrize("with_negative", [False, True])
 def test_gradients_are_those_of_finite_differences(batch, name, with_negative):
@@ -160,7 +177,7 @@ def test_unbiased_risk_may_fall_below_zero_and_non_negative_may_not():
     assert float(OBJECTIVE_FUNCTIONS["nnpu"](positive, unlabeled, 0.5).total) > 0
 
 
-@pytest.mark.parametrize("name", WITH_SLACK)
+@pytest.mark.parametrize("name", ZERO_AT_PI)
 @pytest.mark.parametrize("m", [3, 240])
 @pytest.mark.parametrize("pi", [0.001, 0.03, 0.5, 0.9])
 def test_penalty_and_gradient_vanish_where_every_probability_is_pi(name, m, pi):
@@ -169,12 +186,57 @@ def test_penalty_and_gradient_vanish_where_every_probability_is_pi(name, m, pi):
     np.testing.assert_allclose(gradient(name, scores, pi), 0, atol=1e-10)
 
 
+def papers_cross_entropy(p, pi):
+    """-Σ q(k) log Binomial(k; N, pi), k = 0 ... N, with the normal density in place of q.
+
+    The paper's mean is Σ p, its variance Σ p (1 - p). The density is divided by its sum over k.
+    """
+    p = np.asarray(p)
+    k = np.arange(len(p) + 1)
+    density = stats.norm.pdf(k, p.sum(), math.sqrt(np.sum(p * (1 - p))))
+    return -float(np.sum(density / density.sum() * stats.binom.logpmf(k, len(p), pi)))
+
+
+@pytest.mark.parametrize("pi", [0.003, 0.035, 0.4])
+@pytest.mark.parametrize("m", [1, 5, 60, 240])
+@pytest.mark.parametrize("centre", [-6.0, -3.0, 0.0, 2.0])
+def test_binomial_objective_is_the_papers(pi, m, centre):
+    random = np.random.default_rng(m)
+    positive, unlabeled = random.normal(1, 2, 7), random.normal(centre, 1.5, m)
+    value = OBJECTIVE_FUNCTIONS["ge-binomial"](tensor(positive), tensor(unlabeled), pi, 0.7)
+    expected = papers_cross_entropy(probability(unlabeled), pi)
+    assert float(value.penalty) == pytest.approx(0.7 * expected, rel=1e-7)
+    assert float(value.total) == pytest.approx(loss(positive, 1) + 0.7 * expected, rel=1e-7)
+
+
+def test_binomial_objective_takes_the_density_itself_where_that_is_a_distribution():
+    """As the paper writes it, divided by nothing, and near the exact distribution of counts."""
+    p, pi = np.random.default_rng(1).beta(2, 8, 240), 0.25
+    k = np.arange(241)
+    of_binomial = stats.binom.logpmf(k, 240, pi)
+    density = stats.norm.pdf(k, p.sum(), math.sqrt(np.sum(p * (1 - p))))
+    literal = -float(np.sum(density * of_binomial))
+    exact = -float(np.sum(count_distribution(p) * of_binomial))
+    assert penalty("ge-binomial", logit(p), pi) == pytest.approx(literal, rel=1e-9)
+    assert penalty("ge-binomial", logit(p), pi) == pytest.approx(exact, rel=1e-3)
+
+
+@pytest.mark.parametrize(("m", "pi"), [(240, 0.035), (240, 0.1), (240, 0.0014)])
+def test_binomial_objective_is_least_half_a_count_too_low(m, pi):
+    """Known of the paper's formula; below half a positive a batch, it is least without any."""
+    counts = np.linspace(0.01, 2 * m * pi + 2, 600)
+    values = [penalty("ge-binomial", np.full(m, logit(count / m)), pi) for count in counts]
+    best = counts[int(np.argmin(values))]
+    expected = m * pi - 0.5 if m * pi > 0.5 else counts[0]
+    assert best == pytest.approx(expected, abs=0.25)
+
+
 @pytest.mark.parametrize("m", [1, 5, 60, 240])
 @pytest.mark.parametrize("pi", [0.003, 0.1, 0.6])
 @pytest.mark.parametrize("p", [0.001, 0.02, 0.3, 0.9])
 def test_binomial_penalty_of_equal_scores_is_exact_divergence_of_counts(m, pi, p):
     exact = divergence_from_binomial(stats.binom.pmf(np.arange(m + 1), m, pi), p)
-    assert penalty("ge-binomial", np.full(m, logit(p)), pi) == pytest.approx(exact, rel=1e-7)
+    assert penalty("ge-binomial-kl", np.full(m, logit(p)), pi) == pytest.approx(exact, rel=1e-7)
 
 
 @pytest.mark.parametrize("pi", [0.001, 0.02, 0.1])
@@ -191,7 +253,7 @@ def test_binomial_penalty_pulls_the_count_where_exact_divergence_does(pi, expect
         divergence_from_binomial(count_distribution(probability(scores)), pi)
         for scores in (behind, ahead)
     ]
-    slope = gradient("ge-binomial", spread + shift, pi).sum()
+    slope = gradient("ge-binomial-kl", spread + shift, pi).sum()
     assert np.sign(slope) == np.sign(exact[1] - exact[0]) == np.sign(expected - 1)
 
 
@@ -206,14 +268,14 @@ def test_binomial_penalty_approximates_exact_cross_entropy_for_many_expected(pi,
     q = count_distribution(p)
     own = stats.binom.pmf(np.arange(m + 1), m, p.mean())
     exact = divergence_from_binomial(q, pi) + entropy(q) - entropy(own)
-    assert penalty("ge-binomial", logit(p), pi) == pytest.approx(exact, abs=0.05)
+    assert penalty("ge-binomial-kl", logit(p), pi) == pytest.approx(exact, abs=0.05)
 
 
 def mean_over_batches(rate, m, pi):
     """Exact mean penalty where a share `rate` of the regions scores +8, and the others -8."""
     weight = stats.binom.pmf(np.arange(m + 1), m, rate)
     return sum(
-        weight[k] * penalty("ge-binomial", np.where(np.arange(m) < k, 8.0, -8.0), pi)
+        weight[k] * penalty("ge-binomial-kl", np.where(np.arange(m) < k, 8.0, -8.0), pi)
         for k in np.flatnonzero(weight > 1e-7)
     )
 
@@ -237,7 +299,7 @@ def test_confident_classifier_is_not_drawn_to_more_than_one_count_too_many(pi):
     """Below one expected positive a batch, the reward for confidence must not run away."""
     m = 240
     values = [
-        penalty("ge-binomial", np.where(np.arange(m) < k, 30.0, -30.0), pi) for k in range(1, m)
+        penalty("ge-binomial-kl", np.where(np.arange(m) < k, 30.0, -30.0), pi) for k in range(1, m)
     ]
     assert int(np.argmin(values)) == 0
     assert np.all(np.diff(values) > 0)
@@ -247,7 +309,7 @@ def test_confident_classifier_is_not_drawn_to_more_than_one_count_too_many(pi):
 @pytest.mark.parametrize("dtype", [torch.float64, torch.float32, torch.bfloat16])
 def test_binomial_gradient_pulls_back_scores_saturated_on_one_side(sign, m, pi, dtype):
     """All far too high: 1 - pi for each; all far too low: m pi in all."""
-    slope = gradient("ge-binomial", np.full(m, sign * 80.0), pi, dtype)
+    slope = gradient("ge-binomial-kl", np.full(m, sign * 80.0), pi, dtype)
     expected = (1 - pi) if sign > 0 else -pi
     np.testing.assert_allclose(slope, np.full(m, expected), rtol=1e-2)
 
@@ -255,7 +317,7 @@ def test_binomial_gradient_pulls_back_scores_saturated_on_one_side(sign, m, pi, 
 def test_binomial_gradient_survives_small_variance_at_whole_counts():
     """Ten confident positives where five are due: mean whole, variance almost 0."""
     scores = np.where(np.arange(250) < 10, 9.0, -9.0)
-    slope = gradient("ge-binomial", scores, 0.02)
+    slope = gradient("ge-binomial-kl", scores, 0.02)
     p = probability(scores)
     assert np.all(slope > 0)
     np.testing.assert_allclose(slope[:10] / (p * (1 - p))[:10], 0.5, atol=0.2)
@@ -310,7 +372,7 @@ def test_slack_weighs_the_penalty(batch, name):
     assert float(three.penalty) == pytest.approx(3 * float(one.penalty))
     assert float(three.classification) == float(one.classification)
     assert float(OBJECTIVE_FUNCTIONS[name](*scores, 0.1, slack=0.0).penalty) == 0
-    default = {"ge-kl": 10.0, "ge-binomial": 1.0}[name]
+    default = 10.0 if name == "ge-kl" else 1.0
     assert float(OBJECTIVE_FUNCTIONS[name](*scores, 0.1).penalty) == pytest.approx(
         default * float(one.penalty)
     )
@@ -325,8 +387,9 @@ def test_senseless_slack_is_refused(name, slack):
 
 @pytest.mark.parametrize("name", WITHOUT_SLACK)
 def test_slack_for_an_objective_without_penalty_is_refused(name):
-    with pytest.raises(UsageError, match=name):
-        OBJECTIVE_FUNCTIONS[name](torch.zeros(1), torch.zeros(1), 0.1, 1.0)
+    for given in ({"slack": 1.0}, {"positive_share": 0.5}):
+        with pytest.raises(UsageError, match=name):
+            OBJECTIVE_FUNCTIONS[name](torch.zeros(1), torch.zeros(1), 0.1, **given)
 
 
 @pytest.mark.parametrize("name", OBJECTIVE_FUNCTIONS)

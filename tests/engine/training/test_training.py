@@ -21,7 +21,7 @@ from scipion_pupick.engine.networks.architectures import make_network
 from scipion_pupick.engine.networks.scoring import make_scorer
 from scipion_pupick.engine.networks.symmetry import is_symmetric
 from scipion_pupick.engine.picking.detector import detect_peaks
-from scipion_pupick.engine.settings import TrainSettings
+from scipion_pupick.engine.settings import TrainSettings, make_settings
 from scipion_pupick.engine.training.checkpoint import load_progress, save_progress
 from scipion_pupick.engine.training.data import hold_out, read_data
 from scipion_pupick.engine.training.fit import fit, usual_steps
@@ -30,6 +30,7 @@ from scipion_pupick.engine.training.loop import Trainer, one_cycle
 from scipion_pupick.engine.training.objectives import OBJECTIVE_FUNCTIONS
 from scipion_pupick.engine.training.prior import assumed_pi, fresh_network, prior_shift, with_prior
 from scipion_pupick.engine.training.progress import Epoch, Progress, best_network, log_epoch
+from scipion_pupick.engine.training.pu_loss import _mixed
 from scipion_pupick.engine.training.regions import POSITIVE, TrainingImage, label_map
 from scipion_pupick.engine.training.step import StepLoss
 from scipion_pupick.engine.training.task import TrainingTask
@@ -241,8 +242,9 @@ def test_with_few_labels_held_out_the_last_epoch_is_taken(labels):
 
 
 @pytest.mark.parametrize("objective", OBJECTIVE_FUNCTIONS)
-@pytest.mark.parametrize("autoencoder", [0.0, 0.5])
+@pytest.mark.parametrize("autoencoder", [0.0, 1e-3])
 def test_every_objective_trains(objective, autoencoder):
+    """The log has the autoencoder's error per pixel; the paper's weight is of its sum over 961."""
     settings = replace(QUICK, objective=objective, autoencoder=autoencoder, epochs=2, steps=6)
     history = fit(task_of(IMAGES, [], settings)).history
     for epoch in history:
@@ -251,24 +253,54 @@ def test_every_objective_trains(objective, autoencoder):
         assert 0 < epoch.pi < 0.1
         assert epoch.regions > 0
         assert (epoch.reconstruction > 0) == (autoencoder > 0)
-        whole = epoch.classification + epoch.penalty + autoencoder * epoch.reconstruction
+        whole = epoch.classification + epoch.penalty + 961 * autoencoder * epoch.reconstruction
         assert epoch.loss == pytest.approx(whole, rel=1e-3)
     assert history[1].loss < history[0].loss
 
 
 def test_the_autoencoder_is_on_by_itself_with_few_labels_only():
-    few = fit(task_of(make_images([0], labels=10), [], replace(HASTY, autoencoder=None, epochs=1)))
+    automatic = replace(HASTY, autoencoder=None, epochs=1)
+    few_labels = task_of(make_images([0], labels=10), [], automatic)
+    few = fit(few_labels)
     assert few.history[0].reconstruction > 0
+    for same in ({"autoencoder_per_pixel": 1.0}, {"autoencoder": 1 / 961}):
+        as_well = fit(replace(few_labels, settings=replace(automatic, **same)))
+        assert as_well.history[0].loss == pytest.approx(few.history[0].loss, rel=1e-5)
+    summed = fit(replace(few_labels, settings=replace(automatic, reconstruction="sum")))
+    by_hand = fit(replace(few_labels, settings=replace(automatic, autoencoder=1.0)))
+    assert_same_progress(summed, by_hand)
     many = replace(IMAGES[0], positive=np.tile(IMAGES[0].positive, (20, 1)))
-    none = fit(task_of([many], [], replace(HASTY, autoencoder=None, epochs=1)))
+    none = fit(task_of([many], [], automatic))
     assert none.history[0].reconstruction == 0
+
+
+def test_the_recipe_of_the_paper_trains_as_the_paper_did():
+    """U of all micrographs, even odds at first, Adam with a constant rate, no average."""
+    labelled, unlabelled = make_images([0], labels=6)[0], make_images([1, 2], labels=0)
+    recipe = make_settings(TrainSettings, {"diameter": DIAMETER, "recipe": "paper"}).training
+    settings = replace(recipe, training_radius=1.0, epochs=2, steps=3)
+    task = task_of([labelled, *unlabelled], [], settings)
+    disc = np.pi * settings.training_radius**2
+    pi = (3 * PARTICLES - 6) * disc / (3 * 192**2 - 6 * disc)
+    assert task.pi == pytest.approx(pi)
+    shift = math.log(3 * PARTICLES / (3 * PARTICLES - 6))
+    assert prior_shift(task.images, PARTICLES, settings) == pytest.approx(shift)
+    assert fresh_network(settings, pi).classifier.bias.item() == 0
+    reached = []
+    progress = fit(task, after_epoch=lambda progress: reached.append(copy.deepcopy(progress)))
+    assert_same_state(progress.best, progress.weights)
+    assert [epoch.regions for epoch in progress.history] == [3 * 256] * 2
+    # a step of Adam is at most a little longer than its rate, and as long late as early
+    name = "network.features.0.weight"
+    moved = (reached[1].weights[name] - reached[0].weights[name]).abs().max().item()
+    assert 1.5 * 2e-4 < moved < 3.3 * 2e-4
 
 
 @pytest.mark.slow
 def test_labelled_negatives_part_particles_from_their_like():
     images, places = zip(*[make_image(seed, particles=7, decoys=7) for seed in (0, 1, 3)])
     excluded = [replace(image, negative=xy[7:]) for image, xy in zip(images, places)]
-    settings = replace(QUICK, objective="ge-kl")
+    settings = replace(QUICK, objective="ge-kl", negatives_weight="class")
 
     def scores(training):
         scorer = make_scorer(best_network(fit(task_of(training, [], settings)), settings), CPU)
@@ -303,7 +335,8 @@ def test_pi_and_the_scores_to_start_with_are_of_the_micrographs_with_labels(trai
     disc, particle = (np.pi * radius**2 for radius in (QUICK.training_radius, WIDTH / 2))
     pi = (PARTICLES - 6) * disc / (192**2 - 6 * particle)
     assert assumed_pi(images, PARTICLES, QUICK) == pytest.approx(pi)
-    assert prior_shift(images, PARTICLES) == pytest.approx(math.log(PARTICLES / (PARTICLES - 6)))
+    shift = math.log(PARTICLES / (PARTICLES - 6))
+    assert prior_shift(images, PARTICLES, QUICK) == pytest.approx(shift)
     scorer = make_scorer(with_prior(best_network(progress, settings), images, pi, CPU), CPU)
     assert expit(scorer(images[0].image[None])).mean() == pytest.approx(pi, rel=1e-4)
 
@@ -630,3 +663,12 @@ def test_a_joint_normalisation_leaves_a_flat_image_out(micrographs, tmp_path, ca
     assert len(images) == 2
     assert mixture is not None
     assert set(failures) == {"flat"}
+
+
+def test_doubted_negatives_are_a_tenth_of_what_is_unlabelled():
+    """So that a few wrong ones among them are outweighed, as particles are that nobody picked."""
+    unlabeled, negative = torch.zeros(1000), torch.tensor([1.0, 2.0, 3.0])
+    mixed = _mixed(unlabeled, negative, np.random.default_rng(0))
+    assert len(mixed) == 1000
+    assert (mixed > 0).sum() == 100
+    assert mixed.sum() / 100 == pytest.approx(2.0, abs=0.3)

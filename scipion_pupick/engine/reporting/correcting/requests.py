@@ -105,6 +105,9 @@ class CorrectionPage:
         return Answer(self._drawings.of(micrograph, diameter, smoothing), _PNG)
 
     def _edit(self, number: int, record: Dict[str, Any]) -> Answer:
+        # a server that was started again may have others under the numbers
+        if record.get("micrograph") != self._desk.micrograph(number).name:
+            raise RefusalError(HTTPStatus.CONFLICT, "The list of micrographs has changed.")
         saved = self._desk.edit(number, parse_edits(record))
         return Answer.of({"refused": saved.refused, **saved.state})
 

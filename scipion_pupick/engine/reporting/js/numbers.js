@@ -1,8 +1,11 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 // Numbers, and how they are written.
 
+// faster than asking anew for each number
+const GROUPED = new Intl.NumberFormat("en-GB");
+
 export const clamp = (value, low, high) => Math.min(high, Math.max(low, value));
-export const whole = (value) => Math.round(value).toLocaleString("en-GB");
+export const whole = (value) => GROUPED.format(Math.round(value));
 export const percent = (value) => `${Math.round(100 * value)} %`;
 export const signed = (value, digits = 2) => value.toFixed(digits).replace("-", "−");
 

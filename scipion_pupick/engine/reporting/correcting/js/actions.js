@@ -131,9 +131,9 @@ function countText() {
 }
 
 export function describe() {
-  const reason = run.failed.get(sheet.number) || sheet.problem
-    || (sheet.width && !sheet.picked ? "not picked yet" : "");
-  const text = reason || countText();
+  const reason = run.failed.get(sheet.number) || sheet.problem;
+  const state = sheet.picked ? countText() : sheet.width && !reason ? "not picked yet" : "";
+  const text = [state, reason].filter(Boolean).join("; ");
   byId("current").textContent = `${sheet.name.split("/").pop()}: ${text}`;
   byId("canvas").setAttribute("aria-label", `${sheet.name}: ${text}`);
   byId("done").setAttribute("aria-pressed", String(sheet.done));

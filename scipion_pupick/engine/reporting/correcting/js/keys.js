@@ -4,7 +4,7 @@
 import { byId } from "../../js/dom.js";
 import { addHere, confirmHere, moveCross, redo, removeHere, selectPick, toggleDone, undo } from "./actions.js";
 import { openNext, smoothingNow } from "./micrographs.js";
-import { redraw, run } from "./run.js";
+import { redraw, redrawAll, run } from "./run.js";
 import { setThreshold, stepThreshold } from "./scores.js";
 import { sheet, showPicture } from "./sheet.js";
 import { fit, panBy, zoomBy } from "./stage.js";
@@ -20,7 +20,7 @@ function toggleBox(id) {
 
 function moveThreshold(steps) {
   stepThreshold(steps);
-  redraw();
+  redrawAll();
 }
 
 const KEYS = {
@@ -65,7 +65,7 @@ export function listenToButtons() {
     "open-help": () => byId("help").showModal(), own: () => chooseThreshold(run.threshold),
   };
   for (const [id, act] of Object.entries(clicks)) byId(id).onclick = () => act();
-  for (const id of ["show-picks", "show-below"]) byId(id).onchange = redraw;
+  for (const id of ["show-picks", "show-below"]) byId(id).onchange = () => redraw();
   byId("smoothing").onchange = () => showPicture(sheet.number, smoothingNow()).catch(() => {});
   byId("threshold").oninput = (e) => chooseThreshold(Number(e.target.value));
   byId("exact").oninput = (e) => {
@@ -75,5 +75,5 @@ export function listenToButtons() {
 
 function chooseThreshold(value) {
   setThreshold(value);
-  redraw();
+  redrawAll();
 }

@@ -3,8 +3,8 @@
 
 import { byId, element } from "../../js/dom.js";
 import { clamp, whole } from "../../js/numbers.js";
-import { redraw, run } from "./run.js";
-import { pickCount, scores } from "./scores.js";
+import { redrawAll, run } from "./run.js";
+import { doubtCount, pickCount, scores } from "./scores.js";
 import { openSheet, pictureOf, reloadState, sheet } from "./sheet.js";
 import { fit } from "./stage.js";
 
@@ -26,6 +26,7 @@ function ranks() {
     suggested: (a, b) => (place.get(a) ?? last) - (place.get(b) ?? last),
     open: (a, b) => summaryOf(a)[3] - summaryOf(b)[3],
     corrected: (a, b) => clicksIn(summaryOf(b)) - clicksIn(summaryOf(a)),
+    doubtful: (a, b) => (doubtCount(b) ?? -1) - (doubtCount(a) ?? -1),
     most: (a, b) => count(b) - count(a),
     fewest: (a, b) => count(a) - count(b),
     name: (a, b) => run.names[a].localeCompare(run.names[b], "en", { numeric: true }),
@@ -100,7 +101,7 @@ function scrollTo(number) {
   const list = byId("list"), top = order.indexOf(number) * ROW;
   if (top < list.scrollTop) list.scrollTop = top;
   if (top + ROW > list.scrollTop + list.clientHeight) list.scrollTop = top + ROW - list.clientHeight;
-  redraw();
+  redrawAll();
 }
 
 export function openNext(by) {
@@ -118,16 +119,16 @@ export function openFirst() {
 // show what others have changed, as far as it is in sight
 export async function takeChanges(numbers) {
   if (numbers.includes(sheet.number)) await reloadState();
-  if (numbers.length) redraw();
+  if (numbers.length) redrawAll();
 }
 
 export function listenToList() {
   const list = byId("list");
   byId("sort").onchange = byId("filter").oninput = () => {
     list.scrollTop = 0;
-    redraw();
+    redrawAll();
   };
-  list.onscroll = redraw;
+  list.onscroll = redrawAll;
   list.onclick = (e) => {
     const chosen = e.target.closest(".micrograph");
     if (chosen) open(Number(chosen.dataset.number));

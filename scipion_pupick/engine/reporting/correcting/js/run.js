@@ -8,21 +8,26 @@ export const run = {
   folder: "", names: [], numbers: new Map(), failed: new Map(), diameter: 1, threshold: 0,
   corrected: new Map(), suggested: [], life: "", count: 0, changes: 0,
 };
-const followers = [];
-let waiting = false;
+// what draws the micrograph, and what draws all the rest
+const followers = { stage: [], rest: [] };
+const waiting = new Set();
 
-// call `draw` whenever something has changed
-export function follow(draw) {
-  followers.push(draw);
+// call functions whenever the micrograph has to be drawn, or the rest of the page
+export function follow(part, ...draw) {
+  followers[part].push(...draw);
 }
 
-export function redraw() {
-  if (waiting) return;
-  waiting = true;
-  requestAnimationFrame(() => {
-    waiting = false;
-    followers.forEach((draw) => draw());
-  });
+export function redraw(...parts) {
+  if (!waiting.size) requestAnimationFrame(drawWaiting);
+  for (const part of ["stage", ...parts]) waiting.add(part);
+}
+
+export const redrawAll = () => redraw("rest");
+
+function drawWaiting() {
+  const parts = [...waiting];
+  waiting.clear();
+  for (const part of parts) followers[part].forEach((draw) => draw());
 }
 
 const byNumber = (object) => Object.entries(object).map(([number, value]) => [Number(number), value]);

@@ -7,11 +7,13 @@ import { run } from "./run.js";
 import { askJson } from "./server.js";
 
 const STEP = 0.05;
+// log-odds: from 27 to 73 %
+const DOUBT = 1;
 // ms; the scores of very many micrographs take long to read
 const PATIENT = 3_600_000;
-const thresholdKey = () => `pupick-threshold:${run.folder}`;
+const thresholdKey = () => `pupick-threshold:${run.folder}:${run.threshold}`;
 
-export const scores = { threshold: 0, table: null, counts: null };
+export const scores = { threshold: 0, table: null, counts: null, doubtful: null };
 
 export async function loadScores() {
   const table = await askJson("/tables", null, PATIENT);
@@ -23,7 +25,7 @@ export async function loadScores() {
 
 export function startThreshold() {
   const kept = Number(localStorage.getItem(thresholdKey()) ?? NaN);
-  scores.threshold = Number.isFinite(kept) && kept !== 0 ? kept : run.threshold;
+  scores.threshold = Number.isFinite(kept) ? kept : run.threshold;
 }
 
 export function setThreshold(value) {
@@ -37,29 +39,36 @@ export function stepThreshold(steps) {
   setThreshold(Number(next.toFixed(2)));
 }
 
-// first level of the table whose threshold is not below the one chosen
-function levelNow() {
+// first level of the table whose threshold is not below a score
+function levelOf(score) {
   const { grid } = scores.table;
-  const level = grid.findIndex((value) => value >= scores.threshold - 1e-9);
+  const level = grid.findIndex((value) => value >= score - 1e-9);
   return level < 0 ? grid.length - 1 : level;
 }
 
-function countAgain() {
+function countsOf(score) {
   const { table } = scores;
-  if (!table || !table.names.length) return;
-  scores.counts = countsAt(table.perMicrograph, table.levels, levelNow(), table.names.length);
+  return countsAt(table.perMicrograph, table.levels, levelOf(score), table.names.length);
 }
 
-// picks of a micrograph at the threshold; null where that is not known
-export function pickCount(number) {
-  const row = scores.table?.rows.get(run.names[number]);
-  return row === undefined || !scores.counts ? null : scores.counts[row];
+function countAgain() {
+  if (!scores.table?.names.length) return;
+  const [above, upTo] = [countsOf(-DOUBT), countsOf(DOUBT)];
+  scores.counts = countsOf(scores.threshold);
+  scores.doubtful = above.map((count, row) => count - upTo[row]);
 }
+
+const at = (column, number) => column?.[scores.table.rows.get(run.names[number])] ?? null;
+
+// picks of a micrograph at the threshold, and peaks that are as likely a particle as not; null
+// where that is not known
+export const pickCount = (number) => at(scores.counts, number);
+export const doubtCount = (number) => at(scores.doubtful, number);
 
 export function estimateText() {
   const { table } = scores;
   if (!table) return "reading the scores …";
-  const level = levelNow();
+  const level = levelOf(scores.threshold);
   if (!table.counts[level]) return "no picks";
   const [precision, recall] = ["precision", "recall"].map((name) => table.quality[name][level]);
   return `precision ≈ ${percent(precision)}, recall ≈ ${percent(recall)}`;

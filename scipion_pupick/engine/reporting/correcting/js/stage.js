@@ -4,7 +4,7 @@
 import { byId, screenRatio } from "../../js/dom.js";
 import { clamp } from "../../js/numbers.js";
 import { paint } from "./paint.js";
-import { redraw } from "./run.js";
+import { redraw, redrawAll } from "./run.js";
 import { nearest, radius, sheet } from "./sheet.js";
 
 export const stage = byId("canvas");
@@ -21,7 +21,7 @@ export function sizeStage() {
   const height = Math.round(stage.clientHeight * screenRatio());
   if (width === stage.width && height === stage.height) return;
   Object.assign(stage, { width, height });
-  redraw();
+  redrawAll();
 }
 
 export function drawStage() {

@@ -7,7 +7,7 @@ import { listenToButtons, listenToKeys } from "./keys.js";
 import { hush, say } from "./messages.js";
 import { drawList, listenToList, openFirst, takeChanges } from "./micrographs.js";
 import { listenToPointer } from "./pointer.js";
-import { follow, loadRun, lookForChanges, redraw, run } from "./run.js";
+import { follow, loadRun, lookForChanges, redrawAll, run } from "./run.js";
 import { estimateText, loadScores, scores, startThreshold } from "./scores.js";
 import { takeToken } from "./server.js";
 import { sheet } from "./sheet.js";
@@ -48,7 +48,7 @@ async function reload() {
   await loadRun();
   sheet.number = run.numbers.get(name) ?? sheet.number;
   await loadScores();
-  redraw();
+  redrawAll();
 }
 
 function listenToTheme() {
@@ -71,7 +71,8 @@ async function begin() {
   hush("begin");
   showParts();
   startThreshold();
-  [drawThreshold, drawList, drawStage, describe].forEach(follow);
+  follow("stage", drawStage, describe);
+  follow("rest", drawThreshold, drawList);
   [listenToList, listenToPointer, listenToKeys, listenToButtons, startTraining].forEach((f) => f());
   new ResizeObserver(sizeStage).observe(stage);
   adopt();
@@ -85,7 +86,7 @@ async function begin() {
 async function showScores() {
   try {
     await loadScores();
-    redraw();
+    redrawAll();
   } catch (failure) {
     say("scores", `The scores cannot be read: ${failure.message}`, ["Try again", showScores]);
   }

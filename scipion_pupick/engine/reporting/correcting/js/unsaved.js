@@ -5,7 +5,7 @@
 import { byId } from "../../js/dom.js";
 import { constants } from "./constants.js";
 import { hush, say, sayBriefly } from "./messages.js";
-import { redraw, run } from "./run.js";
+import { redrawAll, run } from "./run.js";
 import { askJson } from "./server.js";
 import { markAgain, setUnsaved, sheet, takeState } from "./sheet.js";
 
@@ -92,7 +92,8 @@ async function sendBatch(items) {
   if (target === undefined) return putAside(items, "it is not in the run any more");
   let state;
   try {
-    state = await askJson(`/micrographs/${target}`, { edits, done: decided ? decided.done : null });
+    const done = decided ? decided.done : null;
+    state = await askJson(`/micrographs/${target}`, { micrograph: name, edits, done });
   } catch (failure) {
     if (!HOPELESS.includes(failure.status)) throw failure;
     return putAside(items, failure.message);
@@ -113,8 +114,10 @@ function noteSaved(target, state) {
   const counts = { removed: 0, added: 0, confirmed: 0 };
   for (const [, , mark] of state.marks) counts[mark]++;
   run.corrected.set(target, [counts.removed, counts.added, counts.confirmed, state.done]);
+  // else the next look at what has changed would find it
+  if (state.changes === run.changes + 1) run.changes = state.changes;
   if (target === sheet.number) takeState(state);
-  redraw();
+  redrawAll();
 }
 
 function sayRefused(name, count) {

@@ -1,0 +1,105 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What a training job trains on: picks, selections of 2D classes, and picks that were corrected."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import List, Optional, Sequence
+
+from scipion_pupick.engine import (
+    CorrectedRun,
+    CorrectionSettings,
+    Micrograph,
+    Picks,
+    UsageError,
+    find_selected_from,
+    join_picks,
+    make_settings,
+    read_corrected_run,
+    read_picks,
+    read_rejected,
+)
+from scipion_pupick.engine.runs.layout import CORRECTIONS
+from scipion_pupick.engine.settings import GENERAL
+
+from .inputs import common_pixel_size, find_start, read_labels, read_negatives
+from .outputs import ENGINE_FOLDER, LISTS
+from .parameters import Options
+
+AUTO = "auto"
+
+
+@dataclass(frozen=True)
+class TrainingInputs:
+    """What a training job trains on.
+
+    Attributes:
+        picks: particles, px of the micrographs, under the names of some file.
+        negatives: places that are none, in the same form; None where none are given.
+        start: model to start from; None for random weights.
+        diameter: of the particle, Å.
+    """
+
+    picks: Picks
+    negatives: Optional[Picks]
+    start: Optional[Path]
+    diameter: float
+
+
+def read_training_inputs(options: Options, micrographs: Sequence[Micrograph]) -> TrainingInputs:
+    """Read all that a job was told to train on.
+
+    Raises:
+        PupickError: a file cannot be read or is none of these, or there is no particle.
+    """
+    given = options.coordinates or options.particles
+    picks = [read_labels(options, micrographs)] if given else []
+    negatives = read_negatives(options, micrographs)
+    all_negatives = [] if negatives is None else [negatives]
+    if options.values.get("selected_from"):
+        all_negatives.append(_rejected(options, micrographs))
+    values = options.values
+    start, diameter = values.get("start", GENERAL), float(values.get("diameter", 0))
+    if values.get("corrected"):
+        corrected = _corrected(options)
+        picks.append(corrected.particles)
+        all_negatives.append(corrected.negatives)
+        start = values.get("start", str(corrected.run.model))
+        diameter = diameter or corrected.run.diameter
+    return TrainingInputs(
+        join_picks(picks),
+        join_picks(all_negatives) if all_negatives else None,
+        find_start(start),
+        diameter,
+    )
+
+
+def _rejected(options: Options, micrographs: Sequence[Micrograph]) -> Picks:
+    """Read the particles of classes that the job of the input particles has rejected."""
+    if not options.particles:
+        raise UsageError(
+            "selected_from needs the particles that were selected: give the particles.star of the "
+            "Select job as input particles (--in_parts)"
+        )
+    named = options.values["selected_from"]
+    sources: List[Path] = [
+        find_selected_from(Path(options.particles)) if name == AUTO else Path(name)
+        for name in named.split(",")
+    ]
+    return read_rejected([options.particles], sources, common_pixel_size(micrographs))
+
+
+def _corrected(options: Options) -> CorrectedRun:
+    """Read what was changed in the coordinates of another job of pupick."""
+    folder = Path(options.values["corrected"])
+    run = folder / ENGINE_FOLDER
+    lists = [folder / name for name in LISTS.values() if (folder / name).is_file()]
+    if not run.is_dir() or not lists:
+        raise UsageError(
+            f"{folder}: is no picking job of pupick that has ended: give the folder of one, such "
+            "as External/job006, whose picks were corrected"
+        )
+    in_browser = (run / CORRECTIONS).is_file()
+    corrected = None if in_browser else read_picks(lists[-1])
+    return read_corrected_run(run, corrected, make_settings(CorrectionSettings, options.values))

@@ -1,0 +1,63 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The picks of several pickers, some of which may be picking runs, whose scores are log-odds."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import List, Optional, Sequence
+
+from ..coordinates import read_picks
+from ..errors import UsageError
+from ..evaluation.combine import PickSet
+from ..files.atomic import PathLike
+from ..settings import ALL_PICKS, PicksSettings
+from .layout import holds_own_picks
+from .pick_run import PickRun, holds_pick_run
+
+
+def read_sets(
+    sources: Sequence[PathLike],
+    pixel_size: Optional[float] = None,
+    settings: PicksSettings = ALL_PICKS,
+) -> List[PickSet]:
+    """Read the picks of several pickers.
+
+    Args:
+        sources: a file or a folder for each picker; a single folder without picks of its own stands
+            for its folders, as REPIC has them, one for each picker.
+        pixel_size: Å/px of the micrographs, see `read_picks`.
+        settings: how files of picks are read.
+
+    Raises:
+        UsageError: a source holds no picks, or there is only one.
+        OSError: one cannot be read.
+    """
+    folders = [Path(source) for source in sources]
+    if len(folders) == 1 and folders[0].is_dir() and not holds_own_picks(folders[0]):
+        folders = sorted(path for path in folders[0].iterdir() if path.is_dir())
+    if len(folders) < 2:
+        raise UsageError(
+            f"{', '.join(map(str, sources))}: give the picks of two pickers or more, or a folder "
+            "with a folder for each."
+        )
+    return [
+        PickSet(folder.name, read_picks(folder, "auto", pixel_size, settings), _calibrated(folder))
+        for folder in folders
+    ]
+
+
+def _calibrated(source: Path) -> bool:
+    return holds_pick_run(source) and PickRun(source).is_calibrated
+
+
+def diameter_px(sources: Sequence[PathLike]) -> Optional[float]:
+    """Return the particle's diameter, px of the micrographs, if a picking run among these says it.
+
+    Raises:
+        PupickError: a file of the run is damaged.
+    """
+    for run in (PickRun(Path(source)) for source in sources if holds_pick_run(Path(source))):
+        peaks = next((peaks for _, peaks in run.peaks()), None)
+        if peaks is not None:
+            return run.diameter / peaks.pixel_size
+    return None
