@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, Dict, List, Sequence
 
 import pyworkflow.protocol.params as params
-from pwem.objects import Micrograph, SetOfCoordinates
+from pwem.objects import Micrograph, SetOfCoordinates, SetOfMicrographs
 
 from ..constants import (
     THRESHOLD_VALUE,
@@ -65,6 +65,10 @@ class PUPickProtPick(UsableMicrographs):
     """
 
     _label = "pick"
+    _possibleOutputs = {
+        "outputCoordinates": SetOfCoordinates,
+        "outputMicrographs": SetOfMicrographs,
+    }
     stepsExecutionMode = params.STEPS_PARALLEL
 
     def _defineParams(self, form: Any) -> None:

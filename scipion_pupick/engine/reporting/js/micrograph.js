@@ -82,8 +82,7 @@ export function paint(context, m, { scale, x, y, width, height, line }) {
   context.fillStyle = "#777";
   context.fillRect(0, 0, m.width, m.height);
   if (m.picture) context.drawImage(m.picture, 0, 0, m.width, m.height);
-  if (m.overlay && isOn("show-map")) overlay(context, m);
-  if (m.hatching && isOn("show-dirt")) context.drawImage(m.hatching, 0, 0);
+  overlay(context, m);
   context.lineWidth = line / scale;
   if (tables && isOn("show-below")) {
     circles(context, m, (rank) => rank < state.level, () => 0, BELOW);
@@ -95,6 +94,11 @@ export function paint(context, m, { scale, x, y, width, height, line }) {
 }
 
 function overlay(context, m) {
+  if (m.overlay && isOn("show-map")) drawScores(context, m);
+  if (m.hatching && isOn("show-dirt")) context.drawImage(m.hatching, 0, 0);
+}
+
+function drawScores(context, m) {
   context.imageSmoothingEnabled = true;
   // a score is of the pixel in the middle of its step, which begins half a step before
   const step = m.mapStep, corner = m.mapFirst - step / 2;
