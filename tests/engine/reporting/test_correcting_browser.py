@@ -69,8 +69,9 @@ def page(browser, server):
 def open_page(browser, address, new_window=False):
     if new_window:
         browser.switch_to.new_window("tab")
-    browser.get_log("browser")
+    # an earlier page may still ask a server that has ended
     browser.get("about:blank")
+    browser.get_log("browser")
     browser.get(address)
     wait(browser, "return document.documentElement.dataset.ready === 'yes'")
     wait_for_picks(browser)

@@ -17,7 +17,7 @@ const pictures = new Map();
 export const sheet = {
   number: -1, name: "", picked: false, width: 0, height: 0, pixelSize: 1, peaks: [], byKey: new Map(),
   saved: new Map(), marks: new Map(), done: false, savedDone: false, picture: null, problem: "",
-  selected: null,
+  selected: null, isLoading: false,
 };
 const unsavedOf = { name: () => [] };
 
@@ -51,7 +51,7 @@ export function markAgain() {
 
 export async function openSheet(number, smoothing) {
   Object.assign(sheet, { number, name: run.names[number], picture: null, problem: "", selected: null });
-  Object.assign(sheet, { picked: false, peaks: [], byKey: new Map() });
+  Object.assign(sheet, { picked: false, peaks: [], byKey: new Map(), isLoading: true });
   takeState({ marks: [], done: false });
   try {
     const found = await askJson(`/micrographs/${number}`);
@@ -59,7 +59,7 @@ export async function openSheet(number, smoothing) {
     takePicks(found);
     await showPicture(number, smoothing);
   } catch (failure) {
-    if (sheet.number === number) sheet.problem = failure.message;
+    if (sheet.number === number) Object.assign(sheet, { problem: failure.message, isLoading: false });
   }
   redraw();
 }
@@ -72,7 +72,7 @@ function takePicks(found) {
   });
   sheet.byKey = new Map(sheet.peaks.map((peak) => [peak.key, peak]));
   const { picked, width = 0, height = 0, pixelSize = 1 } = found;
-  Object.assign(sheet, { picked, width, height, pixelSize });
+  Object.assign(sheet, { picked, width, height, pixelSize, isLoading: false });
   takeState(found);
 }
 
