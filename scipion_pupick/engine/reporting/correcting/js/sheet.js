@@ -17,7 +17,7 @@ const pictures = new Map();
 export const sheet = {
   number: -1, name: "", picked: false, width: 0, height: 0, pixelSize: 1, peaks: [], byKey: new Map(),
   saved: new Map(), marks: new Map(), done: false, savedDone: false, picture: null, problem: "",
-  selected: null, isLoading: false,
+  selected: null, isLoading: false, life: "", changes: 0,
 };
 const unsavedOf = { name: () => [] };
 
@@ -31,6 +31,9 @@ export function setUnsaved(find) {
 }
 
 export function takeState(state) {
+  // an answer that was overtaken by a later one
+  if (state.life && state.life === sheet.life && state.changes < sheet.changes) return;
+  Object.assign(sheet, { life: state.life, changes: state.changes });
   sheet.saved = new Map(state.marks.map(([x, y, mark]) => [keyOf(x, y), { x, y, mark }]));
   sheet.savedDone = state.done;
   markAgain();
