@@ -130,10 +130,14 @@ function countText() {
   return `${whole(shown)} particles${marks ? ` (${marks})` : ""}`;
 }
 
+function stateText() {
+  if (sheet.isLoading) return "…";
+  return sheet.picked ? countText() : "not picked";
+}
+
 export function describe() {
   const reason = run.failed.get(sheet.number) || sheet.problem;
-  const state = sheet.picked ? countText() : sheet.width && !reason ? "not picked yet" : "";
-  const text = [state, reason].filter(Boolean).join("; ");
+  const text = [stateText(), reason].filter(Boolean).join("; ");
   byId("name").textContent = sheet.name.split("/").pop();
   byId("count").textContent = `: ${text}`;
   byId("current").title = `${sheet.name}: ${text}`;

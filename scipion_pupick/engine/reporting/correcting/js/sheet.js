@@ -17,7 +17,7 @@ const pictures = new Map();
 export const sheet = {
   number: -1, name: "", picked: false, width: 0, height: 0, pixelSize: 1, peaks: [], byKey: new Map(),
   saved: new Map(), marks: new Map(), done: false, savedDone: false, picture: null, problem: "",
-  selected: null,
+  selected: null, isLoading: false, life: "", changes: 0,
 };
 const unsavedOf = { name: () => [] };
 
@@ -31,6 +31,9 @@ export function setUnsaved(find) {
 }
 
 export function takeState(state) {
+  // an answer that was overtaken by a later one
+  if (state.life && state.life === sheet.life && state.changes < sheet.changes) return;
+  Object.assign(sheet, { life: state.life, changes: state.changes });
   sheet.saved = new Map(state.marks.map(([x, y, mark]) => [keyOf(x, y), { x, y, mark }]));
   sheet.savedDone = state.done;
   markAgain();
@@ -51,7 +54,7 @@ export function markAgain() {
 
 export async function openSheet(number, smoothing) {
   Object.assign(sheet, { number, name: run.names[number], picture: null, problem: "", selected: null });
-  Object.assign(sheet, { picked: false, peaks: [], byKey: new Map() });
+  Object.assign(sheet, { picked: false, peaks: [], byKey: new Map(), isLoading: true });
   takeState({ marks: [], done: false });
   try {
     const found = await askJson(`/micrographs/${number}`);
@@ -59,7 +62,7 @@ export async function openSheet(number, smoothing) {
     takePicks(found);
     await showPicture(number, smoothing);
   } catch (failure) {
-    if (sheet.number === number) sheet.problem = failure.message;
+    if (sheet.number === number) Object.assign(sheet, { problem: failure.message, isLoading: false });
   }
   redraw();
 }
@@ -72,7 +75,7 @@ function takePicks(found) {
   });
   sheet.byKey = new Map(sheet.peaks.map((peak) => [peak.key, peak]));
   const { picked, width = 0, height = 0, pixelSize = 1 } = found;
-  Object.assign(sheet, { picked, width, height, pixelSize });
+  Object.assign(sheet, { picked, width, height, pixelSize, isLoading: false });
   takeState(found);
 }
 
