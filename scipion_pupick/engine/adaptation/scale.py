@@ -49,7 +49,7 @@ def search_scale(
     The confidence, less what the distance from the scale given costs, is looked at in steps of
     25 %, at the scale given, one step to each side and one further on a side that is better; the
     summit of the parabola through the best and its neighbours is taken. The scale given stays where
-    the model finds next to nothing.
+    the model finds next to nothing, or no more than in the negatives of the micrographs.
 
     Args:
         general: the model.
@@ -77,6 +77,8 @@ def search_scale(
         return scale
     if best:
         best = best_of(best, FURTHEST_STEP * best)
+    if _excess(general, judge, at(best), searched) < LEAST_EXPECTED_PARTICLES:
+        return scale
     steps = _summit(best, reached)
     log.info(
         "Best scale for the general model: %.0f %s (%.0f %s given); box size and border still use "
@@ -89,6 +91,18 @@ def search_scale(
         scale.unit.name,
     )
     return at(steps)
+
+
+def _excess(
+    general: Model, judge: Judge, scale: WorkingScale, micrographs: Sequence[AnyMicrograph]
+) -> float:
+    """How many more particles the model expects in micrographs than in their negatives."""
+
+    def expected(of: Judge) -> float:
+        peaks = detect_in_micrographs(general, of, scale, micrographs).values()
+        return float(sum(expit(of_micrograph.score).sum() for of_micrograph in peaks))
+
+    return expected(judge) - expected(lambda images: judge(-images))
 
 
 def _summit(best: int, reached: Dict[int, float]) -> float:
