@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The protocols: each turns sets into files, runs the engine, and turns files into sets."""
 
+from .protocol_combine import PUPickProtCombine
 from .protocol_evaluate import PUPickProtEvaluate
 from .protocol_import_coordinates import PUPickProtImportCoordinates
 from .protocol_import_model import PUPickProtImportModel
@@ -10,6 +11,7 @@ from .protocol_threshold import PUPickProtThreshold
 from .protocol_train import PUPickProtTrain
 
 __all__ = [
+    "PUPickProtCombine",
     "PUPickProtEvaluate",
     "PUPickProtImportCoordinates",
     "PUPickProtImportModel",

@@ -22,6 +22,7 @@ PROTOCOLS = {
     "PUPickProtPick",
     "PUPickProtPreprocess",
     "PUPickProtThreshold",
+    "PUPickProtCombine",
     "PUPickProtTrain",
 }
 

@@ -1,0 +1,135 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Combine the coordinates of several pickers."""
+
+from __future__ import annotations
+
+from typing import Any, List
+
+import pyworkflow.protocol.params as params
+from pwem.objects import SetOfCoordinates
+from pwem.protocols import ProtParticlePicking
+
+from ..convert import append_picks, box_size, read_coordinates, read_micrographs, run_of
+from ..engine import CombineSettings, Coordinates, PickSet, combine
+from ..engine.settings import RULES
+from .form_inputs import add_reason_for_grey
+from .form_settings import add_setting, setting
+from .input_checks import coordinates_errors, empty_errors, input_ids, lacks_input, open_errors
+from .protocol_base import CITATION, NamedProtocol
+
+
+class PUPickProtCombine(NamedProtocol, ProtParticlePicking):
+    """Makes one set of coordinates out of those of several pickers.
+
+    Takes what any of them found, what all found, what a number of them found, or what only the
+    first found. Scores of *pupick - pick* are kept: a particle has the score of its surest pick.
+    """
+
+    _label = "combine"
+    _possibleOutputs = {"outputCoordinates": SetOfCoordinates}
+
+    def _defineParams(self, form: Any) -> None:
+        form.addSection("Input")
+        form.addParam(
+            "inputCoordinates",
+            params.PointerParam,
+            pointerClass="SetOfCoordinates",
+            important=True,
+            label="Coordinates of the first picker",
+            help="Where scores do not compare, places and scores of this one are kept.",
+        )
+        form.addParam(
+            "otherCoordinates",
+            params.MultiPointerParam,
+            pointerClass="SetOfCoordinates",
+            minNumObjects=1,
+            important=True,
+            label="Coordinates of other pickers",
+            help="Of the same micrographs.",
+        )
+        add_reason_for_grey(form, "inputCoordinates", "the coordinates of the first picker")
+        add_setting(form, setting(CombineSettings, "rule"))
+        vote = list(RULES).index("vote")
+        add_setting(form, setting(CombineSettings, "vote"), condition=f"rule=={vote}")
+        add_setting(form, setting(CombineSettings, "within"))
+        form.addParam(
+            "diameter",
+            params.FloatParam,
+            default=0.0,
+            label="Particle diameter (Å)",
+            help="0: that of *pupick - pick*, if the first picker is that.",
+        )
+
+    # --------------------------- steps -----------------------------------------------------------
+    def _insertAllSteps(self) -> None:
+        asked = (self.rule, self.vote, self.within)
+        ids = input_ids(self.inputCoordinates, *self.otherCoordinates)
+        values = [value.get() for value in asked]
+        self._insertFunctionStep(self.combineStep, ids, self._diameter(), *values)
+
+    def combineStep(self, ids: List[str], diameter: float, *asked: float) -> None:
+        """Write the coordinates that are taken."""
+        micrographs = read_micrographs(self._micrographs())
+        sets = [
+            PickSet(
+                items.getObjLabel() or f"set {number}",
+                read_coordinates(items, micrographs).picks,
+                run_of(items) is not None,
+            )
+            for number, items in enumerate(self._sets(), 1)
+        ]
+        settings = CombineSettings(
+            list(RULES)[self.rule.get()], self.vote.get() or None, self.within.get()
+        )
+        result = combine(sets, diameter / self._micrographs().getSamplingRate(), settings)
+        pointer = self.inputCoordinates.get().getMicrographs(asPointer=True)
+        output = self._createSetOfCoordinates(pointer)
+        output.setBoxSize(
+            self.inputCoordinates.get().getBoxSize()
+            or box_size(diameter, self._micrographs().getSamplingRate())
+        )
+        scored = any(picks.has_scores for picks in result.picks.values())
+        for micrograph in micrographs:
+            picks = result.picks.get(micrograph.getFileName(), Coordinates.empty())
+            append_picks(picks, micrograph, output, scored)
+        output.setObjComment(result.summary())
+        self._defineOutputs(outputCoordinates=output)
+        for source in (self.inputCoordinates, *self.otherCoordinates):
+            self._defineTransformRelation(source, output)
+
+    def _sets(self) -> List[Any]:
+        return [self.inputCoordinates.get(), *(other.get() for other in self.otherCoordinates)]
+
+    def _micrographs(self) -> Any:
+        return self.inputCoordinates.get().getMicrographs()
+
+    def _diameter(self) -> float:
+        """Return the diameter (Å) that is given, or the run's; 0 where neither is."""
+        run = None if self.diameter.get() else run_of(self.inputCoordinates.get())
+        return float(self.diameter.get() or 0.0) if run is None else run.diameter
+
+    # --------------------------- texts -----------------------------------------------------------
+    def _validate(self) -> List[str]:
+        if lacks_input(self):
+            return []
+        sets = self._sets()
+        errors = open_errors(*sets) or empty_errors(*sets)
+        for items in [] if errors else sets:
+            errors += coordinates_errors(items, self._micrographs(), "coordinates")
+        if not errors and not self._diameter() > 0:
+            errors.append("Give the diameter of the particle.")
+        return errors
+
+    def _summary(self) -> List[str]:
+        if not hasattr(self, "outputCoordinates"):
+            return ["No particles yet."]
+        return [f"{self.outputCoordinates.getObjComment()}."]
+
+    def _methods(self) -> List[str]:
+        if not hasattr(self, "outputCoordinates"):
+            return []
+        rule = list(RULES.values())[self.rule.get()]
+        return [f"Of the picks of several pickers, {rule} were taken with pupick [{CITATION}]."]
+
+    def _citations(self) -> List[str]:
+        return [CITATION]
