@@ -28,6 +28,7 @@ from scipion_pupick.engine.settings import (  # noqa: E402
     PreprocessSettings,
     Setting,
     TrainSettings,
+    WatchSettings,
     offered_settings,
 )
 
@@ -40,6 +41,7 @@ COMMANDS: Mapping[str, type] = MappingProxyType(
         "pick": PickSettings,
         "preprocess": PreprocessSettings,
         "train": TrainSettings,
+        "watch": WatchSettings,
     }
 )
 

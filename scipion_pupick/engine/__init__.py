@@ -29,12 +29,14 @@ if TYPE_CHECKING:
     from .jobs.evaluate_regions import evaluate_regions
     from .jobs.fit import fit
     from .jobs.pick import pick
+    from .jobs.pick_part import pick_part
     from .jobs.preprocess import preprocess
     from .jobs.pretrain import make_general_model
     from .jobs.report import report
     from .jobs.simulate import simulate
     from .jobs.threshold import ThresholdResult, threshold
     from .jobs.train import train
+    from .jobs.watch import watch
     from .micrographs import (
         Micrograph,
         find_micrographs,
@@ -52,8 +54,10 @@ if TYPE_CHECKING:
     from .picking.peaks_file import MicrographPeaks
     from .preprocessing.fourier_crop import downsample
     from .preprocessing.scale import WorkingScale
+    from .runs.executors.clusters import connect, start_cluster
+    from .runs.executors.executor import Executor
     from .runs.lists import read_failures
-    from .runs.parts import part_of
+    from .runs.parts import Part, part_of
     from .runs.pick_result import PickResult
     from .runs.pick_run import PickRun, read_pick_run
     from .runs.training_log import read_training_log
@@ -66,6 +70,7 @@ if TYPE_CHECKING:
         PreprocessSettings,
         PretrainSettings,
         TrainSettings,
+        WatchSettings,
         make_settings,
     )
 
@@ -88,12 +93,14 @@ _INTERFACE: Mapping[str, str] = {
     "jobs.evaluate_regions": "evaluate_regions",
     "jobs.fit": "fit",
     "jobs.pick": "pick",
+    "jobs.pick_part": "pick_part",
     "jobs.preprocess": "preprocess",
     "jobs.pretrain": "make_general_model",
     "jobs.report": "report",
     "jobs.simulate": "simulate",
     "jobs.threshold": "ThresholdResult threshold",
     "jobs.train": "train",
+    "jobs.watch": "watch",
     "micrographs": "Micrograph find_micrographs image_shape match_names "
     "read_image read_pixel_size require_pixel_size write_image",
     "networks.model": "Model load_model",
@@ -103,13 +110,15 @@ _INTERFACE: Mapping[str, str] = {
     "picking.peaks_file": "MicrographPeaks",
     "preprocessing.fourier_crop": "downsample",
     "preprocessing.scale": "WorkingScale",
+    "runs.executors.clusters": "connect start_cluster",
+    "runs.executors.executor": "Executor",
     "runs.lists": "read_failures",
-    "runs.parts": "part_of",
+    "runs.parts": "Part part_of",
     "runs.pick_result": "PickResult",
     "runs.pick_run": "PickRun read_pick_run",
     "runs.training_log": "read_training_log",
     "settings": "EvaluateSettings LabelSettings OptimizerSettings PicksSettings "
-    "PickSettings PreprocessSettings PretrainSettings TrainSettings make_settings",
+    "PickSettings PreprocessSettings PretrainSettings TrainSettings WatchSettings make_settings",
 }
 _HOMES = {name: module for module, names in _INTERFACE.items() for name in names.split()}
 __all__ = sorted(_HOMES)

@@ -17,6 +17,7 @@ from .picking.contrast import particle_contrast
 from .picking.cut import Cut
 from .picking.detector import Detector, Scorer
 from .picking.peaks_file import MicrographPeaks
+from .preprocessing.fourier_crop import Resample, downsample
 from .preprocessing.mixture import Mixture
 from .preprocessing.scale import ANGSTROM, LengthUnit, WorkingScale, to_original
 from .preprocessing.working_image import WorkingImage, prepare
@@ -39,6 +40,7 @@ class Picker:
         min_distance: least distance between two picks, Å.
         normalisation: method of `normalise.normalise`.
         mixture: shared mixture of a joint normalisation; None where each micrograph has its own.
+        resample: downsamples micrographs, as `fourier_crop.downsample`.
         general: the general model and where it is computed, as long as it is not fitted to
             micrographs.
     """
@@ -49,6 +51,7 @@ class Picker:
     min_distance: float
     normalisation: str = "gmm"
     mixture: Optional[Mixture] = None
+    resample: Resample = downsample
     general: Optional[UnfittedModel] = None
 
     @classmethod
@@ -105,6 +108,10 @@ class Picker:
         from .networks.scoring import make_scorer
 
         picker = cls.of_scorer(model, make_scorer(model.network, device), settings)
+        if device.type != "cpu":
+            from .preprocessing.fourier_crop_torch import downsample_on
+
+            picker = replace(picker, resample=downsample_on(device))
         if model.scale.diameter is not None:
             return picker
         return replace(picker, general=UnfittedModel(model, settings, device))
@@ -230,7 +237,9 @@ class Picker:
         Raises:
             MicrographError: it cannot be used; says why.
         """
-        return prepare(micrograph, self.scale, self.normalisation, self.mixture)
+        return prepare(
+            micrograph, self.scale, self.normalisation, self.mixture, resample=self.resample
+        )
 
     def find_peaks(self, images: Sequence[WorkingImage]) -> List[MicrographPeaks]:
         """Find all peaks of working images of one shape, the doubtful ones too.

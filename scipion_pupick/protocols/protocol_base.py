@@ -7,7 +7,7 @@ import re
 import shlex
 import subprocess
 from pathlib import Path
-from typing import Any, Dict, List, Optional
+from typing import Any, Dict, List, Optional, Sequence
 from uuid import uuid4
 
 import pyworkflow.protocol.params as params
@@ -27,6 +27,7 @@ from ..engine import (
 from ..engine.runs.pick_run import read_failures
 from ..engine.settings import settings_of
 from ..plugin import Plugin
+from .engine_process import EngineProcesses
 from .form_settings import add_setting, form_name, setting
 
 CITATION = "Bepler2019"
@@ -51,6 +52,10 @@ class NamedProtocol(EMProtocol):
 
 class EngineProtocol(NamedProtocol):
     """A protocol that runs the engine."""
+
+    def __init__(self, **arguments: Any) -> None:
+        super().__init__(**arguments)
+        self._engines = EngineProcesses()
 
     def defineGpu(self, form: Any) -> None:
         """Add the switch between CPU and GPU."""
@@ -141,19 +146,46 @@ class EngineProtocol(NamedProtocol):
         Raises:
             PupickError: it failed; the text says why as far as that is known.
         """
-        program = Plugin.getProgram()
         # of this process alone: several work side by side
         note = Path(self._getExtraPath(f"error_{uuid4().hex}.json"))
         arguments = (*arguments, "--error-file", note)
-        text = " ".join([command, *(shlex.quote(str(argument)) for argument in arguments)])
-        if onGpu and self.usesGpu():
+        words = [command, *map(str, arguments)]
+        onGpu = onGpu and self.usesGpu()
+        if self.useQueueForSteps():
+            succeeded = self._runAsJob(words, onGpu)
+        else:
+            succeeded = self._runInProcess(words, onGpu)
+        if not succeeded:
+            raise PupickError(self._complaint(command, note))
+
+    def _runAsJob(self, words: Sequence[str], onGpu: bool) -> bool:
+        """Have the queue carry out a command of the engine; return whether it succeeded."""
+        program, text = Plugin.getProgram(), shlex.join(words)
+        if onGpu:
             # Scipion puts the numbers of the GPUs in, and takes each % for a place to do so
             program = f"CUDA_VISIBLE_DEVICES=%(GPU)s {program.replace('%', '%%')}"
             text = text.replace("%", "%%")
         try:
             self.runJob(program, text, numberOfMpi=1, numberOfThreads=self.engineThreads())
-        except subprocess.CalledProcessError as error:
-            raise PupickError(self._complaint(command, note)) from error
+        except subprocess.CalledProcessError:
+            return False
+        return True
+
+    def _runInProcess(self, words: Sequence[str], onGpu: bool) -> bool:
+        """Have a process that lasts carry out a command; return whether it succeeded."""
+        gpus = {"CUDA_VISIBLE_DEVICES": self._stepsExecutor.getGpuListStr(",")} if onGpu else {}
+        program = Plugin.getProgram()
+        # as a shell would be told
+        told = [*(f"{name}={value}" for name, value in gpus.items()), program, shlex.join(words)]
+        self.info(" ".join(told))
+        return self._engines.run(program, words, {**Plugin.getEnviron(), **gpus}) == 0
+
+    def run(self) -> None:
+        """Run the protocol, and end the processes that it has started."""
+        try:
+            super().run()
+        finally:
+            self._engines.end()
 
     def runOnMicrographs(
         self, command: str, failures: Path, *arguments: object, onGpu: bool = False

@@ -3,20 +3,28 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
-from typing import Any, List, Optional
+from typing import Any, Dict, List, Optional, Sequence, Set
 
 import pyworkflow.protocol.params as params
 from pwem.objects import Micrograph, SetOfMicrographs
 
 from ..convert import read_micrographs, write_micrographs
-from ..engine import PreprocessSettings, PupickError, file_of_micrograph
+from ..engine import (
+    PreprocessSettings,
+    PupickError,
+    file_of_micrograph,
+    read_json,
+    write_json,
+)
 from ..engine.preprocessing.scale import LEAST_DIAMETER_PX
 from ..engine.runs.layout import FAILED
-from ..engine.runs.pick_run import read_failures
+from ..engine.runs.lists import read_failures, write_failures
 from ..engine.settings import NORMALISATIONS
 from .form_inputs import add_reason_for_grey
 from .form_settings import add_setting, setting
+from .growing import publish, rounds, started_anew
 from .input_checks import (
     diameter_errors,
     empty_errors,
@@ -28,6 +36,8 @@ from .input_checks import (
 )
 from .protocol_base import CITATION, EngineProtocol
 
+OUTPUT = "outputMicrographs"
+
 
 class PUPickProtPreprocess(EngineProtocol):
     """Writes micrographs downsampled and normalised, to look at them or to use them elsewhere.
@@ -36,7 +46,7 @@ class PUPickProtPreprocess(EngineProtocol):
     """
 
     _label = "preprocess micrographs"
-    _possibleOutputs = {"outputMicrographs": SetOfMicrographs}
+    _possibleOutputs = {OUTPUT: SetOfMicrographs}
 
     def _defineParams(self, form: Any) -> None:
         form.addSection("Input")
@@ -58,58 +68,84 @@ class PUPickProtPreprocess(EngineProtocol):
         form.addParallelSection(threads=4, mpi=0)
 
     # --------------------------- steps -----------------------------------------------------------
+    @classmethod
+    def worksInStreaming(cls) -> bool:
+        """Whether it can start on sets that still grow."""
+        return True
+
     def _insertAllSteps(self) -> None:
         source = input_ids(self.inputMicrographs)
-        for step in (self.preprocessStep, self.createOutputStep):
-            self._insertFunctionStep(step, source, self._arguments(), needsGPU=False)
+        self._insertFunctionStep(self.preprocessStep, source, self._arguments(), needsGPU=False)
 
     def _arguments(self) -> List[str]:
-        normalisation = list(NORMALISATIONS)[self.normalisation.get()]
         return [
             *("--diameter", f"{self._diameter():g}", "--diameter-px", f"{self.diameterPx.get():g}"),
-            *("--normalisation", normalisation),
+            *("--normalisation", self._normalisation()),
         ]
 
+    def _normalisation(self) -> str:
+        return list(NORMALISATIONS)[self.normalisation.get()]
+
     def preprocessStep(self, source: List[str], arguments: List[str]) -> None:
-        """Write the images.
+        """Write the images, also while micrographs come in, and gather them in a set.
 
         Raises:
             PupickError: none could be written; the text says why the first could not.
         """
-        micrographs = read_micrographs(self.inputMicrographs.get())
+        self._forgetOthers([*source, *arguments])
+        output = started_anew(self, OUTPUT, self._createSetOfMicrographs)
+        output.copyInfo(self.inputMicrographs.get())
+        output.setSamplingRate(self._diameter() / self.diameterPx.get())
+        failures: Dict[str, str] = {}
+        gathered: Set[int] = set()
+        for closed in rounds(self.inputMicrographs):
+            present = read_micrographs(self.inputMicrographs.get())
+            new = [m for m in present if m.getObjId() not in gathered]
+            gathered.update(m.getObjId() for m in new)
+            failures.update(self._write(new, arguments))
+            write_failures(failures, Path(self._getExtraPath(FAILED)))
+            images = [self._image(m, output) for m in new if m.getFileName() not in failures]
+            for image in images:
+                output.append(image)
+            if closed and failures and len(failures) == len(gathered):
+                first = next(iter(failures.values()))
+                raise PupickError(f"None of the {len(failures)} micrographs could be used: {first}")
+            if closed or images:
+                output = publish(self, OUTPUT, output, closed)
+        self._defineTransformRelation(self.inputMicrographs, output)
+
+    def _forgetOthers(self, request: List[str]) -> None:
+        """Remove the images of another request; those that are there are used again."""
+        record = Path(self._getExtraPath("request.json"))
+        if not record.exists() or read_json(record).get("request") != request:
+            shutil.rmtree(self._getExtraPath("micrographs"), ignore_errors=True)
+            write_json(record, {"request": request})
+
+    def _write(self, micrographs: Sequence[Micrograph], arguments: List[str]) -> Dict[str, str]:
+        """Write the images that are missing; give the reason by path for those that failed."""
+        missing = [m for m in micrographs if not self._path(m).exists()]
+        if not missing:
+            return {}
         listed = self._getExtraPath("micrographs.star")
-        write_micrographs(micrographs, self.inputMicrographs.get().getSamplingRate(), listed)
-        failures = self.runOnMicrographs(
+        write_micrographs(missing, self.inputMicrographs.get().getSamplingRate(), listed)
+        return self.runOnMicrographs(
             "preprocess",
-            Path(self._getExtraPath(FAILED)),
+            Path(self._getExtraPath("failed_now.tsv")),
             *("--micrographs", listed, "--output", self._getExtraPath("micrographs")),
             *arguments,
             *("--threads", self.engineThreads()),
             # the folder is the protocol's own
             "--overwrite",
         )
-        if len(failures) == len(micrographs):
-            first = next(iter(failures.values()))
-            raise PupickError(f"None of the {len(failures)} micrographs could be used: {first}")
 
-    def createOutputStep(self, source: List[str], arguments: List[str]) -> None:
-        """Gather the images in a set."""
-        micrographs = self.inputMicrographs.get()
-        failures = read_failures(Path(self._getExtraPath(FAILED)))
-        output = self._createSetOfMicrographs()
-        output.copyInfo(micrographs)
-        output.setSamplingRate(self._diameter() / self.diameterPx.get())
-        for micrograph in micrographs:
-            if micrograph.getFileName() not in failures:
-                output.append(self._image(micrograph, output.getSamplingRate()))
-        self._defineOutputs(outputMicrographs=output)
-        self._defineTransformRelation(self.inputMicrographs, output)
-
-    def _image(self, micrograph: Micrograph, pixelSize: float) -> Micrograph:
-        image = micrograph.clone()
+    def _path(self, micrograph: Micrograph) -> Path:
         folder = Path(self._getExtraPath("micrographs"))
-        image.setFileName(str(file_of_micrograph(micrograph.getFileName(), folder, ".mrc")))
-        image.setSamplingRate(pixelSize)
+        return file_of_micrograph(micrograph.getFileName(), folder, ".mrc")
+
+    def _image(self, micrograph: Micrograph, output: SetOfMicrographs) -> Micrograph:
+        image = micrograph.clone()
+        image.setFileName(str(self._path(micrograph)))
+        image.setSamplingRate(output.getSamplingRate())
         return image
 
     def _diameter(self) -> Optional[float]:
@@ -120,14 +156,17 @@ class PUPickProtPreprocess(EngineProtocol):
         if lacks_input(self):
             return []
         micrographs = self.inputMicrographs.get()
-        errors = [*empty_errors(micrographs), *open_errors(micrographs)]
+        errors = empty_errors(micrographs)
+        if self._normalisation() == "joint":
+            # one mixture for the set needs the whole set
+            errors += open_errors(micrographs)
         return errors or diameter_errors(self._diameter(), micrographs)
 
     def _warnings(self) -> List[str]:
         return pixel_size_warnings(self.inputMicrographs.get())
 
     def _summary(self) -> List[str]:
-        if not hasattr(self, "outputMicrographs"):
+        if not hasattr(self, OUTPUT):
             return ["No micrographs yet."]
         output = self.outputMicrographs
         failures = read_failures(Path(self._getExtraPath(FAILED)))
@@ -138,7 +177,7 @@ class PUPickProtPreprocess(EngineProtocol):
         return lines + failure_lines(failures, self.inputMicrographs.get().getSize())
 
     def _methods(self) -> List[str]:
-        if not hasattr(self, "outputMicrographs"):
+        if not hasattr(self, OUTPUT):
             return []
         return [
             f"Micrographs were downsampled by Fourier cropping to "

@@ -12,7 +12,15 @@ from pwem.protocols import ProtParticlePicking
 
 from ..assignment import left_out_text
 from ..constants import BY_MEAN_NUMBER, BY_MOST, BY_PRECISION, BY_SCORE, THRESHOLD_MODES
-from ..convert import append_picks, count_coordinates, ranked_picks, run_of
+from ..convert import (
+    append_picks,
+    count_coordinates,
+    picking_folder,
+    ranked_picks,
+    read_micrographs,
+    run_of,
+    size_now,
+)
 from ..engine import (
     Coordinates,
     UsageError,
@@ -22,16 +30,18 @@ from ..engine import (
 )
 from ..engine.settings import LEAST_SCORE
 from .form_inputs import add_reason_for_grey, define_other_micrographs
+from .growing import publish, rounds, started_anew
 from .input_checks import (
     coordinates_errors,
     coordinates_warnings,
     empty_errors,
     input_ids,
     lacks_input,
-    open_errors,
 )
 from .protocol_base import CITATION, NamedProtocol
 from .quality import expected_quality
+
+OUTPUT = "outputCoordinates"
 
 
 class PUPickProtThreshold(NamedProtocol, ProtParticlePicking):
@@ -42,7 +52,7 @@ class PUPickProtThreshold(NamedProtocol, ProtParticlePicking):
     """
 
     _label = "threshold"
-    _possibleOutputs = {"outputCoordinates": SetOfCoordinates}
+    _possibleOutputs = {OUTPUT: SetOfCoordinates}
 
     def _defineParams(self, form: Any) -> None:
         form.addSection("Input")
@@ -67,7 +77,8 @@ class PUPickProtThreshold(NamedProtocol, ProtParticlePicking):
             "threshold for all micrographs, at which they give that many on average.\n"
             "_best particles of each micrograph_: at most that many of each, however good.\n"
             "_estimated precision_: as many as possible while the scores say that this share of "
-            "them are particles.",
+            "them are particles.\nWhile picks still come in, the first and the third are applied "
+            "at once; the others wait until all are there.",
         )
         form.addParam(
             "threshold",
@@ -106,20 +117,44 @@ class PUPickProtThreshold(NamedProtocol, ProtParticlePicking):
             ranked += input_ids(self.inputMicrographs)
         self._insertFunctionStep(self.chooseStep, ranked, *(value.get() for value in asked))
 
+    @classmethod
+    def worksInStreaming(cls) -> bool:
+        """Whether it can start on sets that still grow."""
+        return True
+
     def chooseStep(self, ranked: List[str], *asked: float) -> None:
-        """Write the coordinates that are chosen."""
-        coordinates = self.inputCoordinates.get()
-        peaks = ranked_picks(coordinates, self.getInputMicrographs())
-        threshold = self._threshold(peaks)
-        chosen = self._choose(peaks, threshold)
-        output = self._createSetOfCoordinates(self.getInputMicrographsPointer())
+        """Write the coordinates that are chosen, also while others come in."""
+        coordinates, pointer = self.inputCoordinates.get(), self.getInputMicrographsPointer()
+        output = started_anew(self, OUTPUT, lambda: self._createSetOfCoordinates(pointer))
         output.setBoxSize(coordinates.getBoxSize())
-        for micrograph in self.getInputMicrographs():
-            picks = chosen.get(micrograph.getObjId(), Coordinates.empty())
-            append_picks(picks, micrograph, output)
-        output.setObjComment(self._comment(peaks, chosen, threshold))
-        self._defineOutputs(outputCoordinates=output)
+        peaks: Dict[int, Coordinates] = {}
+        chosen: Dict[int, Coordinates] = {}
+        for closed in rounds(self.inputCoordinates):
+            if not closed and not self._canBegin():
+                continue
+            present = read_micrographs(self.getInputMicrographs())
+            new = [m for m in present if m.getObjId() not in peaks]
+            # for none, it would return those of all
+            found = ranked_picks(coordinates, new) if new else {}
+            threshold = self._threshold(found)
+            peaks.update(found)
+            chosen.update(self._choose(found, threshold))
+            for micrograph in new:
+                picks = chosen.get(micrograph.getObjId(), Coordinates.empty())
+                append_picks(picks, micrograph, output)
+            output.setObjComment(self._comment(peaks, chosen, threshold))
+            if closed or any(map(len, found.values())):
+                output = publish(self, OUTPUT, output, closed)
         self._defineTransformRelation(self.inputCoordinates, output)
+
+    def _canBegin(self) -> bool:
+        """Whether what is asked for can be done micrograph by micrograph, of a set that grows.
+
+        Of a picking run that is at work, the peaks of a micrograph are there at once or not at all.
+        """
+        coordinates = self.inputCoordinates.get()
+        own = picking_folder(coordinates) is not None
+        return own and self.mode in (BY_SCORE, BY_MOST) and bool(size_now(coordinates))
 
     def _choose(
         self, ranked: Dict[int, Coordinates], threshold: Optional[float]
@@ -185,8 +220,11 @@ class PUPickProtThreshold(NamedProtocol, ProtParticlePicking):
         if lacks_input(self):
             return []
         coordinates = self.inputCoordinates.get()
-        errors = open_errors(coordinates)
-        if not errors and not coordinates.getSize():
+        if coordinates.isStreamOpen():
+            # what is wrong with those that are still to come shows when they come
+            return []
+        errors: List[str] = []
+        if not coordinates.getSize():
             # a run that picked nothing at its threshold may still have kept peaks below it
             errors = self._scoreErrors() and empty_errors(coordinates)
         micrographs = self.getInputMicrographs()
@@ -206,7 +244,7 @@ class PUPickProtThreshold(NamedProtocol, ProtParticlePicking):
         return []
 
     def _summary(self) -> List[str]:
-        if not hasattr(self, "outputCoordinates"):
+        if not hasattr(self, OUTPUT):
             return ["No particles yet."]
         return [
             f"Chosen by {THRESHOLD_MODES[self.mode.get()]} ({self._asked():g}): "
@@ -214,7 +252,7 @@ class PUPickProtThreshold(NamedProtocol, ProtParticlePicking):
         ]
 
     def _methods(self) -> List[str]:
-        if not hasattr(self, "outputCoordinates"):
+        if not hasattr(self, OUTPUT):
             return []
         return [
             f"{self.outputCoordinates.getSize()} particles were chosen by their pupick scores "

@@ -38,6 +38,8 @@ NOT_RUN = {
     "make ": "sets up all that these tests run in",
     "source ": "is for the shell of a user",
     "pupick pretrain": "takes hours",
+    "pupick watch": "waits for micrographs, as in tests/commands/test_watch.py",
+    "pupick pick --workers": "starts processes, as tests/engine/runs does",
     "relion_pipeliner": "needs a project of RELION that has come as far: tests/relion does so",
     "relion_scheduler": "needs a schedule of RELION: tests/relion makes one",
     "relion_schemer": "is of RELION 4 and 5",

@@ -20,6 +20,7 @@ from scipion_pupick.engine.settings import (
     PreprocessSettings,
     Setting,
     TrainSettings,
+    WatchSettings,
     make_settings,
     offered_settings,
     settings_of,
@@ -32,6 +33,7 @@ COMMANDS = {
     "preprocess": PreprocessSettings,
     "evaluate": EvaluateSettings,
     "convert": PicksSettings,
+    "watch": WatchSettings,
 }
 JOBS = {TRAIN: TrainSettings, PICK: PickSettings}
 

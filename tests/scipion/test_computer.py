@@ -132,11 +132,12 @@ def test_a_queue_takes_the_engines_jobs(runs, tmp_path):
 def test_the_engine_may_run_in_another_interpreter(runs, tmp_path, monkeypatch):
     project, parameters = runs
     other = tmp_path / "python"
-    other.write_text(f'#!/bin/bash\ntouch {tmp_path}/used\nexec {sys.executable} "$@"\n')
+    other.write_text(f'#!/bin/bash\necho started >> {tmp_path}/used\nexec {sys.executable} "$@"\n')
     other.chmod(0o755)
     monkeypatch.setenv("PUPICK_PYTHON", str(other))
-    run = project.run(PUPickProtPick, **parameters)
-    assert (tmp_path / "used").exists()
+    run = project.run(PUPickProtPick, streamingBatchSize=1, **parameters)
+    # four batches and the end have one process
+    assert (tmp_path / "used").read_text() == "started\n"
     assert run.outputCoordinates.getSize() > 0
 
 

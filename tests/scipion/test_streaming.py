@@ -5,6 +5,8 @@ import json
 import os
 import re
 import shutil
+import sqlite3
+from pathlib import Path
 
 import pytest
 from helpers.scipion_project import (
@@ -13,6 +15,8 @@ from helpers.scipion_project import (
     ProtImportMicrographs,
     PUPickProtImportModel,
     PUPickProtPick,
+    PUPickProtPreprocess,
+    PUPickProtThreshold,
     PUPickProtTrain,
     expected,
     import_of,
@@ -71,12 +75,13 @@ def assert_report_is_of_the_output(pick):
 
 
 def kill(project, protocol):
-    """Kill a protocol and what it has started, as a power cut would."""
+    """Kill a protocol, as the system does for want of memory; nothing may outlive it."""
     parent = psutil.Process(project.refreshed(protocol).getPid())
-    processes = [parent, *parent.children(recursive=True)]
-    for process in processes:
-        process.kill()
-    psutil.wait_procs(processes, timeout=20)
+    children = parent.children(recursive=True)
+    parent.kill()
+    gone, alive = psutil.wait_procs([parent, *children], timeout=20)
+    assert children
+    assert not alive
     protocol.setAborted()
     project.project._storeProtocol(protocol)
 
@@ -86,7 +91,11 @@ def set_file(project, protocol, name):
 
 
 def rows_of(path):
-    return read_set(path)[1] if path.exists() else []
+    try:
+        return read_set(path)[1]
+    except sqlite3.OperationalError:
+        # there is no file yet, or no table in it
+        return []
 
 
 def start_live_import(project, first, folder):
@@ -205,8 +214,21 @@ def test_training_starts_while_picks_come_in_and_goes_on(project, data, tmp_path
             numberOfThreads=1,
         )
     )
+    choose = project.start(
+        project.make(
+            PUPickProtThreshold, inputCoordinates=(pick, "outputCoordinates"), threshold=1.0
+        )
+    )
+    prepare = project.start(
+        project.make(
+            PUPickProtPreprocess, inputMicrographs=(live, "outputMicrographs"), diameter=96.0
+        )
+    )
     shutil.copy(paths[1], incoming)
     first = wait_for(lambda: getattr(project.refreshed(train), "outputModel", None), train)
+    for protocol, name in ((choose, "outputCoordinates"), (prepare, "outputMicrographs")):
+        wait_for(lambda p=protocol, n=name: hasattr(project.refreshed(p), n), protocol)
+        assert getattr(project.refreshed(protocol), name).isStreamOpen()
     assert project.refreshed(live).isRunning()
     assert "round_001" in first.getPath()
     for path in paths[3:]:
@@ -219,6 +241,15 @@ def test_training_starts_while_picks_come_in_and_goes_on(project, data, tmp_path
     labels = engine.show_model(project.path / train.outputModel.getPath())["training"]["labels"]
     assert labels == len(rows_of(set_file(project, pick, "coordinates.sqlite")))
     assert labels > engine.show_model(project.path / first.getPath())["training"]["labels"]
+    for protocol in (choose, prepare):
+        wait_for(lambda p=protocol: not project.refreshed(p).isActive(), protocol)
+        project.project._updateProtocol(protocol)
+        assert protocol.isFinished(), log_of(protocol)
+    assert picked(choose)[0] == expected(model, paths, tmp_path / "cli", threshold=1.0)
+    images = rows_of(set_file(project, prepare, "micrographs.sqlite"))
+    names = [Path(row["_filename"]).name for row in images]
+    assert sorted(names) == [path.name for path in paths if path.name != "m12.mrc"]
+    assert prepare.outputMicrographs.isStreamClosed()
 
 
 def test_training_that_was_killed_goes_on_from_its_checkpoint(project, data, tmp_path):

@@ -63,9 +63,20 @@ def adapt_to_micrographs(
     Returns:
         The path.
     """
-    if not _is_there(path, _request(general, scale, particles), micrographs):
+    if not is_fitted(general, scale, micrographs, particles, path):
         save_model(fit_general_model(general, scale, micrographs, particles, device), path)
     return path
+
+
+def is_fitted(
+    general: Model,
+    scale: WorkingScale,
+    micrographs: Sequence[Micrograph],
+    particles: Optional[float],
+    path: Path,
+) -> bool:
+    """Whether `adapt_to_micrographs`, which has these arguments, has nothing to do."""
+    return _is_there(path, _request(general, scale, particles), micrographs)
 
 
 def fit_general_model(

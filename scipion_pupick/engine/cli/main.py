@@ -28,14 +28,17 @@ from .pick import add_pick
 from .preprocess import add_preprocess
 from .pretrain import add_pretrain
 from .report import add_report
+from .session import add_session
 from .simulate import add_simulate
 from .threshold import add_threshold
 from .train import add_train
+from .watch import add_watch
 
 COMMANDS = (
     add_preprocess,
     add_train,
     add_pick,
+    add_watch,
     add_threshold,
     add_report,
     add_evaluate,
@@ -136,4 +139,5 @@ def make_parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
     for add in COMMANDS:
         add(commands)
+    add_session(commands, main)
     return parser

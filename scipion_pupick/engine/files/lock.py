@@ -103,6 +103,23 @@ def only_owner(folder: Path, work: str) -> Iterator[None]:
         os.close(file)
 
 
+def refuse_if_owned(folder: Path) -> None:
+    """Refuse to work in a folder while another run owns it, as far as the system can tell.
+
+    Raises:
+        UsageError: it does; says which.
+    """
+    try:
+        file = os.open(folder / LOCK, os.O_RDONLY | os.O_CLOEXEC)
+    except FileNotFoundError:
+        return
+    try:
+        if _flock(file, shared=True) is False:
+            raise _refusal(folder, _read(file))
+    finally:
+        os.close(file)
+
+
 def _take(path: Path, owner: Owner) -> int:
     """Return the open file of the lock, which is ours then."""
     while True:
@@ -121,12 +138,12 @@ def _take(path: Path, owner: Owner) -> int:
                 raise _refusal(path.parent, _read(file))
 
 
-def _flock(file: int) -> Optional[bool]:
+def _flock(file: int, shared: bool = False) -> Optional[bool]:
     """Lock the file: whether that went well; None where the file system does not know how."""
     if fcntl is None:
         return None
     try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        fcntl.flock(file, (fcntl.LOCK_SH if shared else fcntl.LOCK_EX) | fcntl.LOCK_NB)
     except OSError as error:
         if error.errno in _NOT_SUPPORTED:
             return None

@@ -54,8 +54,6 @@ def fit(
         PupickError: the memory does not suffice.
         OSError: the model cannot be written.
     """
-    if not micrographs:
-        raise UsageError("There is no micrograph to fit to.")
     processor = use_device(device, threads)
     say_pixel_sizes(micrographs)
     loaded = load_for(micrographs, model, settings)
@@ -71,8 +69,11 @@ def load_for(micrographs: Sequence[Micrograph], model: PathLike, settings: PickS
     """Load a model to pick in micrographs with.
 
     Raises:
-        UsageError: it cannot be used, or there is no diameter, or one that suits no micrograph.
+        UsageError: it cannot be used, there is no micrograph, or there is no diameter, or one that
+            suits no micrograph.
     """
+    if not micrographs:
+        raise UsageError("There is no micrograph to pick in.")
     loaded = load_model(model)
     require_scale(micrographs, loaded.scale.of(settings.diameter))
     return loaded

@@ -14,6 +14,8 @@ from ..micrographs import Shape
 ROWS_PER_TRANSFORM = 256
 
 Mend = Callable[[np.ndarray, int], np.ndarray]
+# arguments and result as `downsample` has them
+Resample = Callable[..., np.ndarray]
 
 
 def downsample(
@@ -52,9 +54,23 @@ def downsample(
     return np.ascontiguousarray(result, dtype=np.float32)
 
 
-def _kept(size: int, working_size: int) -> int:
+def kept_frequencies(size: int, working_size: int) -> int:
     """Number of non-negative frequencies strictly below both Nyquist limits."""
     return (min(size, working_size) + 1) // 2
+
+
+def require_finite(image: np.ndarray) -> None:
+    """Refuse an image with pixels that are not finite in single precision.
+
+    Raises:
+        MicrographError: it has some; says how many.
+    """
+    count = int(np.count_nonzero(~np.isfinite(_single(image))))
+    if count:
+        raise MicrographError(
+            f"{count} of {image.size} pixels are NaN or infinite, or too large for single "
+            "precision: repair or leave out this micrograph"
+        )
 
 
 def _single(values: np.ndarray) -> np.ndarray:
@@ -67,16 +83,12 @@ def _column_spectra(
 ) -> np.ndarray:
     """Row transforms of the image, kept columns only: (ny, working_width // 2 + 1) complex64."""
     height, width = image.shape
-    kept = _kept(width, working_width)
+    kept = kept_frequencies(width, working_width)
     spectrum = np.zeros((height, working_width // 2 + 1), np.complex64)
     for start in range(0, height, ROWS_PER_TRANSFORM):
         block = _single(image[start : start + ROWS_PER_TRANSFORM])
         if not np.isfinite(block).all():
-            count = int(np.count_nonzero(~np.isfinite(_single(image))))
-            raise MicrographError(
-                f"{count} of {image.size} pixels are NaN or infinite, or too large for single "
-                "precision: repair or leave out this micrograph"
-            )
+            require_finite(image)
         if mend is not None:
             block = mend(block, start)
         spectrum[start : start + ROWS_PER_TRANSFORM, :kept] = fft.rfft(
@@ -87,7 +99,7 @@ def _column_spectra(
 
 def _crop_rows(spectrum: np.ndarray, working_height: int) -> np.ndarray:
     """Keep the row frequencies of the smaller grid: (working_height, columns) complex64."""
-    kept = _kept(spectrum.shape[0], working_height)
+    kept = kept_frequencies(spectrum.shape[0], working_height)
     cropped = np.zeros((working_height, spectrum.shape[1]), np.complex64)
     cropped[:kept] = spectrum[:kept]
     if kept > 1:

@@ -19,7 +19,7 @@ from ..micrographs import (
     require_pixel_size,
 )
 from ..settings import NORMALISATIONS
-from .fourier_crop import downsample
+from .fourier_crop import Resample, downsample
 from .mixture import Mixture
 from .normalise import normalise
 from .outliers import PixelMender, warn_of_bad_pixels
@@ -50,9 +50,18 @@ class WorkingImage:
 
 
 def read_working_image(
-    micrograph: AnyMicrograph, scale: WorkingScale, threads: int = 1
+    micrograph: AnyMicrograph,
+    scale: WorkingScale,
+    threads: int = 1,
+    resample: Resample = downsample,
 ) -> WorkingImage:
     """Read a micrograph and downsample it, grey values kept but for single hot or dead pixels.
+
+    Args:
+        micrograph: to read.
+        scale: working scale.
+        threads: for the transforms.
+        resample: does it, as `fourier_crop.downsample`.
 
     Raises:
         MicrographError: it cannot be used; says why.
@@ -62,7 +71,7 @@ def read_working_image(
     shape = (image.shape[0], image.shape[1])
     try:
         mender = PixelMender(image)
-        working = downsample(image, scale.shape(shape, pixel_size), threads, mender)
+        working = resample(image, scale.shape(shape, pixel_size), threads, mender)
     except MicrographError as error:
         raise MicrographError(f"{micrograph.path}: {error}") from error
     except MemoryError as error:
@@ -95,6 +104,7 @@ def prepare(
     method: str = "gmm",
     mixture: Optional[Mixture] = None,
     threads: int = 1,
+    resample: Resample = downsample,
 ) -> WorkingImage:
     """Read, downsample and normalise a micrograph.
 
@@ -104,11 +114,13 @@ def prepare(
         method: of `normalise.normalise`.
         mixture: shared over a set, or None to fit one to this micrograph.
         threads: for the transforms.
+        resample: does them, as `fourier_crop.downsample`.
 
     Raises:
         MicrographError: it cannot be used; the text names the file and says why.
     """
-    return normalise_working_image(read_working_image(micrograph, scale, threads), method, mixture)
+    working = read_working_image(micrograph, scale, threads, resample)
+    return normalise_working_image(working, method, mixture)
 
 
 def require_scale(micrographs: Sequence[Micrograph], scale: WorkingScale) -> None:

@@ -131,6 +131,10 @@ class Index:
 
     def write(self, listed: Iterable[Note], list_status: List[int]) -> None:
         """Replace all notes by those of the micrographs in the list of all picks."""
-        lines = [note.to_line() for note in listed]
+        notes = [*listed]
+        same = len(notes) == len(self.listed) == len(self.notes) and self.list_status == list_status
+        if same and all(new is old for new, old in zip(notes, self.listed)):
+            return
+        lines = [note.to_line() for note in notes]
         lines.append(json.dumps({"list": list_status}))
         write_text(self.path, "\n".join(lines) + "\n")

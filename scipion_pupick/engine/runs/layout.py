@@ -19,6 +19,7 @@ INDEX = ".index.jsonl"
 COORDINATES = "micrographs"
 SCORES = "scores"
 PEAKS_SUFFIX = ".peaks.safetensors"
+PARTS = "parts"
 ADAPTED_MODEL = "adapted.safetensors"
 # of training
 MODEL = "model.safetensors"

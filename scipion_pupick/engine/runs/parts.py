@@ -1,19 +1,86 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Picking runs on parts of the micrographs, side by side, that become one run on all of them."""
+"""Picking in parts of the micrographs, side by side, that becomes one run on all of them."""
 
 from __future__ import annotations
 
 import os
 import shutil
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Iterator
+from typing import Iterator, List, Sequence
 
+from ..errors import UsageError
 from ..files.atomic import make_folder
-from .layout import ADAPTED_MODEL, FAILED, MICROGRAPHS, PICK_RECORD
+from ..files.lock import LOCK, only_owner, refuse_if_owned
+from ..micrographs import Micrograph
+from .layout import ADAPTED_MODEL, FAILED, MICROGRAPHS, PARTS, PICK_RECORD
 from .pick_run import PickRun
 
 _OF_THE_RUN = (ADAPTED_MODEL, MICROGRAPHS, FAILED, PICK_RECORD)
+
+
+@dataclass(frozen=True)
+class Part:
+    """One of the parts into which the micrographs of a run are dealt out.
+
+    Attributes:
+        number: of the part, from 1.
+        count: of all parts.
+    """
+
+    number: int
+    count: int
+
+    def __post_init__(self) -> None:
+        if not 1 <= self.number <= self.count:
+            raise UsageError(
+                f"There is no part {self.number} of {self.count}: parts are numbered from 1.",
+                setting="part",
+            )
+
+    def __str__(self) -> str:
+        return f"part {self.number} of {self.count}"
+
+    def share_of(self, micrographs: Sequence[Micrograph]) -> List[Micrograph]:
+        """Return every micrograph of this part."""
+        return list(micrographs[self.number - 1 :: self.count])
+
+    @contextmanager
+    def owned(self, run: PickRun) -> Iterator[None]:
+        """Let the block score the part's micrographs for a run that others score for, too.
+
+        Raises:
+            UsageError: somebody else works on the part, or on the run as a whole.
+            OSError: nothing can be written there.
+        """
+        refuse_if_owned(run.folder)
+        folder = run.folder / PARTS / f"{self.number}_of_{self.count}"
+        make_folder(folder)
+        with only_owner(folder, f"pupick pick, {self}"):
+            yield
+
+
+@contextmanager
+def gathering_parts(run: PickRun) -> Iterator[None]:
+    """Let the block work on a run as a whole, which finds what parts have scored.
+
+    Raises:
+        UsageError: a part is being scored; says which.
+    """
+    parts = run.folder / PARTS
+    for folder in sorted(parts.glob("*_of_*")):
+        refuse_if_owned(folder)
+    yield
+    for folder in parts.glob("*_of_*"):
+        (folder / LOCK).unlink(missing_ok=True)
+        _remove_if_empty(folder)
+    _remove_if_empty(parts)
+
+
+def _remove_if_empty(folder: Path) -> None:
+    with suppress(OSError):
+        folder.rmdir()
 
 
 @contextmanager

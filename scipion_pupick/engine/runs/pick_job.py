@@ -7,7 +7,7 @@ import logging
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Dict, List, Mapping, Sequence
+from typing import Any, Dict, List, Mapping, Optional, Sequence, Tuple
 
 import torch
 
@@ -82,41 +82,27 @@ class PickJob:
         settings: PickSettings,
         run: PickRun,
         executor: Executor,
-        pixel_sizes: PixelSizes,
+        pixel_sizes: Optional[PixelSizes] = None,
     ) -> PickJob:
         """Derive from the model and the diameter what the settings leave open."""
         model = load_model(path)
         # whoever scores loads the model again, on a device of its own
         picker = Picker.of_model(model, settings, torch.device("cpu"))
         digest, index = model.digest, run.read_index()
-        return cls(picker, model, path, digest, settings, run, executor, index, pixel_sizes)
+        sizes = pixel_sizes or PixelSizes({})
+        return cls(picker, model, path, digest, settings, run, executor, index, sizes)
 
     def pick(self, micrographs: Sequence[Micrograph]) -> PickedMicrographs:
         """Pick in micrographs, of which only those without kept peaks are scored."""
-        failures = self.run.unwritable([m.name for m in micrographs])
-        writable = [m for m in micrographs if m.name not in failures]
-        self.fingerprints.update((m.name, self.fingerprint(m)) for m in writable)
-        self._recall(writable)
-        unnoted = [m for m in writable if m.name not in self.notes]
-        kept = [m for m in unnoted if self._has_peaks(m)]
-        pending = [m for m in unnoted if m not in {*kept}]
-        reused = len(writable) - len(pending)
-        log.info(
-            "Picking %d micrographs on %s; %d are scored.",
-            len(pending),
-            self.executor.describe(),
-            reused,
-        )
-        for reason in failures.values():
-            log.warning("%s", reason)
+        failures, scored, pending = self._sort(micrographs)
         changed = bool(pending) or not self.run.holds_all_of(micrographs, self.record())
         if changed:
             self.run.begin(micrographs, pending, self.record(), self.pixel_sizes)
-        for micrograph in kept:
-            self.run.write_coordinates(self.picks_of(micrograph.name), micrograph.name)
-            self._note(micrograph.name)
+        for name in (m.name for m in scored if m.name not in self.notes):
+            self.run.write_coordinates(self.picks_of(name), name)
+            self._note(name)
         failures.update(self.score(pending))
-        return PickedMicrographs(failures, reused, changed)
+        return PickedMicrographs(failures, len(scored), changed)
 
     def _recall(self, micrographs: Sequence[Micrograph]) -> None:
         """Take up what is noted of micrographs whose files are as they were then."""
@@ -136,6 +122,32 @@ class PickJob:
         picker = self.picker
         uncertainty = self.model.training.score_uncertainty or 0.0
         return Criteria(picker.threshold, picker.cut.border, picker.diameter, uncertainty)
+
+    def score_missing(self, micrographs: Sequence[Micrograph]) -> PickedMicrographs:
+        """Score those micrographs that have no kept peaks, and write nothing but their peaks."""
+        failures, scored, pending = self._sort(micrographs)
+        failures.update(self.score(pending, peaks_only=True))
+        return PickedMicrographs(failures, len(scored), bool(pending))
+
+    def _sort(
+        self, micrographs: Sequence[Micrograph]
+    ) -> Tuple[Dict[str, str], List[Micrograph], List[Micrograph]]:
+        """Tell micrographs whose names no file can have from those scored and those to score."""
+        failures = self.run.unwritable([m.name for m in micrographs])
+        writable = [m for m in micrographs if m.name not in failures]
+        self.fingerprints.update((m.name, self.fingerprint(m)) for m in writable)
+        self._recall(writable)
+        scored = {m: m.name in self.notes or self._has_peaks(m) for m in writable}
+        pending = [m for m in writable if not scored[m]]
+        log.info(
+            "Picking %d micrographs on %s; %d are scored.",
+            len(pending),
+            self.executor.describe(),
+            len(writable) - len(pending),
+        )
+        for reason in failures.values():
+            log.warning("%s", reason)
+        return failures, [m for m in writable if scored[m]], pending
 
     def record(self) -> Mapping[str, Any]:
         """Return what is known of the run when it begins."""

@@ -39,6 +39,7 @@ from .train import (
     PretrainSettings,
     TrainSettings,
 )
+from .watch import WatchSettings
 
 __all__ = [
     "ADVANCED",
@@ -58,6 +59,7 @@ __all__ = [
     "STRIDE",
     "TOLERANCE_DIAMETERS",
     "WORKING_DIAMETER_PX",
+    "WatchSettings",
     "Augmentation",
     "EvaluateSettings",
     "LabelSettings",

@@ -15,6 +15,7 @@ import signal
 import subprocess
 import sys
 import threading
+import time
 from collections import deque
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -115,9 +116,10 @@ class Processes(Executor):
         workers, self._workers = self._workers, []
         for worker in workers:
             worker.hang_up()
+        until = time.monotonic() + _SECONDS_TO_END
         for worker in workers:
             try:
-                worker.process.wait(_SECONDS_TO_END)
+                worker.process.wait(max(0.0, until - time.monotonic()))
             except subprocess.TimeoutExpired:
                 worker.process.kill()
                 worker.process.wait()

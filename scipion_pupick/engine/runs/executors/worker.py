@@ -10,7 +10,6 @@ from __future__ import annotations
 import json
 import logging
 import os
-import queue
 import signal
 import sys
 import threading
@@ -21,6 +20,7 @@ import torch
 
 from ...device import set_threads
 from ...errors import UNFORESEEN, PupickError
+from ...files.lifeline import lines_of_parent
 from ...micrographs import Micrograph
 from ..score_micrographs import MicrographScorer, ScoringTask
 from .messages import error_to_dict, micrograph_from_dict, scored_to_dict
@@ -64,10 +64,8 @@ def main(device: str, threads: int) -> None:
     answers = _Answers()
     logging.basicConfig(level=logging.INFO, handlers=[_LogToParent(answers)])
     set_threads(threads)
-    messages: queue.SimpleQueue[Message] = queue.SimpleQueue()
-    threading.Thread(target=_listen, args=(messages,), daemon=True).start()
     try:
-        _serve(messages, answers, torch.device(device))
+        _serve(map(json.loads, lines_of_parent()), answers, torch.device(device))
     except BrokenPipeError:
         pass
     except (PupickError, OSError) as error:
@@ -78,17 +76,10 @@ def main(device: str, threads: int) -> None:
     os._exit(1)
 
 
-def _listen(messages: queue.SimpleQueue[Message]) -> None:
-    """Take in what comes; end this process when nothing can come any more."""
-    for line in sys.stdin:
-        messages.put(json.loads(line))
-    os._exit(1)
-
-
-def _serve(messages: queue.SimpleQueue[Message], answers: _Answers, device: torch.device) -> None:
+def _serve(messages: Iterator[Message], answers: _Answers, device: torch.device) -> None:
     scorer: Optional[MicrographScorer] = None
     while True:
-        task = ScoringTask.from_dict(messages.get()["task"])
+        task = ScoringTask.from_dict(next(messages)["task"])
         if scorer is None or scorer.task != task:
             scorer = MicrographScorer.of_task(task, device)
         answers.send(holds=scorer.ahead + scorer.batch)
@@ -97,6 +88,6 @@ def _serve(messages: queue.SimpleQueue[Message], answers: _Answers, device: torc
         answers.send(ended=True)
 
 
-def _micrographs(messages: queue.SimpleQueue[Message]) -> Iterator[Micrograph]:
-    while "micrograph" in (message := messages.get()):
+def _micrographs(messages: Iterator[Message]) -> Iterator[Micrograph]:
+    while "micrograph" in (message := next(messages)):
         yield micrograph_from_dict(message["micrograph"])

@@ -1,0 +1,171 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Picking while micrographs come in: what is picked when, and what ends it."""
+
+import os
+import shutil
+import time
+
+import pytest
+from helpers.processes import wait_until
+from helpers.programs import call_pupick, start_pupick
+from helpers.simulated import DIAMETER, PIXEL_SIZE, shared_model, simulate_set
+
+from benchmarks.reliability.killed_runs import contents
+from scipion_pupick.engine import PickSettings, WatchSettings, read_picks, watch
+from scipion_pupick.engine.jobs import watch as watch_job
+from scipion_pupick.engine.micrographs.arrivals import SURELY_OLD, Arrivals
+from scipion_pupick.engine.runs.pick_run import PickRun
+
+SOON = WatchSettings(idle=1e-3, interval=0.01)
+STAR = "data_\nloop_\n_rlnMicrographName #1\n"
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory):
+    return shared_model(tmp_path_factory) / "model.safetensors"
+
+
+@pytest.fixture(scope="module")
+def ready(tmp_path_factory):
+    """Four micrographs, to be brought to where they are waited for."""
+    folder = tmp_path_factory.mktemp("ready")
+    simulate_set(folder, range(30, 34))
+    return folder
+
+
+def listed(folder):
+    path = folder / "picks.star"
+    return sorted(name[-7:-4] for name in read_picks(path)) if path.is_file() else []
+
+
+def names(micrographs):
+    return [micrograph.path.stem for micrograph in micrographs]
+
+
+def test_only_whole_files_are_taken(ready, tmp_path):
+    arrivals = Arrivals([str(tmp_path / "in")], settled=0.0)
+    assert arrivals.whole() == []
+    (tmp_path / "in").mkdir()
+    assert arrivals.whole() == []
+    content = (ready / "m30.mrc").read_bytes()
+    (tmp_path / "in" / "m30.mrc").write_bytes(content[:-1000])
+    shutil.copy(ready / "m31.mrc", tmp_path / "in")
+    assert names(arrivals.whole()) == ["m31"]
+    assert names(arrivals.found()) == ["m30", "m31"]
+    (tmp_path / "in" / "m30.mrc").write_bytes(content)
+    assert names(arrivals.whole()) == ["m30", "m31"]
+
+
+def test_a_file_that_changed_a_moment_ago_is_waited_for(ready, tmp_path, monkeypatch):
+    shutil.copy2(ready / "m30.mrc", tmp_path)
+    (tmp_path / "m30.mrc").touch()
+    now = [1000.0]
+    monkeypatch.setattr("scipion_pupick.engine.micrographs.arrivals.time.monotonic", lambda: now[0])
+    arrivals = Arrivals([str(tmp_path)], settled=5.0)
+    assert arrivals.whole() == []
+    now[0] += 4.0
+    (tmp_path / "m30.mrc").touch()
+    assert arrivals.whole() == []
+    now[0] += 4.0
+    assert arrivals.whole() == []
+    now[0] += 2.0
+    assert names(arrivals.whole()) == ["m30"]
+
+
+def test_a_file_of_yesterday_is_taken_at_once(ready, tmp_path):
+    shutil.copy(ready / "m30.mrc", tmp_path)
+    yesterday = time.time() - 2 * SURELY_OLD
+    os.utime(tmp_path / "m30.mrc", (yesterday, yesterday))
+    assert names(Arrivals([str(tmp_path)]).whole()) == ["m30"]
+
+
+def test_a_star_file_may_be_half_written_and_name_files_to_come(ready, tmp_path):
+    star = tmp_path / "micrographs.star"
+    arrivals = Arrivals([str(star)], settled=0.0)
+    star.write_text(STAR[:20])
+    assert arrivals.whole() == []
+    rows = [str(ready / "m30.mrc"), str(tmp_path / "m99.mrc")]
+    star.write_text(STAR + "\n".join(rows) + "\n")
+    assert names(arrivals.whole()) == ["m30"]
+    shutil.copy(ready / "m31.mrc", rows[1])
+    assert names(arrivals.whole()) == ["m30", "m99"]
+
+
+@pytest.mark.slow
+def test_what_comes_in_is_picked_as_by_one_call_on_all(ready, model, tmp_path):
+    folder, output, stop = tmp_path / "in", tmp_path / "out", tmp_path / "stop"
+    arguments = ("--micrographs", folder, "--model", model, "--device", "cpu", "--threads", 1)
+    until = ("--interval", 0.2, "--stop-file", stop, "--idle", 5)
+    process = start_pupick("watch", *arguments, "--output", output, *until)
+    folder.mkdir()
+    shutil.copy(ready / "m31.mrc", folder)
+    assert wait_until(lambda: listed(output) == ["m31"], 60), process.poll()
+    content = (ready / "m30.mrc").read_bytes()
+    (folder / "m30.mrc").write_bytes(content[:-1000])
+    shutil.copy(ready / "m32.mrc", folder)
+    assert wait_until(lambda: listed(output) == ["m31", "m32"], 30)
+    (folder / "m30.mrc").write_bytes(content)
+    assert wait_until(lambda: listed(output) == ["m30", "m31", "m32"], 30)
+    shutil.copy(ready / "m33.mrc", folder)
+    (folder / "m34.mrc").write_bytes(content[:-1000])
+    stop.touch()
+    said, errors = process.communicate(timeout=60)
+    # the last one is still broken in the end
+    assert process.returncode == 1, errors
+    assert "in 4 micrographs" in said
+    assert "1 micrographs failed" in said
+    assert "m33.mrc" in (output / "report.html").read_text()
+    call_pupick("pick", *arguments, "--output", tmp_path / "all")
+    assert contents(output) == contents(tmp_path / "all")
+
+
+def test_it_ends_when_nothing_comes_and_goes_on_where_it_was(ready, model, tmp_path, monkeypatch):
+    folder, sources = tmp_path / "in", [str(tmp_path / "in")]
+    options = {"device": "cpu", "threads": 1, "report": False}
+    assert watch(sources, model, tmp_path / "out", until=SOON, **options) is None
+    folder.mkdir()
+    for number in (30, 31):
+        shutil.copy(ready / f"m{number}.mrc", folder)
+    first = watch(sources, model, tmp_path / "out", until=SOON, **options)
+    assert (len(first.picks), first.reused) == (2, 0)
+    # of many that wait, some are picked in each round, and those of earlier calls stay listed
+    monkeypatch.setattr(watch_job, "ROUND", 1)
+    for number in (32, 33):
+        shutil.copy(ready / f"m{number}.mrc", folder)
+    rounds = []
+    picking = watch_job.pick
+
+    def counting(micrographs, *arguments, **more):
+        rounds.append(len(micrographs))
+        return picking(micrographs, *arguments, **more)
+
+    monkeypatch.setattr(watch_job, "pick", counting)
+    monkeypatch.setattr(Arrivals, "settled", 0.0)
+    again = watch(sources, model, tmp_path / "out", until=SOON, **options)
+    assert rounds == [3, 4]
+    assert (len(again.picks), again.reused) == (4, 3)
+
+
+def test_the_general_model_waits_for_what_it_is_fitted_to(ready, tmp_path, monkeypatch):
+    monkeypatch.setattr(watch_job, "MICROGRAPHS_FITTED", 4)
+    folder = tmp_path / "in"
+    folder.mkdir()
+    for number in (30, 31, 32):
+        shutil.copy(ready / f"m{number}.mrc", folder)
+
+    def fourth(seconds):
+        assert not (tmp_path / "out").exists()
+        shutil.copy(ready / "m33.mrc", folder)
+        monkeypatch.setattr(watch_job.time, "sleep", stopping)
+
+    def stopping(seconds):
+        if (tmp_path / "out" / "picks.star").is_file():
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(watch_job.time, "sleep", fourth)
+    settings = PickSettings(diameter=DIAMETER)
+    until = WatchSettings(interval=0.01)
+    options = {"pixel_size": PIXEL_SIZE, "device": "cpu", "threads": 1, "report": False}
+    result = watch([str(folder)], "general", tmp_path / "out", settings, until, **options)
+    assert len(result.picks) == 4
+    assert len(PickRun(tmp_path / "out").training.fitted_to) == 4
