@@ -131,8 +131,8 @@ def run_cell(cell: Cell, on: PickingSet, folder: Path) -> Row:
     every = pick(test, model, picks, PickSettings(threshold=LEAST_SCORE), threads=1)
     regions = evaluate_regions(model, on.test_particles, test, border=on.border, threads=1)
     return {
-        **figures(score(on, every.picks)),
-        "own_f1": score(on, default.picks).curve.of_all[2],
+        **figures(score(on, dict(every.picks))),
+        "own_f1": score(on, dict(default.picks)).curve.of_all[2],
         "region_ap": regions,
         "train_cpu": cpu,
     }

@@ -13,6 +13,7 @@ from .errors import UsageError
 from .files.atomic import PathLike
 from .micrographs import AnyMicrograph, MicrographInMemory
 from .networks.model_file import ModelFile
+from .picking.contrast import particle_contrast
 from .picking.cut import Cut
 from .picking.detector import Detector, Scorer
 from .picking.peaks_file import MicrographPeaks
@@ -254,7 +255,9 @@ class Picker:
             peaks = detector.find_in_map(score_map, least)
             xy = to_original(peaks.xy, working.shape, working.image.shape)
             coordinates = Coordinates(xy[:, 0], xy[:, 1], peaks.score)
-            peaks_of_images.append(MicrographPeaks(coordinates, working.shape, working.pixel_size))
+            contrast = particle_contrast(working.image, peaks, self.scale.diameter_px)
+            found = MicrographPeaks(coordinates, working.shape, working.pixel_size)
+            peaks_of_images.append(replace(found, contrast=contrast))
         return peaks_of_images
 
     def choose(self, peaks: MicrographPeaks) -> Coordinates:

@@ -12,7 +12,7 @@ import json
 import logging
 from dataclasses import replace
 from pathlib import Path
-from typing import Dict, List, Optional, Sequence, Tuple
+from typing import Dict, List, Optional, Sequence
 
 import numpy as np
 import torch
@@ -24,15 +24,18 @@ from ..errors import UsageError
 from ..files.atomic import file_status
 from ..micrographs import AnyMicrograph, Micrograph
 from ..networks.model import Model, load_model, save_model
-from ..networks.scoring import Scorer, make_scorer
+from ..networks.scoring import make_scorer
 from ..networks.training_record import TrainingRecord
 from ..picking.detector import PeaksInsideBorder, expected_among, peaks_inside_border
 from ..preprocessing.scale import ModelScale, WorkingScale
 from ..settings import LEAST_SCORE, MICROGRAPHS_FITTED
 from .contrast import detect_contrast
-from .scale import evenly_spaced, read_usable, search_scale
+from .scale import evenly_spaced, read_middles, read_usable, search_scale
 
 log = logging.getLogger(__name__)
+
+# noise is alike in a set: one negative in so many micrographs gives enough decoys
+MICROGRAPHS_PER_NEGATIVE = 3
 
 
 def adapt_to_micrographs(
@@ -94,16 +97,22 @@ def fit_general_model(
     fitted = evenly_spaced(micrographs, MICROGRAPHS_FITTED)
     log.info("Fitting the general model to %d micrographs.", len(fitted))
     request = _request(general, scale, particles)
-    general = detect_contrast(general, scale, fitted, device)
+    middles = read_middles(scale, fitted)
+    general = detect_contrast(general, scale, middles, device)
     scorer = make_scorer(general.network, device)
-    best_scale = search_scale(general, scorer, scale, fitted)
-    scored = {
-        micrograph: _peaks_and_decoys(scorer, image.image, best_scale.diameter_px)
-        for micrograph, image in read_usable(general, best_scale, fitted)
-    }
-    fitted_to = {m.name: _status(m) for m in scored}
+    best_scale = search_scale(general, scorer, scale, middles)
+    peaks: Dict[AnyMicrograph, PeaksInsideBorder] = {}
+    decoys = [np.empty(0)]
+    for micrograph, image in read_usable(general, best_scale, fitted):
+        width = best_scale.diameter_px
+        if len(peaks) % MICROGRAPHS_PER_NEGATIVE == 0:
+            decoys.append(peaks_inside_border(scorer, -image.image, width).score)
+        peaks[micrograph] = peaks_inside_border(scorer, image.image, width)
+    fitted_to = {m.name: _status(m) for m in peaks}
     record = replace(general.training, adapted=request, fitted_to=fitted_to)
-    return _calibrate(general, best_scale, [*scored.values()], particles, record)
+    return _calibrate(
+        general, best_scale, [*peaks.values()], np.concatenate(decoys), particles, record
+    )
 
 
 def _request(general: Model, scale: WorkingScale, particles: Optional[float]) -> Dict[str, object]:
@@ -133,24 +142,15 @@ def _is_there(path: Path, request: Dict[str, object], micrographs: Sequence[Micr
     )
 
 
-def _peaks_and_decoys(
-    scorer: Scorer, image: np.ndarray, diameter_px: float
-) -> Tuple[PeaksInsideBorder, np.ndarray]:
-    """Peaks of a working image, and the scores of those of its negative."""
-    negative = peaks_inside_border(scorer, -image, diameter_px)
-    return peaks_inside_border(scorer, image, diameter_px), negative.score
-
-
 def _calibrate(
     general: Model,
     scale: WorkingScale,
-    scored: Sequence[Tuple[PeaksInsideBorder, np.ndarray]],
+    peaks: Sequence[PeaksInsideBorder],
+    decoys: np.ndarray,
     particles: Optional[float],
     record: TrainingRecord,
 ) -> Model:
-    peaks = [of_micrograph for of_micrograph, _ in scored]
     scores = np.concatenate([of_micrograph.score for of_micrograph in peaks] + [np.empty(0)])
-    decoys = np.concatenate([of_negative for _, of_negative in scored] + [np.empty(0)])
     expected = None if particles is None else expected_among(peaks, particles)
     line = calibrate_target_decoy(scores, decoys, expected)
     threshold = general.threshold

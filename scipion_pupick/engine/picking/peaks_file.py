@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Optional
@@ -30,12 +31,14 @@ class MicrographPeaks:
         pixel_size: of the micrograph, Å/px.
         fingerprint: of the model, the settings and the micrograph's file that they were found
             with; empty for a micrograph that is in memory.
+        contrast: see `particle_contrast`; NaN where that is not known.
     """
 
     coordinates: Coordinates
     shape: Shape
     pixel_size: float
     fingerprint: str = ""
+    contrast: float = math.nan
 
 
 def save_peaks(peaks: MicrographPeaks, path: PathLike) -> None:
@@ -47,6 +50,7 @@ def save_peaks(peaks: MicrographPeaks, path: PathLike) -> None:
         "score": np.ascontiguousarray(peaks.coordinates.score),
         "shape": np.array(peaks.shape, np.int64),
         "pixel_size": np.array(peaks.pixel_size, np.float64),
+        "contrast": np.array(peaks.contrast, np.float64),
     }
     with atomic_write(path) as temporary:
         temporary.write_bytes(save(tensors, {"fingerprint": peaks.fingerprint}))
@@ -62,12 +66,17 @@ def load_peaks(path: PathLike) -> Optional[MicrographPeaks]:
             x, y, score = (file.get_tensor(name) for name in ("x", "y", "score"))
             height, width = file.get_tensor("shape").tolist()
             pixel_size = float(file.get_tensor("pixel_size"))
+            # version 0.1 had none
+            known = "contrast" in file.keys()  # noqa: SIM118
+            contrast = float(file.get_tensor("contrast")) if known else math.nan
         check_pixel_size(pixel_size)
     except (SafetensorError, OSError, LookupError, ValueError, TypeError, AttributeError):
         return None
     if not _are_peaks(x, y, score) or not all(type(n) is int and n > 0 for n in (height, width)):
         return None
-    return MicrographPeaks(Coordinates(x, y, score), (height, width), pixel_size, fingerprint)
+    return MicrographPeaks(
+        Coordinates(x, y, score), (height, width), pixel_size, fingerprint, contrast
+    )
 
 
 def _are_peaks(*columns: np.ndarray) -> bool:

@@ -10,18 +10,26 @@ from ..errors import PupickError, UsageError
 from ..files.tables import read_table, write_table
 from ..micrographs import Micrograph, pixel_size_of
 from ..micrographs.mrc import check_pixel_size
-from ..micrographs.pixel_sizes import HEADER
+from ..micrographs.pixel_sizes import HEADER, PixelSizes
 from .layout import MICROGRAPHS
 
 _SOURCE = "pixel_size_from"
 
 
-def write_micrographs(micrographs: Sequence[Micrograph], folder: Path) -> None:
+def write_micrographs(
+    micrographs: Sequence[Micrograph], folder: Path, known: Optional[PixelSizes] = None
+) -> None:
     """Write the list of the micrographs of a run, with their files and pixel sizes (Å/px).
 
     It says where each pixel size comes from; both are empty where none is known.
+
+    Args:
+        micrographs: of the run.
+        folder: of the run.
+        known: pixel sizes that have been read from the headers already.
     """
-    sizes = [pixel_size_of(micrograph) for micrograph in micrographs]
+    read = {} if known is None else known.of
+    sizes = [read.get(m.name) or pixel_size_of(m) for m in micrographs]
     rows = [
         [m.name, str(m.path.absolute()), *((size.value, size.source) if size else ("", ""))]
         for m, size in zip(micrographs, sizes)
