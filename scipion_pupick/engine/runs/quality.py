@@ -27,10 +27,11 @@ def _cells(picked: Picked) -> List[str]:
 
 
 def write_quality(picked: Sequence[Picked], folder: Path) -> None:
-    """Write the table of a run, as TSV and as JSON (a list of objects)."""
+    """Write the table of a run, as TSV and as JSON (an object a micrograph)."""
     write_table(folder / QUALITY, QUALITY_COLUMNS, [_cells(each) for each in picked])
     lines = [json.dumps(dict(zip(QUALITY_COLUMNS, _values(each)))) for each in picked]
-    write_text(folder / QUALITY_JSON, "[\n" + ",\n".join(lines) + "\n]\n")
+    rows = ",\n".join(lines)
+    write_text(folder / QUALITY_JSON, f'{{"micrographs": [\n{rows}\n]}}\n')
 
 
 def begin_quality(folder: Path) -> None:

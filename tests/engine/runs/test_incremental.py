@@ -127,5 +127,5 @@ def test_quality_is_what_the_peaks_say(picked):
         assert row["crowding"] == pytest.approx(near.mean(), abs=1e-3)
         assert row["score"] == pytest.approx(np.median(picks.score), abs=0.01)
         assert math.isnan(row["contrast"]) or row["contrast"] > 0
-    rows = json.loads((run / "quality.json").read_text())
+    rows = json.loads((run / "quality.json").read_text())["micrographs"]
     assert [row["picks"] for row in rows] == [row["picks"] for row in quality.values()]
