@@ -109,7 +109,9 @@ def contents(folder: Path) -> Dict[str, Any]:
         if path.suffix == ".json":
             # the fitted model lies in the folder
             values = json.loads(content.decode().replace(str(folder.absolute()), ""))
-            content = {key: value for key, value in values.items() if key not in UNLIKE}
+            content = values
+            if isinstance(values, dict):
+                content = {key: value for key, value in values.items() if key not in UNLIKE}
         if path.name == "training.tsv":
             content = _without_seconds(content.decode())
         if path.name not in ("report.html", INDEX):
