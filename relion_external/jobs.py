@@ -228,7 +228,7 @@ class PickJob:
             Report(
                 title=f"Picks of {self.folder}",
                 facts={"model": str(model), "result": result.summary()},
-                picks=result.picks,
+                picks=dict(result.picks),
                 diameter=diameter,
                 history=model.parent / TRAINING_LOG,
                 scores=kept_scores(self.folder / ENGINE_FOLDER),

@@ -62,7 +62,7 @@ def general_picks(picking_set: PickingSet, work: Path) -> Picks:
     """Picks of the general model in the micrographs to train on, at its own threshold."""
     settings = PickSettings(diameter=picking_set.diameter)
     micrographs = picking_set.micrographs(picking_set.train)
-    return pick(micrographs, GENERAL, work / "picked", settings, report=False, **CPU).picks
+    return dict(pick(micrographs, GENERAL, work / "picked", settings, report=False, **CPU).picks)
 
 
 def is_right(picking_set: PickingSet, name: str, picks: Coordinates) -> np.ndarray:
@@ -142,7 +142,7 @@ def measure(
     test = picking_set.micrographs(picking_set.test)
     found = pick(test, model, work / "test", wanted, report=False, **CPU)
     number = 0 if labels is None else sum(map(len, labels.values()))
-    return {**figures(score(picking_set, found.picks)), "labels": number, "train_cpu": cost}
+    return {**figures(score(picking_set, dict(found.picks))), "labels": number, "train_cpu": cost}
 
 
 def run_selection(picking_set: PickingSet, options: argparse.Namespace, store: Store) -> None:

@@ -30,6 +30,8 @@ PUPICK = [sys.executable, "-m", "scipion_pupick.engine"]
 EXAMPLE = ROOT / "examples" / "empiar10017"
 # keys of JSON files that tell how a run went, not what it found
 UNLIKE = ("seconds", "reused")
+# when files were written
+INDEX = ".index.jsonl"
 KILL = -9
 
 
@@ -107,10 +109,12 @@ def contents(folder: Path) -> Dict[str, Any]:
         if path.suffix == ".json":
             # the fitted model lies in the folder
             values = json.loads(content.decode().replace(str(folder.absolute()), ""))
-            content = {key: value for key, value in values.items() if key not in UNLIKE}
+            content = values
+            if isinstance(values, dict):
+                content = {key: value for key, value in values.items() if key not in UNLIKE}
         if path.name == "training.tsv":
             content = _without_seconds(content.decode())
-        if path.name != "report.html":
+        if path.name not in ("report.html", INDEX):
             found[str(path.relative_to(folder))] = content
     return found
 

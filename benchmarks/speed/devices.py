@@ -44,7 +44,7 @@ from scipion_pupick.engine.preprocessing.working_image import (  # noqa: E402
 )
 from scipion_pupick.engine.runs.score_micrographs import GPU_BATCH  # noqa: E402
 
-REPEATS = 5
+REPEATS = 3
 IMAGES = 4
 
 

@@ -14,6 +14,7 @@ from .files.atomic import PathLike
 from .micrographs import AnyMicrograph, MicrographInMemory, Shape
 from .networks.model_file import ModelFile
 from .picking.contamination import ContaminationMap, Judge
+from .picking.contrast import particle_contrast
 from .picking.cut import Cut
 from .picking.detector import Detector
 from .picking.peaks_file import MicrographPeaks
@@ -262,9 +263,10 @@ class Picker:
             shape = _shape_of(working.image)
             peaks = detector.find_in_map(score_maps[i], shape, least)
             xy = to_original(peaks.xy, working.shape, working.image.shape)
-            found = MicrographPeaks(
-                Coordinates(xy[:, 0], xy[:, 1], peaks.score), working.shape, working.pixel_size
-            )
+            coordinates = Coordinates(xy[:, 0], xy[:, 1], peaks.score)
+            contrast = particle_contrast(working.image, peaks, self.scale.diameter_px)
+            found = MicrographPeaks(coordinates, working.shape, working.pixel_size)
+            found = replace(found, contrast=contrast)
             if dirty is not None:
                 dirt = ContaminationMap(dirty[i])
                 found = replace(found, contamination=dirt.at(peaks.xy), mask=dirt.mask(shape))

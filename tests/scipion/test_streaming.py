@@ -9,6 +9,7 @@ import sqlite3
 from pathlib import Path
 
 import pytest
+from helpers.processes import wait_until
 from helpers.scipion_project import (
     WARNINGS_OF_SCIPION,
     Project,
@@ -74,14 +75,21 @@ def assert_report_is_of_the_output(pick):
     assert "m12.mrc" in text
 
 
+def is_at_work(process):
+    """Whether a process runs; one that has ended stays in the list until somebody notices."""
+    try:
+        return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return False
+
+
 def kill(project, protocol):
     """Kill a protocol, as the system does for want of memory; nothing may outlive it."""
     parent = psutil.Process(project.refreshed(protocol).getPid())
     children = parent.children(recursive=True)
     parent.kill()
-    gone, alive = psutil.wait_procs([parent, *children], timeout=20)
     assert children
-    assert not alive
+    assert wait_until(lambda: not any(map(is_at_work, [parent, *children])), 60)
     protocol.setAborted()
     project.project._storeProtocol(protocol)
 

@@ -33,12 +33,14 @@ from ..picking.detector import PeaksInsideBorder, clean_peaks_inside_border, exp
 from ..preprocessing.scale import ModelScale, WorkingScale
 from ..settings import EARLIER_GENERAL, LEAST_SCORE, MICROGRAPHS_FITTED
 from .contrast import detect_contrast
-from .scale import evenly_spaced, read_usable, search_scale
+from .scale import evenly_spaced, read_middles, read_usable, search_scale
 
 log = logging.getLogger(__name__)
 
 # times the number of particles
 _ABOUT = 0.8, 1.25
+# noise is alike in a set: one negative in so many micrographs gives enough decoys
+MICROGRAPHS_PER_NEGATIVE = 3
 
 
 def adapt_to_micrographs(
@@ -100,16 +102,21 @@ def fit_general_model(
     fitted = evenly_spaced(micrographs, MICROGRAPHS_FITTED)
     log.info("Fitting the general model to %d micrographs.", len(fitted))
     request = _request(general, scale, particles)
-    general = detect_contrast(general, scale, fitted, device)
+    middles = read_middles(scale, fitted)
+    general = detect_contrast(general, scale, middles, device)
     judge = make_judge(general.network, device)
-    best_scale = search_scale(general, judge, scale, fitted)
-    scored = {
-        micrograph: _peaks_and_decoys(judge, image.image, best_scale.diameter_px)
-        for micrograph, image in read_usable(general, best_scale, fitted)
-    }
-    fitted_to = {m.name: _status(m) for m in scored}
+    best_scale = search_scale(general, judge, scale, middles)
+    peaks: Dict[AnyMicrograph, PeaksInsideBorder] = {}
+    decoys: List[np.ndarray] = []
+    for micrograph, image in read_usable(general, best_scale, fitted):
+        width = best_scale.diameter_px
+        scored = judge(image.image[None])
+        if len(peaks) % MICROGRAPHS_PER_NEGATIVE == 0:
+            decoys.append(_decoys(judge, image.image, width, scored[1]))
+        peaks[micrograph] = clean_peaks_inside_border(_given(scored), image.image, width)
+    fitted_to = {m.name: _status(m) for m in peaks}
     record = replace(general.training, adapted=request, fitted_to=fitted_to)
-    return _calibrate(general, best_scale, [*scored.values()], particles, record)
+    return _calibrate(general, best_scale, [*peaks.values()], decoys, particles, record)
 
 
 def _request(general: Model, scale: WorkingScale, particles: Optional[float]) -> Dict[str, object]:
@@ -147,18 +154,20 @@ def _is_of(training: TrainingRecord, request: Dict[str, object]) -> bool:
     return training.adapted == json.loads(json.dumps(earlier))
 
 
-def _peaks_and_decoys(
-    judge: Judge, image: np.ndarray, diameter_px: float
-) -> Tuple[PeaksInsideBorder, np.ndarray]:
-    """Peaks of a working image that lie on no contamination, and the scores of its negative's."""
-    scored = judge(image[None])
-    where = None if scored[1] is None else scored[1][0]
-    negative = clean_peaks_inside_border(judge, -image, diameter_px, where)
-    return clean_peaks_inside_border(lambda _: scored, image, diameter_px), negative.score
+def _given(scored: Tuple[np.ndarray, Optional[np.ndarray]]) -> Judge:
+    return lambda images: scored
+
+
+def _decoys(
+    judge: Judge, image: np.ndarray, diameter_px: float, dirty: Optional[np.ndarray]
+) -> np.ndarray:
+    """Scores of the peaks of an image's negative that lie on no contamination of the image."""
+    where = None if dirty is None else dirty[0]
+    return clean_peaks_inside_border(judge, -image, diameter_px, where).score
 
 
 def _likely_count(
-    scores: np.ndarray, decoys: np.ndarray, expected: Optional[float]
+    scores: np.ndarray, in_negatives: float, expected: Optional[float]
 ) -> Tuple[float, float]:
     """Fewest and most particles that may be among peaks.
 
@@ -168,23 +177,24 @@ def _likely_count(
     """
     if expected is not None:
         return _ABOUT[0] * expected, _ABOUT[1] * expected
-    excess = float(expit(scores).sum() - expit(decoys).sum())
+    excess = float(expit(scores).sum()) - in_negatives
     return _ABOUT[0] * max(0.0, excess), math.inf
 
 
 def _calibrate(
     general: Model,
     scale: WorkingScale,
-    scored: Sequence[Tuple[PeaksInsideBorder, np.ndarray]],
+    peaks: Sequence[PeaksInsideBorder],
+    decoys: Sequence[np.ndarray],
     particles: Optional[float],
     record: TrainingRecord,
 ) -> Model:
-    peaks = [of_micrograph for of_micrograph, _ in scored]
     scores = np.concatenate([of_micrograph.score for of_micrograph in peaks] + [np.empty(0)])
-    decoys = np.concatenate([of_negative for _, of_negative in scored] + [np.empty(0)])
+    negatives = np.concatenate([*decoys, np.empty(0)])
     expected = None if particles is None else expected_among(peaks, particles)
-    line = calibrate_target_decoy(scores, decoys, expected)
-    line = with_count(line, scores, *_likely_count(scores, decoys, expected))
+    line = calibrate_target_decoy(scores, negatives, expected)
+    in_negatives = float(expit(negatives).sum()) * len(peaks) / max(1, len(decoys))
+    line = with_count(line, scores, *_likely_count(scores, in_negatives, expected))
     threshold = general.threshold
     if len(scores):
         curve = estimate_precision_recall([line.log_odds(scores)])

@@ -17,12 +17,12 @@ import numpy as np
 from scipy.special import expit
 
 from ..files.prefetch import prefetch
-from ..micrographs import AnyMicrograph
+from ..micrographs import AnyMicrograph, MicrographInMemory
 from ..networks.model import Model
 from ..picking.contamination import Judge
 from ..picking.detector import PeaksInsideBorder, clean_peaks_inside_border
 from ..preprocessing.scale import WorkingScale
-from ..preprocessing.working_image import WorkingImage, prepare
+from ..preprocessing.working_image import WorkingImage, prepare, read_working_image
 
 log = logging.getLogger(__name__)
 
@@ -33,12 +33,47 @@ FURTHEST_STEP = 2
 PRIOR_PENALTY = 0.02
 LEAST_EXPECTED_PARTICLES = 20.0
 MICROGRAPHS_SEARCHED = 3
+# side of the middle of a micrograph that is looked at, in diameters: some 200 particles
+DIAMETERS_SEARCHED = 34.0
 
 
 def evenly_spaced(micrographs: Sequence[AnyMicrograph], most: int) -> List[AnyMicrograph]:
     """Choose at most so many micrographs, evenly_spaced evenly."""
     count = min(most, len(micrographs))
     return [micrographs[i] for i in np.linspace(0, len(micrographs) - 1, count).astype(int)]
+
+
+def read_middles(
+    scale: WorkingScale, micrographs: Sequence[AnyMicrograph]
+) -> List[MicrographInMemory]:
+    """Read the middles of micrographs to search in, once for all scales that are looked at.
+
+    Args:
+        scale: that of the diameter which the user gave.
+        micrographs: to read at most three of them; those that cannot be used are left out.
+
+    Returns:
+        Images as fine as the finest scale that `search_scale` looks at.
+    """
+    finest = WorkingScale(scale.diameter, scale.diameter_px * SCALE_STEP**FURTHEST_STEP, scale.unit)
+    side = round(DIAMETERS_SEARCHED * finest.diameter_px)
+    chosen = evenly_spaced(micrographs, MICROGRAPHS_SEARCHED)
+    read = prefetch(lambda micrograph: read_working_image(micrograph, finest), chosen)
+    images = [image for _, image in read if isinstance(image, WorkingImage)]
+    return [
+        MicrographInMemory(
+            _middle(image.image, side),
+            image.micrograph.name,
+            image.pixel_size * image.shape[1] / image.image.shape[1],
+        )
+        for image in images
+    ]
+
+
+def _middle(image: np.ndarray, side: int) -> np.ndarray:
+    """Return the middle of an image (h, w), at most `side` px wide and high."""
+    top, left = (max(0, (size - side) // 2) for size in image.shape)
+    return image[top : top + side, left : left + side]
 
 
 def search_scale(

@@ -82,13 +82,39 @@ def estimate_precision_recall(
     else:
         lowest = np.asarray(thresholds, np.float64)
         first = np.searchsorted(every, lowest)
+    sums = _sums(every, first, uncertainty)
+    return _curve(lowest, len(every) - first, sums)
+
+
+def _sums(
+    every: np.ndarray, first: np.ndarray, uncertainty: float
+) -> Tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    """Add up probabilities over peaks from some on, and over those before.
+
+    Args:
+        every: scores (n,), rising.
+        first: index (m,) of the lowest score that is picked.
+        uncertainty: as in `estimate_precision_recall`.
+
+    Returns:
+        Particles among the picks and among the others, (3, m) each, by scores that are all too
+        high, as they are, and too low; and the variance by chance of both, (m,) each.
+    """
     shift = _STANDARD_ERRORS * uncertainty
     chances = [_chance(every + change) for change in (-shift, 0.0, shift)]
     picked = np.stack([_above(chance, first) for chance in chances])
     lost = np.stack([_below(chance, first) for chance in chances])
     variance = chances[1] * (1 - chances[1])
-    spread, spread_lost = _above(variance, first), _below(variance, first)
-    picks = len(every) - first
+    return picked, lost, _above(variance, first), _below(variance, first)
+
+
+def _curve(
+    threshold: np.ndarray,
+    picks: np.ndarray,
+    sums: Tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray],
+) -> EstimatedCurve:
+    """Work out precision and recall (m,) from what `_sums` gives."""
+    picked, lost, spread, spread_lost = sums
     precision = picked / np.maximum(picks, 1)
     # the slope has an error too: what lies below the threshold may err the other way
     recall = picked / np.maximum(picked + lost[::-1], _LEAST_PARTICLES)
@@ -97,7 +123,7 @@ def estimate_precision_recall(
     precision_low, precision_high = _interval(precision, np.sqrt(spread) / np.maximum(picks, 1))
     recall_low, recall_high = _interval(recall, by_chance)
     return EstimatedCurve(
-        threshold=lowest,
+        threshold=threshold,
         picks=picks,
         true_picks=picked[1],
         precision=precision[1],
@@ -107,6 +133,64 @@ def estimate_precision_recall(
         recall_low=recall_low,
         recall_high=recall_high,
     )
+
+
+@dataclass(frozen=True)
+class ExpectedParticles:
+    """Particles expected among the picks of some micrographs, and among their other peaks.
+
+    Those of several micrographs add up, which is what makes them worth keeping.
+
+    Attributes:
+        picks: number of picks.
+        right: particles expected among the picks.
+        right_low: the same if scores are all too high, at the end of their 95 % interval.
+        right_high: the same if they are too low.
+        lost: particles expected among the other peaks.
+        lost_low: the same if scores are all too high.
+        lost_high: the same if they are too low.
+        spread: variance of `right` by chance.
+        spread_lost: variance of `lost` by chance.
+    """
+
+    picks: float
+    right: float
+    right_low: float
+    right_high: float
+    lost: float
+    lost_low: float
+    lost_high: float
+    spread: float
+    spread_lost: float
+
+    @classmethod
+    def sum_of(cls, parts: Sequence[ExpectedParticles]) -> ExpectedParticles:
+        """Add up what is expected on several micrographs."""
+        names = [column.name for column in fields(cls)]
+        return cls(*(float(sum(getattr(part, name) for part in parts)) for name in names))
+
+    def curve(self, threshold: float) -> EstimatedCurve:
+        """Return the curve of a single row, at the threshold of the picks."""
+        picked = np.array([[self.right_low], [self.right], [self.right_high]])
+        lost = np.array([[self.lost_low], [self.lost], [self.lost_high]])
+        spreads = np.array([self.spread]), np.array([self.spread_lost])
+        return _curve(np.array([threshold]), np.array([self.picks]), (picked, lost, *spreads))
+
+
+def expect_particles(scores: np.ndarray, uncertainty: float, threshold: float) -> ExpectedParticles:
+    """Add up the probabilities of the peaks (n,) of a micrograph.
+
+    Args:
+        scores: of all kept peaks, log-odds.
+        uncertainty: as in `estimate_precision_recall`.
+        threshold: from which on a peak is picked.
+    """
+    every = np.sort(scores)
+    first = np.searchsorted(every, [threshold])
+    picked, lost, spread, spread_lost = _sums(every, first, uncertainty)
+    (low, right, high), (lost_low, middle, lost_high) = picked[:, 0], lost[:, 0]
+    numbers = (len(every) - first[0], right, low, high, middle, lost_low, lost_high)
+    return ExpectedParticles(*(float(n) for n in (*numbers, spread[0], spread_lost[0])))
 
 
 def _chance(log_odds: np.ndarray) -> np.ndarray:

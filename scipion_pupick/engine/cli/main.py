@@ -69,6 +69,8 @@ def main(arguments: Optional[Sequence[str]] = None) -> int:
     """
     # threads that spin while they wait cost more than they save where cores are shared
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    # SciPy's minimisers hand matrices of five rows to a BLAS, whose other threads spin meanwhile
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     # a process that ends need not look for garbage among all that PyTorch has made: 0.4 s
     atexit.register(gc.freeze)
     options = make_parser().parse_args(arguments)

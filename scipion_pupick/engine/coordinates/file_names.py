@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import os
+from functools import lru_cache
 from pathlib import Path, PurePosixPath
 from typing import Dict, Iterable, List, Sequence
 
@@ -72,6 +73,8 @@ def files_of_micrographs(names: Iterable[str], folder: Path, ending: str) -> Dic
     return files
 
 
+# asked for again and again
+@lru_cache(maxsize=2**16)
 def file_of_micrograph(name: str, folder: Path, ending: str) -> Path:
     """Return the file for a micrograph's picks: its own folders, mirrored below `folder`.
 

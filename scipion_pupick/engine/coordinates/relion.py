@@ -6,14 +6,22 @@ from __future__ import annotations
 import logging
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Dict, List, Mapping, Optional, Sequence, Tuple, Union
+from typing import Dict, Iterable, Iterator, List, Mapping, Optional, Sequence, Tuple, Union
 
 import numpy as np
 
 from ..errors import UsageError
-from ..files.star import Columns, StarTable, check_star_names, read_blocks, star_text
+from ..files.star import (
+    Columns,
+    StarTable,
+    check_star_names,
+    loop_head,
+    read_blocks,
+    row_texts,
+    star_text,
+)
 from ..files.text import FloatArray
-from .table import Coordinates, Picks, flatten_picks, group_picks, refuse_depths
+from .table import Coordinates, Picks, group_picks, refuse_depths
 
 logger = logging.getLogger(__name__)
 
@@ -37,6 +45,9 @@ PIXEL_SIZES = ("rlnMicrographPixelSize", "rlnMicrographOriginalPixelSize", "rlnI
 
 # the version that RELION 3.1 and 4 write and all later ones read
 VERSION = "\n# version 30001\n"
+
+# of a table of particles
+PARTICLES_END = "\n\n"
 
 # RELION leaves its list of picks with 0 bytes when nothing was picked
 LISTS = ("autopick.star", "manualpick.star")
@@ -295,8 +306,6 @@ def _by_optics_group(table: StarTable, optics: StarTable, column: str) -> FloatA
 def particles_text(picks: Picks, with_scores: Optional[bool] = None) -> str:
     """Write the picks of all micrographs as one table `data_particles`.
 
-    The name does not come first, for a row that begins with "data_" would open a block.
-
     Args:
         picks: by micrograph.
         with_scores: write the column of scores; None to write it if a pick has one.
@@ -304,11 +313,46 @@ def particles_text(picks: Picks, with_scores: Optional[bool] = None) -> str:
     Raises:
         UsageError: a micrograph's name cannot be written.
     """
-    check_star_names(list(picks))
-    names, rows = flatten_picks(picks)
-    columns: Dict[str, Union[List[str], FloatArray]] = {X: rows.x, Y: rows.y, NAME: names}
-    scores = rows.has_scores if with_scores is None else with_scores
-    return VERSION + star_text({"particles": {**columns, **_pick_columns(rows, scores)}})
+    if with_scores is None:
+        with_scores = any(coordinates.has_scores for coordinates in picks.values())
+    return "".join(particles_parts(picks.items(), with_scores))
+
+
+def particles_parts(picks: Iterable[Tuple[str, Coordinates]], with_scores: bool) -> Iterator[str]:
+    """Write one table `data_particles` piece by piece: its head, each micrograph's rows, its end.
+
+    The name does not come first, for a row that begins with "data_" would open a block.
+
+    Args:
+        picks: name of each micrograph, and its picks.
+        with_scores: write the column of scores.
+
+    Raises:
+        UsageError: a micrograph's name cannot be written.
+    """
+    yield particles_head(with_scores)
+    for name, coordinates in picks:
+        yield particle_rows(name, coordinates, with_scores)
+    yield PARTICLES_END
+
+
+def particles_head(with_scores: bool) -> str:
+    """Write what stands above the rows of a table of particles."""
+    names = [X, Y, NAME, *_pick_columns(Coordinates.empty(), with_scores)]
+    return f"{VERSION}\n{loop_head('particles', names)}"
+
+
+def particle_rows(name: str, coordinates: Coordinates, with_scores: bool) -> str:
+    """Write the rows of one micrograph in a table of all; each begins with the line's end before.
+
+    Raises:
+        UsageError: the micrograph's name cannot be written.
+    """
+    check_star_names([name])
+    columns: Dict[str, Union[List[str], FloatArray]] = {X: coordinates.x, Y: coordinates.y}
+    columns[NAME] = [name] * len(coordinates)
+    rows = row_texts({**columns, **_pick_columns(coordinates, with_scores)})
+    return "".join([f"\n{row}" for row in rows])
 
 
 def coordinates_text(coordinates: Coordinates, with_scores: bool) -> str:

@@ -139,3 +139,16 @@ def _holds(path: Path, content: bytes) -> bool:
         return same_size and not is_device(path) and path.read_bytes() == content
     except OSError:
         return False
+
+
+def append_line(path: Path, line: str) -> None:
+    """Add a line (UTF-8) to a file, which is made where needed; only a kill may cut it off.
+
+    What a kill has left without an end is ended first, so that no line is lost with it.
+    """
+    content = line.encode("utf-8", "surrogateescape") + b"\n"
+    with path.open("a+b", buffering=0) as file:
+        if file.tell():
+            file.seek(-1, os.SEEK_END)
+            content = content if file.read(1) == b"\n" else b"\n" + content
+        file.write(content)

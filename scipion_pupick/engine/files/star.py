@@ -263,10 +263,19 @@ def star_text(blocks: Mapping[str, Columns]) -> str:
 
 
 def _loop_text(name: str, columns: Columns) -> str:
+    return "\n".join([loop_head(name, list(columns)), *row_texts(columns)])
+
+
+def loop_head(name: str, columns: Sequence[str]) -> str:
+    """Write what stands above the rows of a block, without an end of the last line."""
     head = [f"data_{name}", "", "loop_"]
     head += [f"_{column} #{i}" for i, column in enumerate(columns, 1)]
-    rows = map("\t".join, zip(*map(_texts, columns.values())))
-    return "\n".join([*head, *rows])
+    return "\n".join(head)
+
+
+def row_texts(columns: Columns) -> List[str]:
+    """Write each row of equally long columns as a line."""
+    return list(map("\t".join, zip(*map(_texts, columns.values()))))
 
 
 def _texts(values: Column) -> List[str]:

@@ -20,6 +20,13 @@ def write_table(path: Path, header: Sequence[str], rows: Sequence[Sequence[Any]]
     write_text(path, text.getvalue())
 
 
+def table_line(row: Sequence[Any]) -> str:
+    """Write one row of a table, without the end of the line."""
+    text = io.StringIO()
+    csv.writer(text, delimiter="\t", lineterminator="").writerow(row)
+    return text.getvalue()
+
+
 def read_table(path: Path, columns: Sequence[str] = ()) -> List[Dict[str, str]]:
     """Read the rows of a table, each by column; none where there is no file.
 

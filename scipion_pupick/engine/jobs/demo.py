@@ -80,7 +80,7 @@ def demo(
     model = target / "train" / MODEL
     ranked = pick(unseen, model, target / "pick", PickSettings(LEAST_SCORE), device, threads)
     evaluation = evaluate(
-        ranked.picks,
+        dict(ranked.picks),
         reference,
         TOLERANCE_PX,
         BORDER_PX,
@@ -89,7 +89,7 @@ def demo(
         target / "precision_recall.png",
     )
     picked = pick(unseen, model, target / "pick", device=device, threads=threads)
-    at_threshold = evaluate(picked.picks, reference, TOLERANCE_PX, BORDER_PX, unseen)
+    at_threshold = evaluate(dict(picked.picks), reference, TOLERANCE_PX, BORDER_PX, unseen)
     picture = target / "picks.png"
     draw_picks(
         unseen[0],

@@ -14,7 +14,7 @@ from ..files.atomic import PathLike
 from ..micrographs import Micrograph, say_pixel_sizes
 from ..runs.executors import Executor, executor_on
 from ..runs.parts import gathering_parts
-from ..runs.pick_job import PickedMicrographs, PickJob
+from ..runs.pick_job import PickJob
 from ..runs.pick_result import PickResult
 from ..runs.pick_run import PickRun
 from ..settings import PickSettings
@@ -74,33 +74,12 @@ def pick(
         path = model_for(micrographs, model, loaded, settings, run, devices[0])
         if report:
             _warn_of_others(micrographs, run)
-        job = PickJob.plan(path, settings, run, chosen, masks, sizes.record())
+        job = PickJob.plan(path, settings, run, chosen, masks, sizes)
         picked = job.pick(micrographs)
-        result = _end(job, picked, micrographs, started)
+        result = job.end(micrographs, picked, started)
         if report and (picked.changed or not run.report.is_file()):
             try_report(run.folder, devices[0])
     result.doubt_if_few(job.picker.diameter)
-    return result
-
-
-def _end(
-    job: PickJob, picked: PickedMicrographs, micrographs: Sequence[Micrograph], started: float
-) -> PickResult:
-    """Write what stands for the whole run; a call that had nothing to do writes nothing."""
-    usable = [m for m in micrographs if m.name not in picked.failures]
-    found = ((m.name, job.contamination_of(m)) for m in usable)
-    result = PickResult(
-        picks={m.name: job.picks_of(m) for m in usable},
-        failures=picked.failures,
-        reused=picked.reused,
-        threshold=job.picker.threshold,
-        seconds=time.monotonic() - started,
-        estimate=job.estimate(usable),
-        contamination={name: known for name, known in found if known is not None},
-    )
-    job.run.end(micrographs, result.picks, result.contamination, result.failures)
-    if picked.changed:
-        job.run.write_record({**result.findings(), **job.record()})
     return result
 
 

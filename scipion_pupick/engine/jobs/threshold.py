@@ -21,6 +21,7 @@ from ..coordinates import Picks
 from ..errors import PupickError, UsageError
 from ..files.atomic import PathLike
 from ..picking.cut import Contamination
+from ..runs import threshold_record
 from ..runs.lists import write_micrographs
 from ..runs.pick_result import contamination_record, say_contamination
 from ..runs.pick_run import PickRun, read_pick_run
@@ -146,13 +147,15 @@ def _names(run: PickRun) -> Set[str]:
 def _names_before(output: PickRun) -> Set[str]:
     """Names of the micrographs of the run whose picks an earlier threshold has put here."""
     try:
-        return _names(read_pick_run(output.read_threshold_record()["run"]))
+        return _names(read_pick_run(threshold_record.read_threshold_record(output)["run"]))
     except (PupickError, OSError, KeyError, TypeError):
         return set()
 
 
 def _write(result: ThresholdResult, run: PickRun, output: PickRun) -> None:
-    output.forget_other_coordinates(result.picks, _names(run) | _names_before(output))
+    threshold_record.forget_other_coordinates(
+        output, result.picks, _names(run) | _names_before(output)
+    )
     for name, coordinates in result.picks.items():
         output.write_coordinates(coordinates, name)
     findings = {
@@ -165,13 +168,13 @@ def _write(result: ThresholdResult, run: PickRun, output: PickRun) -> None:
         if result.quality is not None and "estimate" in run.record:
             record["estimate"] = result.quality.summary()
         output.write_record(record)
-        write_micrographs(run.micrographs, run.folder, result.contamination)
+        write_micrographs(run.micrographs, run.folder, contamination=result.contamination)
         log.info(
             "A report in %s keeps the threshold from before, until `pupick report`.", output.folder
         )
     estimate = {} if result.quality is None else asdict(result.quality)
     estimated = {name: float(estimate[name]) for name in ESTIMATES if name in estimate}
     record = {"run": str(run.folder), "micrographs": len(result.picks), **findings, **estimated}
-    output.write_threshold_record(record)
+    threshold_record.write_threshold_record(output, record)
     # last, for it stands for the whole
     output.write_picks(result.picks)

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import logging
 from collections import Counter
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Dict, List, Mapping, Optional, Sequence, Tuple
 
 from ..errors import MicrographError
@@ -61,7 +61,9 @@ def pixel_size_of(micrograph: Micrograph) -> Optional[PixelSize]:
     """Return the pixel size of a micrograph; None if the file cannot be read or has none."""
     try:
         header = read_pixel_size(micrograph.path)
-        value = require_pixel_size(micrograph)
+        # the header is not read again
+        known = micrograph.pixel_size if micrograph.pixel_size is not None else header
+        value = require_pixel_size(replace(micrograph, pixel_size=known))
         doubt = "" if header is None else _doubt(header, micrograph)
     except MicrographError:
         return None

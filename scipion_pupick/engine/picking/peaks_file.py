@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Optional
@@ -34,6 +35,7 @@ class MicrographPeaks:
         contamination: (n,) probabilities that the peaks lie on contamination; None for a model
             that knows none.
         mask: where contamination lies; None for such a model.
+        contrast: see `particle_contrast`; NaN where that is not known.
     """
 
     coordinates: Coordinates
@@ -42,6 +44,7 @@ class MicrographPeaks:
     fingerprint: str = ""
     contamination: Optional[np.ndarray] = None
     mask: Optional[ContaminationMask] = None
+    contrast: float = math.nan
 
     @property
     def usable(self) -> Optional[float]:
@@ -58,6 +61,7 @@ def save_peaks(peaks: MicrographPeaks, path: PathLike) -> None:
         "score": np.ascontiguousarray(peaks.coordinates.score),
         "shape": np.array(peaks.shape, np.int64),
         "pixel_size": np.array(peaks.pixel_size, np.float64),
+        "contrast": np.array(peaks.contrast, np.float64),
     }
     if peaks.contamination is not None and peaks.mask is not None:
         tensors["contamination"] = np.ascontiguousarray(peaks.contamination)
@@ -80,15 +84,24 @@ def load_peaks(path: PathLike) -> Optional[MicrographPeaks]:
             knows = "contamination" in file.keys()  # noqa: SIM118
             contamination = file.get_tensor("contamination") if knows else None
             mask = _read_mask(file) if knows else None
+            # version 0.1 had none
+            known = "contrast" in file.keys()  # noqa: SIM118
+            contrast = float(file.get_tensor("contrast")) if known else math.nan
         check_pixel_size(pixel_size)
     except (SafetensorError, OSError, LookupError, ValueError, TypeError, AttributeError):
         return None
     columns = (x, y, score) if contamination is None else (x, y, score, contamination)
     if not _are_peaks(*columns) or not all(type(n) is int and n > 0 for n in (height, width)):
         return None
-    coordinates = Coordinates(x, y, score)
-    shape = height, width
-    return MicrographPeaks(coordinates, shape, pixel_size, fingerprint, contamination, mask)
+    return MicrographPeaks(
+        Coordinates(x, y, score),
+        (height, width),
+        pixel_size,
+        fingerprint,
+        contamination,
+        mask,
+        contrast,
+    )
 
 
 def _read_mask(file: Any) -> ContaminationMask:

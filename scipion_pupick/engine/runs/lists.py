@@ -11,7 +11,7 @@ from ..errors import PupickError, UsageError
 from ..files.tables import read_table, write_table
 from ..micrographs import Micrograph, pixel_size_of
 from ..micrographs.mrc import check_pixel_size
-from ..micrographs.pixel_sizes import HEADER
+from ..micrographs.pixel_sizes import HEADER, PixelSizes
 from ..picking.cut import Contamination
 from .layout import MICROGRAPHS
 
@@ -23,6 +23,7 @@ CONTAMINATION_COLUMNS = ("usable", "on_contamination")
 def write_micrographs(
     micrographs: Sequence[Micrograph],
     folder: Path,
+    known: Optional[PixelSizes] = None,
     contamination: Mapping[str, Contamination] = MappingProxyType({}),
 ) -> None:
     """Write the list of the micrographs of a run, with their files and pixel sizes (Å/px).
@@ -34,8 +35,10 @@ def write_micrographs(
         folder: of the run.
         contamination: by name, for columns of the usable share and of how many picks were dropped;
             they are empty where it is not known, and missing where it is known of none.
+        known: pixel sizes that have been read from the headers already.
     """
-    sizes = [pixel_size_of(micrograph) for micrograph in micrographs]
+    read = {} if known is None else known.of
+    sizes = [read.get(m.name) or pixel_size_of(m) for m in micrographs]
     rows = [
         [m.name, str(m.path.absolute()), *((size.value, size.source) if size else ("", ""))]
         for m, size in zip(micrographs, sizes)

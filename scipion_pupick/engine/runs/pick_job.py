@@ -4,24 +4,28 @@
 from __future__ import annotations
 
 import logging
+import time
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Dict, List, Mapping, Optional, Sequence, Tuple
 
 import torch
 
-from ..calibration.precision_recall_estimate import estimate_precision_recall
 from ..coordinates import Coordinates
 from ..errors import MicrographError, PupickError
 from ..files.progress import track
 from ..micrographs import Micrograph
+from ..micrographs.pixel_sizes import PixelSizes
 from ..networks.model import Model, load_model, versions
 from ..picker import Picker
-from ..picking.cut import Contamination
 from ..picking.peaks_file import MicrographPeaks
 from ..settings import PickSettings
 from .executors import Executor
+from .index import Index, Note
+from .lists import write_micrographs
+from .pick_result import KeptPicks, PickResult
 from .pick_run import FINGERPRINTS, PickRun
+from .picked import Criteria, Picked, estimate_of
 from .score_micrographs import ScoringTask, fingerprint_of
 
 log = logging.getLogger(__name__)
@@ -55,8 +59,10 @@ class PickJob:
         run: that the results belong to.
         executor: scores the micrographs.
         masks: whether to write masks of contamination.
-        pixel_sizes: groups of micrographs by pixel size, for the record.
+        pixel_sizes: of the micrographs.
+        index: of what was picked in the run before.
         fingerprints: by name, of the kept peaks of each micrograph: only such are read again.
+        notes: by name, of what was picked.
     """
 
     picker: Picker
@@ -66,9 +72,11 @@ class PickJob:
     settings: PickSettings
     run: PickRun
     executor: Executor
+    index: Index
+    pixel_sizes: PixelSizes
     masks: bool = False
-    pixel_sizes: Sequence[Mapping[str, Any]] = ()
     fingerprints: Dict[str, str] = field(default_factory=dict)
+    notes: Dict[str, Note] = field(default_factory=dict)
 
     @classmethod
     def plan(
@@ -78,7 +86,7 @@ class PickJob:
         run: PickRun,
         executor: Executor,
         masks: bool = False,
-        pixel_sizes: Sequence[Mapping[str, Any]] = (),
+        pixel_sizes: Optional[PixelSizes] = None,
     ) -> PickJob:
         """Derive from the model and the diameter what the settings leave open."""
         model = load_model(path)
@@ -87,19 +95,43 @@ class PickJob:
         if masks and not model.knows_contamination:
             log.warning("There are no masks: %s knows no contamination.", path)
             masks = False
-        return cls(picker, model, path, model.digest, settings, run, executor, masks, pixel_sizes)
+        digest, index = model.digest, run.read_index()
+        sizes = pixel_sizes or PixelSizes({})
+        return cls(picker, model, path, digest, settings, run, executor, index, sizes, masks)
 
     def pick(self, micrographs: Sequence[Micrograph]) -> PickedMicrographs:
         """Pick in micrographs, of which only those without kept peaks are scored."""
         failures, scored, pending = self._sort(micrographs)
         changed = bool(pending) or not self.run.holds_all_of(micrographs, self.record())
         if changed:
-            self.run.begin(micrographs, pending, self.record())
-        for micrograph in scored:
-            self.write_coordinates(micrograph)
-            self._write_missing_mask(micrograph)
+            self.run.begin(micrographs, pending, self.record(), self.pixel_sizes)
+        for name in (m.name for m in scored if m.name not in self.notes):
+            self.run.write_coordinates(self.picks_of(name), name)
+            self._note(name)
+        for name in (m.name for m in scored):
+            self._write_missing_mask(name)
         failures.update(self.score(pending))
         return PickedMicrographs(failures, len(scored), changed)
+
+    def _recall(self, micrographs: Sequence[Micrograph]) -> None:
+        """Take up what is noted of micrographs whose files are as they were then."""
+        for name in (micrograph.name for micrograph in micrographs):
+            note = self.run.note_of(self.index, name, self.fingerprints[name], self.criteria)
+            if note is not None:
+                self.notes[name] = note
+
+    def _note(self, name: str) -> None:
+        """Note what was picked on a micrograph, whose files have just been written."""
+        picked = Picked.of_peaks(name, self._peaks_of(name), self.criteria)
+        self.notes[name] = self.run.note(self.index, picked, self.criteria)
+
+    @property
+    def criteria(self) -> Criteria:
+        """What the numbers of picked micrographs depend on, beside the peaks."""
+        picker = self.picker
+        uncertainty = self.model.training.score_uncertainty or 0.0
+        cut = picker.cut
+        return Criteria(cut.threshold, cut.border, picker.diameter, uncertainty, cut.contamination)
 
     def score_missing(self, micrographs: Sequence[Micrograph]) -> PickedMicrographs:
         """Score those micrographs that have no kept peaks, and write nothing but their peaks."""
@@ -114,7 +146,8 @@ class PickJob:
         failures = self.run.unwritable([m.name for m in micrographs])
         writable = [m for m in micrographs if m.name not in failures]
         self.fingerprints.update((m.name, self.fingerprint(m)) for m in writable)
-        scored = {m: self._has_peaks(m) for m in writable}
+        self._recall(writable)
+        scored = {m: m.name in self.notes or self._has_peaks(m) for m in writable}
         pending = [m for m in writable if not scored[m]]
         log.info(
             "Picking %d micrographs on %s; %d are scored.",
@@ -138,7 +171,7 @@ class PickJob:
             "edge": self.picker.cut.border,
             "separation": self.picker.min_distance,
             "contamination": self.picker.cut.contamination,
-            "pixel_sizes": list(self.pixel_sizes),
+            "pixel_sizes": self.pixel_sizes.record(),
             "versions": versions(),
             FINGERPRINTS: {name: full[:16] for name, full in self.fingerprints.items()},
         }
@@ -175,6 +208,8 @@ class PickJob:
         for scored in track(results, len(micrographs), "micrographs"):
             if scored.error is None:
                 self.fingerprints[scored.name] = scored.fingerprint
+                if not peaks_only:
+                    self._note(scored.name)
                 continue
             failures[scored.name] = str(scored.error)
             if isinstance(scored.error, MicrographError):
@@ -187,36 +222,53 @@ class PickJob:
             raise too_large[0]
         return failures
 
-    def estimate(self, micrographs: Sequence[Micrograph]) -> Dict[str, float]:
-        """Estimate how good the picks of scored micrographs are, if scores are calibrated."""
-        uncertainty = self.model.training.score_uncertainty
-        if uncertainty is None:
+    def end(
+        self, micrographs: Sequence[Micrograph], picked: PickedMicrographs, started: float
+    ) -> PickResult:
+        """Write what stands for the whole run; a call that had nothing to do writes nothing.
+
+        Args:
+            micrographs: that were given.
+            picked: how picking in them went.
+            started: when, by `time.monotonic`.
+        """
+        notes = [self.notes[m.name] for m in micrographs if m.name not in picked.failures]
+        self.run.end(notes, self.index, picked.failures, self.picks_of)
+        counted = [note.picked for note in notes]
+        result = PickResult(
+            picks=KeptPicks([each.name for each in counted], self.picks_of),
+            failures=picked.failures,
+            reused=picked.reused,
+            threshold=self.picker.threshold,
+            seconds=time.monotonic() - started,
+            count=sum(each.picks for each in counted),
+            estimate=self.estimate(counted),
+            contamination={
+                each.name: each.contamination for each in counted if each.contamination is not None
+            },
+        )
+        if picked.changed:
+            write_micrographs(micrographs, self.run.folder, self.pixel_sizes, result.contamination)
+            self.run.write_record({**result.findings(), **self.record()})
+        return result
+
+    def estimate(self, picked: Sequence[Picked]) -> Dict[str, float]:
+        """Estimate how good picks are, if scores are calibrated."""
+        if self.model.training.score_uncertainty is None:
             return {}
-        cut = self.picker.cut.of_all_scores
-        scores = [cut.choose(self._peaks_of(m)).score for m in micrographs]
-        threshold = self.picker.threshold
-        curve = estimate_precision_recall(scores, uncertainty, [threshold])
-        return curve.at(threshold).summary()
+        return estimate_of(picked, self.criteria)
 
-    def picks_of(self, micrograph: Micrograph) -> Coordinates:
+    def picks_of(self, name: str) -> Coordinates:
         """Return the picks of a scored micrograph."""
-        return self.picker.choose(self._peaks_of(micrograph))
+        return self.picker.choose(self._peaks_of(name))
 
-    def contamination_of(self, micrograph: Micrograph) -> Optional[Contamination]:
-        """Say what is contamination in a scored micrograph; None where the model knows none."""
-        return self.picker.cut.contamination_of(self._peaks_of(micrograph))
+    def _write_missing_mask(self, name: str) -> None:
+        if self.masks and not self.run.mask_path(name).exists():
+            self.run.write_mask(self._peaks_of(name), name)
 
-    def _write_missing_mask(self, micrograph: Micrograph) -> None:
-        if self.masks and not self.run.mask_path(micrograph.name).exists():
-            self.run.write_mask(self._peaks_of(micrograph), micrograph.name)
-
-    def _peaks_of(self, micrograph: Micrograph) -> MicrographPeaks:
-        peaks = self.run.kept_peaks(micrograph.name)
-        if peaks is None or peaks.fingerprint != self.fingerprints[micrograph.name]:
-            path = self.run.peaks_path(micrograph.name)
+    def _peaks_of(self, name: str) -> MicrographPeaks:
+        peaks = self.run.kept_peaks(name)
+        if peaks is None or peaks.fingerprint != self.fingerprints[name]:
+            path = self.run.peaks_path(name)
             raise PupickError(f"{path} has disappeared or was replaced: pick again.")
         return peaks
-
-    def write_coordinates(self, micrograph: Micrograph) -> None:
-        """Write the picks of a scored micrograph."""
-        self.run.write_coordinates(self.picks_of(micrograph), micrograph.name)

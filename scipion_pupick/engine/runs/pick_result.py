@@ -6,9 +6,9 @@ from __future__ import annotations
 import logging
 from dataclasses import dataclass, field
 from statistics import mean
-from typing import Any, Collection, Dict
+from typing import Any, Callable, Collection, Dict, Iterator, Mapping, Sequence
 
-from ..coordinates import Picks
+from ..coordinates import Coordinates
 from ..picking.cut import Contamination
 
 log = logging.getLogger(__name__)
@@ -44,33 +44,56 @@ def say_contamination(contamination: Collection[Contamination]) -> str:
     )
 
 
+class KeptPicks(Mapping[str, Coordinates]):
+    """Picks by micrograph, read from the folder of a run when they are asked for.
+
+    Those of many thousand micrographs need not be in memory together.
+    """
+
+    def __init__(self, names: Sequence[str], read: Callable[[str], Coordinates]) -> None:
+        """Take the names of the micrographs, and what reads the picks of one."""
+        self._names = dict.fromkeys(names)
+        self._read = read
+
+    def __getitem__(self, name: str) -> Coordinates:
+        """Read the picks of a micrograph."""
+        if name not in self._names:
+            raise KeyError(name)
+        return self._read(name)
+
+    def __iter__(self) -> Iterator[str]:
+        """Go through the names of the micrographs."""
+        return iter(self._names)
+
+    def __len__(self) -> int:
+        """Return the number of micrographs."""
+        return len(self._names)
+
+
 @dataclass(frozen=True)
 class PickResult:
     """What picking has found.
 
     Attributes:
-        picks: by micrograph name, px of the micrographs.
+        picks: by micrograph name, px of the micrographs; read when they are asked for.
         failures: reason by micrograph name.
         reused: micrographs whose kept scores could be used again.
         threshold: log-odds that was applied.
         seconds: wall time.
+        count: number of picks.
         estimate: expected true and false picks, precision and recall with the ends of their 95 %
             intervals; empty for a model whose scores are not calibrated.
         contamination: by micrograph name; empty for a model that knows none.
     """
 
-    picks: Picks
+    picks: Mapping[str, Coordinates]
     failures: Dict[str, str]
     reused: int
     threshold: float
     seconds: float
+    count: int
     estimate: Dict[str, float] = field(default_factory=dict)
     contamination: Dict[str, Contamination] = field(default_factory=dict)
-
-    @property
-    def count(self) -> int:
-        """Number of picks."""
-        return sum(len(coordinates) for coordinates in self.picks.values())
 
     def summary(self) -> str:
         """Say in one line what was found."""

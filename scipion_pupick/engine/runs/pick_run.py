@@ -7,33 +7,35 @@ stopped can be looked at as well.
 
 from __future__ import annotations
 
-import itertools
 import math
 import os
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Dict, Iterable, Iterator, Mapping, Optional, Sequence, Tuple
+from typing import Any, Callable, Dict, Iterable, Iterator, Mapping, Optional, Sequence, Tuple
 
 from ..coordinates import Coordinates, Picks
 from ..coordinates.file_names import file_of_micrograph, files_of_micrographs
 from ..coordinates.relion import coordinates_text, particles_text
 from ..errors import PupickError, UsageError
-from ..files.atomic import PathLike, make_folder, remove_leftovers, write_text
+from ..files.atomic import PathLike, file_status, make_folder, remove_leftovers, write_text
 from ..files.json_files import json_values, read_json, write_json
 from ..files.lock import only_owner
 from ..files.star import check_star_names
 from ..micrographs import Micrograph
 from ..micrographs.mrc import write_mask
+from ..micrographs.pixel_sizes import PixelSizes
 from ..networks.training_record import TrainingRecord
-from ..picking.cut import Contamination, Cut
+from ..picking.cut import Cut
 from ..picking.peaks_file import MicrographPeaks, load_peaks, save_peaks
+from .index import Index, Note
 from .layout import (
     ADAPTED_MODEL,
     CHECKPOINT,
     COORDINATES,
     FAILED,
+    INDEX,
     MASKS,
     MICROGRAPHS,
     PEAKS_SUFFIX,
@@ -41,10 +43,12 @@ from .layout import (
     PICKS,
     REPORT,
     SCORES,
-    THRESHOLD_RECORD,
     holds_own_picks,
 )
 from .lists import read_failures, read_micrographs, write_failures, write_micrographs
+from .pick_list import write_pick_list
+from .picked import Criteria, Picked
+from .quality import add_quality, begin_quality, write_quality
 
 # bytes, on nearly all file systems
 LONGEST_NAME = 255
@@ -209,9 +213,8 @@ class PickRun:
         if holds_own_picks(self.folder):
             return
         files = [self.folder / name for name in (PICKS, MICROGRAPHS, FAILED, REPORT)]
-        names = list(names)
-        of_names = itertools.chain(map(self.coordinates_path, names), map(self.mask_path, names))
-        for path in itertools.chain(files, of_names):
+        files += [path(n) for n in names for path in (self.coordinates_path, self.mask_path)]
+        for path in files:
             # a folder is never replaced
             if os.path.lexists(path) and not path.is_dir():
                 raise UsageError(
@@ -292,6 +295,7 @@ class PickRun:
         micrographs: Sequence[Micrograph],
         pending: Sequence[Micrograph],
         record: Mapping[str, Any],
+        sizes: PixelSizes,
     ) -> None:
         """Write what is known of a run, and remove what pending micrographs have from others.
 
@@ -299,40 +303,55 @@ class PickRun:
         """
         # first, for it says whose folder this is
         self.write_record(record)
-        write_micrographs(micrographs, self.folder)
+        write_micrographs(micrographs, self.folder, sizes)
         write_failures({}, self.folder / FAILED)
+        begin_quality(self.folder)
         for micrograph in pending:
             self.peaks_path(micrograph.name).unlink(missing_ok=True)
             self.forget_coordinates(micrograph.name)
 
     def end(
         self,
-        micrographs: Sequence[Micrograph],
-        picks: Picks,
-        contamination: Mapping[str, Contamination],
+        notes: Sequence[Note],
+        index: Index,
         failures: Mapping[str, str],
+        picks_of: Callable[[str], Coordinates],
     ) -> None:
-        """Write the lists of all micrographs, picks and failures; the record comes last."""
-        self.write_picks(picks)
-        write_micrographs(micrographs, self.folder, contamination)
+        """Write the list of all picks, how good they are, and the failures.
+
+        Args:
+            notes: of the micrographs that were picked, in the order in which they were given.
+            index: says what the list holds now.
+            failures: reason by name of the other micrographs.
+            picks_of: returns the picks of a micrograph.
+        """
+        listed = write_pick_list(self.folder / PICKS, notes, index, picks_of)
+        write_quality([note.picked for note in notes], self.folder)
         write_failures(failures, self.folder / FAILED)
+        index.write(listed, file_status(self.folder / PICKS))
+
+    def read_index(self) -> Index:
+        """Read what is noted of the micrographs that were picked here."""
+        return Index.read(self.folder / INDEX)
+
+    def note_of(
+        self, index: Index, name: str, fingerprint: str, criteria: Criteria
+    ) -> Optional[Note]:
+        """Return what is noted of a micrograph, if its files are as they were then."""
+        files = self.peaks_path(name), self.coordinates_path(name)
+        return index.believed(name, fingerprint, criteria, *files)
+
+    def note(self, index: Index, picked: Picked, criteria: Criteria) -> Note:
+        """Note a micrograph whose peaks and picks have just been written."""
+        peaks = file_status(self.peaks_path(picked.name))
+        note = Note(picked, criteria, peaks, file_status(self.coordinates_path(picked.name)))
+        index.add(note)
+        add_quality(picked, self.folder)
+        return note
 
     def write_record(self, record: Mapping[str, Any]) -> None:
         """Write the settings of a run, and what it has found."""
         write_json(self.folder / PICK_RECORD, record)
-
-    def write_threshold_record(self, record: Mapping[str, Any]) -> None:
-        """Write which threshold was applied to the peaks of a run, and what it gives."""
-        write_json(self.folder / THRESHOLD_RECORD, record)
-
-    def read_threshold_record(self) -> Dict[str, Any]:
-        """Read what `write_threshold_record` has written.
-
-        Raises:
-            PupickError: it is damaged.
-            OSError: there is none.
-        """
-        return read_json(self.folder / THRESHOLD_RECORD)
 
     def write_peaks(self, peaks: MicrographPeaks, name: str) -> None:
         """Keep all peaks of one micrograph."""
@@ -357,18 +376,6 @@ class PickRun:
         """Remove the picks of one micrograph, and its mask."""
         self.coordinates_path(name).unlink(missing_ok=True)
         self.mask_path(name).unlink(missing_ok=True)
-
-    def forget_other_coordinates(self, names: Iterable[str], of: Iterable[str]) -> None:
-        """Remove the picks that an earlier threshold has left of micrographs other than these.
-
-        Args:
-            names: of the micrographs to keep.
-            of: names of all micrographs whose picks may lie here.
-        """
-        if not (self.folder / THRESHOLD_RECORD).is_file() or holds_pick_run(self.folder):
-            return
-        for name in {*of} - {*names}:
-            self.forget_coordinates(name)
 
 
 def holds_pick_run(folder: Path) -> bool:

@@ -59,8 +59,26 @@ def test_a_file_that_describes_no_queueing_system_is_refused(text, tmp_path):
         start_cluster(path)
 
 
-def test_settings_that_dask_does_not_know_are_named(tmp_path):
+@pytest.fixture
+def no_programs(tmp_path, monkeypatch):
+    """A folder that is the whole search path, to put programs into."""
+    folder = tmp_path / "programs"
+    folder.mkdir()
+    monkeypatch.setenv("PATH", str(folder))
+    return folder
+
+
+def test_a_queueing_system_that_is_not_there_is_named(tmp_path, no_programs):
     pytest.importorskip("dask_jobqueue")
+    path = tmp_path / "cluster.yaml"
+    path.write_text("jobqueue: {lsf: {cores: 1, memory: 1GB}}")
+    with pytest.raises(UsageError, match="asks for LSF, but there is no bsub"):
+        start_cluster(path)
+
+
+def test_settings_that_dask_does_not_know_are_named(tmp_path, no_programs):
+    pytest.importorskip("dask_jobqueue")
+    (no_programs / "sbatch").touch(0o755)
     path = tmp_path / "cluster.yaml"
     path.write_text("jobqueue: {slurm: {cores: 1, memory: 1GB, colour: red}}")
     with pytest.raises(UsageError, match="colour"):

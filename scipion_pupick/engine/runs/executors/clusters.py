@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import logging
+import shutil
 from importlib import import_module
 from pathlib import Path
 from types import ModuleType
@@ -45,8 +46,15 @@ def start_cluster(configuration: PathLike, workers: int = 0, device: str = "auto
         raise UsageError(f"{workers} workers were asked for: give 1 or more.", "workers")
     dask_jobqueue = _dask("dask_jobqueue")
     kind, settings = _read_configuration(Path(configuration))
+    make = getattr(dask_jobqueue, CLUSTERS[kind])
+    program = make.job_cls.submit_command.split()[0]
+    if shutil.which(program) is None:
+        raise UsageError(
+            f"{configuration} asks for {kind.upper()}, but there is no {program} on this computer.",
+            setting="cluster",
+        )
     try:
-        cluster = getattr(dask_jobqueue, CLUSTERS[kind])(**settings)
+        cluster = make(**settings)
     except (TypeError, ValueError) as error:
         raise UsageError(f"{configuration}: {error}", setting="cluster") from error
     count = workers or WORKERS
