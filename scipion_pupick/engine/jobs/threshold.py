@@ -22,7 +22,6 @@ from ..errors import PupickError, UsageError
 from ..files.atomic import PathLike
 from ..picking.cut import Contamination
 from ..runs import threshold_record
-from ..runs.lists import write_micrographs
 from ..runs.pick_result import contamination_record, say_contamination
 from ..runs.pick_run import PickRun, read_pick_run
 from ..settings import LEAST_SCORE
@@ -168,7 +167,7 @@ def _write(result: ThresholdResult, run: PickRun, output: PickRun) -> None:
         if result.quality is not None and "estimate" in run.record:
             record["estimate"] = result.quality.summary()
         output.write_record(record)
-        write_micrographs(run.micrographs, run.folder, contamination=result.contamination)
+        threshold_record.write_contamination(run, result.contamination)
         log.info(
             "A report in %s keeps the threshold from before, until `pupick report`.", output.folder
         )

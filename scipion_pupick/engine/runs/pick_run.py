@@ -396,6 +396,5 @@ def read_pick_run(folder: PathLike) -> PickRun:
             f"{run.folder} is not the folder of a picking run: it has no {PICK_RECORD} and "
             f"{MICROGRAPHS}, which `pupick pick` writes."
         )
-    # what is damaged shall be said now
-    _ = run.record, run.micrographs, run.failures
+    _ = run.record, run.micrographs, run.failures  # what is damaged shall be said now
     return run

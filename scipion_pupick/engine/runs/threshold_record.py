@@ -6,7 +6,9 @@ from __future__ import annotations
 from typing import Any, Dict, Iterable, Mapping
 
 from ..files.json_files import read_json, write_json
+from ..picking.cut import Contamination
 from .layout import THRESHOLD_RECORD
+from .lists import write_micrographs
 from .pick_run import PickRun, holds_pick_run
 
 
@@ -23,6 +25,11 @@ def read_threshold_record(output: PickRun) -> Dict[str, Any]:
         OSError: there is none.
     """
     return read_json(output.folder / THRESHOLD_RECORD)
+
+
+def write_contamination(run: PickRun, contamination: Mapping[str, Contamination]) -> None:
+    """Write how much of each micrograph of a run is usable, and which picks that has cost."""
+    write_micrographs(run.micrographs, run.folder, contamination=contamination)
 
 
 def forget_other_coordinates(output: PickRun, names: Iterable[str], of: Iterable[str]) -> None:
