@@ -3,6 +3,7 @@
 
 import numpy as np
 import pytest
+from helpers.scipion_project import WARNINGS_OF_SCIPION
 from pwem.constants import ALIGN_2D
 from pwem.objects import (
     Class2D,
@@ -17,6 +18,8 @@ from pyworkflow.object import Pointer
 
 from scipion_pupick.convert import count_coordinates, read_coordinates, read_negatives
 from scipion_pupick.protocols.protocol_train import PUPickProtTrain
+
+pytestmark = [pytest.mark.slow, WARNINGS_OF_SCIPION]
 
 # binned by two; the shifts are px of the particles
 PLACES = [(10, 20, 1), (30, 40, 2), (50, 60, 1), (70, 80, 2)]

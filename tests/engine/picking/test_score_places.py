@@ -1,14 +1,10 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Where the scores of a map lie, and what is contamination there."""
+"""Where the scores of a map lie."""
 
 import numpy as np
 import pytest
 
-from scipion_pupick.engine.coordinates import Coordinates
-from scipion_pupick.engine.picking.contamination import ContaminationMap
-from scipion_pupick.engine.picking.cut import Cut
 from scipion_pupick.engine.picking.detector import Detector
-from scipion_pupick.engine.picking.peaks_file import MicrographPeaks, load_peaks, save_peaks
 from scipion_pupick.engine.picking.score_places import ScorePlaces, coarse
 
 
@@ -62,39 +58,3 @@ def test_a_coarse_map_keeps_the_highest_score_of_each_place():
     expected = [[fine[r : r + 2, c : c + 2].max() for c in range(0, 12, 2)] for r in (0, 2)]
     np.testing.assert_array_equal(coarse(fine, (8, 22)), expected)
     np.testing.assert_array_equal(coarse(fine, (16, 48)), fine)
-
-
-def test_contamination_is_that_of_the_nearest_place():
-    log_odds = np.full((5, 6), -3.0)
-    log_odds[2, 4] = 1.0
-    dirt = ContaminationMap(log_odds)
-    assert dirt.usable == pytest.approx(29 / 30)
-    at = dirt.at(np.array([[16.0, 8.0], [17.9, 9.9], [16.0, 10.1], [500.0, 500.0]]))
-    expected = 1 / (1 + np.exp([-1.0, -1.0, 3.0, 3.0]))
-    np.testing.assert_allclose(at, expected, rtol=1e-5)
-
-
-def peaks_on_dirt(**more):
-    coordinates = Coordinates(np.full(4, 50.0), np.full(4, 50.0), np.array([3.0, 2, 1, 0]))
-    return MicrographPeaks(coordinates, (100, 100), 2.0, **more)
-
-
-def test_picks_on_contamination_are_dropped_unless_all_are_wanted():
-    peaks = peaks_on_dirt(contamination=np.array([0.9, 0.1, 0.5, 0.51]), usable=0.8)
-    np.testing.assert_array_equal(Cut(0.5, 10.0, 0.5).choose(peaks).score, [2, 1])
-    np.testing.assert_array_equal(Cut(0.5, 10.0).choose(peaks).score, [3, 2, 1])
-    kept = Cut(0.5, 10.0, 0.5).of_all_scores.select(peaks)
-    np.testing.assert_array_equal(kept.coordinates.score, [2, 1])
-    np.testing.assert_array_equal(kept.contamination, [0.1, 0.5])
-    # a model that knows no contamination
-    np.testing.assert_array_equal(Cut(0.5, 10.0, 0.5).choose(peaks_on_dirt()).score, [3, 2, 1])
-
-
-def test_contamination_is_kept_with_the_peaks(tmp_path):
-    peaks = peaks_on_dirt(contamination=np.array([0.9, 0.1, 0.5, 0.5], np.float32), usable=0.8)
-    save_peaks(peaks, tmp_path / "peaks.safetensors")
-    again = load_peaks(tmp_path / "peaks.safetensors")
-    np.testing.assert_array_equal(again.contamination, peaks.contamination)
-    assert again.usable == 0.8
-    save_peaks(peaks_on_dirt(), tmp_path / "peaks.safetensors")
-    assert load_peaks(tmp_path / "peaks.safetensors").contamination is None

@@ -349,7 +349,7 @@ def draw_regions(images, labelled=16, unlabelled=400, change=SAME, seed=0):
         unlabeled_scores=unlabelled,
         augmentation=change,
     )
-    geometry = make_geometry(31, settings)
+    geometry = make_geometry(31, STRIDE, settings)
     return sample_batch(images, geometry, settings, np.random.default_rng(seed)), geometry
 
 
