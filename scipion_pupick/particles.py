@@ -22,6 +22,7 @@ from pwem.objects import (
 )
 
 from .assignment import Key
+from .constants import SCORE
 
 
 @dataclass(frozen=True)
@@ -31,14 +32,14 @@ class PlacedItem:
     Attributes:
         key: id and name of the micrograph.
         xy: centre, px of the micrograph.
-        coordinate: as Scipion has it.
+        score: of the coordinate; NaN if it has none.
         item_id: of the coordinate or particle in its set.
         class_id: of the particle's class; None where there are no classes.
     """
 
     key: Key
     xy: Tuple[float, float]
-    coordinate: Coordinate
+    score: float
     item_id: int
     class_id: Optional[int] = None
 
@@ -58,8 +59,9 @@ def placed_items(items: EMSet, pixel_size: float) -> Iterator[PlacedItem]:
         yield from _of_particles(items, items, pixel_size, None)
     else:
         for coordinate in items:
-            position = coordinate.getPosition()
-            yield PlacedItem(_key(coordinate), position, coordinate, int(coordinate.getObjId()))
+            # Scipion gives the same object again and again, with other values
+            place, score = coordinate.getPosition(), score_of(coordinate)
+            yield PlacedItem(_key(coordinate), place, score, int(coordinate.getObjId()))
 
 
 def _of_particles(
@@ -72,8 +74,9 @@ def _of_particles(
             moved = np.array(coordinate.getPosition()) - _shift(particle, aligned.getAlignment())
             x, y = (scale * moved).tolist()
             number = class_id if particle.getClassId() is None else int(particle.getClassId())
+            score = score_of(coordinate)
             yield PlacedItem(
-                _key(coordinate), (x, y), coordinate, int(particle.getObjId()), number or None
+                _key(coordinate), (x, y), score, int(particle.getObjId()), number or None
             )
 
 
@@ -89,6 +92,12 @@ def _shift(particle: Particle, alignment: str) -> np.ndarray:
     if np.linalg.det(matrix[:2, :2]) < 0:
         matrix[0, :2] *= -1
     return np.asarray(matrix[:2, 3])
+
+
+def score_of(coordinate: Coordinate) -> float:
+    """Return the score of a coordinate; NaN if it has none."""
+    score = getattr(coordinate, SCORE, None)
+    return float("nan") if score is None or score.get() is None else float(score.get())
 
 
 def _key(coordinate: Coordinate) -> Key:

@@ -217,8 +217,9 @@ def test_a_micrograph_that_comes_back_at_the_end_is_in_the_output(runs, tmp_path
     # the last call of the engine, on all micrographs, finds it mended
     mending = tmp_path / "python"
     mending.write_text(
-        f'#!/bin/bash\ncase "$*" in *batches/all.star*) cp {whole} {folder}/m71.mrc ;; esac\n'
-        f'exec {sys.executable} "$@"\n'
+        "#!/bin/bash\nwhile IFS= read -r command; do\n"
+        f'  case "$command" in *batches/all.star*) cp {whole} {folder}/m71.mrc ;; esac\n'
+        f'  printf "%s\\n" "$command"\ndone | {sys.executable} "$@"\n'
     )
     mending.chmod(0o755)
     monkeypatch.setenv("PUPICK_PYTHON", str(mending))
