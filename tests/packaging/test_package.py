@@ -152,7 +152,9 @@ def test_the_metadata_say_version_license_links_and_extras(metadata):
     assert metadata["Version"] == scipion_pupick.__version__
     assert metadata["License-Expression"] == "GPL-3.0-or-later"
     assert metadata["Requires-Python"] == ">=3.9"
-    assert {"ccpem", "dev", "plot", "scipion", "tiff"} == set(metadata.get_all("Provides-Extra"))
+    assert {"ccpem", "cluster", "dev", "plot", "scipion", "tiff"} == set(
+        metadata.get_all("Provides-Extra")
+    )
     assert "Programming Language :: Python :: 3.9" in metadata.get_all("Classifier")
     links = [link.split(", ")[1] for link in metadata.get_all("Project-URL")]
     assert "https://doi.org/10.1038/s41592-019-0575-8" in links

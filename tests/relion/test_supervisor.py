@@ -71,7 +71,12 @@ class Running:
                 stdout=out,
                 stderr=err,
             )
-        self.wait_for(lambda: "epoch 1" in (folder / "run.out").read_text())
+        try:
+            self.wait_for(lambda: "epoch 1" in (folder / "run.out").read_text())
+        except AssertionError:
+            self.process.terminate()
+            self.process.wait(30)
+            raise
         children = Path(f"/proc/{self.process.pid}/task/{self.process.pid}/children")
         self.worker = int(children.read_text())
 
