@@ -17,6 +17,7 @@ from pwem.objects import (
     EMSet,
     Particle,
     SetOfClasses2D,
+    SetOfCoordinates,
     SetOfMicrographs,
     SetOfParticles,
 )
@@ -95,10 +96,16 @@ def _key(coordinate: Coordinate) -> Key:
     return int(coordinate.getMicId()), str(coordinate.getMicName())
 
 
-def micrographs_of(items: EMSet) -> Optional[SetOfMicrographs]:
-    """Return the micrographs that the items of a set were picked on, where they know these."""
+def coordinates_of(items: EMSet) -> Optional[SetOfCoordinates]:
+    """Return the coordinates that the items of a set have, or were extracted at, where known."""
     if isinstance(items, SetOfClasses2D):
         items = items.getImages()
     if isinstance(items, SetOfParticles):
-        items = items.getCoordinates() if items.hasCoordinates() else None
-    return None if items is None else items.getMicrographs()
+        return items.getCoordinates() if items.hasCoordinates() else None
+    return items
+
+
+def micrographs_of(items: EMSet) -> Optional[SetOfMicrographs]:
+    """Return the micrographs that the items of a set were picked on, where they know these."""
+    coordinates = coordinates_of(items)
+    return None if coordinates is None else coordinates.getMicrographs()
