@@ -298,9 +298,9 @@ class PUPickProtTrain(EngineProtocol):
             return [] if corrected else ["--start", GENERAL]
         if self._hasRecipe():
             return ["--from-scratch"]
-        normalisation = arguments_of(self, [setting(TrainSettings, "normalisation")])
+        others = [setting(TrainSettings, name) for name in KEPT_FROM_START[1:]]
         network = list(NETWORKS)[self.network.get()]
-        return ["--from-scratch", "--network", network, *normalisation]
+        return ["--from-scratch", "--network", network, *arguments_of(self, others)]
 
     # --------------------------- results ---------------------------------------------------------
     def _rounds(self) -> List[Path]:
