@@ -84,7 +84,7 @@ class PUPickProtEvaluate(EngineProtocol):
             # 0 is no tolerance here: it asks for one
             replace(setting(EvaluateSettings, "tolerance"), above=None, least=0, automatic=derived),
         )
-        add_setting(form, setting(EvaluateSettings, "border"))
+        add_setting(form, setting(EvaluateSettings, "border"), expertLevel=params.LEVEL_ADVANCED)
         form.addParallelSection(threads=1, mpi=0)
 
     # --------------------------- steps -----------------------------------------------------------
