@@ -25,6 +25,7 @@ from scipion_pupick import engine
 from scipion_pupick.constants import START_SCRATCH
 from scipion_pupick.engine import Coordinates, write_picks
 from scipion_pupick.namesakes import namesakes
+from scipion_pupick.protocols import PUPickProtCombine
 from scipion_pupick.viewers.viewer_picks import describe_set
 
 pytestmark = [pytest.mark.slow, WARNINGS_OF_SCIPION]
@@ -143,7 +144,7 @@ def test_picks_of_another_import_with_the_same_names_are_said_to_be_unsure(joine
             f"input micrographs {expected}" in warnings_of(project, PUPickProtTrain, **parameters)
         )
     own = training(joined, "first", inputCoordinates=joined["picks of the first"])
-    assert warnings_of(project, PUPickProtTrain, **own) == ""
+    assert "another import" not in warnings_of(project, PUPickProtTrain, **own)
     twins = training(joined, "first", inputCoordinates=joined["picks of twins"])
     assert expected in " ".join(project.run(PUPickProtTrain, **twins)._summary())
     compared = {
@@ -160,6 +161,20 @@ def test_picks_of_another_import_with_the_same_names_are_said_to_be_unsure(joine
     assert expected in chosen._summary()[0]
     again = training(joined, "first", inputCoordinates=(chosen, "outputCoordinates"))
     assert expected in warnings_of(project, PUPickProtTrain, **again)
+
+
+def test_combining_says_which_picker_was_given_another_import(joined):
+    project = joined["project"]
+    run, output = joined["picks of the twin"]
+    combined = project.make(
+        PUPickProtCombine, inputCoordinates=joined["picks of the first"], diameter=96.0
+    )
+    combined.otherCoordinates.append(Pointer(run, extended=output))
+    project.project.saveProtocol(combined)
+    assert combined.validate() == []
+    (said,) = combined.warnings()
+    assert said.startswith("Some of the coordinates of picker 2 were made")
+    assert said in " ".join(project.finish(combined)._summary())
 
 
 def test_picks_of_micrographs_made_from_the_input_are_sure(joined):
