@@ -182,7 +182,7 @@ def _assigned(placed: Iterable[PlacedItem], assignment: Assignment) -> AssignedP
         if path is None:
             left_out[item.key[1]] = left_out.get(item.key[1], 0) + 1
         else:
-            rows.setdefault(path, []).append((*item.xy, score_of(item.coordinate)))
+            rows.setdefault(path, []).append((*item.xy, item.score))
     picks = {path: Coordinates(*np.array(values).T) for path, values in rows.items()}
     return AssignedPicks(picks, left_out)
 
@@ -244,12 +244,6 @@ def places(picks: Picks) -> Dict[str, List[Tuple[float, float]]]:
     """Return where picks are, to compare them with others: sorted, px, without empty ones."""
     pairs = {name: sorted(zip(p.x.tolist(), p.y.tolist())) for name, p in picks.items()}
     return {name: where for name, where in pairs.items() if where}
-
-
-def score_of(coordinate: Coordinate) -> float:
-    """Return the score of a coordinate; NaN if it has none."""
-    score = getattr(coordinate, SCORE, None)
-    return float("nan") if score is None or score.get() is None else float(score.get())
 
 
 def append_picks(

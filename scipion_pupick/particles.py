@@ -23,6 +23,7 @@ from pwem.objects import (
 )
 
 from .assignment import Key
+from .constants import SCORE
 
 
 @dataclass(frozen=True)
@@ -32,20 +33,22 @@ class PlacedItem:
     Attributes:
         key: id and name of the micrograph.
         xy: centre, px of the micrograph.
-        coordinate: as Scipion has it.
+        score: of pupick; NaN if it has none.
         item_id: of the coordinate or particle in its set.
         class_id: of the particle's class; None where there are no classes.
     """
 
     key: Key
     xy: Tuple[float, float]
-    coordinate: Coordinate
+    score: float
     item_id: int
     class_id: Optional[int] = None
 
 
 def placed_items(items: EMSet, pixel_size: float) -> Iterator[PlacedItem]:
     """Return where the items of a set lie; particles without a coordinate are left out.
+
+    Scipion may hand out one object for all items of a set, so that nothing of it may be kept.
 
     Args:
         items: coordinates, particles, or classes of particles.
@@ -60,7 +63,9 @@ def placed_items(items: EMSet, pixel_size: float) -> Iterator[PlacedItem]:
     else:
         for coordinate in items:
             position = coordinate.getPosition()
-            yield PlacedItem(_key(coordinate), position, coordinate, int(coordinate.getObjId()))
+            yield PlacedItem(
+                _key(coordinate), position, score_of(coordinate), int(coordinate.getObjId())
+            )
 
 
 def _of_particles(
@@ -74,7 +79,11 @@ def _of_particles(
             x, y = (scale * moved).tolist()
             number = class_id if particle.getClassId() is None else int(particle.getClassId())
             yield PlacedItem(
-                _key(coordinate), (x, y), coordinate, int(particle.getObjId()), number or None
+                _key(coordinate),
+                (x, y),
+                score_of(coordinate),
+                int(particle.getObjId()),
+                number or None,
             )
 
 
@@ -94,6 +103,12 @@ def _shift(particle: Particle, alignment: str) -> np.ndarray:
 
 def _key(coordinate: Coordinate) -> Key:
     return int(coordinate.getMicId()), str(coordinate.getMicName())
+
+
+def score_of(coordinate: Coordinate) -> float:
+    """Return the score of a coordinate; NaN if it has none."""
+    score = getattr(coordinate, SCORE, None)
+    return float("nan") if score is None or score.get() is None else float(score.get())
 
 
 def coordinates_of(items: EMSet) -> Optional[SetOfCoordinates]:

@@ -18,13 +18,13 @@ from ..convert import (
     read_coordinates,
     read_micrographs,
     run_of,
-    score_of,
     write_micrographs,
 )
 from ..engine import EvaluateSettings, Picks, read_json, write_picks
 from ..engine.runs.layout import PICKS
 from ..engine.settings import TOLERANCE_DIAMETERS
 from ..namesakes import namesakes
+from ..particles import score_of
 from .form_inputs import add_reason_for_grey, define_other_micrographs
 from .form_settings import add_setting, setting
 from .input_checks import (

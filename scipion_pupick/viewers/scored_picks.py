@@ -17,10 +17,10 @@ from ..convert import (
     ranked_picks,
     read_coordinates,
     run_of,
-    score_of,
     uncertainty_of,
 )
 from ..engine import Coordinates, Micrograph, Picks
+from ..particles import score_of
 
 OUTPUT = "outputCoordinates"
 # for sets that nobody gave a box
