@@ -43,7 +43,7 @@ _MODELS = ("*/job*/model.safetensors",)
 
 _LABELS: Mapping[str, Tuple[str, ...]] = {
     TRAIN: ("diameter", "particles_per_micrograph", "gpu"),
-    PICK: ("model", "threshold", "gpu"),
+    PICK: ("model", "diameter", "threshold", "gpu"),
     BOTH: ("diameter", "particles_per_micrograph", "threshold", "gpu"),
 }
 

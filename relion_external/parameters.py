@@ -28,7 +28,7 @@ PROGRAMS = {
 }
 SUMMARIES = {
     TRAIN: "Train a model on micrographs and a few particles picked by hand.",
-    PICK: "Pick particles with a trained model.",
+    PICK: "Pick particles with the general model, which needs no training, or a trained one.",
     BOTH: "Train a model on micrographs and a few particles picked by hand, then pick with it.",
 }
 
@@ -178,15 +178,24 @@ LEAST_USABLE = Parameter(
 MASKS = Parameter(
     "masks",
     YES_OR_NO,
-    "write masks of ice, carbon and dirt (MRC), yes or no; default: no",
+    "write masks of ice, carbon and dirt (MRC); default: no",
     label="Write masks",
     advanced=True,
 )
 PIXEL_SIZE = Parameter(
-    "pixel_size", POSITIVE, "of the micrographs, Å/px; default: their STAR file's"
+    "pixel_size", POSITIVE, "of the micrographs, Å/px; default: that of their STAR file or headers"
 )
-START = Parameter("start", MODEL, "to start from, or none; default: general")
-NEGATIVES = Parameter("negatives", TEXT, "file of coordinates that are no particles")
+START = Parameter(
+    "start",
+    MODEL,
+    "to start from, or none to train from scratch; default: general, or with corrected the model "
+    "that had picked",
+)
+NEGATIVES = Parameter(
+    "negatives",
+    TEXT,
+    "file of coordinates of places without a particle, such as ice or carbon edges",
+)
 SELECTED_FROM = Parameter(
     "selected_from",
     TEXT,

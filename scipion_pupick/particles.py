@@ -17,6 +17,7 @@ from pwem.objects import (
     EMSet,
     Particle,
     SetOfClasses2D,
+    SetOfCoordinates,
     SetOfMicrographs,
     SetOfParticles,
 )
@@ -46,6 +47,8 @@ class PlacedItem:
 
 def placed_items(items: EMSet, pixel_size: float) -> Iterator[PlacedItem]:
     """Return where the items of a set lie; particles without a coordinate are left out.
+
+    Scipion may hand out one object for all items of a set, so that nothing of it may be kept.
 
     Args:
         items: coordinates, particles, or classes of particles.
@@ -104,10 +107,22 @@ def _key(coordinate: Coordinate) -> Key:
     return int(coordinate.getMicId()), str(coordinate.getMicName())
 
 
-def micrographs_of(items: EMSet) -> Optional[SetOfMicrographs]:
-    """Return the micrographs that the items of a set were picked on, where they know these."""
+def score_of(coordinate: Coordinate) -> float:
+    """Return the score of a coordinate; NaN if it has none."""
+    score = getattr(coordinate, SCORE, None)
+    return float("nan") if score is None or score.get() is None else float(score.get())
+
+
+def coordinates_of(items: EMSet) -> Optional[SetOfCoordinates]:
+    """Return the coordinates that the items of a set have, or were extracted at, where known."""
     if isinstance(items, SetOfClasses2D):
         items = items.getImages()
     if isinstance(items, SetOfParticles):
-        items = items.getCoordinates() if items.hasCoordinates() else None
-    return None if items is None else items.getMicrographs()
+        return items.getCoordinates() if items.hasCoordinates() else None
+    return items
+
+
+def micrographs_of(items: EMSet) -> Optional[SetOfMicrographs]:
+    """Return the micrographs that the items of a set were picked on, where they know these."""
+    coordinates = coordinates_of(items)
+    return None if coordinates is None else coordinates.getMicrographs()

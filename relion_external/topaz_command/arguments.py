@@ -205,7 +205,7 @@ def _add_training(parser: argparse.ArgumentParser) -> None:
 
 
 def _add_extract(commands: Any) -> None:
-    parser = _add_command(commands, "extract", "Pick particles with a trained model.")
+    parser = _add_command(commands, "extract", "Pick with the general or a trained model.")
     parser.add_argument("paths", nargs="*", metavar="IMAGE", help="default: a line of stdin each")
     parser.add_argument(
         "-m",

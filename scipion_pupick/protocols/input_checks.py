@@ -13,6 +13,7 @@ from ..assignment import left_out_text
 from ..convert import count_coordinates, read_micrographs
 from ..engine import Micrograph, MicrographError, WorkingScale, image_shape
 from ..engine.micrographs.pixel_sizes import read_pixel_sizes
+from ..namesakes import namesakes, namesakes_text
 from ..particles import micrographs_of
 
 # of a set, spread over it: headers are read while a form is open
@@ -114,13 +115,20 @@ def coordinates_errors(coordinates: EMSet, micrographs: SetOfMicrographs, what: 
     return []
 
 
-def coordinates_warnings(coordinates: EMSet, micrographs: SetOfMicrographs, what: str) -> List[str]:
-    """Say which of the coordinates are going to be left out, for sets that are complete."""
-    if coordinates.isStreamOpen() or micrographs.isStreamOpen():
+def coordinates_warnings(coordinates: Any, micrographs: Any, what: str) -> List[str]:
+    """Say which coordinates are left out or may lie in other micrographs, of complete sets.
+
+    Args:
+        coordinates: pointer to them.
+        micrographs: pointer to those that they are looked for in.
+        what: the coordinates are, such as 'picks'.
+    """
+    items, present = coordinates.get(), micrographs.get()
+    if items.isStreamOpen() or present.isStreamOpen():
         return []
-    counts = count_coordinates(coordinates, micrographs)
-    text = left_out_text(counts.left_out, counts.total, what)
-    return [text] if text else []
+    counts = count_coordinates(items, present)
+    shared = namesakes_text(namesakes(coordinates, micrographs), what)
+    return [text for text in (left_out_text(counts.left_out, counts.total, what), shared) if text]
 
 
 def failure_lines(failures: Mapping[Any, str], total: int, shown: int = 5) -> List[str]:

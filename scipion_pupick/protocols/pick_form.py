@@ -49,8 +49,9 @@ def define_model(protocol: EngineProtocol, form: Any) -> None:
         default=MODEL_GENERAL,
         display=params.EnumParam.DISPLAY_COMBO,
         label="Model",
-        help="_general model_: comes with pupick; give the diameter of the particle. It is first "
-        f"fitted to {MICROGRAPHS_FITTED} of the micrographs, without any pick; while micrographs "
+        help="_general model_: comes with pupick and needs no training; it has learned from "
+        "simulated and real micrographs. Give the diameter of the particle. It is first fitted "
+        f"to {MICROGRAPHS_FITTED} of the micrographs, without any pick; while micrographs "
         f"are still coming in, this protocol waits for the first {MICROGRAPHS_FITTED}.\n"
         "_trained in this project_: by *pupick - train*, or imported.\n"
         "_file_: a model (.safetensors) that pupick has written elsewhere; without a "
@@ -106,7 +107,12 @@ def define_picking(protocol: EngineProtocol, form: Any) -> None:
         replace(setting(PickSettings, "threshold"), default=0.0),
         condition=f"thresholdFrom=={THRESHOLD_VALUE}",
     )
-    add_setting(form, setting(PickSettings, "border"), "0 keeps all.")
+    add_setting(
+        form,
+        setting(PickSettings, "border"),
+        "0 keeps all.",
+        expertLevel=params.LEVEL_ADVANCED,
+    )
     add_setting(
         form,
         setting(PickSettings, "min_distance"),

@@ -3,7 +3,8 @@
 
 from __future__ import annotations
 
-from typing import Any, List
+from pathlib import Path
+from typing import Any, Dict, List
 
 import pyworkflow.protocol.params as params
 from pwem.objects import SetOfCoordinates
@@ -12,9 +13,18 @@ from pwem.protocols import ProtParticlePicking
 from ..convert import append_picks, box_size, read_coordinates, read_micrographs, run_of
 from ..engine import CombineSettings, Coordinates, PickSet, combine
 from ..engine.settings import RULES
+from ..namesakes import namesakes
 from .form_inputs import add_reason_for_grey
 from .form_settings import add_setting, setting
-from .input_checks import coordinates_errors, empty_errors, input_ids, lacks_input, open_errors
+from .input_checks import (
+    coordinates_errors,
+    coordinates_warnings,
+    empty_errors,
+    input_ids,
+    lacks_input,
+    open_errors,
+)
+from .left_out_notes import LeftOutNotes
 from .protocol_base import CITATION, NamedProtocol
 
 
@@ -51,7 +61,7 @@ class PUPickProtCombine(NamedProtocol, ProtParticlePicking):
         add_setting(form, setting(CombineSettings, "rule"))
         vote = list(RULES).index("vote")
         add_setting(form, setting(CombineSettings, "vote"), condition=f"rule=={vote}")
-        add_setting(form, setting(CombineSettings, "within"))
+        add_setting(form, setting(CombineSettings, "within"), expertLevel=params.LEVEL_ADVANCED)
         form.addParam(
             "diameter",
             params.FloatParam,
@@ -70,19 +80,19 @@ class PUPickProtCombine(NamedProtocol, ProtParticlePicking):
     def combineStep(self, ids: List[str], diameter: float, *asked: float) -> None:
         """Write the coordinates that are taken."""
         micrographs = read_micrographs(self._micrographs())
+        pointer = self.inputCoordinates.get().getMicrographs(asPointer=True)
+        pointers = self._pointers()
+        read = {what: read_coordinates(p.get(), micrographs) for what, p in pointers.items()}
+        shared = {what: namesakes(p, pointer) for what, p in pointers.items()}
+        self._leftOut().write(read, shared)
         sets = [
-            PickSet(
-                items.getObjLabel() or f"set {number}",
-                read_coordinates(items, micrographs).picks,
-                run_of(items) is not None,
-            )
-            for number, items in enumerate(self._sets(), 1)
+            PickSet(items.getObjLabel() or f"set {number}", found.picks, run_of(items) is not None)
+            for number, (items, found) in enumerate(zip(self._sets(), read.values()), 1)
         ]
         settings = CombineSettings(
             list(RULES)[self.rule.get()], self.vote.get() or None, self.within.get()
         )
         result = combine(sets, diameter / self._micrographs().getSamplingRate(), settings)
-        pointer = self.inputCoordinates.get().getMicrographs(asPointer=True)
         output = self._createSetOfCoordinates(pointer)
         output.setBoxSize(
             self.inputCoordinates.get().getBoxSize()
@@ -97,8 +107,16 @@ class PUPickProtCombine(NamedProtocol, ProtParticlePicking):
         for source in (self.inputCoordinates, *self.otherCoordinates):
             self._defineTransformRelation(source, output)
 
+    def _pointers(self) -> Dict[str, Any]:
+        """Return the pointers to the sets, by what messages call them."""
+        pointers = [self.inputCoordinates, *self.otherCoordinates]
+        return {f"coordinates of picker {i}": pointer for i, pointer in enumerate(pointers, 1)}
+
     def _sets(self) -> List[Any]:
-        return [self.inputCoordinates.get(), *(other.get() for other in self.otherCoordinates)]
+        return [pointer.get() for pointer in self._pointers().values()]
+
+    def _leftOut(self) -> LeftOutNotes:
+        return LeftOutNotes(Path(self._getExtraPath()))
 
     def _micrographs(self) -> Any:
         return self.inputCoordinates.get().getMicrographs()
@@ -120,10 +138,18 @@ class PUPickProtCombine(NamedProtocol, ProtParticlePicking):
             errors.append("Give the diameter of the particle.")
         return errors
 
+    def _warnings(self) -> List[str]:
+        micrographs = self.inputCoordinates.get().getMicrographs(asPointer=True)
+        return [
+            text
+            for what, pointer in self._pointers().items()
+            for text in coordinates_warnings(pointer, micrographs, what)
+        ]
+
     def _summary(self) -> List[str]:
         if not hasattr(self, "outputCoordinates"):
             return ["No particles yet."]
-        return [f"{self.outputCoordinates.getObjComment()}."]
+        return [f"{self.outputCoordinates.getObjComment()}.", *self._leftOut().lines()]
 
     def _methods(self) -> List[str]:
         if not hasattr(self, "outputCoordinates"):

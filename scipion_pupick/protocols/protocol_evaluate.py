@@ -23,6 +23,7 @@ from ..convert import (
 from ..engine import EvaluateSettings, Picks, read_json, write_picks
 from ..engine.runs.layout import PICKS
 from ..engine.settings import TOLERANCE_DIAMETERS
+from ..namesakes import namesakes
 from ..particles import score_of
 from .form_inputs import add_reason_for_grey, define_other_micrographs
 from .form_settings import add_setting, setting
@@ -83,7 +84,7 @@ class PUPickProtEvaluate(EngineProtocol):
             # 0 is no tolerance here: it asks for one
             replace(setting(EvaluateSettings, "tolerance"), above=None, least=0, automatic=derived),
         )
-        add_setting(form, setting(EvaluateSettings, "border"))
+        add_setting(form, setting(EvaluateSettings, "border"), expertLevel=params.LEVEL_ADVANCED)
         form.addParallelSection(threads=1, mpi=0)
 
     # --------------------------- steps -----------------------------------------------------------
@@ -99,7 +100,9 @@ class PUPickProtEvaluate(EngineProtocol):
         reference = read_coordinates(self.referenceCoordinates.get(), micrographs)
         picks = read_coordinates(self.inputCoordinates.get(), micrographs)
         write_picks(reference.picks, self._getExtraPath("reference.star"))
-        self._leftOut().write({PICKS_COMPARED: picks, REFERENCE: reference})
+        sources = {PICKS_COMPARED: self.inputCoordinates, REFERENCE: self.referenceCoordinates}
+        shared = {w: namesakes(p, self._micrographsPointer()) for w, p in sources.items()}
+        self._leftOut().write({PICKS_COMPARED: picks, REFERENCE: reference}, shared)
         named = [m for m in micrographs if m.getFileName() in reference.picks]
         listed = self._getExtraPath("micrographs.star")
         write_micrographs(named, self._pixelSize(), listed)
@@ -127,7 +130,12 @@ class PUPickProtEvaluate(EngineProtocol):
 
     def getMicrographs(self) -> SetOfMicrographs:
         """Return the micrographs that are compared in, with and without reference particles."""
-        return self.inputMicrographs.get() or self.referenceCoordinates.get().getMicrographs()
+        return self._micrographsPointer().get()
+
+    def _micrographsPointer(self) -> Any:
+        if self.inputMicrographs.hasValue():
+            return self.inputMicrographs
+        return self.referenceCoordinates.get().getMicrographs(asPointer=True)
 
     def _leftOut(self) -> LeftOutNotes:
         return LeftOutNotes(Path(self._getExtraPath()))
@@ -179,10 +187,10 @@ class PUPickProtEvaluate(EngineProtocol):
         ]
 
     def _warnings(self) -> List[str]:
-        coordinates, reference = self.inputCoordinates.get(), self.referenceCoordinates.get()
-        warnings = coordinates_warnings(reference, self.getMicrographs(), REFERENCE)
-        warnings += coordinates_warnings(coordinates, self.getMicrographs(), PICKS_COMPARED)
-        first = coordinates.getFirstItem()
+        micrographs = self._micrographsPointer()
+        warnings = coordinates_warnings(self.referenceCoordinates, micrographs, REFERENCE)
+        warnings += coordinates_warnings(self.inputCoordinates, micrographs, PICKS_COMPARED)
+        first = self.inputCoordinates.get().getFirstItem()
         if first is not None and score_of(first) != score_of(first):
             warnings.append(
                 "The coordinates have no scores: all that can be said is how many are right."

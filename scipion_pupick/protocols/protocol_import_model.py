@@ -30,7 +30,7 @@ class PUPickProtImportModel(NamedProtocol, ProtImport):
             important=True,
             label="Model file",
             help="A file model.safetensors that pupick has written, in Scipion, in RELION or on "
-            "the command line. Models of Topaz (.sav) are pickled programs and are not read.",
+            "the command line. Models of Topaz itself (.sav) cannot be used.",
         )
 
     # --------------------------- steps -----------------------------------------------------------

@@ -58,7 +58,7 @@ LEAST_WAIT = 2
 
 
 class PUPickProtPick(UsableMicrographs):
-    """Picks particles with a trained model, and ranks them by score.
+    """Picks particles with the general or a trained model, and ranks them by score.
 
     A score is the log-odds that there is a particle. All peaks are kept, so that *Continue* with
     another threshold, and *pupick - threshold*, need not pick again.
@@ -377,12 +377,15 @@ class PUPickProtPick(UsableMicrographs):
     def _methods(self) -> List[str]:
         if not hasattr(self, "outputCoordinates"):
             return []
-        model = self.getModel()
+        labels = self.getModel()._labels.get()
+        if self._isFitted():
+            trained = "the general model fitted to the micrographs"
+        else:
+            trained = f"trained on {labels or 'many'} particles"
         return [
             f"{self.outputCoordinates.getSize()} particles were picked with pupick by a "
-            f"convolutional network for a diameter of {self._diameter():g} Å, trained on "
-            f"{model._labels.get() or 'many'} particles, from a score (log-odds) of "
-            f"{self.getThreshold():.2f} on [{CITATION}]."
+            f"convolutional network for a diameter of {self._diameter():g} Å, {trained}, from a "
+            f"score (log-odds) of {self.getThreshold():.2f} on [{CITATION}]."
         ]
 
     def _citations(self) -> List[str]:

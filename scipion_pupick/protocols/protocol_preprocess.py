@@ -64,7 +64,11 @@ class PUPickProtPreprocess(EngineProtocol):
             setting(PreprocessSettings, "diameter_px"),
             validators=[params.GE(LEAST_DIAMETER_PX, error="is too small to see a particle.")],
         )
-        add_setting(form, setting(PreprocessSettings, "normalisation"))
+        add_setting(
+            form,
+            setting(PreprocessSettings, "normalisation"),
+            expertLevel=params.LEVEL_ADVANCED,
+        )
         form.addParallelSection(threads=4, mpi=0)
 
     # --------------------------- steps -----------------------------------------------------------

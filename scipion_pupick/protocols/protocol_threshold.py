@@ -29,6 +29,7 @@ from ..engine import (
     threshold_of_precision,
 )
 from ..engine.settings import LEAST_SCORE
+from ..namesakes import namesakes, namesakes_text
 from .form_inputs import add_reason_for_grey, define_other_micrographs
 from .growing import publish, rounds, started_anew
 from .input_checks import (
@@ -193,7 +194,9 @@ class PUPickProtThreshold(NamedProtocol, ProtParticlePicking):
             parts[0] += f", score {threshold:.2f} or more"
             parts.append(expected_quality(self._estimate(ranked, threshold) if number else {}))
         counts = count_coordinates(self.inputCoordinates.get(), self.getInputMicrographs())
+        shared = namesakes(self.inputCoordinates, self.getInputMicrographsPointer())
         parts.append(left_out_text(counts.left_out, counts.total, "coordinates").rstrip("."))
+        parts.append(namesakes_text(shared, "coordinates").rstrip("."))
         return "; ".join(filter(None, parts))
 
     def _estimate(self, ranked: Dict[int, Coordinates], threshold: float) -> Dict[str, float]:
@@ -232,8 +235,8 @@ class PUPickProtThreshold(NamedProtocol, ProtParticlePicking):
         return errors or self._scoreErrors()
 
     def _warnings(self) -> List[str]:
-        coordinates = self.inputCoordinates.get()
-        return coordinates_warnings(coordinates, self.getInputMicrographs(), "coordinates")
+        micrographs = self.getInputMicrographsPointer()
+        return coordinates_warnings(self.inputCoordinates, micrographs, "coordinates")
 
     def _scoreErrors(self) -> List[str]:
         try:

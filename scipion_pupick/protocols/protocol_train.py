@@ -45,6 +45,7 @@ from ..engine.settings import (
     CorrectionSettings,
     offered_settings,
 )
+from ..namesakes import namesakes
 from ..objects import PUPickModel
 from .form_settings import arguments_of, setting
 from .input_checks import (
@@ -192,12 +193,14 @@ class PUPickProtTrain(EngineProtocol):
         micrographs = self.inputMicrographs.get()
         present = read_micrographs(micrographs)
         write_micrographs(present, micrographs.getSamplingRate(), folder / MICROGRAPHS)
-        used = {"picks": assigned}
+        used, sources = {"picks": assigned}, {"picks": self.inputCoordinates}
         if self.negativeCoordinates.get() is not None:
             selected = self.inputCoordinates.get()
             used[PLACES] = read_negatives(self.negativeCoordinates.get(), selected, present)
+            sources[PLACES] = self.negativeCoordinates
             write_picks(used[PLACES].picks, folder / NEGATIVES)
-        LeftOutNotes(folder).write(used)
+        shared = {w: namesakes(p, self.inputMicrographs) for w, p in sources.items()}
+        LeftOutNotes(folder).write(used, shared)
         if is_closed(self.inputCoordinates) and is_closed(self.inputMicrographs):
             write_text(folder / COMPLETE, "")
         # last, for its presence says that the input is complete
@@ -295,9 +298,9 @@ class PUPickProtTrain(EngineProtocol):
             return [] if corrected else ["--start", GENERAL]
         if self._hasRecipe():
             return ["--from-scratch"]
-        normalisation = arguments_of(self, [setting(TrainSettings, "normalisation")])
+        others = [setting(TrainSettings, name) for name in KEPT_FROM_START[1:]]
         network = list(NETWORKS)[self.network.get()]
-        return ["--from-scratch", "--network", network, *normalisation]
+        return ["--from-scratch", "--network", network, *arguments_of(self, others)]
 
     # --------------------------- results ---------------------------------------------------------
     def _rounds(self) -> List[Path]:
@@ -346,9 +349,10 @@ class PUPickProtTrain(EngineProtocol):
     def _warnings(self) -> List[str]:
         picks, micrographs = self.inputCoordinates.get(), self.inputMicrographs.get()
         warnings = pixel_size_warnings(micrographs)
-        warnings += coordinates_warnings(picks, micrographs, "picks")
-        if self.negativeCoordinates.get() is not None:
-            warnings += coordinates_warnings(self.negativeCoordinates.get(), micrographs, PLACES)
+        warnings += coordinates_warnings(self.inputCoordinates, self.inputMicrographs, "picks")
+        if self.negativeCoordinates.hasValue():
+            places_without = self.negativeCoordinates
+            warnings += coordinates_warnings(places_without, self.inputMicrographs, PLACES)
         if picks.isStreamClosed() and 0 < picks.getSize() < 10:
             warnings.append(f"There are only {picks.getSize()} picks: ten or more are advised.")
         diameter = self._diameter()

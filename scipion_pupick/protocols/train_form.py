@@ -16,7 +16,7 @@ from .protocol_base import EngineProtocol
 # what may say where particles are
 PICKS = "SetOfCoordinates, SetOfParticles, SetOfClasses2D"
 # a model to start from has these already
-KEPT_FROM_START = ("network", "normalisation")
+KEPT_FROM_START = ("network", "units", "normalisation")
 # settings that have a place of their own in the form
 PLACED = ("diameter", "particles_per_micrograph", "epochs")
 
@@ -31,8 +31,7 @@ def define_input(protocol: EngineProtocol, form: Any) -> None:
         pointerClass="SetOfMicrographs",
         important=True,
         label="Input micrographs",
-        help="With and without picks: micrographs without picks show the network what else "
-        "there is.",
+        help="With and without picks: micrographs without picks show what else there is.",
     )
     form.addParam(
         "inputCoordinates",
@@ -76,9 +75,9 @@ def _define_corrected(form: Any) -> None:
         allowsNull=True,
         expertLevel=params.LEVEL_ADVANCED,
         label="Picks before they were corrected (optional)",
-        help="Of *pupick - pick*, where the picked particles above are these as you have corrected "
-        "them. What you removed is then no particle, and training starts from the model that had "
-        "picked, unless you choose another start than the general model.",
+        help="The output of *pupick - pick* that you have corrected; the picked particles above "
+        "are the corrected ones. What you removed counts as no particle. Training starts from the "
+        "model that had picked, unless you choose another start than the general model.",
     )
     add_setting(
         form, setting(CorrectionSettings, "done"), condition="correctedCoordinates is not None"
@@ -95,8 +94,9 @@ def define_training(protocol: EngineProtocol, form: Any) -> None:
         default=START_GENERAL,
         display=params.EnumParam.DISPLAY_COMBO,
         label="Start from",
-        help="_general model_: comes with pupick and has seen many kinds of particles; needs "
-        "fewest picks.\n_previous model_: trained or imported in this project.\n"
+        help="_general model_: comes with pupick and needs fewest picks. It has learned from "
+        "simulated particles of many kinds and from real micrographs.\n"
+        "_previous model_: trained or imported in this project.\n"
         "_from scratch_: knows nothing yet.",
     )
     form.addParam(
@@ -105,11 +105,11 @@ def define_training(protocol: EngineProtocol, form: Any) -> None:
         pointerClass="PUPickModel",
         condition=f"startFrom=={START_PREVIOUS}",
         label="Previous model",
-        help="Its network and normalisation are kept. The diameter may be another.",
+        help="It is trained further. The diameter may be another.",
     )
     previous = f"startFrom=={START_PREVIOUS} and "
     add_reason_for_grey(form, "previousModel", "a previous model", previous)
-    add_setting(form, setting(TrainSettings, "epochs"), expertLevel=params.LEVEL_NORMAL)
+    add_setting(form, setting(TrainSettings, "epochs"))
     _define_expert(protocol, form)
 
 

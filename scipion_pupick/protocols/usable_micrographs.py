@@ -20,7 +20,7 @@ def define_usable(form: Any) -> None:
         default=0.0,
         expertLevel=params.LEVEL_ADVANCED,
         validators=[params.Range(0, 1, error="must be a share from 0 to 1, such as 0.3 for 30 %.")],
-        label="Least usable share",
+        label="Least usable share (0 to 1)",
         help="A model that knows contamination also gives a set of the micrographs, with the "
         "share of each that is free of it; those with less than this are left out there. Their "
         "coordinates stay. 0 leaves none out.",

@@ -50,6 +50,8 @@ def test_a_form_for_picking_names_the_latest_micrographs_and_model(project):
     assert options["in_mic"] == "CtfFind/job007/micrographs_ctf.star"
     assert options["in_coords"] == ""
     assert (options["param1_label"], options["param1_value"]) == ("model", "External/job008")
+    # the general model needs it where there is no model yet
+    assert (options["param2_label"], options["param2_value"]) == ("diameter", "")
 
 
 def test_a_form_for_training_names_hand_picks_not_earlier_automatic_ones(project):

@@ -221,7 +221,7 @@ def test_what_the_form_for_training_refuses(runs, tmp_path):
     assert "unrecognized arguments: --stepps" in train_errors(runs, moreArguments="--stepps 2")
     assert "only ask for help" in train_errors(runs, moreArguments="--help")
     held_out = train_errors(runs, moreArguments="--held-out 7")
-    assert "give a number from 0 to below 1 (Held-out labels)" in held_out
+    assert "give a number from 0 to below 1 (Held-out picks)" in held_out
     others = other_set(runs, tmp_path, PIXEL_SIZE)
     assert "are of other micrographs" in train_errors(runs, **others)
 

@@ -12,6 +12,7 @@ from helpers.scipion_project import (
     Project,
     PUPickProtEvaluate,
     PUPickProtImportCoordinates,
+    PUPickProtPreprocess,
     PUPickProtThreshold,
     PUPickProtTrain,
     read_set,
@@ -23,6 +24,8 @@ from pyworkflow.object import Pointer
 from scipion_pupick import engine
 from scipion_pupick.constants import START_SCRATCH
 from scipion_pupick.engine import Coordinates, write_picks
+from scipion_pupick.namesakes import namesakes
+from scipion_pupick.protocols import PUPickProtCombine
 from scipion_pupick.viewers.viewer_picks import describe_set
 
 pytestmark = [pytest.mark.slow, WARNINGS_OF_SCIPION]
@@ -50,7 +53,8 @@ def joined(tmp_path_factory):
     imports, coordinates = {}, {}
     for name in ("a", "b", "twin"):
         imports[name] = project.micrographs(folder / name / "*.mrc", PIXEL_SIZE)
-    for name, found in particles.items():
+    twin = {key.replace("/a/", "/twin/"): xy for key, xy in particles["a"].items()}
+    for name, found in {**particles, "twin": twin}.items():
         path = folder / f"{name}.star"
         places = {key: xy[:4].T for key, xy in found.items()}
         write_picks({key: Coordinates(*xy, np.arange(4.0)) for key, xy in places.items()}, path)
@@ -61,8 +65,12 @@ def joined(tmp_path_factory):
             inputMicrographs=(imports[name], "outputMicrographs"),
         )
     both = [[of[name] for name in ("a", "b")] for of in (imports, coordinates)]
+    coordinates_of_twins = [coordinates[name] for name in ("a", "twin")]
     return {
         "project": project,
+        "picks of twins": join(project, coordinates_of_twins, "outputCoordinates"),
+        "picks of the twin": (coordinates["twin"], "outputCoordinates"),
+        "picks of the first": (coordinates["a"], "outputCoordinates"),
         "micrographs": join(project, both[0], "outputMicrographs"),
         "picks": join(project, both[1], "outputCoordinates"),
         "twins": join(project, [imports["a"], imports["twin"]], "outputMicrographs"),
@@ -124,6 +132,60 @@ def test_picks_are_refused_where_a_name_is_that_of_two_micrographs(joined):
     assert "Several input micrographs are called m0.mrc" in picks
     assert "the picks do not tell which of them is meant" in picks
     assert "the places without a particle do not tell" in places
+
+
+def test_picks_of_another_import_with_the_same_names_are_said_to_be_unsure(joined):
+    project, first = joined["project"], joined["first"]
+    expected = "share 2 file names (such as m0.mrc). Only the name ties them"
+    for picks in ("picks of twins", "picks of the twin"):
+        parameters = training(joined, "first", inputCoordinates=joined[picks])
+        assert (
+            f"Some of the picks were made on micrographs of another import, with which the "
+            f"input micrographs {expected}" in warnings_of(project, PUPickProtTrain, **parameters)
+        )
+    own = training(joined, "first", inputCoordinates=joined["picks of the first"])
+    assert "another import" not in warnings_of(project, PUPickProtTrain, **own)
+    twins = training(joined, "first", inputCoordinates=joined["picks of twins"])
+    assert expected in " ".join(project.run(PUPickProtTrain, **twins)._summary())
+    compared = {
+        "inputCoordinates": joined["picks of twins"],
+        "referenceCoordinates": joined["picks of the first"],
+    }
+    said = warnings_of(project, PUPickProtEvaluate, **compared)
+    assert "Some of the scored coordinates were made" in said
+    assert "reference coordinates were made" not in said
+    assert expected in " ".join(project.run(PUPickProtEvaluate, **compared)._summary())
+    asked = {"inputCoordinates": joined["picks of twins"], "inputMicrographs": first}
+    assert expected in warnings_of(project, PUPickProtThreshold, **asked)
+    chosen = project.run(PUPickProtThreshold, **asked)
+    assert expected in chosen._summary()[0]
+    again = training(joined, "first", inputCoordinates=(chosen, "outputCoordinates"))
+    assert expected in warnings_of(project, PUPickProtTrain, **again)
+
+
+def test_combining_says_which_picker_was_given_another_import(joined):
+    project = joined["project"]
+    run, output = joined["picks of the twin"]
+    combined = project.make(
+        PUPickProtCombine, inputCoordinates=joined["picks of the first"], diameter=96.0
+    )
+    combined.otherCoordinates.append(Pointer(run, extended=output))
+    project.project.saveProtocol(combined)
+    assert combined.validate() == []
+    (said,) = combined.warnings()
+    assert said.startswith("Some of the coordinates of picker 2 were made")
+    assert said in " ".join(project.finish(combined)._summary())
+
+
+def test_picks_of_micrographs_made_from_the_input_are_sure(joined):
+    project = joined["project"]
+    smaller = project.run(
+        PUPickProtPreprocess, inputMicrographs=joined["first"], diameter=96.0, diameterPx=24.0
+    )
+    derived = Pointer(smaller, extended="outputMicrographs")
+    for key, expected in (("picks of the first", []), ("picks of the twin", list(NAMES[:2]))):
+        run, output = joined[key]
+        assert namesakes(Pointer(run, extended=output), derived) == expected
 
 
 def test_all_coordinates_of_joined_sets_are_chosen_from_and_compared(joined):

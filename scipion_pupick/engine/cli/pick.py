@@ -26,7 +26,9 @@ from .options import (
 
 def add_pick(commands: Any) -> None:
     """Add the command."""
-    parser = add_command(commands, "pick", "Pick particles with a trained model.", _pick)
+    parser = add_command(
+        commands, "pick", "Pick particles with the general or a trained model.", _pick
+    )
     add_picking(parser)
     parser.add_argument(
         "--fit-only",

@@ -26,7 +26,8 @@ NETWORKS: Mapping[str, str] = {
     "conv3": "the paper's, smallest and fastest",
     "resnet8": "as large as Topaz's",
     "resnet16": "sees most of the surroundings",
-    "resnet8-fine": "resnet8 that also tells near particles apart and sees contamination",
+    "resnet8-fine": "the general model's: resnet8 that also tells near particles apart and sees "
+    "contamination",
 }
 OBJECTIVES: Mapping[str, str] = {
     "pn": "takes all that was not picked for no particle",
@@ -44,7 +45,7 @@ SAMPLINGS: Mapping[str, str] = {
 NEGATIVES_WEIGHTS: Mapping[str, str] = {
     "class": "as all picks together",
     "pooled": "each as one pick, the paper's way",
-    "doubted": "together a tenth of the unlabelled regions, since some may be wrong",
+    "doubted": "together a tenth of the regions without picks, since some may be wrong",
 }
 RECIPES: Mapping[str, str] = {
     "pupick": "what finds most particles",

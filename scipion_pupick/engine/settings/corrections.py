@@ -17,8 +17,8 @@ class CorrectionSettings(Checked):
         default="none",
         metadata=about(
             "Micrographs that are done",
-            "on which micrographs every pick was looked at, so that those left are particles",
+            "where you looked at every pick, so that those left are particles",
             choices=DONE,
-            more="Elsewhere only what was removed and added is learned.",
+            more="For corrected picks. Elsewhere only what was removed and added is learned.",
         ),
     )

@@ -66,7 +66,7 @@ class PickSettings(Checked):
             KEY: replace(
                 PARTICLES,
                 automatic="unknown",
-                more="It betters the threshold of the general model; a trained model knows it.",
+                more="It improves the threshold of the general model; a trained model knows it.",
                 advice=", or none if it is not known",
             )
         },
@@ -74,12 +74,13 @@ class PickSettings(Checked):
     contamination: float = field(
         default=MOST_CONTAMINATION,
         metadata=about(
-            "Most contamination",
+            "Contamination limit",
             "picks that are likelier than this to lie on ice, carbon or dirt are dropped",
             level=ADVANCED,
             least=0,
-            more="1 keeps all. Models of version 0.1 know no contamination.",
-            placeholder="SHARE",
+            more="A probability; 1 keeps all. Contamination is known to the general model and to "
+            "models trained from it, but not to those of version 0.1.",
+            placeholder="PROBABILITY",
         ),
     )
 

@@ -9,7 +9,7 @@ from .setting import Setting
 DIAMETER = Setting("Particle diameter", "diameter of the particle", unit="Å", above=0)
 PARTICLES = Setting(
     "Particles per micrograph",
-    "about how many a micrograph holds, picked or not",
+    "about how many particles a micrograph holds, picked or not",
     above=0,
     automatic="estimated",
     advice=", or none to have it estimated",

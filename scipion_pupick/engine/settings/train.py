@@ -50,13 +50,20 @@ class OptimizerSettings(Checked):
 
     network: str = field(
         default="resnet8",
-        metadata=about("Network", "architecture of the model", level=ADVANCED, choices=NETWORKS),
+        metadata=about(
+            "Network",
+            "layout of the neural network",
+            level=ADVANCED,
+            choices=NETWORKS,
+            more="A model to start from keeps its own. With another network than the general "
+            "model's, training starts from random weights.",
+        ),
     )
     units: int = field(
         default=UNITS,
         metadata=about(
-            "Units",
-            "filters of the network's first layer, a multiple of 4",
+            "Width of the network",
+            "width of the network: filters of its first layer, a multiple of 4",
             level=ADVANCED,
             above=0,
             more="The last layer has four times as many. With 64, training takes three to four "
@@ -71,7 +78,7 @@ class OptimizerSettings(Checked):
         default=None,
         metadata=about(
             "Slack",
-            "weight λ of the expectation",
+            "weight λ of the expected number of particles",
             level=ADVANCED,
             least=0,
             automatic="10 for ge-kl, 1 for ge-binomial and ge-binomial-kl",
@@ -82,23 +89,24 @@ class OptimizerSettings(Checked):
     autoencoder: Optional[float] = field(
         default=None,
         metadata=about(
-            "Weight of the autoencoder",
+            "Autoencoder's weight, error summed",
             "weight γ of the autoencoder's squared error, summed over pixels as in the paper",
             level=ADVANCED,
             least=0,
             automatic="by the weight per pixel",
-            more="A second task, to redraw the region.",
+            more="A second task, to redraw the image round a pick. Give this weight or the one per "
+            "pixel, not both.",
             placeholder="γ",
         ),
     )
     autoencoder_per_pixel: Optional[float] = field(
         default=None,
         metadata=about(
-            "Weight of the autoencoder per pixel",
-            "weight of the autoencoder's mean squared error over the 961 pixels of a region",
+            "Autoencoder's weight, error per pixel",
+            "weight γ of the autoencoder's mean squared error over the 961 pixels of a region",
             level=ADVANCED,
             least=0,
-            automatic="10 / labels up to 250 labels from scratch, else 0",
+            automatic="10 / picks up to 250 picks from scratch, else 0",
             more="Version 0.1 called it the weight of the autoencoder.",
             placeholder="γ",
         ),
@@ -115,12 +123,12 @@ class OptimizerSettings(Checked):
     distillation: Optional[float] = field(
         default=None,
         metadata=about(
-            "Weight of the start's answers",
-            "weight of what the model to start from knows",
+            "Weight of the starting model",
+            "how much training keeps to what the model that it starts from says",
             level=ADVANCED,
             least=0,
-            automatic="5 / labels up to 250 labels, else 0",
-            more="Its answers on unlabelled regions are learned, too. Random weights have none.",
+            automatic="5 / picks up to 250 picks, else 0",
+            more="Its scores of regions without picks are learned, too. Random weights have none.",
             placeholder="WEIGHT",
         ),
     )
@@ -138,37 +146,38 @@ class OptimizerSettings(Checked):
         default=WORKING_DIAMETER_PX / 8,
         metadata=about(
             "Training radius",
-            "radius of what is positive round a pick; the diameter is 24 px",
+            "radius round a pick that counts as particle, in the working image",
             unit="px",
             level=ADVANCED,
             above=0,
+            more="There a particle is 24 px wide.",
         ),
     )
     epochs: int = field(
         default=12,
         metadata=about(
             "Epochs",
-            "epochs of training",
+            "rounds of training",
             level=ADVANCED,
             above=0,
-            more="The learning rate falls to zero over these.",
+            more="More take longer. The learning rate falls to zero over these.",
         ),
     )
     steps: Optional[int] = field(
         default=None,
         metadata=about(
             "Batches an epoch",
-            "batches an epoch",
+            "batches of images in an epoch",
             level=ADVANCED,
             above=0,
-            automatic="50, or 25 where up to 250 labels adjust a trained network",
+            automatic="50, or 25 where up to 250 picks adjust a trained network",
         ),
     )
     sampling: str = field(
         default="tiles",
         metadata=about(
             "Unlabelled regions",
-            "how unlabelled regions are drawn",
+            "how regions without picks are drawn",
             level=ADVANCED,
             choices=SAMPLINGS,
         ),
@@ -176,11 +185,11 @@ class OptimizerSettings(Checked):
     negatives_weight: str = field(
         default="doubted",
         metadata=about(
-            "Weight of the negatives",
-            "what places without a particle count",
+            "Weight of places without a particle",
+            "how much places without a particle count",
             level=ADVANCED,
             choices=NEGATIVES_WEIGHTS,
-            more="Only objectives that expect a number of particles can pool.",
+            more="Pooled is for the objectives whose names begin with ge.",
         ),
     )
     mosaics: int = field(
@@ -304,7 +313,7 @@ class TrainSettings(Checked):
         default="pupick",
         metadata=about(
             "Recipe",
-            "what those settings are that are not given",
+            "which defaults hold for settings that are left as they are",
             level=ADVANCED,
             choices=RECIPES,
             more="The paper's: the network conv3, the objective ge-binomial, batches of 16 "
@@ -318,12 +327,12 @@ class TrainSettings(Checked):
     held_out: Optional[float] = field(
         default=None,
         metadata=about(
-            "Held-out labels",
-            "share of the labels to choose the best weights by",
+            "Held-out picks",
+            "share of the picks that is kept out of training, to choose the best epoch by",
             level=ADVANCED,
             least=0,
             below=1,
-            automatic="0.2 of 500 labels or more, else none",
+            automatic="0.2 of 500 picks or more, else none",
         ),
     )
     most_micrographs: int = field(
