@@ -107,12 +107,6 @@ def _key(coordinate: Coordinate) -> Key:
     return int(coordinate.getMicId()), str(coordinate.getMicName())
 
 
-def score_of(coordinate: Coordinate) -> float:
-    """Return the score of a coordinate; NaN if it has none."""
-    score = getattr(coordinate, SCORE, None)
-    return float("nan") if score is None or score.get() is None else float(score.get())
-
-
 def coordinates_of(items: EMSet) -> Optional[SetOfCoordinates]:
     """Return the coordinates that the items of a set have, or were extracted at, where known."""
     if isinstance(items, SetOfClasses2D):
