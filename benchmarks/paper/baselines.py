@@ -9,7 +9,6 @@ Lines are added to FOLDER/cells.csv, beside those of experiments.py; see benchma
 
 from __future__ import annotations
 
-import argparse
 import logging
 import sys
 import time
@@ -25,8 +24,8 @@ from skimage.feature import match_template
 from skimage.filters import difference_of_gaussians
 
 from benchmarks.paper.cells_file import Row, add_row, read_rows
-from benchmarks.paper.experiments import revision_of_source
-from benchmarks.paper.grid import CHOICES, LABELS, SETS, Cell
+from benchmarks.paper.experiments import parser_of, revision_of_source
+from benchmarks.paper.grid import CHOICES, LABELS, Cell
 from benchmarks.paper.measures import particle_figures, region_ap, score_maps
 from benchmarks.paper.sets import PreparedSet, find_set, with_some_labels
 from scipion_pupick.engine.settings import STRIDE, WORKING_DIAMETER_PX
@@ -40,18 +39,6 @@ TEMPLATE_DIAMETERS = 1.3
 Scorer = Callable[[np.ndarray], np.ndarray]
 
 log = logging.getLogger("baselines")
-
-
-def parse(arguments: Optional[List[str]]) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("--work", type=Path, required=True, help="folder for all that is written")
-    parser.add_argument("--data", type=Path, required=True, help="folder of EMPIAR-10017")
-    parser.add_argument("--shapes", type=Path, required=True, help="shapes of proteins (.npz)")
-    parser.add_argument("--sets", default=",".join(SETS), help="names, with commas between")
-    parser.add_argument("--choices", type=int, default=len(CHOICES), help="of labels")
-    return parser.parse_args(arguments)
 
 
 def dog_scorer(width: float) -> Scorer:
@@ -133,7 +120,7 @@ def cells_of(on: str, choices: Sequence[int]) -> List[Cell]:
 
 
 def main(arguments: Optional[List[str]] = None) -> None:
-    options = parse(arguments)
+    options = parser_of(__doc__).parse_args(arguments)
     logging.basicConfig(level=logging.INFO, format="%(message)s")
     table, revision = options.work / "cells.csv", revision_of_source()
     for name in options.sets.split(","):

@@ -39,16 +39,21 @@ CPU = torch.device("cpu")
 log = logging.getLogger("experiments")
 
 
-def parse(arguments: Optional[List[str]]) -> argparse.Namespace:
+def parser_of(description: Optional[str]) -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+        description=description, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--work", type=Path, required=True, help="folder for all that is written")
     parser.add_argument("--data", type=Path, required=True, help="folder of EMPIAR-10017")
     parser.add_argument("--shapes", type=Path, required=True, help="shapes of proteins (.npz)")
     parser.add_argument("--sets", default=",".join(SETS), help="names, with commas between")
-    parser.add_argument("--groups", default="", help="only groups with this text in their names")
     parser.add_argument("--choices", type=int, default=len(CHOICES), help="of labels")
+    return parser
+
+
+def parse(arguments: Optional[List[str]]) -> argparse.Namespace:
+    parser = parser_of(__doc__)
+    parser.add_argument("--groups", default="", help="only groups with this text in their names")
     parser.add_argument("--steps", type=int, default=STEPS, help="updates of each training")
     parser.add_argument("--part", default="1/1", help="I/N: each N-th cell only, from the I-th on")
     parser.add_argument("--cells", type=int, help="end after so many")

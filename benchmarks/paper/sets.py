@@ -13,7 +13,6 @@ from pathlib import Path
 from typing import Tuple
 
 import numpy as np
-from scipy import ndimage
 
 from benchmarks.common.picking_sets import TOLERANCE, PickingSet, real_set
 from scipion_pupick.engine import (
@@ -32,12 +31,13 @@ from scipion_pupick.engine.simulation import (
     Contamination,
     Crowding,
     Defocus,
+    Density,
     Ice,
     SimulationSettings,
     make_bank,
+    read_proteins,
     simulate_micrograph,
 )
-from scipion_pupick.engine.simulation.density import Density, centre_density
 from scipion_pupick.engine.training.data import read_data
 from scipion_pupick.engine.training.labels import assign_labels
 from scipion_pupick.engine.training.regions import TrainingImage, label_map
@@ -52,8 +52,6 @@ ROD_DIAMETER_PX = 36.0
 ROD_SNR = 0.2
 ROD_COVERAGE = 0.1
 ROD_SEED = 75
-VOXEL = 2.0  # Å
-BLUR = 3.0  # Å, of each residue
 
 
 @dataclass(frozen=True)
@@ -204,17 +202,10 @@ def rod_settings(random: np.random.Generator) -> SimulationSettings:
 
 
 def read_shape(shapes: Path, name: str) -> Density:
-    """The density of a complex, each residue a Gaussian of 3 Å.
+    """The density of a complex.
 
     Args:
-        shapes: .npz with `names`, `offsets` and `xyz` (Å).
+        shapes: see `read_proteins`.
         name: of the complex.
     """
-    with np.load(shapes) as file:
-        index = [str(each) for each in file["names"]].index(name)
-        start, stop = file["offsets"][index : index + 2]
-        xyz = file["xyz"][start:stop].astype(np.float64)
-    cells = np.rint((xyz - xyz.min(axis=0)) / VOXEL).astype(int) + 8
-    values = np.zeros(tuple(cells.max(axis=0) + 9), np.float32)
-    np.add.at(values, tuple(cells.T), 1.0)
-    return centre_density(ndimage.gaussian_filter(values, BLUR / VOXEL), VOXEL, name=name)
+    return next(each for each in read_proteins(shapes) if each.name == name).density()

@@ -97,6 +97,7 @@ def search_scale(
     """
     searched = evenly_spaced(micrographs, MICROGRAPHS_SEARCHED)
     reached: Dict[int, float] = {}
+    expected: Dict[int, float] = {}
 
     def at(steps: float) -> WorkingScale:
         return WorkingScale(scale.diameter, scale.diameter_px / SCALE_STEP**steps)
@@ -105,6 +106,7 @@ def search_scale(
         for step in set(steps).difference(reached):
             peaks = detect_in_micrographs(general, judge, at(step), searched).values()
             reached[step] = confidence(peaks) * (1 - PRIOR_PENALTY * step**2)
+            expected[step] = _expected(peaks)
         return max(reached, key=lambda step: reached[step])
 
     best = best_of(0, -1, 1)
@@ -112,7 +114,10 @@ def search_scale(
         return scale
     if best:
         best = best_of(best, FURTHEST_STEP * best)
-    if _excess(general, judge, at(best), searched) < LEAST_EXPECTED_PARTICLES:
+    negatives = detect_in_micrographs(
+        general, lambda images: judge(-images), at(best), searched
+    ).values()
+    if expected[best] - _expected(negatives) < LEAST_EXPECTED_PARTICLES:
         return scale
     steps = _summit(best, reached)
     log.info(
@@ -128,16 +133,9 @@ def search_scale(
     return at(steps)
 
 
-def _excess(
-    general: Model, judge: Judge, scale: WorkingScale, micrographs: Sequence[AnyMicrograph]
-) -> float:
-    """How many more particles the model expects in micrographs than in their negatives."""
-
-    def expected(of: Judge) -> float:
-        peaks = detect_in_micrographs(general, of, scale, micrographs).values()
-        return float(sum(expit(of_micrograph.score).sum() for of_micrograph in peaks))
-
-    return expected(judge) - expected(lambda images: judge(-images))
+def _expected(peaks: Iterable[PeaksInsideBorder]) -> float:
+    """Number of particles that the model expects among the peaks of some micrographs."""
+    return float(sum(expit(of_micrograph.score).sum() for of_micrograph in peaks))
 
 
 def _summit(best: int, reached: Dict[int, float]) -> float:

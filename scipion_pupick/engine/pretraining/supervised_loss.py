@@ -117,10 +117,8 @@ def _training_image(image: KnownImage, training_radius: float) -> TrainingImage:
     else:
         clean = positive_map(shape, image.xy, image.diameter_px / 3)
         labels |= np.where(clean, _KNOWN, 0).astype(np.uint8)
-    return TrainingImage(image.pixels, _without_border(labels, image.border), image.xy, _NONE)
-
-
-_NONE = np.empty((0, 2))
+    labels = _without_border(labels, image.border)
+    return TrainingImage(image.pixels, labels, image.xy, np.empty((0, 2)))
 
 
 def _without_border(labels: np.ndarray, border: int) -> np.ndarray:

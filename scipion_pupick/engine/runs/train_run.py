@@ -60,10 +60,12 @@ class TrainRun:
         Raises:
             PupickError: a file of the folder is damaged.
         """
-        old, view = asked.of_version_01(), read_view(folder)
-        begun = None if view is None or _is_of_later_version(view) else view["fingerprint"]
-        request = old if begun == old.fingerprint() else asked
-        return cls(folder, request.fingerprint()), request
+        view = read_view(folder)
+        if view is not None and not _is_of_later_version(view):
+            old = asked.of_version_01()
+            if view["fingerprint"] == old.fingerprint():
+                return cls(folder, old.fingerprint()), old
+        return cls(folder, asked.fingerprint()), asked
 
     @property
     def checkpoint(self) -> Checkpoint:

@@ -66,8 +66,8 @@ class OptimizerSettings(Checked):
             "width of the network: filters of its first layer, a multiple of 4",
             level=ADVANCED,
             above=0,
-            more="The last layer has four times as many. With 64, training takes three to four "
-            "times as long, and starts from random weights.",
+            more="The last layer has four times as many. With 64, a network has four times as "
+            "many weights, and starts from random ones.",
         ),
     )
     objective: str = field(

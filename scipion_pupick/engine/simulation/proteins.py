@@ -18,6 +18,7 @@ from .phantom import VOXELS_PER_DIAMETER
 
 # standard deviation, Å, of an atom: a resolution of about 9 Å
 _ATOM = 3.0
+_LEAST_VOXEL = 0.5  # Å
 
 
 @dataclass(frozen=True)
@@ -35,7 +36,8 @@ class Protein:
     def density(self, enlarged: float = 1.0) -> Density:
         """Return its density, all lengths multiplied by a number."""
         xyz = enlarged * (self.xyz - self.xyz.mean(axis=0))
-        voxel = 2 * float(np.linalg.norm(xyz, axis=1).max()) / VOXELS_PER_DIAMETER
+        width = 2 * float(np.linalg.norm(xyz, axis=1).max())
+        voxel = max(width / VOXELS_PER_DIAMETER, _LEAST_VOXEL)
         blur = _ATOM * enlarged / voxel
         side = 2 * fft.next_fast_len(math.ceil(np.abs(xyz / voxel).max() + 4 * blur + 1))
         edges = [np.arange(side + 1) - side / 2 - 0.5] * 3
