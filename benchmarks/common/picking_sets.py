@@ -5,9 +5,9 @@ from __future__ import annotations
 
 import argparse
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Callable, List, Optional, Tuple
+from typing import Callable, Dict, List, Optional, Tuple
 
 import numpy as np
 
@@ -32,12 +32,41 @@ from scipion_pupick.engine.simulation import (
     simulate_micrograph,
 )
 
-REAL = "empiar10017"
-REAL_DIAMETER = 180.0  # Å
-REAL_PIXEL_SIZE = 7.08  # Å/px
-REAL_BORDER = 32.0  # px: padding, and no labels
 TOLERANCE = 0.4  # of the diameter
-REAL_TOLERANCE = 10.8  # px: 0.4 of the 27 px that its label discs measure
+
+
+@dataclass(frozen=True)
+class RealSet:
+    """Real `micrographs/*.mrc` and `particles.star`, what an expert picked on them.
+
+    Attributes:
+        folder: its name.
+        diameter: of the particle, Å.
+        pixel_size: Å/px.
+        tolerance: largest distance of a hit from its particle, px.
+        border: what lies nearer to the edge does not count, px: padding, and no labels.
+        train: the first so many by name are to train on; None for half of them.
+        swapped: those to train on are the last ones.
+    """
+
+    folder: str
+    diameter: float
+    pixel_size: float
+    tolerance: float
+    border: float
+    train: Optional[int] = None
+    swapped: bool = False
+
+
+REAL = "empiar10017"
+REAL_SETS = {
+    # 0.4 of the 27 px that its label discs measure
+    REAL: RealSet(REAL, 180.0, 7.08, 10.8, 32.0),
+    # its pixel size is not known: px stand for Å
+    "empiar10947": RealSet("empiar10947", 40.0, 1.0, 16.0, 34.0),
+    "empiar10059": RealSet("empiar10059", 155.0, 4.556, 13.6, 35.0, train=3),
+    "empiar10059-swapped": RealSet("empiar10059", 155.0, 4.556, 13.6, 35.0, train=3, swapped=True),
+}
 
 SettingsOf = Callable[[np.random.Generator], SimulationSettings]
 
@@ -101,9 +130,16 @@ class PickingSet:
 def add_set_options(parser: argparse.ArgumentParser) -> None:
     """The options that `find_sets` needs."""
     parser.add_argument("--work", type=Path, required=True, help="folder for all that is written")
-    parser.add_argument("--data", type=Path, required=True, help="folder of EMPIAR-10017")
+    parser.add_argument(
+        "--data", type=Path, required=True, help="folder of EMPIAR-10017; other sets lie beside it"
+    )
     parser.add_argument("--maps", type=Path, required=True, help="folder of density maps (MRC)")
-    parser.add_argument("--sets", help="names, with commas between; default: real and simulated")
+    parser.add_argument(
+        "--sets",
+        help=f"names, with commas between: {', '.join(REAL_SETS)}, a map's, such as apoferritin, "
+        f"or one with {' or '.join(f'-{kind}' for kind in KINDS_OF_SETS)} behind it; "
+        f"default: {REAL} and all maps",
+    )
 
 
 def find_sets(options: argparse.Namespace) -> List[PickingSet]:
@@ -111,11 +147,17 @@ def find_sets(options: argparse.Namespace) -> List[PickingSet]:
     maps = {short_name(path): path for path in sorted(options.maps.glob("*.mrc"))}
     names = options.sets.split(",") if options.sets else [REAL, *maps]
     return [
-        real_set(options.data)
-        if name == REAL
-        else simulated_set(options.work / "sets" / name, maps[name])
+        real_set(options.data, name)
+        if name in REAL_SETS
+        else _simulated(options.work / "sets", name, maps)
         for name in names
     ]
+
+
+def _simulated(folder: Path, name: str, maps: Dict[str, Path]) -> PickingSet:
+    of_map, _, kind = name.partition("-")
+    settings_of = KINDS_OF_SETS[kind] if kind else micrograph_settings
+    return replace(simulated_set(folder / name, maps[of_map], settings_of), name=name)
 
 
 def short_name(map_path: Path) -> str:
@@ -123,25 +165,32 @@ def short_name(map_path: Path) -> str:
     return map_path.stem.split("_")[0]
 
 
-def real_set(data: Path) -> PickingSet:
-    """EMPIAR-10017 in the folder `data` (micrographs/*.mrc, particles.star), split by name.
+def real_set(data: Path, name: str = REAL) -> PickingSet:
+    """One of `REAL_SETS`, split by name.
+
+    Args:
+        data: folder of EMPIAR-10017; other sets lie beside it.
+        name: of the set.
 
     Raises:
         FileNotFoundError: the folder holds no micrographs.
     """
-    paths = sorted((data / "micrographs").glob("*.mrc"))
+    known = REAL_SETS[name]
+    folder = data if name == REAL else data.resolve().parent / known.folder
+    paths = tuple(sorted((folder / "micrographs").glob("*.mrc")))
     if not paths:
-        raise FileNotFoundError(f"{data / 'micrographs'}: no *.mrc in it")
-    half = len(paths) // 2
+        raise FileNotFoundError(f"{folder / 'micrographs'}: no *.mrc in it")
+    train = known.train or len(paths) // 2
+    first = len(paths) - train if known.swapped else 0
     return PickingSet(
-        REAL,
-        tuple(paths[:half]),
-        tuple(paths[half:]),
-        read_picks(data / "particles.star"),
-        REAL_DIAMETER,
-        REAL_PIXEL_SIZE,
-        REAL_TOLERANCE,
-        REAL_BORDER,
+        name,
+        paths[first : first + train],
+        paths[:first] + paths[first + train :],
+        read_picks(folder / "particles.star"),
+        known.diameter,
+        known.pixel_size,
+        known.tolerance,
+        known.border,
     )
 
 
@@ -206,3 +255,27 @@ def micrograph_settings(random: np.random.Generator) -> SimulationSettings:
             carbon=0.25 if random.random() < 0.2 else 0.0, crystals=int(random.integers(0, 4))
         ),
     )
+
+
+def crowded_settings(random: np.random.Generator) -> SimulationSettings:
+    """As `micrograph_settings`, with particles so near to each other that most overlap."""
+    crowding = Crowding(random.uniform(0.5, 0.8), 0.6, 0.0, junk_coverage=0.03)
+    return replace(micrograph_settings(random), crowding=crowding)
+
+
+def dirty_settings(random: np.random.Generator) -> SimulationSettings:
+    """As `micrograph_settings`, with all kinds of contamination in every micrograph."""
+    contamination = Contamination(
+        carbon=random.uniform(0.1, 0.3),
+        crystals=int(random.integers(4, 13)),
+        rim=random.uniform(50, 300),
+        rough=int(random.integers(0, 4)),
+        thin=int(random.integers(0, 3)),
+        filaments=int(random.integers(0, 3)),
+        clumps=int(random.integers(2, 9)),
+        micelles=int(random.integers(0, 40)),
+    )
+    return replace(micrograph_settings(random), contamination=contamination)
+
+
+KINDS_OF_SETS = {"crowded": crowded_settings, "dirty": dirty_settings}

@@ -130,6 +130,38 @@ def test_simulated_sets_are_made_once_and_split(tmp_path, monkeypatch):
     assert len(_positions(made.particles)) > 3
 
 
+def test_a_swapped_real_set_trains_on_its_last_micrographs(tmp_path):
+    from benchmarks.common.picking_sets import real_set
+
+    micrographs = tmp_path / "empiar10059" / "micrographs"
+    micrographs.mkdir(parents=True)
+    for name in "abcde":
+        mrcfile.write(micrographs / f"{name}.mrc", np.zeros((8, 8), np.float32))
+    rows = "\n".join(f"{name}.mrc 1 2" for name in "abcde")
+    columns = "_rlnMicrographName\n_rlnCoordinateX\n_rlnCoordinateY\n"
+    star = micrographs.parent / "particles.star"
+    star.write_text(f"data_\n\nloop_\n{columns}{rows}\n")
+    data = tmp_path / "empiar10017"
+    usual, swapped = (real_set(data, f"empiar10059{end}") for end in ("", "-swapped"))
+    assert ["".join(p.stem for p in half) for half in (usual.train, usual.test)] == ["abc", "de"]
+    assert ["".join(p.stem for p in half) for half in (swapped.train, swapped.test)] == [
+        "cde",
+        "ab",
+    ]
+
+
+def test_crowded_and_dirty_sets_are_what_they_are_called():
+    from benchmarks.common.picking_sets import KINDS_OF_SETS, micrograph_settings
+
+    seeds = range(5)
+    usual = [micrograph_settings(np.random.default_rng(seed)) for seed in seeds]
+    crowded = [KINDS_OF_SETS["crowded"](np.random.default_rng(seed)) for seed in seeds]
+    dirty = [KINDS_OF_SETS["dirty"](np.random.default_rng(seed)) for seed in seeds]
+    assert max(s.crowding.coverage for s in usual) < min(s.crowding.coverage for s in crowded)
+    assert all(s.contamination.carbon > 0 and s.contamination.clumps > 0 for s in dirty)
+    assert [s.crowding for s in dirty] != [s.crowding for s in crowded]
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize(
     "script",
