@@ -9,11 +9,14 @@ from typing import Callable, Optional, Sequence
 import numpy as np
 
 from ..micrographs import Shape
-from ..settings import MIN_DISTANCE_DIAMETERS, MOST_CONTAMINATION
+from ..settings import MIN_DISTANCE_DIAMETERS, MOST_CONTAMINATION, STRIDE, WORKING_DIAMETER_PX
 from .border import inside_border, share_inside
 from .contamination import ContaminationMap, Judge
-from .peaks import Peaks, find_peaks
+from .peaks import Peaks, find_close_peaks, find_peaks
 from .score_places import ScorePlaces
+
+# px of a working image; chosen in docs/decisions/025-peaks-of-crowded-particles.md
+_REACH = 0.8 * WORKING_DIAMETER_PX
 
 Scorer = Callable[[np.ndarray], np.ndarray]
 
@@ -50,7 +53,11 @@ class Detector:
             Peaks; their places are px of the working image.
         """
         places = ScorePlaces.of_map(score_map.shape, shape)
-        peaks = find_peaks(score_map, self.min_distance / places.step, least_score)
+        radius = self.min_distance / places.step
+        if places.step == STRIDE:
+            peaks = find_peaks(score_map, radius, least_score)
+        else:
+            peaks = find_close_peaks(score_map, radius, _REACH / places.step, least_score)
         return Peaks(places.in_image(peaks.xy, shape), peaks.score)
 
     def find(self, image: np.ndarray) -> Peaks:

@@ -11,6 +11,11 @@ from scipy import ndimage
 
 from ..coordinates.neighbours import near_pairs
 
+# all chosen in docs/decisions/025-peaks-of-crowded-particles.md
+_BLUR = 2.0  # px of the map
+_SHARPENING = 2.0
+_TAKEN = 2.5  # log-odds
+
 
 @dataclass(frozen=True)
 class Peaks:
@@ -42,6 +47,50 @@ def find_peaks(score_map: np.ndarray, radius: float, least_score: float = -np.in
     order = np.argsort(-score, kind="stable")
     kept = order[suppress(xy[order], radius)]
     return Peaks(xy[kept], score[kept])
+
+
+def find_close_peaks(
+    score_map: np.ndarray, radius: float, reach: float, least_score: float = -np.inf
+) -> Peaks:
+    """As `find_peaks`, of near neighbours too, whose scores melt into one hill.
+
+    Maxima are those of the sharpened map, so that a shoulder is one. A score is that of the blurred
+    map, which knows less of noise and of sharp edges, less what a better peak nearby takes away:
+    the nearer it is, the more of the hill is its own.
+
+    Args:
+        score_map: (h, w), finite.
+        radius: least distance between two peaks, px of the map.
+        reach: of what a better peak takes away, px of the map.
+        least_score: peaks that score lower are left out.
+    """
+    exact = score_map.astype(np.float64)
+    blurred = ndimage.gaussian_filter(exact, _BLUR)
+    places = find_peaks(exact + _SHARPENING * (exact - blurred), radius)
+    score = ndimage.map_coordinates(blurred, places.xy.T[::-1], order=1, mode="nearest")
+    xy, score = _by_score(places.xy, score)
+    return _at_least(*_by_score(xy, score - _taken_by_better(xy, reach)), least_score)
+
+
+def _by_score(xy: np.ndarray, score: np.ndarray) -> Tuple[np.ndarray, np.ndarray]:
+    order = np.argsort(-score, kind="stable")
+    return xy[order], score[order]
+
+
+def _at_least(xy: np.ndarray, score: np.ndarray, least_score: float) -> Peaks:
+    """Peaks that score so much, of those by descending score."""
+    number = np.count_nonzero(score >= least_score)
+    return Peaks(xy[:number], score[:number])
+
+
+def _taken_by_better(xy: np.ndarray, reach: float) -> np.ndarray:
+    """What each point (n, 2), best first, loses to the nearest that is better."""
+    pairs = near_pairs(xy, xy, reach)
+    is_worse = pairs.point > pairs.other
+    taken = np.zeros(len(xy))
+    lost = _TAKEN * (1 - np.sqrt(pairs.squared[is_worse]) / reach)
+    np.maximum.at(taken, pairs.point[is_worse], lost)
+    return taken
 
 
 def suppress(xy: np.ndarray, radius: float) -> np.ndarray:

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as numpy_st
 
-from scipion_pupick.engine.picking.peaks import find_peaks, suppress
+from scipion_pupick.engine.picking.peaks import find_close_peaks, find_peaks, suppress
 
 
 def is_local_maximum(score_map, y, x):
@@ -203,3 +203,62 @@ def test_the_map_is_not_changed():
     copy = score_map.copy()
     find_peaks(score_map, 2.0)
     np.testing.assert_array_equal(score_map, copy)
+
+
+def slow_blur(score_map):
+    """A Gaussian of 2 px, one pixel after the other; beyond its edges the map is mirrored."""
+    padded = np.pad(score_map.astype(np.float64), 8, mode="symmetric")
+    weights = np.exp(-(np.arange(-8, 9) ** 2) / (2 * 2.0**2))
+    kernel = np.outer(weights, weights) / weights.sum() ** 2
+    blurred = np.zeros(score_map.shape)
+    for y, x in np.ndindex(*score_map.shape):
+        blurred[y, x] = (kernel * padded[y : y + 17, x : x + 17]).sum()
+    return blurred
+
+
+def between(values, x, y):
+    """Value of a map between its pixels, linear along both axes."""
+    x, y = (min(max(at, 0), size - 1) for at, size in ((x, values.shape[1]), (y, values.shape[0])))
+    left, top = min(int(x), values.shape[1] - 2), min(int(y), values.shape[0] - 2)
+    corner = values[top : top + 2, left : left + 2]
+    along = corner[:, 0] * (1 - x + left) + corner[:, 1] * (x - left)
+    return along[0] * (1 - y + top) + along[1] * (y - top)
+
+
+def slow_close_peaks(score_map, radius, reach, least_score):
+    blurred = slow_blur(score_map)
+    places = slow_peaks(3 * score_map.astype(np.float64) - 2 * blurred, radius)
+    rows = sorted(((x, y, between(blurred, x, y)) for x, y, _ in places), key=lambda row: -row[2])
+    scored = []
+    for i, (x, y, score) in enumerate(rows):
+        distances = [np.hypot(x - a, y - b) for a, b, _ in rows[:i]]
+        nearest = min([reach, *distances])
+        scored.append((x, y, score - 2.5 * (1 - nearest / reach)))
+    kept = [row for row in scored if row[2] >= least_score]
+    return np.array(sorted(kept, key=lambda row: -row[2])).reshape(-1, 3)
+
+
+@pytest.mark.parametrize("reach", [3.0, 9.6])
+@pytest.mark.parametrize("least_score", [-np.inf, -1.0])
+@pytest.mark.parametrize("shape", [(30, 41), (9, 12)])
+def test_close_peaks_equal_loops_over_all_pixels_and_pairs(shape, reach, least_score):
+    score_map = np.random.default_rng(1).normal(0, 4, shape).astype(np.float32)
+    peaks = find_close_peaks(score_map, 2.5, reach, least_score)
+    expected = slow_close_peaks(score_map, 2.5, reach, least_score)
+    np.testing.assert_allclose(np.column_stack([peaks.xy, peaks.score]), expected, atol=1e-6)
+
+
+def test_a_shoulder_of_a_higher_hill_is_a_peak():
+    """Two hills so near that the map has one maximum."""
+    centres = [(20, 20), (27, 20)]
+    score_map = bumps((41, 48), centres, 3.0, [9, 6]) - 6
+    assert len(find_peaks(score_map, 4.0, -1.0).xy) == 1
+    peaks = find_close_peaks(score_map, 4.0, 9.6, -3.5)
+    np.testing.assert_allclose(peaks.xy, centres, atol=1.0)
+
+
+def test_a_peak_beside_a_better_one_scores_less_than_one_alone():
+    centres = [(20, 20), (29, 20), (60, 20)]
+    score_map = bumps((41, 80), centres, 3.0, [12, 8, 8]) - 4
+    peaks = find_close_peaks(score_map, 4.0, 14.0, -3.0)
+    assert [round(x) for x in peaks.xy[:, 0]] == [20, 60, 29]
