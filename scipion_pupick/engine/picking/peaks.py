@@ -11,10 +11,9 @@ from scipy import ndimage
 
 from ..coordinates.neighbours import near_pairs
 
-# all chosen in docs/decisions/025-peaks-of-crowded-particles.md
+# both chosen in docs/decisions/025-peaks-of-crowded-particles.md
 _BLUR = 2.0  # px of the map
 _SHARPENING = 2.0
-_TAKEN = 2.5  # log-odds
 
 
 @dataclass(frozen=True)
@@ -55,13 +54,14 @@ def find_close_peaks(
     """As `find_peaks`, of near neighbours too, whose scores melt into one hill.
 
     Maxima are those of the sharpened map, so that a shoulder is one. A score is that of the blurred
-    map, which knows less of noise and of sharp edges, less what a better peak nearby takes away:
-    the nearer it is, the more of the hill is its own.
+    map, which knows less of noise and of sharp edges, less what the hill of a better peak adds to
+    it: its height above the median of the map, falling to nothing at its reach. Scores of another
+    unit and zero point give the same peaks in the same order.
 
     Args:
         score_map: (h, w), finite.
         radius: least distance between two peaks, px of the map.
-        reach: of what a better peak takes away, px of the map.
+        reach: half the width of a peak's hill at its foot, px of the map.
         least_score: peaks that score lower are left out.
     """
     exact = score_map.astype(np.float64)
@@ -69,7 +69,8 @@ def find_close_peaks(
     places = find_peaks(exact + _SHARPENING * (exact - blurred), radius)
     score = ndimage.map_coordinates(blurred, places.xy.T[::-1], order=1, mode="nearest")
     xy, score = _by_score(places.xy, score)
-    return _at_least(*_by_score(xy, score - _taken_by_better(xy, reach)), least_score)
+    height = np.maximum(0, score - np.median(blurred))
+    return _at_least(*_by_score(xy, score - _hills_of_better(xy, height, reach)), least_score)
 
 
 def _by_score(xy: np.ndarray, score: np.ndarray) -> Tuple[np.ndarray, np.ndarray]:
@@ -83,14 +84,14 @@ def _at_least(xy: np.ndarray, score: np.ndarray, least_score: float) -> Peaks:
     return Peaks(xy[:number], score[:number])
 
 
-def _taken_by_better(xy: np.ndarray, reach: float) -> np.ndarray:
-    """What each point (n, 2), best first, loses to the nearest that is better."""
+def _hills_of_better(xy: np.ndarray, height: np.ndarray, reach: float) -> np.ndarray:
+    """Highest hill of a better point at each point (n, 2), best first; heights are theirs (n,)."""
     pairs = near_pairs(xy, xy, reach)
-    is_worse = pairs.point > pairs.other
-    taken = np.zeros(len(xy))
-    lost = _TAKEN * (1 - np.sqrt(pairs.squared[is_worse]) / reach)
-    np.maximum.at(taken, pairs.point[is_worse], lost)
-    return taken
+    worse = pairs.point > pairs.other
+    hills = height[pairs.other[worse]] * (1 - np.sqrt(pairs.squared[worse]) / reach)
+    highest = np.zeros(len(xy))
+    np.maximum.at(highest, pairs.point[worse], hills)
+    return highest
 
 
 def suppress(xy: np.ndarray, radius: float) -> np.ndarray:

@@ -231,9 +231,11 @@ def slow_close_peaks(score_map, radius, reach, least_score):
     rows = sorted(((x, y, between(blurred, x, y)) for x, y, _ in places), key=lambda row: -row[2])
     scored = []
     for i, (x, y, score) in enumerate(rows):
-        distances = [np.hypot(x - a, y - b) for a, b, _ in rows[:i]]
-        nearest = min([reach, *distances])
-        scored.append((x, y, score - 2.5 * (1 - nearest / reach)))
+        hills = [0.0]
+        for other_x, other_y, better in rows[:i]:
+            share = 1 - np.hypot(x - other_x, y - other_y) / reach
+            hills.append(max(0.0, share) * max(0.0, better - np.median(blurred)))
+        scored.append((x, y, score - max(hills)))
     kept = [row for row in scored if row[2] >= least_score]
     return np.array(sorted(kept, key=lambda row: -row[2])).reshape(-1, 3)
 
@@ -262,3 +264,10 @@ def test_a_peak_beside_a_better_one_scores_less_than_one_alone():
     score_map = bumps((41, 80), centres, 3.0, [12, 8, 8]) - 4
     peaks = find_close_peaks(score_map, 4.0, 14.0, -3.0)
     assert [round(x) for x in peaks.xy[:, 0]] == [20, 60, 29]
+
+
+def test_close_peaks_do_not_depend_on_the_unit_of_scores():
+    score_map = np.random.default_rng(2).normal(0, 4, (40, 50))
+    one, other = (find_close_peaks(scores, 3, 9.6) for scores in (score_map, 0.3 * score_map - 7))
+    np.testing.assert_allclose(one.xy, other.xy, atol=1e-9)
+    np.testing.assert_allclose(0.3 * one.score - 7, other.score, atol=1e-9)
