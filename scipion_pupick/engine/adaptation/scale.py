@@ -30,7 +30,7 @@ SCALE_STEP = 1.25
 FURTHEST_STEP = 2
 # share of the confidence that a scale one step away must make up for, two steps four times as much;
 # chosen on ten sets of phantoms and half of EMPIAR-10017
-PRIOR_PENALTY = 0.02
+PRIOR_PENALTY = 0.04
 LEAST_EXPECTED_PARTICLES = 20.0
 MICROGRAPHS_SEARCHED = 3
 # side of the middle of a micrograph that is looked at, in diameters: some 200 particles
