@@ -16,7 +16,7 @@ from .peaks import Peaks, find_close_peaks, find_peaks
 from .score_places import ScorePlaces
 
 # px of a working image; chosen in docs/decisions/025-peaks-of-crowded-particles.md
-_REACH = 0.8 * WORKING_DIAMETER_PX
+_HILL_REACH = 0.8 * WORKING_DIAMETER_PX
 
 Scorer = Callable[[np.ndarray], np.ndarray]
 
@@ -57,7 +57,7 @@ class Detector:
         if places.step == STRIDE:
             peaks = find_peaks(score_map, radius, least_score)
         else:
-            peaks = find_close_peaks(score_map, radius, _REACH / places.step, least_score)
+            peaks = find_close_peaks(score_map, radius, _HILL_REACH / places.step, least_score)
         return Peaks(places.in_image(peaks.xy, shape), peaks.score)
 
     def find(self, image: np.ndarray) -> Peaks:

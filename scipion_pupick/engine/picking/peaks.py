@@ -12,7 +12,7 @@ from scipy import ndimage
 from ..coordinates.neighbours import near_pairs
 
 # both chosen in docs/decisions/025-peaks-of-crowded-particles.md
-_BLUR = 2.0  # px of the map
+_HILL_BLUR = 2.0  # px of the map
 _SHARPENING = 2.0
 
 
@@ -65,7 +65,7 @@ def find_close_peaks(
         least_score: peaks that score lower are left out.
     """
     exact = score_map.astype(np.float64)
-    blurred = ndimage.gaussian_filter(exact, _BLUR)
+    blurred = ndimage.gaussian_filter(exact, _HILL_BLUR)
     places = find_peaks(exact + _SHARPENING * (exact - blurred), radius)
     score = ndimage.map_coordinates(blurred, places.xy.T[::-1], order=1, mode="nearest")
     xy, score = _by_score(places.xy, score)
