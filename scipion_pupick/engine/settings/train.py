@@ -193,13 +193,13 @@ class OptimizerSettings(Checked):
         ),
     )
     mosaics: int = field(
-        default=8,
+        default=4,
         metadata=about(
             "Mosaics", "mosaics of labelled patches in a batch", level=INTERNAL, above=0
         ),
     )
     tiles: int = field(
-        default=8,
+        default=4,
         metadata=about(
             "Tiles", "tiles of unlabelled micrograph in a batch", level=INTERNAL, above=0
         ),

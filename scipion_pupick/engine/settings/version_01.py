@@ -2,7 +2,7 @@
 """How version 0.1 said what settings of trainings say now, so that its trainings go on as begun.
 
 Its objective `ge-binomial` is `ge-binomial-kl` now, its `autoencoder` is `autoencoder_per_pixel`,
-and labelled negatives had the weight `class`.
+labelled negatives had the weight `class`, and batches were twice as large.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ _SETTINGS = frozenset(
     )
 )
 NEGATIVES_WEIGHT_OF_VERSION_01 = "class"
+_TILES_OF_VERSION_01 = 8
 _OBJECTIVES = {"ge-binomial-kl": "ge-binomial", "ge-binomial": "ge-binomial of the paper"}
 
 
@@ -48,6 +49,10 @@ def in_words_of_version_01(settings: Union[TrainSettings, PretrainSettings]) -> 
 def as_meant_by_version_01(settings: TrainSettings) -> TrainSettings:
     """Return what version 0.1 took the same settings for."""
     training = settings.training
+    if training.mosaics == OptimizerSettings.mosaics:
+        training = replace(training, mosaics=_TILES_OF_VERSION_01)
+    if training.tiles == OptimizerSettings.tiles:
+        training = replace(training, tiles=_TILES_OF_VERSION_01)
     if training.negatives_weight == OptimizerSettings.negatives_weight:
         training = replace(training, negatives_weight=NEGATIVES_WEIGHT_OF_VERSION_01)
     if training.objective == "ge-binomial":
