@@ -143,7 +143,7 @@ def test_the_model_of_the_tests_can_be_trained_again(tmp_path_factory, trained, 
         Picker.load(folder / "model.safetensors")
         for folder in (trained_run(tmp_path_factory), trained)
     ]
-    assert pickers[0].threshold == pytest.approx(pickers[1].threshold, abs=0.1)
+    assert pickers[0].threshold == pytest.approx(pickers[1].threshold, abs=0.5)
     again, scores = (picker.score_map(image, pixel_size=PIXEL_SIZE) for picker in pickers)
     assert np.corrcoef(again.ravel(), scores.ravel())[0, 1] > 0.999
 
