@@ -15,9 +15,9 @@ from ..assignment import AssignedPicks
 from ..constants import GENERAL, START_GENERAL, START_PREVIOUS
 from ..convert import (
     box_size,
+    corrigible_folder,
     count,
     is_closed,
-    picking_folder,
     places,
     read_coordinates,
     read_micrographs,
@@ -228,7 +228,7 @@ class PUPickProtTrain(EngineProtocol):
         if before is None:
             return ["--picks", picks]
         done = arguments_of(self, [setting(CorrectionSettings, "done")])
-        return ["--corrected", picking_folder(before), "--corrections", picks, *done]
+        return ["--corrected", corrigible_folder(before), "--corrections", picks, *done]
 
     def _defineModel(self, path: str) -> None:
         model = PUPickModel.from_file(path)
@@ -329,10 +329,8 @@ class PUPickProtTrain(EngineProtocol):
             negatives = self.negativeCoordinates.get()
             errors += coordinates_errors(negatives, micrographs, PLACES)
         before = self.correctedCoordinates.get()
-        if before is not None and picking_folder(before) is None:
-            errors.append(
-                "The picks before they were corrected have to be the output of *pupick - pick*."
-            )
+        if before is not None and corrigible_folder(before) is None:
+            errors.append("The picks before they were corrected have to be pupick's own output.")
         return errors + self.gpuErrors() + ([] if errors else self._argumentErrors())
 
     def _argumentErrors(self) -> List[str]:

@@ -74,5 +74,6 @@ def suggest(
     if not found.suggestions:
         raise UsageError(f"{run}: there is no peak in any micrograph, so nothing to look at.")
     files = write_picks_folder(found.picks, output, format, suffix)
-    write_suggested(output, Suggested(Path(run), found.picks, files))
+    reasons = {name: s.reason for name, s in found.suggestions.items()}
+    write_suggested(output, Suggested(Path(run), found.picks, files, reasons))
     return found

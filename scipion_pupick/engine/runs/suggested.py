@@ -20,7 +20,7 @@ from ..files.atomic import PathLike
 from ..files.json_files import read_json, write_json
 from .layout import SUGGESTION
 
-_VERSION = 1
+_SUGGESTION_VERSION = 1
 
 
 @dataclass(frozen=True)
@@ -31,11 +31,13 @@ class Suggested:
         run: folder of the run that they are of.
         shown: the picks as they were written, by micrograph name, px; nothing else was shown.
         files: in which they were written, by micrograph name.
+        reasons: why each micrograph was chosen, by its name, the most doubtful first.
     """
 
     run: Path
     shown: Picks
     files: Mapping[str, Path]
+    reasons: Mapping[str, str]
 
     def as_they_are(self) -> Picks:
         """Read the picks as people have left them; a micrograph whose file is gone has none.
@@ -64,6 +66,7 @@ def write_suggested(folder: PathLike, suggested: Suggested) -> None:
     home = Path(folder)
     micrographs = {
         name: {
+            "reason": suggested.reasons[name],
             "file": os.path.relpath(suggested.files[name], home),
             "picks": np.c_[picks.xy, picks.score].tolist(),
         }
@@ -71,7 +74,9 @@ def write_suggested(folder: PathLike, suggested: Suggested) -> None:
     }
     # a project may be moved, with all that is in it
     run = os.path.relpath(suggested.run, home)
-    write_json(home / SUGGESTION, {"version": _VERSION, "run": run, "micrographs": micrographs})
+    write_json(
+        home / SUGGESTION, {"version": _SUGGESTION_VERSION, "run": run, "micrographs": micrographs}
+    )
 
 
 def read_suggested(folder: PathLike) -> Suggested:
@@ -83,21 +88,22 @@ def read_suggested(folder: PathLike) -> Suggested:
     """
     home = Path(folder)
     record = read_json(home / SUGGESTION)
-    if record.get("version") != _VERSION:
+    if record.get("version") != _SUGGESTION_VERSION:
         raise PupickError(
             f"{home / SUGGESTION}: is of version {record.get('version')!r:.40}, and this pupick "
-            f"reads version {_VERSION}: take the pupick that has written it."
+            f"reads version {_SUGGESTION_VERSION}: take the pupick that has written it."
         )
     try:
         kept: Dict[str, Dict[str, Any]] = dict(record["micrographs"])
         shown = {name: _coordinates(of_one["picks"]) for name, of_one in kept.items()}
         files = {name: home / of_one["file"] for name, of_one in kept.items()}
+        reasons = {name: str(of_one["reason"]) for name, of_one in kept.items()}
         run = Path(os.path.normpath(home / record["run"]))
     except (LookupError, TypeError, ValueError) as error:
         raise PupickError(
             f"{home / SUGGESTION} is damaged ({error}): suggest picks again."
         ) from error
-    return Suggested(run, shown, files)
+    return Suggested(run, shown, files, reasons)
 
 
 def _coordinates(rows: List[List[float]]) -> Coordinates:
