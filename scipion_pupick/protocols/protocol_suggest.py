@@ -10,7 +10,14 @@ from typing import Any, List
 import pyworkflow.protocol.params as params
 from pwem.objects import SetOfCoordinates, SetOfMicrographs
 
-from ..convert import SUGGESTION_FOLDER, append_picks, count, read_micrographs, run_of
+from ..convert import (
+    SUGGESTION_FOLDER,
+    append_picks,
+    count,
+    picking_folder,
+    read_micrographs,
+    run_of,
+)
 from ..engine.runs.suggested import Suggested, holds_suggestion, read_suggested
 from .form_inputs import add_reason_for_grey
 from .input_checks import input_ids, lacks_input, open_errors
@@ -61,10 +68,10 @@ class PUPickProtSuggest(EngineProtocol):
 
     def suggestStep(self, ids: List[str], number: int) -> None:
         """Have the engine choose picks, and make a set of them."""
-        run = run_of(self.inputCoordinates.get())
+        run = picking_folder(self.inputCoordinates.get())
         # what a step that was stopped has left
         shutil.rmtree(self._folder(), ignore_errors=True)
-        self.runEngine("suggest", run.folder, "--output", self._folder(), "--count", number)
+        self.runEngine("suggest", run, "--output", self._folder(), "--count", number)
         self._defineResult(read_suggested(self._folder()))
 
     def _defineResult(self, suggested: Suggested) -> None:

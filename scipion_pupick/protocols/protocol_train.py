@@ -227,8 +227,11 @@ class PUPickProtTrain(EngineProtocol):
         before = self.correctedCoordinates.get()
         if before is None:
             return ["--picks", picks]
-        done = arguments_of(self, [setting(CorrectionSettings, "done")])
-        return ["--corrected", corrigible_folder(before), "--corrections", picks, *done]
+        corrected = ["--corrected", corrigible_folder(before)]
+        # one set for both: what was corrected in the browser lies with its run
+        if before.getFileName() != self.inputCoordinates.get().getFileName():
+            corrected += ["--corrections", picks]
+        return corrected + arguments_of(self, [setting(CorrectionSettings, "done")])
 
     def _defineModel(self, path: str) -> None:
         model = PUPickModel.from_file(path)
@@ -308,10 +311,8 @@ class PUPickProtTrain(EngineProtocol):
 
     def getTrainingLog(self) -> Optional[Path]:
         """Return the table (TSV) of the newest training, a row for each epoch; None before any."""
-        logs = [
-            folder / TRAINING_LOG for folder in self._rounds() if (folder / TRAINING_LOG).exists()
-        ]
-        return logs[-1] if logs else None
+        logs = [folder / TRAINING_LOG for folder in self._rounds()]
+        return next((log for log in reversed(logs) if log.exists()), None)
 
     def _training(self) -> TrainingRecord:
         return TrainingRecord.from_dict(show_model(self.outputModel.getPath())["training"])

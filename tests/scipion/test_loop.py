@@ -7,6 +7,7 @@ RELION extracts and classifies through its plugin; classes are selected as Scipi
 import shutil
 import sqlite3
 from importlib.util import find_spec
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -25,10 +26,20 @@ from pwem.protocols import ProtUnionSet, ProtUserSubSet
 from pyworkflow.object import Pointer
 
 from scipion_pupick.constants import MODEL_GENERAL, MODEL_TRAINED, START_SCRATCH
-from scipion_pupick.engine import read_json, read_picks, write_picks
+from scipion_pupick.engine import (
+    Coordinates,
+    read_corrected_picks,
+    read_json,
+    read_pick_run,
+    read_picks,
+    write_picks,
+)
+from scipion_pupick.engine.coordinates.corrections import Correction, write_corrections
+from scipion_pupick.engine.runs.layout import CORRECTIONS
 from scipion_pupick.engine.runs.suggested import read_suggested
 from scipion_pupick.engine.settings.constants import DONE, NETWORKS
 from scipion_pupick.protocols import PUPickProtSuggest
+from scipion_pupick.viewers.scored_picks import save_corrected
 
 pytestmark = [
     pytest.mark.slow,
@@ -328,3 +339,33 @@ def test_only_pupicks_own_picks_can_be_suggested(loop, shifted):
         PUPickProtSuggest, inputCoordinates=(coordinates, "outputCoordinates")
     )
     assert "have to be the output of *pupick - pick*" in error
+
+
+def test_what_was_corrected_in_the_browser_is_an_output_and_is_learned(loop):
+    project, (imported, picked, *_) = loop
+    folder = Path(picked.getCoordsDir())
+    run = read_pick_run(folder)
+    name, peaks = next(iter(run.peaks()))
+    picks = run.cut.choose(peaks)
+    new = Coordinates.unscored([60.0, 128.0], [250.0, 3.0])
+    correction = Correction(picks.select([0]), new, picks.select([1, 2]))
+    write_corrections(folder / CORRECTIONS, {name: correction})
+    try:
+        before = picked.outputCoordinates.getSize()
+        output = save_corrected(picked, picked.outputCoordinates, read_corrected_picks(folder))
+        assert output.getSize() == before + 1
+        _, rows = read_set(output.getFileName())
+        places = {(row["_x"], row["_y"]) for row in rows if name.endswith(row["_micName"])}
+        assert {(60, 250), (128, 3)} <= places
+        assert tuple(np.rint(picks.xy[0])) not in places
+        source = {"inputMicrographs": (imported, "outputMicrographs"), "diameter": 96.0}
+        source["correctedCoordinates"] = (picked, "outputCoordinates")
+        # the set itself, whose corrections lie with its run, or the new output
+        for corrected, labels in (("outputCoordinates", 4), (output.getLastName(), 2)):
+            run = project.run(
+                PUPickProtTrain, inputCoordinates=(picked, corrected), **source, **SMALL
+            )
+            assert record_of(run)["negatives"] == 1
+            assert record_of(run)["labels"] == labels
+    finally:
+        (folder / CORRECTIONS).unlink()
