@@ -250,7 +250,9 @@ def shifted(loop, truth, tmp_path_factory):
         numberOfClasses=1,
         useGradientAlg=False,
         centerAvg=False,
-        numberOfIterations=6,
+        numberOfIterations=8,
+        # where RELION's own choice of it would depend on the clock
+        extraParams="--random_seed 1",
         doGpu=False,
         numberOfThreads=1,
         numberOfMpi=1,
@@ -267,8 +269,8 @@ def test_shifts_that_relion_has_refined_bring_picks_onto_the_particles(loop, shi
     # where the average has its centre is RELION's choice, so that the spread counts
     spread = [np.std(misses(trained_on(run), truth), axis=0) for run in (before, after)]
     assert (spread[0] > 2.5).all()
-    # were they taken the other way round, it would grow
-    assert (spread[1] < 0.7 * spread[0]).all()
+    # were they taken the other way round, it would grow by a third or more
+    assert (spread[1] < 0.85 * spread[0]).all()
 
 
 def test_particles_of_several_runs_of_picks_are_joined(loop, selection, shifted, truth):
