@@ -13,7 +13,8 @@ from pathlib import Path
 from typing import Dict, List, Mapping, Optional, Sequence, Tuple
 
 from .errors import JobError
-from .parameters import BOTH, PICK, PROGRAMS, TRAIN, relion_version
+from .kinds import relion_version
+from .parameters import BOTH, PICK, PROGRAMS, SUGGEST, TRAIN
 from .versions import V3, V5, project_version
 
 log = logging.getLogger(__name__)
@@ -39,17 +40,26 @@ _MICROGRAPHS = (
     "*/job*/micrographs.star",
 )
 _COORDINATES = ("*/job*/coords_suffix_manualpick.star", "*/job*/manualpick.star")
+_PICKED = ("External/job*/coords_suffix_autopick.star", "External/job*/autopick.star")
 _MODELS = ("*/job*/model.safetensors",)
 
 _LABELS: Mapping[str, Tuple[str, ...]] = {
     TRAIN: ("diameter", "particles_per_micrograph", "gpu"),
     PICK: ("model", "diameter", "threshold", "gpu"),
     BOTH: ("diameter", "particles_per_micrograph", "threshold", "gpu"),
+    SUGGEST: ("count",),
+}
+
+_INPUTS: Mapping[str, Tuple[str, ...]] = {
+    TRAIN: _COORDINATES,
+    PICK: (),
+    BOTH: _COORDINATES,
+    SUGGEST: _PICKED,
 }
 
 
 def setup(arguments: Sequence[str]) -> None:
-    """Fill in the External form of the project in the current folder: `--setup train|pick|both`.
+    """Fill in the External form of the project in the current folder: `--setup JOB`.
 
     Raises:
         JobError: the arguments make no sense, or this is no RELION project.
@@ -67,7 +77,7 @@ def setup(arguments: Sequence[str]) -> None:
 
 
 def _read(arguments: Sequence[str]) -> Tuple[str, Optional[str]]:
-    usage = "give --setup train, --setup pick or --setup both, and --relion_version 3.1 if needed"
+    usage = "give --setup train, pick, both or suggest, and --relion_version 3.1 if needed"
     pairs = dict(zip(arguments[::2], arguments[1::2]))
     version = pairs.pop("--relion_version", None)
     job = pairs.pop("--setup", "")
@@ -85,7 +95,7 @@ def external_options(project: Path, job: str) -> Dict[str, str]:
     options = {
         "fn_exe": PROGRAMS[job],
         "in_mic": _newest(project, _MICROGRAPHS),
-        "in_coords": "" if job == PICK else _newest(project, _COORDINATES),
+        "in_coords": _newest(project, _INPUTS[job]),
         "nr_threads": str(min(MOST_THREADS, len(os.sched_getaffinity(0)))),
     }
     for i, label in enumerate(_LABELS[job], 1):

@@ -46,8 +46,9 @@ from .outputs import (
     write_micrographs,
     write_nodes,
 )
-from .parameters import PICK, TRAIN, Options, parameters_of
+from .parameters import PICK, SUGGEST, TRAIN, Options, parameters_of
 from .report import Report, kept_scores, write_report
+from .suggesting import suggest
 from .training_inputs import TrainingInputs, read_training_inputs
 
 log = logging.getLogger(__name__)
@@ -70,6 +71,9 @@ def run_job(options: Options) -> None:
         PupickError: the job cannot be done; the text says what to change.
         OSError: a file cannot be written.
     """
+    if options.job == SUGGEST:
+        suggest(options)
+        return
     job = PickJob.plan(options)
     if options.job == TRAIN:
         job.finish_training(job.train())

@@ -7,7 +7,7 @@ import os
 import posixpath
 import re
 from pathlib import Path
-from typing import Dict, List, Mapping, Sequence, Tuple
+from typing import Callable, Collection, Dict, List, Mapping, Sequence, Tuple
 
 from scipion_pupick.engine import (
     Coordinates,
@@ -21,6 +21,8 @@ from scipion_pupick.engine.picking.cut import Contamination
 
 from .supervisor import OUTPUT_NODES
 from .versions import NODE_TYPE_COLUMN, V3
+
+Columns = Dict[str, List[str]]
 
 ENDING = "_autopick.star"
 # what the engine keeps of a picking job, in its folder
@@ -154,25 +156,62 @@ def write_micrographs(
     Raises:
         UsageError: the STAR file cannot be read.
     """
+
+    def chosen(columns: Columns) -> Columns:
+        return _with_contamination(columns, contamination, masks)
+
+    _write_again(source, path, chosen)
+
+
+def write_chosen_micrographs(source: str, names: Collection[str], path: Path) -> None:
+    """Write some of the micrographs of a STAR file again.
+
+    Args:
+        source: the STAR file.
+        names: of the micrographs.
+        path: of the file to write.
+
+    Raises:
+        UsageError: the STAR file cannot be read, or lacks one of the micrographs.
+    """
+
+    def chosen(columns: Columns) -> Columns:
+        listed = columns[_MICROGRAPH_NAME]
+        missing = sorted(set(names) - set(listed))
+        if missing:
+            raise UsageError(
+                f"{source}: does not list {missing[0]}: give the micrographs that were picked"
+            )
+        return _rows(columns, [row for row, name in enumerate(listed) if name in names])
+
+    _write_again(source, path, chosen)
+
+
+def _write_again(source: str, path: Path, chosen: Callable[[Columns], Columns]) -> None:
+    """Write the tables of a STAR file again, that of micrographs with other rows or columns."""
     blocks = read_blocks(Path(source))
     head = "\n# version 30001\n" if "optics" in blocks else ""
     texts = []
     for block, table in blocks.items():
         columns = {column: table.words(column) for column in table.columns}
         if _MICROGRAPH_NAME in table:
-            columns = _with_contamination(columns, contamination, masks)
+            columns = chosen(columns)
         texts.append(head + star_text({block: columns}))
     write_text(path, "".join(texts))
 
 
+def _rows(columns: Columns, rows: Sequence[int]) -> Columns:
+    return {column: [words[row] for row in rows] for column, words in columns.items()}
+
+
 def _with_contamination(
-    columns: Mapping[str, List[str]],
+    columns: Columns,
     contamination: Mapping[str, Contamination],
     masks: Mapping[str, Path],
-) -> Dict[str, List[str]]:
+) -> Columns:
     names = columns[_MICROGRAPH_NAME]
     rows = [row for row, name in enumerate(names) if name in contamination]
-    chosen = {column: [words[row] for row in rows] for column, words in columns.items()}
+    chosen = _rows(columns, rows)
     known = [contamination[names[row]] for row in rows]
     chosen["pupickUsableShare"] = [f"{of_one.usable:.4f}" for of_one in known]
     chosen["pupickOnContamination"] = [str(of_one.dropped) for of_one in known]

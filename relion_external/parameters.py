@@ -8,28 +8,41 @@ error of typing is reported at once.
 from __future__ import annotations
 
 import difflib
-import math
 import textwrap
 from dataclasses import dataclass
-from typing import Any, Callable, Dict, List, Mapping, Optional, Sequence, Tuple
+from typing import Any, Dict, List, Mapping, Optional, Sequence, Tuple
 
 from scipion_pupick.engine import CorrectionSettings, PickSettings, TrainSettings
 from scipion_pupick.engine.settings import ADVANCED, PicksSettings, Setting, offered_settings
 
 from .errors import JobError
-from .versions import VERSIONS
+from .kinds import (
+    COUNT,
+    GPU,
+    MODEL,
+    POSITIVE,
+    SHARE,
+    TEXT,
+    VERSION,
+    WHOLE,
+    YES_OR_NO,
+    Kind,
+    kind_of,
+)
 
-TRAIN, PICK, BOTH = "train", "pick", "both"
+TRAIN, PICK, BOTH, SUGGEST = "train", "pick", "both", "suggest"
 
 PROGRAMS = {
     TRAIN: "relion_external_pupick_train",
     PICK: "relion_external_pupick_pick",
     BOTH: "relion_external_pupick",
+    SUGGEST: "relion_external_pupick_suggest",
 }
 SUMMARIES = {
     TRAIN: "Train a model on micrographs and a few particles picked by hand.",
     PICK: "Pick particles with the general model, which needs no training, or a trained one.",
     BOTH: "Train a model on micrographs and a few particles picked by hand, then pick with it.",
+    SUGGEST: "Name the picks whose correction would teach most, for the manual picker.",
 }
 
 INPUTS = {
@@ -45,92 +58,9 @@ USED_INPUTS = {
     TRAIN: ("in_mics", "in_coords", "in_parts"),
     PICK: ("in_mics",),
     BOTH: ("in_mics", "in_coords", "in_parts"),
+    SUGGEST: ("in_mics", "in_coords"),
 }
 RELION_ARGUMENTS = (*INPUTS, "o", "j", "pipeline_control")
-
-
-def positive(text: str) -> float:
-    """Turn text into a finite number above 0."""
-    value = float(text)
-    if not 0 < value < math.inf:
-        raise ValueError(text)
-    return value
-
-
-def whole(text: str) -> int:
-    """Turn text into a whole number of 0 or more."""
-    value = int(text)
-    if value < 0:
-        raise ValueError(text)
-    return value
-
-
-def devices(text: str) -> str:
-    """Turn what RELION's users write for GPUs (0, 0:1, 0,1, all, none) into the engine's devices.
-
-    RELION separates the GPUs of processes by a colon and those of threads by a comma; here each is
-    one process's.
-    """
-    name = text.lower().replace("cuda:", "")
-    if name in ("none", "no", "cpu", "-1"):
-        return "cpu"
-    if name in ("auto", "cuda", "all"):
-        return name
-    numbers = [whole(number) for number in name.replace(":", ",").split(",")]
-    return ",".join(f"cuda:{number}" for number in dict.fromkeys(numbers))
-
-
-def relion_version(text: str) -> str:
-    """Turn 3.1, 4, 5.0.1... into the version whose files are written."""
-    for version in VERSIONS:
-        if text.split(".")[0] == version.split(".")[0]:
-            return version
-    raise ValueError(text)
-
-
-def share(text: str) -> float:
-    """Turn text into a number from 0 to 1."""
-    value = float(text)
-    if not 0 <= value <= 1:
-        raise ValueError(text)
-    return value
-
-
-def yes_or_no(text: str) -> bool:
-    """Turn yes or no, as RELION's forms write them, into a truth value."""
-    if text.lower() not in ("yes", "no"):
-        raise ValueError(text)
-    return text.lower() == "yes"
-
-
-@dataclass(frozen=True)
-class Kind:
-    """A kind of value: how its text is read (ValueError if it cannot be), and how it is called."""
-
-    read: Callable[[str], Any]
-    name: str
-
-
-POSITIVE = Kind(positive, "a number above 0")
-WHOLE = Kind(whole, "a whole number, 0 or more")
-SHARE = Kind(share, "a number from 0 to 1")
-YES_OR_NO = Kind(yes_or_no, "yes or no")
-TEXT = Kind(str, "a text")
-MODEL = Kind(str, "a model file, the folder of a training job, or general")
-GPU = Kind(devices, "auto, none, all or numbers of GPUs such as 0 or 0,1")
-VERSION = Kind(relion_version, ", ".join(VERSIONS))
-
-
-def kind_of(setting: Setting) -> Kind:
-    """Return how the values of one of the engine's settings are read."""
-
-    def read(text: str) -> Any:
-        value = setting.kind(text)
-        if not setting.allows(value):
-            raise ValueError(text)
-        return value
-
-    return Kind(read, setting.wanted)
 
 
 @dataclass(frozen=True)
@@ -205,8 +135,11 @@ SELECTED_FROM = Parameter(
 CORRECTED = Parameter(
     "corrected",
     TEXT,
-    "picking job of pupick whose picks were corrected, such as External/job006: its model learns "
-    "what was removed and added",
+    "picking job of pupick whose picks were corrected, such as External/job006, or job that has "
+    "suggested picks: the model learns what was removed and added",
+)
+TO_SUGGEST = Parameter(
+    "count", COUNT, "doubtful picks to ask for; those next to them come with them; default: 30"
 )
 VERSION_OF_RELION = Parameter(
     "relion_version", VERSION, "whose files to write; default: by job.star"
@@ -215,6 +148,7 @@ SETTINGS: Mapping[str, Tuple[type, ...]] = {
     TRAIN: (TrainSettings, PicksSettings, CorrectionSettings),
     PICK: (PickSettings,),
     BOTH: (TrainSettings, PickSettings, PicksSettings, CorrectionSettings),
+    SUGGEST: (),
 }
 
 
@@ -264,6 +198,8 @@ class Options:
 
 def parameters_of(job: str) -> Dict[str, Parameter]:
     """Return the parameters that a job knows, by name, the advanced ones last."""
+    if job == SUGGEST:
+        return {parameter.name: parameter for parameter in (TO_SUGGEST, VERSION_OF_RELION)}
     settings = parameters_from(*SETTINGS[job])
     parameters = [
         *([MODEL_TO_PICK_WITH] if job == PICK else []),
@@ -349,8 +285,10 @@ def _check_inputs(job: str, texts: Mapping[str, str]) -> None:
     for name, what in INPUTS.items():
         if texts.get(name) and name not in USED_INPUTS[job]:
             raise JobError(f"{PROGRAMS[job]} has no use for {what} (--{name}): leave that empty")
+    if job == SUGGEST and not texts.get("in_coords"):
+        raise JobError("the picks are missing: give the coordinates of a picking job (--in_coords)")
     sources = ("in_coords", "in_parts", CORRECTED.name)
-    if job != PICK and not any(texts.get(name) for name in sources):
+    if job in (TRAIN, BOTH) and not any(texts.get(name) for name in sources):
         raise JobError(
             "training needs particles picked by hand: give input coordinates (--in_coords) or "
             "particles (--in_parts), or a job whose picks were corrected (corrected)"
@@ -382,7 +320,7 @@ def help_text(job: str) -> str:
     )
     lines = [
         f"usage: {PROGRAMS[job]} --o FOLDER --in_mics STAR ... [--PARAMETER VALUE]",
-        f"       {PROGRAMS[job]} --setup train|pick|both [--relion_version VERSION]",
+        f"       {PROGRAMS[job]} --setup train|pick|both|suggest [--relion_version VERSION]",
         "",
         *textwrap.wrap(about, 96),
         "",

@@ -22,7 +22,7 @@ from typing import List, Optional, Sequence
 
 from . import forms
 from .errors import JobError
-from .parameters import BOTH, PICK, PROGRAMS, TRAIN, help_text, parse_arguments
+from .parameters import BOTH, PICK, PROGRAMS, SUGGEST, TRAIN, help_text, parse_arguments
 
 SUCCESS = "RELION_JOB_EXIT_SUCCESS"
 FAILURE = "RELION_JOB_EXIT_FAILURE"
@@ -62,11 +62,16 @@ def train_and_pick() -> int:
     return run(BOTH, sys.argv[1:])
 
 
+def suggest() -> int:
+    """Run `relion_external_pupick_suggest`."""
+    return run(SUGGEST, sys.argv[1:])
+
+
 def run(job: str, arguments: Sequence[str]) -> int:
     """Run a job as RELION's External job type calls it.
 
     Args:
-        job: `TRAIN`, `PICK` or `BOTH`.
+        job: `TRAIN`, `PICK`, `BOTH` or `SUGGEST`.
         arguments: of the command line, without the program's name.
 
     Returns:

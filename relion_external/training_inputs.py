@@ -97,8 +97,8 @@ def _corrected(options: Options) -> CorrectedRun:
     lists = [folder / name for name in LISTS.values() if (folder / name).is_file()]
     if not run.is_dir() or not lists:
         raise UsageError(
-            f"{folder}: is no picking job of pupick that has ended: give the folder of one, such "
-            "as External/job006, whose picks were corrected"
+            f"{folder}: is no job of pupick with picks, or has not ended: give the folder of one, "
+            "such as External/job006, whose picks were corrected"
         )
     in_browser = (run / CORRECTIONS).is_file()
     corrected = None if in_browser else read_picks(lists[-1])

@@ -49,6 +49,7 @@ from .engine.coordinates.relion import NO_SCORE
 from .engine.files.atomic import PathLike
 from .engine.files.star import Columns, star_text
 from .engine.runs.pick_run import holds_pick_run
+from .engine.runs.suggested import holds_suggestion
 from .particles import PlacedItem, micrographs_of, placed_items
 
 # of particles that suit their micrographs
@@ -56,7 +57,9 @@ DIAMETERS_PER_MICROGRAPH = 25
 
 # folder of a picking run in which the engine keeps all peaks
 PICKING = "pupick"
-# file in it that says what the run was asked for
+# that of picks that were suggested to be looked at
+SUGGESTION_FOLDER = "suggestion"
+# file in the first that says what the run was asked for
 PICKING_RECORD = "run.json"
 
 
@@ -320,6 +323,15 @@ def picking_folder(coordinates: SetOfCoordinates) -> Optional[Path]:
     """Return the engine's output folder of the picking run that wrote a set; None for others."""
     folder = Path(coordinates.getFileName()).parent / "extra" / PICKING
     return folder if folder.is_dir() else None
+
+
+def corrigible_folder(coordinates: SetOfCoordinates) -> Optional[Path]:
+    """Return the folder that says what the picks of a set were before they were corrected.
+
+    It is that of the picking run, or of the suggestion, that wrote the set; None for others.
+    """
+    folder = Path(coordinates.getFileName()).parent / "extra" / SUGGESTION_FOLDER
+    return folder if holds_suggestion(folder) else picking_folder(coordinates)
 
 
 def run_of(coordinates: SetOfCoordinates) -> Optional[PickRun]:

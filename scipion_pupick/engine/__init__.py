@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from .calibration.thresholds import threshold_of_count, threshold_of_precision
     from .coordinates import Coordinates, Picks, convert, read_picks, write_picks
     from .coordinates.assign_picks import assign_to_micrographs
+    from .coordinates.conversion import convert_picks
     from .coordinates.file_names import file_of_micrograph, files_of_micrographs
     from .coordinates.selection import find_rejected, find_selected_from, read_rejected
     from .coordinates.table import flatten_picks, group_picks, join_picks
@@ -60,7 +61,7 @@ if TYPE_CHECKING:
     from .preprocessing.fourier_crop import downsample
     from .preprocessing.scale import WorkingScale
     from .pretraining.labelled import LabelledSet
-    from .runs.corrected_run import CorrectedRun, read_corrected_run
+    from .runs.corrected_run import CorrectedRun, read_corrected_picks, read_corrected_run
     from .runs.executors.clusters import connect, start_cluster
     from .runs.executors.executor import Executor
     from .runs.lists import read_failures
@@ -90,6 +91,7 @@ _INTERFACE: Mapping[str, str] = {
     "calibration.thresholds": "threshold_of_count threshold_of_precision",
     "coordinates": "Coordinates Picks convert read_picks write_picks",
     "coordinates.assign_picks": "assign_to_micrographs",
+    "coordinates.conversion": "convert_picks",
     "coordinates.file_names": "file_of_micrograph files_of_micrographs",
     "coordinates.selection": "find_rejected find_selected_from read_rejected",
     "coordinates.table": "flatten_picks group_picks join_picks",
@@ -126,7 +128,7 @@ _INTERFACE: Mapping[str, str] = {
     "preprocessing.fourier_crop": "downsample",
     "preprocessing.scale": "WorkingScale",
     "pretraining.labelled": "LabelledSet",
-    "runs.corrected_run": "CorrectedRun read_corrected_run",
+    "runs.corrected_run": "CorrectedRun read_corrected_picks read_corrected_run",
     "runs.executors.clusters": "connect start_cluster",
     "runs.executors.executor": "Executor",
     "runs.lists": "read_failures",

@@ -7,6 +7,7 @@ from .protocol_import_coordinates import PUPickProtImportCoordinates
 from .protocol_import_model import PUPickProtImportModel
 from .protocol_pick import PUPickProtPick
 from .protocol_preprocess import PUPickProtPreprocess
+from .protocol_suggest import PUPickProtSuggest
 from .protocol_threshold import PUPickProtThreshold
 from .protocol_train import PUPickProtTrain
 
@@ -17,6 +18,7 @@ __all__ = [
     "PUPickProtImportModel",
     "PUPickProtPick",
     "PUPickProtPreprocess",
+    "PUPickProtSuggest",
     "PUPickProtThreshold",
     "PUPickProtTrain",
 ]

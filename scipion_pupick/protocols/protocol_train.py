@@ -15,9 +15,9 @@ from ..assignment import AssignedPicks
 from ..constants import GENERAL, START_GENERAL, START_PREVIOUS
 from ..convert import (
     box_size,
+    corrigible_folder,
     count,
     is_closed,
-    picking_folder,
     places,
     read_coordinates,
     read_micrographs,
@@ -227,8 +227,11 @@ class PUPickProtTrain(EngineProtocol):
         before = self.correctedCoordinates.get()
         if before is None:
             return ["--picks", picks]
-        done = arguments_of(self, [setting(CorrectionSettings, "done")])
-        return ["--corrected", picking_folder(before), "--corrections", picks, *done]
+        corrected = ["--corrected", corrigible_folder(before)]
+        # one set for both: what was corrected in the browser lies with its run
+        if before.getFileName() != self.inputCoordinates.get().getFileName():
+            corrected += ["--corrections", picks]
+        return corrected + arguments_of(self, [setting(CorrectionSettings, "done")])
 
     def _defineModel(self, path: str) -> None:
         model = PUPickModel.from_file(path)
@@ -308,10 +311,8 @@ class PUPickProtTrain(EngineProtocol):
 
     def getTrainingLog(self) -> Optional[Path]:
         """Return the table (TSV) of the newest training, a row for each epoch; None before any."""
-        logs = [
-            folder / TRAINING_LOG for folder in self._rounds() if (folder / TRAINING_LOG).exists()
-        ]
-        return logs[-1] if logs else None
+        logs = [folder / TRAINING_LOG for folder in self._rounds()]
+        return next((log for log in reversed(logs) if log.exists()), None)
 
     def _training(self) -> TrainingRecord:
         return TrainingRecord.from_dict(show_model(self.outputModel.getPath())["training"])
@@ -329,10 +330,8 @@ class PUPickProtTrain(EngineProtocol):
             negatives = self.negativeCoordinates.get()
             errors += coordinates_errors(negatives, micrographs, PLACES)
         before = self.correctedCoordinates.get()
-        if before is not None and picking_folder(before) is None:
-            errors.append(
-                "The picks before they were corrected have to be the output of *pupick - pick*."
-            )
+        if before is not None and corrigible_folder(before) is None:
+            errors.append("The picks before they were corrected have to be pupick's own output.")
         return errors + self.gpuErrors() + ([] if errors else self._argumentErrors())
 
     def _argumentErrors(self) -> List[str]:

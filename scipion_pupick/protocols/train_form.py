@@ -75,9 +75,10 @@ def _define_corrected(form: Any) -> None:
         allowsNull=True,
         expertLevel=params.LEVEL_ADVANCED,
         label="Picks before they were corrected (optional)",
-        help="The output of *pupick - pick* that you have corrected; the picked particles above "
-        "are the corrected ones. What you removed counts as no particle. Training starts from the "
-        "model that had picked, unless you choose another start than the general model.",
+        help="The output of *pupick - pick* or *pupick - suggest* that you have corrected; the "
+        "picked particles above are the corrected ones. What you removed counts as no particle. "
+        "Training starts from the model that had picked, unless you choose another start than the "
+        "general model.",
     )
     add_setting(
         form, setting(CorrectionSettings, "done"), condition="correctedCoordinates is not None"

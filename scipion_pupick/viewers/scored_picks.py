@@ -101,6 +101,22 @@ def diameter_of(coordinates: SetOfCoordinates) -> float:
     return float((coordinates.getBoxSize() or USUAL_BOX) / BOX_PER_DIAMETER * pixel_size)
 
 
+def save_corrected(
+    protocol: Any, coordinates: SetOfCoordinates, corrected: Picks
+) -> SetOfCoordinates:
+    """Add a new output to a protocol: its picks as they are after they were corrected.
+
+    Args:
+        protocol: whose output the coordinates are.
+        coordinates: of the protocol, whose micrographs and box the output gets.
+        corrected: picks by the file of the micrograph, px.
+
+    Returns:
+        The new output.
+    """
+    return _save(protocol, coordinates, corrected, "picks, corrected")
+
+
 def save_output(protocol: Any, coordinates: SetOfCoordinates, threshold: float) -> SetOfCoordinates:
     """Add a new output to a protocol: all that is ranked and scores high enough.
 
@@ -112,15 +128,23 @@ def save_output(protocol: Any, coordinates: SetOfCoordinates, threshold: float) 
     Returns:
         The new output.
     """
-    ranked = ranked_picks(coordinates)
+    files = {m.getObjId(): m.getFileName() for m in coordinates.getMicrographs()}
+    ranked = {files[i]: peaks for i, peaks in ranked_picks(coordinates).items()}
+    chosen = {file: peaks.select(peaks.score >= threshold) for file, peaks in ranked.items()}
+    return _save(protocol, coordinates, chosen, f"picks of score {threshold:.2f} or more")
+
+
+def _save(
+    protocol: Any, coordinates: SetOfCoordinates, picks: Picks, what: str
+) -> SetOfCoordinates:
+    """Add picks, by the file of the micrograph, as a new output beside that of a protocol."""
     name = str(protocol.getNextOutputName(OUTPUT))
     pointer = coordinates.getMicrographs(asPointer=True)
     output = protocol._createSetOfCoordinates(pointer, suffix=name[len(OUTPUT) :])
     output.setBoxSize(coordinates.getBoxSize())
     for micrograph in coordinates.getMicrographs():
-        peaks = ranked.get(micrograph.getObjId(), Coordinates.empty())
-        append_picks(peaks.select(peaks.score >= threshold), micrograph, output)
-    output.setObjComment(f"{output.getSize():,} picks of score {threshold:.2f} or more")
+        append_picks(picks.get(micrograph.getFileName(), Coordinates.empty()), micrograph, output)
+    output.setObjComment(f"{output.getSize():,} {what}")
     protocol._defineOutputs(**{name: output})
     protocol._defineSourceRelation(pointer, output)
     protocol._store()

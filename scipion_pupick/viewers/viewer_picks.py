@@ -12,13 +12,14 @@ from pwem.objects import SetOfCoordinates
 from pyworkflow.viewer import View
 
 from ..convert import count_coordinates, has_scores
-from ..engine import Picks, PupickError, UsageError
+from ..engine import Picks, PupickError, UsageError, read_corrected_picks
+from ..engine.runs.layout import CORRECTIONS
 from ..engine.runs.pick_run import holds_pick_run
 from ..protocols import PUPickProtImportCoordinates, PUPickProtPick, PUPickProtThreshold
 from .correcting import open_correcting
 from .form import ResultsViewer
 from .picks_figure import PicksFigure
-from .scored_picks import ScoredPicks, read_scored_picks, save_output
+from .scored_picks import ScoredPicks, read_scored_picks, save_corrected, save_output
 from .threshold_figure import ThresholdFigure
 from .windows import Action, FigureWindow, add_buttons, split_off_buttons
 
@@ -71,6 +72,13 @@ class PUPickPicksViewer(ResultsViewer):
                 help="Remove, add and confirm picks in the web browser, and train on that. "
                 "Each change is saved at once; the page is served until Scipion is closed.",
             )
+            form.addParam(
+                "saveCorrected",
+                params.LabelParam,
+                label="Corrected picks as a new output",
+                help="The picks without those that were removed in the browser, and with what was "
+                "added: to extract them, or to train on with *pupick - train*.",
+            )
         self.defineReport(form)
 
     def _getVisualizeDict(self) -> Dict[str, Callable[[str], List[View]]]:
@@ -79,6 +87,7 @@ class PUPickPicksViewer(ResultsViewer):
             "showScores": self._showScores,
             "showReport": self.openReport,
             "correctPicks": self._correctPicks,
+            "saveCorrected": self._saveCorrected,
         }
 
     def _run(self) -> Optional[Path]:
@@ -92,6 +101,21 @@ class PUPickPicksViewer(ResultsViewer):
         run = self._run()
         wrong = "The picks are no longer there." if run is None else open_correcting(run)
         return [] if wrong is None else [self.errorMessage(wrong, "Correct picks")]
+
+    def _saveCorrected(self, name: str) -> List[View]:
+        title, run = "Corrected picks", self._run()
+        if run is None or not (run / CORRECTIONS).is_file():
+            return [self.errorMessage("No pick has been corrected in the browser yet.", title)]
+        if self.protocol.isActive():
+            wrong = "The protocol is still running: save when it has finished."
+            return [self.errorMessage(wrong, title)]
+        try:
+            corrected = read_corrected_picks(run)
+        except (PupickError, OSError) as error:
+            return [self.errorMessage(str(error), title)]
+        output = save_corrected(self.protocol, self._chosen(), corrected)
+        text = f"Saved as {output.getLastName()}: {output.getObjComment()}."
+        return [self.infoMessage(text, title)]
 
     def _sets(self) -> Dict[str, SetOfCoordinates]:
         """Return the coordinates that can be shown, by the name of the output."""

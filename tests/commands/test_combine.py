@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """`pupick combine`: one set of picks out of those of several pickers."""
 
+import mrcfile
 import numpy as np
 import pytest
 
@@ -43,6 +44,19 @@ def test_union_has_each_particle_once(sources, tmp_path, capsys):
         "m3.mrc": [[10, 10]],
     }
     assert "6 particles in 3 micrographs out of 4, 3, 2 picks" in capsys.readouterr().out
+
+
+def test_the_result_can_be_given_to_cryosparc(sources, tmp_path):
+    for name in ("m1.mrc", "m2.mrc", "m3.mrc"):
+        mrcfile.write(tmp_path / name, np.zeros((400, 500), np.float32), voxel_size=2.0)
+    output = tmp_path / "out.cs"
+    asked = ["combine", *sources, *SIZE, "--intersection", "--output", str(output)]
+    assert main([*asked, "--micrographs", str(tmp_path / "m?.mrc")]) == 0
+    row = np.load(output)[0]
+    assert row["location/center_x_frac"] == pytest.approx(95.5 / 500, abs=2e-3)
+    assert row["location/micrograph_shape"].tolist() == [400, 500]
+    (found,) = (c for c in read_picks(output).values() if len(c))
+    assert np.abs(found.xy - [[95, 95]]).max() < 0.01
 
 
 def test_intersection_is_what_all_found(sources, tmp_path):

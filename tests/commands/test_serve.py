@@ -118,10 +118,17 @@ def test_a_run_is_corrected_by_one_server_which_ends_with_ctrl_c(tmp_path):
         assert "--output" not in error
         assert ADDRESS.search(said) is None
         assert client.edit(0, (500, 500, "", "added"))[0] == 200
+        # nor under another name of the folder; the first goes on
+        (tmp_path / "other").symlink_to(run)
+        code, _, error = call_pupick("serve", tmp_path / "other")
+        assert code == 2
+        assert "are being corrected already" in error
+        assert client.get("/run")[0] == 200
         program.send_signal(signal.SIGINT)
         output, error = program.communicate(timeout=30)
         assert program.returncode == 0
         assert f"The corrections lie in {run / 'corrections.json'}" in output
+        assert f"pupick convert {run} --corrected --output PATH.star" in output
         assert error == ""
         assert not page.exists()
     assert added(run) == {(500, 500)}

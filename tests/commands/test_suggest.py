@@ -1,15 +1,28 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """`pupick suggest`: which picks to look at first."""
 
+import json
 import shutil
 
 import numpy as np
 import pytest
 from helpers.simulated import MODEL, simulate_set
 
-from scipion_pupick.engine import find_micrographs, pick, read_picks
+from scipion_pupick import engine
+from scipion_pupick.engine import (
+    Coordinates,
+    CorrectionSettings,
+    PupickError,
+    UsageError,
+    find_micrographs,
+    pick,
+    read_corrected_run,
+    read_picks,
+)
 from scipion_pupick.engine.cli.main import main
+from scipion_pupick.engine.coordinates.relion import coordinates_text
 from scipion_pupick.engine.runs.pick_run import read_pick_run
+from scipion_pupick.engine.runs.suggested import read_suggested
 
 
 @pytest.fixture(scope="module")
@@ -40,11 +53,88 @@ def test_doubtful_picks_of_a_few_micrographs_are_named_and_written(run, tmp_path
     assert "an odd number of picks" in said
 
 
-def test_what_is_suggested_can_be_corrected_and_learned(run, tmp_path):
+@pytest.fixture
+def look(run, tmp_path):
+    """A copy of the run, and what is suggested of it, as STAR files."""
     copy = shutil.copytree(run, tmp_path / "run")
-    assert main(["suggest", str(copy), "--output", str(tmp_path / "look"), "--to", "csv"]) == 0
-    files = sorted((tmp_path / "look").rglob("*.csv"))
-    assert 0 < len(files) <= 6
+    engine.suggest(copy, tmp_path / "look", 12)
+    return tmp_path / "look"
+
+
+def rewrite(path, change):
+    """Do to a file of coordinates what a manual picker does: positions are whole pixels there."""
+    (before,) = read_picks(path).values()
+    after = change(np.rint(before.xy))
+    picks = Coordinates(after[:, 0], after[:, 1], np.full(len(after), np.nan))
+    path.write_text(coordinates_text(picks, with_scores=True))
+    return before.xy
+
+
+def test_of_what_was_suggested_only_changes_there_are_learned(look):
+    first, second, *_ = read_suggested(look).files.items()
+    before = rewrite(first[1], lambda xy: np.vstack([xy[1:], [[3.0, 140.0]]]))
+    found = read_corrected_run(look)
+    assert set(found.corrections) == {first[0]}
+    # the run has more picks there: those that were not shown are not taken for removed
+    assert len(found.run.cut.choose(dict(found.run.peaks())[first[0]])) > len(before)
+    np.testing.assert_allclose(found.negatives[first[0]].xy, before[:1], atol=1e-3)
+    assert found.particles[first[0]].xy.tolist() == [[3, 140]]
+    found = read_corrected_run(look, settings=CorrectionSettings(done="changed"))
+    np.testing.assert_allclose(found.particles[first[0]].xy[1:], before[1:], atol=1e-3)
+    # a file from which all were removed, and one that is gone
+    second[1].unlink()
+    found = read_corrected_run(look, settings=CorrectionSettings(done="all"))
+    assert set(found.corrections) == set(read_suggested(look).shown)
+    assert len(found.negatives[second[0]]) == len(read_suggested(look).shown[second[0]])
+
+
+def test_suggested_picks_that_were_corrected_elsewhere(look, tmp_path):
+    shown = read_suggested(look).shown
+    first, second, *_ = shown
+    assert len(shown[first]) > 1
+    # a table does not say that the other micrographs have none left
+    corrected = {first: shown[first].select(np.arange(len(shown[first])) > 0)}
+    found = read_corrected_run(look, corrected, CorrectionSettings(done="changed"))
+    assert set(found.corrections) == {first}
+    found = read_corrected_run(look, corrected, CorrectionSettings(done="all"))
+    assert len(found.negatives[second]) == len(shown[second]) > 0
+
+
+def test_a_project_that_was_moved_finds_what_was_suggested(look, tmp_path):
+    (tmp_path / "moved").mkdir()
+    for folder in (look, tmp_path / "run"):
+        folder.rename(tmp_path / "moved" / folder.name)
+    with pytest.raises(UsageError, match="no pick was removed, added or confirmed"):
+        read_corrected_run(tmp_path / "moved" / "look")
+
+
+def test_one_option_trains_on_what_was_suggested(look, tmp_path, capsys):
+    name, file = next(iter(read_suggested(look).files.items()))
+    rewrite(file, lambda xy: xy[1:])
+    arguments = ["train", "--corrected", str(look), "--done", "changed", "--threads", "1"]
+    arguments += ["--epochs", "1", "--steps", "1", "--check-picks", "off"]
+    arguments += ["--particles-per-micrograph", "9", "--output", str(tmp_path / "new")]
+    assert main(arguments) == 0
+    record = json.loads((tmp_path / "new" / "train.json").read_text())
+    assert record["negatives"] == 1
+    # the model that picked had labels of its own, of other micrographs
+    assert record["labels"] == len(read_suggested(look).shown[name]) - 1
+
+
+def test_what_may_have_been_corrected_is_not_written_over(look, run, caplog):
+    kept = {path: path.read_bytes() for path in look.rglob("*") if path.is_file()}
+    assert main(["suggest", str(run), "--output", str(look)]) == 2
+    assert "may have been corrected: give another folder (--output)" in caplog.text
+    assert {path: path.read_bytes() for path in look.rglob("*") if path.is_file()} == kept
+
+
+@pytest.mark.parametrize(
+    "text", ["{", '{"version": 2}', '{"version": 1, "micrographs": {"a": {}}}']
+)
+def test_a_damaged_record_is_named(look, text):
+    (look / "suggestion.json").write_text(text)
+    with pytest.raises(PupickError, match=r"suggestion\.json"):
+        read_corrected_run(look)
 
 
 @pytest.mark.parametrize(

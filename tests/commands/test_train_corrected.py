@@ -90,6 +90,39 @@ def test_corrections_in_the_folder_go_before_files_of_coordinates(run):
     assert len(found.particles[name]) == 1 + len(before) + 4
 
 
+@pytest.mark.parametrize("where", ["browser", "files"])
+def test_corrected_picks_are_written_for_other_programs(run, tmp_path, where):
+    names = [m.name for m in read_pick_run(run).micrographs]
+    (before,) = read_picks(PickRun(run).coordinates_path(names[1])).values()
+    if where == "browser":
+        # one that is confirmed and was not picked, as below the threshold
+        added, low = (Coordinates.unscored([x], [6.0]) for x in (5.0, 138.0))
+        said = Correction(before.select([0]), added, low, done=True)
+        write_corrections(run / "corrections.json", {names[1]: said})
+        new = [[5.0, 6.0], [138.0, 6.0]]
+    else:
+        rewrite(run, names[1], lambda xy: np.vstack([xy[1:], [[5.0, 6.0]]]))
+        new = [[5.0, 6.0]]
+    output = tmp_path / "corrected.star"
+    assert main(["convert", str(run), "--corrected", "--output", str(output)]) == 0
+    found = read_picks(output)
+    wanted = np.vstack([before.xy[1:], new])
+    assert np.abs(found[names[1]].xy - wanted).max() < 0.01
+    np.testing.assert_allclose(
+        found[names[1]].score[: len(before) - 1], before.score[1:], atol=1e-3
+    )
+    assert np.isnan(found[names[1]].score[len(before) - 1 :]).all()
+    # of the others nothing was said
+    (other,) = read_picks(PickRun(run).coordinates_path(names[0])).values()
+    np.testing.assert_allclose(found[names[0]].xy, other.xy, atol=0.01)
+
+
+def test_only_a_run_has_corrected_picks(tmp_path, caplog):
+    arguments = ["convert", str(tmp_path), "--corrected", "--output", str(tmp_path / "a.star")]
+    assert main(arguments) == 2
+    assert "is not the folder of a picking run" in caplog.text
+
+
 def test_a_model_that_is_gone_is_named(run):
     record = json.loads((run / "pick.json").read_text())
     PickRun(run).write_record({**record, "model": str(run / "gone.safetensors")})

@@ -92,6 +92,7 @@ __all__ = [
     "PUPickProtThreshold",
     "PUPickProtTrain",
     "params",
+    "point",
     "read_set",
     "wait_for",
 ]

@@ -29,6 +29,7 @@ DATA = {
     "scipion_pupick/protocols.conf",
     "scipion_pupick/pupick_logo.png",
     "scipion_pupick/templates/general.json.template",
+    "scipion_pupick/templates/loop.json.template",
     "scipion_pupick/templates/train.json.template",
     "scipion_pupick/engine/networks/general.safetensors",
     "scipion_pupick/engine/reporting/template.html",

@@ -66,7 +66,7 @@ def test_what_is_not_there_stays_empty(tmp_path):
     assert external_options(tmp_path, "pick")["param1_value"] == ""
 
 
-@pytest.mark.parametrize("job", ["train", "pick", "both"])
+@pytest.mark.parametrize("job", ["train", "pick", "both", "suggest"])
 def test_forms_have_labels_that_the_jobs_know(tmp_path, job):
     options = external_options(tmp_path, job)
     labels = {value for name, value in options.items() if name.endswith("_label")}

@@ -610,7 +610,7 @@ def test_picks_corrected_by_the_manual_picker_are_labels(tmp_path, monkeypatch, 
     assert found.diameter == 180
     done = inputs_of("--corrected", "External/job005", "--done", "changed")
     assert len(done.picks[NAMES[0]]) == len(rows)
-    with pytest.raises(UsageError, match="is no picking job of pupick"):
+    with pytest.raises(UsageError, match="is no job of pupick with picks"):
         inputs_of("--corrected", "External/job004")
 
 

@@ -8,6 +8,7 @@ import pytest
 from helpers.relion_files import JOB_STAR, read_table
 
 from relion_external import versions
+from relion_external.kinds import relion_version
 from relion_external.outputs import (
     coordinate_files,
     coordinates_text,
@@ -16,7 +17,6 @@ from relion_external.outputs import (
     write_list,
     write_nodes,
 )
-from relion_external.parameters import relion_version
 from relion_external.versions import V3, V4, V5, detect_version, project_version
 from scipion_pupick.engine import Coordinates, read_picks
 from scipion_pupick.engine.errors import UsageError

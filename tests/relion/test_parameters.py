@@ -8,6 +8,7 @@ from relion_external.parameters import (
     BOTH,
     PICK,
     PROGRAMS,
+    SUGGEST,
     TRAIN,
     help_text,
     parameters_of,
@@ -114,7 +115,7 @@ def test_versions_of_relion(text, version):
     assert pick("--relion_version", text).values["relion_version"] == version
 
 
-@pytest.mark.parametrize("job", [TRAIN, PICK, BOTH])
+@pytest.mark.parametrize("job", [TRAIN, PICK, BOTH, SUGGEST])
 def test_an_unknown_parameter_is_refused_with_the_known_ones(job):
     with pytest.raises(JobError) as caught:
         parse_arguments(job, [*START, "--treshold", "3", *END])
@@ -197,7 +198,7 @@ def test_a_form_has_room_for_the_ten_first_parameters():
         assert set(required) <= set(list(parameters_of(job))[:10])
 
 
-@pytest.mark.parametrize("job", [TRAIN, PICK, BOTH])
+@pytest.mark.parametrize("job", [TRAIN, PICK, BOTH, SUGGEST])
 def test_help_names_the_program_and_every_parameter(job):
     text = help_text(job)
     assert PROGRAMS[job] in text

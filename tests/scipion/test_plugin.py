@@ -21,6 +21,7 @@ PROTOCOLS = {
     "PUPickProtImportModel",
     "PUPickProtPick",
     "PUPickProtPreprocess",
+    "PUPickProtSuggest",
     "PUPickProtThreshold",
     "PUPickProtCombine",
     "PUPickProtTrain",

@@ -1,7 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The templates for facilities, and extraction by RELION through its own Scipion plugin."""
 
-import os
 import shutil
 from importlib.util import find_spec
 
@@ -9,8 +8,8 @@ import mrcfile
 import numpy as np
 import pytest
 from helpers.scipion_project import WARNINGS_OF_SCIPION, Domain, Project
+from helpers.scipion_template import load_template
 from helpers.simulated import PIXEL_SIZE, simulate_set
-from pyworkflow.template import TemplateList
 
 from scipion_pupick.constants import MODEL_GENERAL, MODEL_TRAINED
 from scipion_pupick.engine import read_picks
@@ -21,20 +20,6 @@ needs_relion = pytest.mark.skipif(
     reason="needs RELION and its plugin for Scipion: pip install scipion-em-relion",
 )
 BOX = 48
-
-
-def load_template(project, name, values):
-    """Fill in a template as `scipion template` does, and give its protocols in order."""
-    found = TemplateList()
-    found.addPluginTemplates(name)
-    (template,) = found.templates
-    template.replaceEnvVariables()
-    template.parseContent()
-    for alias, value in values.items():
-        assert template.setParamValue(alias, str(value)) >= 1
-    os.chdir(project.path)
-    loaded = project.project.loadProtocols(template.createTemplateFile())
-    return list(loaded.values())
 
 
 @pytest.fixture(scope="module")

@@ -53,6 +53,13 @@ def add_combine(commands: Any) -> None:
         "--box-size", type=float, metavar="PX", help="side of the boxes in px, for boxes"
     )
     parser.add_argument("--per-micrograph", action="store_true", help="write one file a micrograph")
+    parser.add_argument(
+        "--micrographs",
+        nargs="+",
+        default=(),
+        metavar="SOURCE",
+        help="of the picks, whose sizes cs needs: images, or cryoSPARC's .cs file of exposures",
+    )
     add_picks_settings(parser)
 
 
@@ -87,6 +94,7 @@ def _combine(options: argparse.Namespace) -> int:
         options.to,
         options.box_size,
         options.per_micrograph,
+        options.micrographs,
     )
     print(f"{result.summary()}; written to {options.output}")
     return SUCCESS

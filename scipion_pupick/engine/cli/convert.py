@@ -46,6 +46,12 @@ def add_convert(commands: Any) -> None:
         metavar="FACTOR",
         help="multiply coordinates, as from binned to unbinned micrographs; default: %(default)g",
     )
+    parser.add_argument(
+        "--corrected",
+        action="store_true",
+        help="the sources are picking runs whose picks were corrected: write their picks without "
+        "what was removed, and with what was added",
+    )
     add_pixel_size(parser)
     add_picks_settings(parser)
     parser.add_argument(
@@ -58,17 +64,19 @@ def add_convert(commands: Any) -> None:
 
 
 def _convert(options: argparse.Namespace) -> int:
-    picks = engine.convert(
-        options.sources,
+    if options.corrected:
+        found = engine.join_picks([engine.read_corrected_picks(run) for run in options.sources])
+    else:
+        settings = make_settings(PicksSettings, vars(options))
+        found = engine.read_picks(options.sources, options.from_, options.pixel_size, settings)
+    picks = engine.convert_picks(
+        found,
         options.output,
         options.to,
-        options.from_,
         options.box_size,
         options.per_micrograph,
         options.scale,
-        options.pixel_size,
         options.micrographs,
-        make_settings(PicksSettings, vars(options)),
     )
     count = sum(len(coordinates) for coordinates in picks.values())
     print(f"{count} picks in {len(picks)} micrographs written to {options.output}")

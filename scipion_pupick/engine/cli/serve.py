@@ -66,6 +66,8 @@ def _serve(options: argparse.Namespace) -> int:
         engine.serve(options.folder, train, next_step, opened, options.port)
     except KeyboardInterrupt:
         print(f"\nStopped. The corrections lie in {Path(options.folder) / CORRECTIONS}.")
+        run = shlex.quote(options.folder)
+        print(f"To write the corrected picks: pupick convert {run} --corrected --output PATH.star")
     except AlreadyServedError:
         if not (options.open and page.is_file()):
             raise

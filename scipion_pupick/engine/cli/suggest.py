@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import argparse
+import shlex
 from typing import Any
 
 from scipion_pupick import engine
@@ -33,5 +34,8 @@ def add_suggest(commands: Any) -> None:
 def _suggest(options: argparse.Namespace) -> int:
     result = engine.suggest(options.folder, options.output, options.count, options.to)
     print(result.summary())
-    print(f"Written to {options.output}.")
+    print(
+        f"Written to {options.output}. Correct the files there, and train on that: pupick train "
+        f"--corrected {shlex.quote(options.output)} --done changed --output FOLDER"
+    )
     return SUCCESS

@@ -68,7 +68,8 @@ def _add_corrected(group: Any) -> None:
     group.add_argument(
         "--corrected",
         metavar="FOLDER",
-        help="picking run whose picks were corrected: its model learns what was removed and added; "
+        help="picking run whose picks were corrected, or folder of those that suggest has written: "
+        "its model learns what was removed and added; "
         "its micrographs and diameter are taken where none are given",
     )
     group.add_argument(

@@ -51,8 +51,38 @@ def convert(
         OSError: a file cannot be written.
     """
     found = read_picks(sources, from_, pixel_size, settings)
+    return convert_picks(found, output, to, box_size, per_micrograph, scale, micrographs)
+
+
+def convert_picks(
+    found: Picks,
+    output: PathLike,
+    to: Optional[str] = None,
+    box_size: Optional[float] = None,
+    per_micrograph: bool = False,
+    scale: float = 1.0,
+    micrographs: Sequence[str] = (),
+) -> Picks:
+    """Scale picks if asked, and write them in some format.
+
+    Args:
+        found: centres, px, by micrograph name.
+        output: see `convert`, as for all that follow.
+        to: the format to write.
+        box_size: side of the boxes, px.
+        per_micrograph: write one file a micrograph.
+        scale: what x and y are multiplied by.
+        micrographs: of the written coordinates.
+
+    Returns:
+        The picks as written.
+
+    Raises:
+        UsageError: see `Coordinates.scaled`, `write_picks`, `write_picks_folder`.
+        OSError: a file cannot be written.
+    """
     picks = {name: coordinates.scaled(scale) for name, coordinates in found.items()}
-    exposures = _exposures(picks, micrographs)
+    exposures = exposures_of(picks, micrographs)
     if per_micrograph:
         write_picks_folder(picks, output, to or "star", box_size=box_size, exposures=exposures)
     else:
@@ -60,8 +90,13 @@ def convert(
     return picks
 
 
-def _exposures(picks: Picks, sources: Sequence[str]) -> Dict[str, Exposure]:
-    """Find the micrograph of each name in picks, as cryoSPARC's files describe it."""
+def exposures_of(picks: Picks, sources: Sequence[str]) -> Dict[str, Exposure]:
+    """Find the micrograph of each name in picks, as cryoSPARC's files describe it.
+
+    Args:
+        picks: by the names that micrographs are wanted for.
+        sources: what `find_micrographs` takes, or cryoSPARC's .cs files of exposures.
+    """
     listed = [e for s in sources if is_exposures(s) for e in read_exposures(Path(s))]
     images = [source for source in sources if not is_exposures(source)]
     found = find_micrographs(images) if images else []

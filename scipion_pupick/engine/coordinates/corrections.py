@@ -159,6 +159,22 @@ def with_left_confirmed(
     return replace(correction, confirmed=join_coordinates([correction.confirmed, left]))
 
 
+def corrected_picks(picked: Coordinates, correction: Correction, tolerance: float) -> Coordinates:
+    """Return the picks of a micrograph as they are after a correction.
+
+    Args:
+        picked: picks before.
+        correction: of these.
+        tolerance: nearer than this (px), two positions are the same pick.
+
+    Returns:
+        Picks that were not removed, with their scores, and what was added and confirmed.
+    """
+    left = picked.select(~_is_near(picked, correction.removed, tolerance))
+    known = join_coordinates([correction.added, correction.confirmed])
+    return join_coordinates([left, known.select(~_is_near(known, left, tolerance))])
+
+
 def labels_of_corrections(corrections: Mapping[str, Correction]) -> Tuple[Picks, Picks]:
     """Return what corrections say are particles, and what they say are none, by micrograph."""
     particles = {n: join_coordinates([c.added, c.confirmed]) for n, c in corrections.items()}

@@ -2,8 +2,9 @@
 """What a selection of particles, such as one of 2D classes, has rejected.
 
 A particle that was not selected is rejected only if its class was: where a class was selected,
-something else than its look has left the particle out. And a class with hardly a particle, as
-classification leaves some, was not looked at.
+something else than its look has left the particle out. RELION's list of the class averages that
+were selected names such classes also where none of their particles is left. And a class with hardly
+a particle, as classification leaves some, was not looked at.
 """
 
 from __future__ import annotations
@@ -27,6 +28,9 @@ log = logging.getLogger(__name__)
 _LEAST_SHARE_OF_A_CLASS = 0.1
 _ITERATION = re.compile(r"run_(?:ct\d+_)?it(\d+)_data\.star")
 _LAST = re.compile(r"(run_data|particles)\.star")
+
+# of a Select job of RELION
+_CLASS_AVERAGES = "class_averages.star"
 
 _Key = Union[str, Tuple[str, float, float]]
 
@@ -55,11 +59,33 @@ def read_rejected(
     """
     kept = {key for file in selected for key in _keys(read_particle_rows(Path(file), pixel_size))}
     paths = [find_particles(Path(source)) for source in selected_from]
-    parts = [_rejected_of(path, kept, pixel_size) for path in paths]
+    averages = [average for file in selected for average in _selected_averages(Path(file))]
+    parts = [_rejected_of(path, kept, averages, pixel_size) for path in paths]
     return join_picks(parts)
 
 
-def _rejected_of(path: Path, kept: Collection[_Key], pixel_size: Optional[float]) -> Picks:
+def _selected_averages(selected: Path) -> List[str]:
+    """Return the class averages, such as 000001@Class2D/..., that lie with selected particles."""
+    path = selected.parent / _CLASS_AVERAGES
+    blocks = read_blocks(path) if path.is_file() else {}
+    column = "rlnReferenceImage"
+    return [image for table in blocks.values() if column in table for image in table.texts(column)]
+
+
+def _classes_of(path: Path, averages: Sequence[str]) -> List[int]:
+    """Return the numbers of those class averages that are of a table of particles."""
+    ours = (path.parent.name, path.name)
+    numbers = []
+    for number, _, stack in (average.partition("@") for average in averages):
+        found = Path(re.sub(r"_classes\.mrcs$", "_data.star", stack))
+        if number.isdecimal() and (found.parent.name, found.name) == ours:
+            numbers.append(int(number))
+    return numbers
+
+
+def _rejected_of(
+    path: Path, kept: Collection[_Key], averages: Sequence[str], pixel_size: Optional[float]
+) -> Picks:
     rows = read_particle_rows(path, pixel_size)
     is_kept = np.array([key in kept for key in _keys(rows)], dtype=bool)
     if not is_kept.any():
@@ -68,7 +94,7 @@ def _rejected_of(path: Path, kept: Collection[_Key], pixel_size: Optional[float]
             "selected from.",
             setting=("picks", "selected_from"),
         )
-    is_rejected = find_rejected(is_kept, rows.classes)
+    is_rejected = find_rejected(is_kept, rows.classes, _classes_of(path, averages))
     log.info(
         "%s: %d particles, %d selected, %d rejected; %d are neither.",
         path,
@@ -146,16 +172,21 @@ def _keys(rows: ParticleRows) -> List[_Key]:
     return list(places)
 
 
-def find_rejected(is_kept: np.ndarray, classes: Optional[np.ndarray]) -> np.ndarray:
+def find_rejected(
+    is_kept: np.ndarray, classes: Optional[np.ndarray], selected_classes: Collection[int] = ()
+) -> np.ndarray:
     """Tell which particles (n,) were not selected and are of a class that was rejected as a whole.
 
     Args:
         is_kept: (n,) whether each particle was selected.
         classes: (n,) number of its class; None where there are no classes.
+        selected_classes: numbers of classes that are known to have been selected, with or without
+            a particle that was.
     """
     if classes is None or not len(classes):
         return ~is_kept
-    _, index, sizes = np.unique(classes, return_inverse=True, return_counts=True)
+    numbers, index, sizes = np.unique(classes, return_inverse=True, return_counts=True)
     selected = np.bincount(index, weights=is_kept) > 0
+    selected |= np.isin(numbers, list(selected_classes))
     is_empty = sizes < _LEAST_SHARE_OF_A_CLASS * sizes.mean()
     return np.asarray(~is_kept & ~(selected | is_empty)[index])

@@ -7,8 +7,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Optional, Sequence
 
-from ..coordinates import Picks, write_picks, write_picks_folder
+from ..coordinates import Picks
 from ..coordinates.boxes import box_text
+from ..coordinates.conversion import convert_picks
 from ..errors import PupickError, UsageError
 from ..evaluation.combine import Combination, PickSet, combine_picks, probabilities
 from ..files.atomic import PathLike, write_text
@@ -51,6 +52,7 @@ def combine(
     to: Optional[str] = None,
     box_size: Optional[float] = None,
     per_micrograph: bool = False,
+    micrographs: Sequence[str] = (),
 ) -> CombineResult:
     """Combine the picks of several pickers, and write them if asked.
 
@@ -62,6 +64,7 @@ def combine(
         to: format to write; None to go by the name of the output.
         box_size: side of the boxes in px, for box and cbox.
         per_micrograph: write one file a micrograph.
+        micrographs: of the picks, whose sizes cs needs, as `convert` takes them.
 
     Raises:
         UsageError: something that was given makes no sense.
@@ -69,10 +72,8 @@ def combine(
     """
     least, most = settings.votes(len(sets))
     found = combine_picks(sets, settings.within * diameter_px, least, most)
-    if output is not None and per_micrograph:
-        write_picks_folder(found.picks, output, to or "star", box_size=box_size)
-    elif output is not None:
-        write_picks(found.picks, output, to, box_size)
+    if output is not None:
+        convert_picks(found.picks, output, to, box_size, per_micrograph, micrographs=micrographs)
     return CombineResult(found, [sum(map(len, one.picks.values())) for one in sets])
 
 

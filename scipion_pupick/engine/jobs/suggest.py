@@ -4,14 +4,16 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Dict
 
-from ..coordinates import write_picks_folder
+from ..coordinates import Coordinates, write_picks_folder
 from ..coordinates.table import join_coordinates
 from ..errors import UsageError
 from ..files.atomic import PathLike
 from ..reporting.suggestion import Suggestion, suggest_picks
 from ..runs.pick_run import read_pick_run
+from ..runs.suggested import Suggested, holds_suggestion, write_suggested
 
 
 @dataclass(frozen=True)
@@ -23,6 +25,14 @@ class SuggestResult:
     """
 
     suggestions: Dict[str, Suggestion]
+
+    @property
+    def picks(self) -> Dict[str, Coordinates]:
+        """The doubtful picks with those next to them, by micrograph name, px."""
+        return {
+            name: join_coordinates([s.doubtful, s.neighbours])
+            for name, s in self.suggestions.items()
+        }
 
     def summary(self) -> str:
         """Say in a line for each micrograph what to look at, and why."""
@@ -38,6 +48,8 @@ def suggest(
 ) -> SuggestResult:
     """Choose the picks of a run whose correction would teach most, and write them.
 
+    `read_corrected_run` takes the folder when the files in it have been corrected.
+
     Args:
         run: folder that `pick` has written to.
         output: folder for a file a micrograph, with the doubtful picks and those next to them.
@@ -46,14 +58,22 @@ def suggest(
         suffix: between a micrograph's name and the extension, such as _autopick.
 
     Raises:
-        UsageError: there is no such run, or there is no peak in it.
+        UsageError: there is no such run, there is no peak in it, or the folder holds picks that
+            were suggested before.
         OSError: a result cannot be written.
     """
     if count < 1:
         raise UsageError(f"{count} picks were asked for: give 1 or more.", setting="count")
-    found = suggest_picks(read_pick_run(run), count)
-    if not found:
+    if holds_suggestion(Path(output)):
+        raise UsageError(
+            f"{output}: holds picks that were suggested before, and may have been corrected: give "
+            "another folder.",
+            setting="output",
+        )
+    found = SuggestResult(suggest_picks(read_pick_run(run), count))
+    if not found.suggestions:
         raise UsageError(f"{run}: there is no peak in any micrograph, so nothing to look at.")
-    picks = {name: join_coordinates([s.doubtful, s.neighbours]) for name, s in found.items()}
-    write_picks_folder(picks, output, format, suffix)
-    return SuggestResult(found)
+    files = write_picks_folder(found.picks, output, format, suffix)
+    reasons = {name: s.reason for name, s in found.suggestions.items()}
+    write_suggested(output, Suggested(Path(run), found.picks, files, reasons))
+    return found

@@ -5,12 +5,15 @@ from __future__ import annotations
 
 import logging
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Collection, Dict, Mapping, Optional
 
-from ..coordinates import Picks, read_picks
+from ..coordinates import Coordinates, Picks, read_picks
 from ..coordinates.assign_picks import assign_to_micrographs
 from ..coordinates.corrections import (
+    Correction,
     Corrections,
+    corrected_picks,
     find_corrections,
     labels_of_corrections,
     read_corrections,
@@ -19,9 +22,11 @@ from ..coordinates.corrections import (
 from ..coordinates.table import join_picks
 from ..errors import PupickError, UsageError
 from ..files.atomic import PathLike
+from ..picking.peaks_file import MicrographPeaks
 from ..settings import CorrectionSettings
 from .layout import COORDINATES, CORRECTIONS
 from .pick_run import PickRun, read_pick_run
+from .suggested import Suggested, holds_suggestion, read_suggested
 from .train_folder import read_labels
 
 log = logging.getLogger(__name__)
@@ -72,10 +77,11 @@ def read_corrected_run(
     """Read what a person has said of the picks of a run.
 
     Args:
-        folder: of the run, as `pick` has written it.
+        folder: of the run, as `pick` has written it; or one that `suggest` has written, of whose
+            picks alone something is said then.
         corrected: picks as the person has left them, by micrograph name, px of the micrographs;
             None for the run's own corrections.json or, without that, the files of coordinates in
-            its folder as they are now.
+            the folder as they are now.
         settings: which micrographs are done; None for the defaults.
 
     Raises:
@@ -83,48 +89,115 @@ def read_corrected_run(
         PupickError: a file in it is damaged, or the model that picked is gone.
         OSError: a file cannot be read.
     """
-    run = read_pick_run(folder)
+    suggested = read_suggested(folder) if holds_suggestion(Path(folder)) else None
+    run = read_pick_run(folder if suggested is None else suggested.run)
     if not run.model.is_file():
         raise PupickError(
             f"{run.folder}: the model that picked is no longer at {run.model}: pick again."
         )
-    peaks = dict(run.peaks())
-    picked = {name: run.cut.choose(kept) for name, kept in peaks.items()}
-    same = {
-        name: _SAME_PICK_DIAMETERS * run.diameter / kept.pixel_size for name, kept in peaks.items()
-    }
-    found = _corrections(run, corrected, picked, same, (settings or CorrectionSettings()).done)
+    shown = _picks_of_run(run) if suggested is None else _suggested_picks(run, suggested)
+    done = (settings or CorrectionSettings()).done
+    if suggested is None:
+        found = _corrections(run, corrected, shown, done)
+    else:
+        found = _changes_of_suggested(run, suggested, corrected, shown, done)
     result = CorrectedRun(
         run,
         {
-            name: with_left_confirmed(correction, picked[name], same[name])
+            name: with_left_confirmed(correction, shown.picks[name], shown.same[name])
             for name, correction in found.items()
-            if name in picked and not correction.is_empty
+            if name in shown.picks and not correction.is_empty
         },
     )
     if not result.corrections:
         raise UsageError(
-            f"{run.folder}: no pick was removed, added or confirmed: correct the picks of a few "
+            f"{folder}: no pick was removed, added or confirmed: correct the picks of a few "
             "micrographs, or name the files of the corrected picks.",
             setting=("corrected", "corrections"),
         )
-    log.info("%s: %s.", run.folder, result.summary())
+    log.info("%s: %s.", folder, result.summary())
     return result
 
 
-def _corrections(
-    run: PickRun,
-    corrected: Optional[Picks],
-    picked: Picks,
-    same: Mapping[str, float],
-    done: str,
-) -> Corrections:
+def read_corrected_picks(folder: PathLike) -> Picks:
+    """Read the picks of a run as they are after what people have said of them.
+
+    These are the picks of the run without those that were removed, with what was added and, where
+    they lie below the threshold, those that were confirmed. What was added has no score.
+
+    Args:
+        folder: of the run; its corrections.json or, without that, its files of coordinates count.
+
+    Returns:
+        Picks by micrograph name, px.
+
+    Raises:
+        UsageError: it is no such folder.
+        PupickError: a file in it is damaged.
+        OSError: a file cannot be read.
+    """
+    run = read_pick_run(folder)
+    shown = _picks_of_run(run)
+    found = _corrections(run, None, shown, "none")
+    return {
+        name: corrected_picks(picks, found.get(name, Correction()), shown.same[name])
+        for name, picks in shown.picks.items()
+    }
+
+
+@dataclass(frozen=True)
+class _Shown:
+    """What a person was shown.
+
+    Attributes:
+        picks: by micrograph name, px.
+        same: nearer than this (px), two positions are the same pick; by micrograph name.
+    """
+
+    picks: Picks
+    same: Mapping[str, float]
+
+
+def _picks_of_run(run: PickRun) -> _Shown:
+    peaks = dict(run.peaks())
+    picked = {name: run.cut.choose(kept) for name, kept in peaks.items()}
+    return _Shown(picked, {name: _same(run, kept) for name, kept in peaks.items()})
+
+
+def _suggested_picks(run: PickRun, suggested: Suggested) -> _Shown:
+    peaks = {name: run.kept_peaks(name) for name in suggested.shown}
+    same = {name: _same(run, kept) for name, kept in peaks.items() if kept is not None}
+    return _Shown({name: suggested.shown[name] for name in same}, same)
+
+
+def _same(run: PickRun, peaks: MicrographPeaks) -> float:
+    return _SAME_PICK_DIAMETERS * run.diameter / peaks.pixel_size
+
+
+def _corrections(run: PickRun, corrected: Optional[Picks], shown: _Shown, done: str) -> Corrections:
     """Read the corrections that lie with a run, or find them by its picks before and after."""
     if corrected is None and (run.folder / CORRECTIONS).is_file():
         return read_corrections(run.folder / CORRECTIONS)
     given = read_picks(run.folder / COORDINATES) if corrected is None else corrected
-    assigned = assign_to_micrographs(given, run.micrographs, "corrected picks")
-    after = {name: coordinates for name, coordinates in assigned.items() if name in picked}
-    changed = find_corrections(picked, after, same)
+    return _changes(shown, assign_to_micrographs(given, run.micrographs, "corrected picks"), done)
+
+
+def _changes_of_suggested(
+    run: PickRun, suggested: Suggested, corrected: Optional[Picks], shown: _Shown, done: str
+) -> Corrections:
+    """Find what has become of picks that were suggested; of others nothing is said."""
+    if corrected is None:
+        return _changes(shown, suggested.as_they_are(), done)
+    after = assign_to_micrographs(corrected, run.micrographs, "corrected picks")
+    if done == "all":
+        # a set of picks does not say which micrographs have none left
+        after = {name: after.get(name, Coordinates.empty()) for name in shown.picks}
+    return _changes(shown, after, done)
+
+
+def _changes(shown: _Shown, corrected: Picks, done: str) -> Corrections:
+    """Find what was changed in the micrographs that a person was shown."""
+    after = {name: kept for name, kept in corrected.items() if name in shown.picks}
+    changed = find_corrections(shown.picks, after, shown.same)
     of_done: Dict[str, Collection[str]] = {"none": (), "changed": changed, "all": after}
-    return find_corrections(picked, after, same, of_done[done])
+    return find_corrections(shown.picks, after, shown.same, of_done[done])

@@ -23,6 +23,8 @@ PEAKS_SUFFIX = ".peaks.safetensors"
 PARTS = "parts"
 ADAPTED_MODEL = "adapted.safetensors"
 CORRECTIONS = "corrections.json"
+# of picks that were suggested to be corrected
+SUGGESTION = "suggestion.json"
 # of the page to correct picks in
 CORRECTED = "corrected"
 TRAINING_OUTPUT = "output.log"

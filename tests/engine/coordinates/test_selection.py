@@ -71,6 +71,36 @@ def test_a_selected_class_has_no_negatives_and_neither_has_one_with_hardly_a_par
     assert found == [[10.0 * n, 20.0 * n] for n in range(31, 61)]
 
 
+# as RELION 3.1's window has saved it for the first and the third of four classes
+AVERAGES = """
+# version 30001
+
+data_
+
+loop_
+_rlnReferenceImage #1
+_rlnClassDistribution #2
+000001@Class2D/job008/run_it025_classes.mrcs     0.203743
+000003@Class2D/job008/run_it025_classes.mrcs     0.348301
+
+"""
+
+
+@pytest.mark.parametrize(("job", "rejected"), [("job008", (2, 4)), ("job018", (2, 3, 4))])
+def test_a_class_that_was_selected_is_not_rejected_though_none_of_it_is_left(
+    tmp_path, job, rejected
+):
+    kinds = {n: 1 + n % 4 for n in range(1, 41)}
+    rows = [row(number, kind) for number, kind in kinds.items()]
+    every = write(tmp_path / "Class2D/job008/run_it025_data.star", rows)
+    some = [row(number, kind) for number, kind in kinds.items() if kind == 1]
+    selected = write(tmp_path / "Select/job009/particles.star", some)
+    # class averages of another job say nothing of this one
+    (selected.parent / "class_averages.star").write_text(AVERAGES.replace("job008", job))
+    found = places(read_rejected([selected], [every]))["mics/a.mrc"]
+    assert found == [[10.0 * n, 20.0 * n] for n, kind in kinds.items() if kind in rejected]
+
+
 def test_shifts_and_optics_groups_are_those_of_the_rows(tmp_path):
     rows = [row(1, 1), row(2, 2, "mics/b.mrc", 2, (3.0, -6.0)), row(3, 2, shift=(4.0, 2.0))]
     every, selected = write(tmp_path / "a.star", rows), write(tmp_path / "s.star", rows[:1])

@@ -16,6 +16,7 @@ from helpers.correcting import (
     serving,
 )
 from helpers.full_disk import files_of_at_most
+from helpers.simulated import MODEL
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -37,6 +38,7 @@ from scipion_pupick.engine.reporting.correcting.edits import (
     marks_of,
     places,
 )
+from scipion_pupick.engine.runs.corrected_run import read_corrected_run
 from scipion_pupick.engine.runs.lists import write_micrographs
 
 PEAKS = grid_of_peaks()
@@ -221,6 +223,33 @@ def test_ten_browsers_at_once_lose_nothing(run):
             thread.join()
     assert failures == []
     assert saved(run) == {"c.mrc": dict.fromkeys(added, "added")}
+
+
+def test_who_trains_meanwhile_reads_a_whole_state_that_only_grows(run):
+    record = json.loads((run / "pick.json").read_text())
+    PickRun(run).write_record({**record, "model": str(MODEL)})
+    seen, ended = [], threading.Event()
+
+    def read():
+        while not ended.is_set():
+            if (run / "corrections.json").exists():
+                found = read_corrected_run(run)
+                seen.append(sum(len(picks) for picks in found.particles.values()))
+
+    with serving(run) as server:
+        reader = threading.Thread(target=read)
+        reader.start()
+        try:
+            client = client_of(server)
+            for i in range(60):
+                assert client.edit(2, (500 + 9 * i, 700, "", "added"))[0] == 200
+        finally:
+            ended.set()
+            reader.join()
+    # a thread that has failed has seen nothing more
+    assert seen == sorted(seen)
+    assert read_corrected_run(run).particles["c.mrc"].xy.shape == (60, 2)
+    assert len(set(seen)) > 3
 
 
 def test_what_is_sent_twice_is_made_once_whatever_came_between(run):

@@ -1,0 +1,129 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Name the picks whose correction would teach most."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+from typing import Any, List
+
+import pyworkflow.protocol.params as params
+from pwem.objects import SetOfCoordinates, SetOfMicrographs
+
+from ..convert import (
+    SUGGESTION_FOLDER,
+    append_picks,
+    count,
+    picking_folder,
+    read_micrographs,
+    run_of,
+)
+from ..engine.runs.suggested import Suggested, holds_suggestion, read_suggested
+from .form_inputs import add_reason_for_grey
+from .input_checks import input_ids, lacks_input, open_errors
+from .protocol_base import CITATION, EngineProtocol
+
+USUAL_COUNT = 30
+
+
+class PUPickProtSuggest(EngineProtocol):
+    """Names the picks that are most worth a look: those whose correction would teach most.
+
+    They may be particles as well as not, and look unlike each other. They come as a small set,
+    with the picks next to them. Correct that, and give both sets to *pupick - train*.
+    """
+
+    _label = "suggest"
+    _possibleOutputs = {
+        "outputCoordinates": SetOfCoordinates,
+        "outputMicrographs": SetOfMicrographs,
+    }
+
+    def _defineParams(self, form: Any) -> None:
+        form.addSection("Input")
+        form.addParam(
+            "inputCoordinates",
+            params.PointerParam,
+            pointerClass="SetOfCoordinates",
+            important=True,
+            label="Picked particles",
+            help="The output of *pupick - pick*.",
+        )
+        add_reason_for_grey(form, "inputCoordinates", "the picked particles")
+        form.addParam(
+            "count",
+            params.IntParam,
+            default=USUAL_COUNT,
+            validators=[params.Positive],
+            label="Doubtful picks",
+            help="How many to ask for, in up to six micrographs; peaks below the threshold are "
+            "among them. The picks next to them come with them.",
+        )
+
+    # --------------------------- steps -----------------------------------------------------------
+    def _insertAllSteps(self) -> None:
+        self._insertFunctionStep(
+            self.suggestStep, input_ids(self.inputCoordinates), self.count.get(), needsGPU=False
+        )
+
+    def suggestStep(self, ids: List[str], number: int) -> None:
+        """Have the engine choose picks, and make a set of them."""
+        run = picking_folder(self.inputCoordinates.get())
+        # what a step that was stopped has left
+        shutil.rmtree(self._folder(), ignore_errors=True)
+        self.runEngine("suggest", run, "--output", self._folder(), "--count", number)
+        self._defineResult(read_suggested(self._folder()))
+
+    def _defineResult(self, suggested: Suggested) -> None:
+        source = self.inputCoordinates.get()
+        every = source.getMicrographs()
+        chosen = self._createSetOfMicrographs()
+        chosen.copyInfo(every)
+        output = self._createSetOfCoordinates(source.getMicrographs(asPointer=True))
+        output.setBoxSize(source.getBoxSize())
+        for micrograph in read_micrographs(every):
+            picks = suggested.shown.get(micrograph.getFileName())
+            if picks is not None:
+                chosen.append(micrograph)
+                append_picks(picks, micrograph, output)
+        output.setObjComment(
+            f"{count(suggested.shown)} picks in {len(suggested.shown)} micrographs to look at"
+        )
+        self._defineOutputs(outputCoordinates=output, outputMicrographs=chosen)
+        self._defineTransformRelation(self.inputCoordinates, output)
+        self._defineSourceRelation(self.inputCoordinates, chosen)
+
+    def _folder(self) -> Path:
+        return Path(self._getExtraPath(SUGGESTION_FOLDER))
+
+    # --------------------------- texts -----------------------------------------------------------
+    def _validate(self) -> List[str]:
+        if lacks_input(self):
+            return []
+        coordinates = self.inputCoordinates.get()
+        errors = open_errors(coordinates)
+        if not errors and run_of(coordinates) is None:
+            errors.append("The picked particles have to be the output of *pupick - pick*.")
+        return errors
+
+    def _summary(self) -> List[str]:
+        if not hasattr(self, "outputCoordinates") or not holds_suggestion(self._folder()):
+            return ["Nothing is suggested yet."]
+        reasons = read_suggested(self._folder()).reasons
+        return [
+            f"{self.outputCoordinates.getObjComment()}:",
+            *(f"  {Path(name).name}: {reason}" for name, reason in reasons.items()),
+            "Correct them; then *pupick - train* takes the corrected ones as picked particles, and "
+            "these as picks before they were corrected.",
+        ]
+
+    def _methods(self) -> List[str]:
+        if not hasattr(self, "outputCoordinates"):
+            return []
+        return [
+            f"{self.outputCoordinates.getSize()} picks whose correction would teach most were "
+            f"chosen with pupick [{CITATION}]."
+        ]
+
+    def _citations(self) -> List[str]:
+        return [CITATION]
