@@ -107,7 +107,7 @@ def test_counts_are_those_of_counting(tmp_path):
     scores[0][0] = 3.25
     kept = MicrographPeaks(Coordinates(*np.ones((2, 50)), scores[0]), (1000, 1000), 2.0, "")
     save_peaks(kept, PickRun(tmp_path).peaks_path("m0.mrc"))
-    tables = tabulate(run)
+    tables = tabulate(run, dict(run.peaks()))
     for threshold in (-8.0, -1.0, own, 0.12, 0.13, 3.25, 3.26):
         level = int(np.searchsorted(tables.grid, threshold))
         assert tables.grid[level] == threshold
@@ -125,7 +125,7 @@ def test_tables_of_many_micrographs_are_summarised_but_exact_where_it_matters(
 
     monkeypatch.setattr(module, "COUNTS_IN_TABLE", 600)
     run, scores = fake_run(tmp_path, [30] * 20)
-    tables = tabulate(run)
+    tables = tabulate(run, dict(run.peaks()))
     assert tables.per_micrograph.shape[1] <= 33
     assert tables.own_counts.tolist() == [np.count_nonzero(each >= 0.5) for each in scores]
     assert tables.counts[0] == 600
@@ -135,7 +135,7 @@ def test_tables_of_many_micrographs_are_summarised_but_exact_where_it_matters(
 
 def test_the_plane_holds_every_pick_of_its_threshold(tmp_path):
     run, scores = fake_run(tmp_path, [80, 80])
-    tables = tabulate(run)
+    tables = tabulate(run, dict(run.peaks()))
     expected = tables.counts[tables.plane_levels]
     assert tables.plane.sum(axis=(1, 2)).tolist() == expected.tolist()
     assert tables.own in tables.plane_levels
@@ -406,6 +406,7 @@ def test_intervals_hold_the_error_that_scores_share(tmp_path):
     change_summary(tmp_path, training={"score_uncertainty": uncertainty})
     at = estimate_precision_recall(scores, uncertainty, [0.5]).at(0.5)
     assert at.precision_high - at.precision_low > 0.1
-    table = tabulate(read_pick_run(tmp_path))
+    run = read_pick_run(tmp_path)
+    table = tabulate(run, dict(run.peaks()))
     for name in ("precision_low", "precision_high", "recall_low", "recall_high"):
         assert getattr(table.quality, name)[table.own] == pytest.approx(getattr(at, name))

@@ -6,7 +6,7 @@ import shutil
 
 import numpy as np
 import pytest
-from helpers.simulated import MODEL, simulate_set
+from helpers.simulated import MODEL, simulate, simulate_set
 
 from scipion_pupick import engine
 from scipion_pupick.engine import (
@@ -50,7 +50,24 @@ def test_doubtful_picks_of_a_few_micrographs_are_named_and_written(run, tmp_path
         assert distance.min(axis=1).max() < 0.01
         least_certain = np.argmin(np.abs(every.score - min(0.0, picked.threshold)))
         assert distance[:, least_certain].min() < 0.01
-    assert "an odd number of picks" in said
+    assert said.count("(many doubtful picks)") == len(found) == 6
+
+
+def test_micrographs_with_far_fewer_picks_than_those_round_them_are_named(tmp_path):
+    folder = tmp_path / "mics"
+    for seed in range(14):
+        simulate(folder / f"m{seed:02}.mrc", seed, side=192, particles=1 if seed == 5 else 12)
+    micrographs = find_micrographs([str(folder)])
+    pick(micrographs, MODEL, tmp_path / "run", device="cpu", threads=1)
+    found = engine.suggest(tmp_path / "run", tmp_path / "look").suggestions
+    odd = {name: s.reason for name, s in found.items() if "usual" in s.reason}
+    assert [name.rpartition("/")[2] for name in odd] == ["m05.mrc"]
+    (reason,) = odd.values()
+    assert reason == "fewer picks than usual: 1, not 12"
+    peaks = dict(read_pick_run(tmp_path / "run").peaks())
+    for name, suggestion in found.items():
+        chosen = peaks[name].coordinates.select(list(suggestion.which))
+        assert np.array_equal(chosen.xy, suggestion.doubtful.xy)
 
 
 @pytest.fixture

@@ -101,7 +101,7 @@ def _sums(
         high, as they are, and too low; and the variance by chance of both, (m,) each.
     """
     shift = _STANDARD_ERRORS * uncertainty
-    chances = [_chance(every + change) for change in (-shift, 0.0, shift)]
+    chances = [chance_of(every + change) for change in (-shift, 0.0, shift)]
     picked = np.stack([_above(chance, first) for chance in chances])
     lost = np.stack([_below(chance, first) for chance in chances])
     variance = chances[1] * (1 - chances[1])
@@ -193,7 +193,7 @@ def expect_particles(scores: np.ndarray, uncertainty: float, threshold: float) -
     return ExpectedParticles(*(float(n) for n in (*numbers, spread[0], spread_lost[0])))
 
 
-def _chance(log_odds: np.ndarray) -> np.ndarray:
+def chance_of(log_odds: np.ndarray) -> np.ndarray:
     """Probabilities of log-odds (n,); scipy.special, which has it, takes long to load."""
     return np.exp(-np.logaddexp(0.0, -log_odds))
 

@@ -11,7 +11,7 @@ from ..coordinates import Coordinates, write_picks_folder
 from ..coordinates.table import join_coordinates
 from ..errors import UsageError
 from ..files.atomic import PathLike
-from ..reporting.suggestion import Suggestion, suggest_picks
+from ..reporting.suggestion import MOST_SUGGESTED, Suggestion, suggest_picks
 from ..runs.pick_run import read_pick_run
 from ..runs.suggested import Suggested, holds_suggestion, write_suggested
 
@@ -44,7 +44,11 @@ class SuggestResult:
 
 
 def suggest(
-    run: PathLike, output: PathLike, count: int = 30, format: str = "star", suffix: str = ""
+    run: PathLike,
+    output: PathLike,
+    count: int = MOST_SUGGESTED,
+    format: str = "star",
+    suffix: str = "",
 ) -> SuggestResult:
     """Choose the picks of a run whose correction would teach most, and write them.
 
@@ -70,7 +74,8 @@ def suggest(
             "another folder.",
             setting="output",
         )
-    found = SuggestResult(suggest_picks(read_pick_run(run), count))
+    picked = read_pick_run(run)
+    found = SuggestResult(suggest_picks(picked, dict(picked.peaks()), count))
     if not found.suggestions:
         raise UsageError(f"{run}: there is no peak in any micrograph, so nothing to look at.")
     files = write_picks_folder(found.picks, output, format, suffix)

@@ -3,10 +3,10 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Callable, Optional
 
 import numpy as np
-from scipy import fft
 
 from ..errors import MicrographError
 from ..micrographs import Shape
@@ -42,10 +42,11 @@ def downsample(
     Raises:
         MicrographError: the image holds NaN or infinite values.
     """
-    spectrum = _column_spectra(image, working_shape[1], threads, mend)
-    rows = _crop_rows(
-        fft.fft(spectrum, axis=0, overwrite_x=True, workers=threads), working_shape[0]
-    )
+    # here, since what only looks at micrographs starts without SciPy
+    from scipy import fft
+
+    spectrum = _column_spectra(image, working_shape[1], partial(fft.rfft, workers=threads), mend)
+    rows = crop_rows(fft.fft(spectrum, axis=0, overwrite_x=True, workers=threads), working_shape[0])
     # grey values near the end of float32 turn into NaN, which normalising refuses
     with np.errstate(invalid="ignore"):
         rows *= (working_shape[0] * working_shape[1]) / (image.shape[0] * image.shape[1])
@@ -73,31 +74,42 @@ def require_finite(image: np.ndarray) -> None:
         )
 
 
+def finite_rows(image: np.ndarray, start: int, stop: int) -> np.ndarray:
+    """Return some rows of an image as float32, and refuse the image if they are not finite.
+
+    Raises:
+        MicrographError: they are not; says how many pixels of the image.
+    """
+    rows = _single(image[start:stop])
+    if not np.isfinite(rows).all():
+        require_finite(image)
+    return rows
+
+
 def _single(values: np.ndarray) -> np.ndarray:
     with np.errstate(over="ignore"):
         return np.asarray(values, dtype=np.float32)
 
 
 def _column_spectra(
-    image: np.ndarray, working_width: int, threads: Optional[int], mend: Optional[Mend]
+    image: np.ndarray,
+    working_width: int,
+    rfft: Callable[..., np.ndarray],
+    mend: Optional[Mend],
 ) -> np.ndarray:
     """Row transforms of the image, kept columns only: (ny, working_width // 2 + 1) complex64."""
     height, width = image.shape
     kept = kept_frequencies(width, working_width)
     spectrum = np.zeros((height, working_width // 2 + 1), np.complex64)
     for start in range(0, height, ROWS_PER_TRANSFORM):
-        block = _single(image[start : start + ROWS_PER_TRANSFORM])
-        if not np.isfinite(block).all():
-            require_finite(image)
+        block = finite_rows(image, start, start + ROWS_PER_TRANSFORM)
         if mend is not None:
             block = mend(block, start)
-        spectrum[start : start + ROWS_PER_TRANSFORM, :kept] = fft.rfft(
-            block, axis=1, workers=threads
-        )[:, :kept]
+        spectrum[start : start + ROWS_PER_TRANSFORM, :kept] = rfft(block, axis=1)[:, :kept]
     return spectrum
 
 
-def _crop_rows(spectrum: np.ndarray, working_height: int) -> np.ndarray:
+def crop_rows(spectrum: np.ndarray, working_height: int) -> np.ndarray:
     """Keep the row frequencies of the smaller grid: (working_height, columns) complex64."""
     kept = kept_frequencies(spectrum.shape[0], working_height)
     cropped = np.zeros((working_height, spectrum.shape[1]), np.complex64)

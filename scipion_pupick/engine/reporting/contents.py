@@ -6,7 +6,7 @@ from __future__ import annotations
 import math
 import shlex
 from pathlib import Path
-from typing import Any, Dict, List, Mapping, Optional, Sequence, Tuple
+from typing import Any, Collection, Dict, List, Mapping, Optional, Sequence, Tuple
 
 from ..coordinates import Coordinates, Picks
 from ..coordinates.assign_picks import join_by_micrograph
@@ -16,11 +16,16 @@ from ..networks.training_record import TrainingRecord
 from ..runs.layout import TRAINING_LOG
 from ..runs.pick_run import PickRun
 from ..runs.training_log import read_training_log
+from .over_time import quality_over_time
 from .page import Page
 from .pictures import MAP_RANGE, Pictures, View, choose_shown, draw
+from .suggestion import suggest_picks
 from .tables import ScoreTables, tabulate, threshold_grid
 
 Facts = List[Tuple[str, str]]
+
+# micrographs with numbers out of line that are shown
+_MOST_ODD_SHOWN = 3
 
 
 def pick_page(
@@ -35,15 +40,20 @@ def pick_page(
         reference_is: what these are, "labels" or "reference".
         notices: what has been found amiss already.
     """
-    tables = tabulate(run)
-    shown = _shown(run, tables)
+    peaks = dict(run.peaks())
+    tables, suggestions = tabulate(run, peaks), suggest_picks(run, peaks)
+    over_time = quality_over_time(run, tables.names)
+    shown = _shown(run, tables, suggestions, over_time)
     reference_by_name, unmatched = _by_name(reference, run.micrographs, reference_is)
-    peaks = {m.name: kept for m in shown if (kept := run.peaks_of(m)) is not None}
+    # those of all others need no memory any more
+    peaks = {m.name: peaks[m.name] for m in shown}
     pictures = draw(shown, peaks, reference_by_name, view, tables.grid)
     data = {
         **_common(pictures, view, run.diameter),
         "tables": tables.as_json(),
         "names": tables.names,
+        "look": [[name, s.reason, s.which] for name, s in suggestions.items()],
+        "overTime": over_time,
         "run": shlex.quote(str(run.folder.absolute())),
         "chosen": shlex.quote(f"{run.folder.absolute()}-chosen"),
         "referenceIs": reference_is,
@@ -105,12 +115,22 @@ def _common(pictures: Pictures, view: View, diameter: float) -> Dict[str, Any]:
         "gallery": pictures.gallery,
         "mapRange": MAP_RANGE,
         "diameter": diameter,
+        "look": [],
+        "overTime": None,
     }
 
 
-def _shown(run: PickRun, tables: ScoreTables) -> List[Micrograph]:
+def _shown(
+    run: PickRun,
+    tables: ScoreTables,
+    suggestions: Collection[str],
+    over_time: Optional[Mapping[str, Any]],
+) -> List[Micrograph]:
     by_name = {m.name: m for m in run.micrographs}
-    return [by_name[tables.names[i]] for i in choose_shown(tables.own_counts.tolist())]
+    oddest = over_time["order"][:_MOST_ODD_SHOWN] if over_time else []
+    wanted = {*(i for i, name in enumerate(tables.names) if name in suggestions), *oddest}
+    chosen = choose_shown(tables.own_counts.tolist(), wanted=wanted)
+    return [by_name[tables.names[i]] for i in chosen]
 
 
 def _by_name(

@@ -49,6 +49,7 @@ def render(page: Page) -> str:
         more_failures=max(0, len(page.failures) - MOST_FAILURES),
         style=read_part("base.css") + read_part("report.css"),
         script=join_modules(),
+        look_known=bool(page.data.get("look")),
         usable_known=bool((page.data.get("tables") or {}).get("usable")),
         data=to_json({**page.data, **colours}),
     )

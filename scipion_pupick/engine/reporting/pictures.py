@@ -5,32 +5,36 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, replace
-from typing import Any, Dict, List, Mapping, Optional, Sequence
+from typing import TYPE_CHECKING, Any, Collection, Dict, List, Mapping, Optional, Sequence
 
 import numpy as np
-from scipy.ndimage import gaussian_filter
 
 from ..coordinates import Coordinates
 from ..errors import MicrographError
 from ..files.prefetch import prefetch
 from ..micrographs import Micrograph, Shape
-from ..picking.detector import Scorer
 from ..picking.peaks_file import MicrographPeaks
 from ..picking.score_places import ScorePlaces
-from ..preprocessing.fourier_crop import downsample
+from ..preprocessing.fourier_crop import Resample
 from ..preprocessing.mixture import Mixture
 from ..preprocessing.scale import WorkingScale, to_working
+from ..preprocessing.shrink import shrink
 from ..preprocessing.working_image import WorkingImage, prepare
 from ..settings import LEAST_SCORE, STRIDE
 from .packing import grey_image, pack, png_address
 from .tables import ranks
+
+if TYPE_CHECKING:
+    # SciPy, which finds peaks and draws none
+    from ..picking.detector import Scorer
 
 MOST_SHOWN = 16
 MOST_MAPS = 8
 EXTREMES = 2
 PIXELS_IN_ALL = 6_000_000
 LARGEST_SHOWN_SIDE = 1000
-BLUR_PX = 1.0
+# of a normal distribution with a deviation of 1 px
+BLUR = (0.0044, 0.054, 0.2421, 0.399, 0.2421, 0.054, 0.0044)
 CUT_SIDE = 40
 MOST_CUTS = 800
 CUT_SCORE_BINS = 40
@@ -38,12 +42,15 @@ PEAK_STEPS_PER_PX = 16
 MAP_RANGE = (LEAST_SCORE, 8.0)
 
 
-def choose_shown(counts: Sequence[int], most: int = MOST_SHOWN) -> List[int]:
-    """Choose micrographs to show: the fullest, the emptiest, and others spread evenly.
+def choose_shown(
+    counts: Sequence[int], most: int = MOST_SHOWN, wanted: Collection[int] = ()
+) -> List[int]:
+    """Choose micrographs to show: those wanted, the fullest, the emptiest, and others evenly.
 
     Args:
         counts: picks of each micrograph.
         most: to choose.
+        wanted: indices of some that are shown in any case.
 
     Returns:
         Rising indices.
@@ -52,8 +59,9 @@ def choose_shown(counts: Sequence[int], most: int = MOST_SHOWN) -> List[int]:
         return list(range(len(counts)))
     order = np.argsort(counts, kind="stable")
     extremes = {*order[:EXTREMES].tolist(), *order[-EXTREMES:].tolist()}
-    spread = np.linspace(0, len(counts) - 1, most - len(extremes)).round().astype(int)
-    return sorted(extremes | set(spread.tolist()))
+    chosen = extremes | {*wanted}
+    spread = np.linspace(0, len(counts) - 1, max(0, most - len(chosen))).round().astype(int)
+    return sorted(chosen | set(spread.tolist()))
 
 
 @dataclass(frozen=True)
@@ -66,6 +74,7 @@ class View:
         mixture: shared mixture of a joint normalisation; None where each micrograph has its own.
         scorer: makes the score maps; None for a report without.
         side: largest side of a shown micrograph, px.
+        resample: makes them smaller; a scorer needs `fourier_crop.downsample`.
     """
 
     scale: WorkingScale
@@ -73,10 +82,13 @@ class View:
     mixture: Optional[Mixture] = None
     scorer: Optional[Scorer] = None
     side: int = LARGEST_SHOWN_SIDE
+    resample: Resample = shrink
 
     def prepare(self, micrograph: Micrograph) -> WorkingImage:
         """Read and prepare a micrograph."""
-        return prepare(micrograph, self.scale, self.normalisation, self.mixture)
+        return prepare(
+            micrograph, self.scale, self.normalisation, self.mixture, resample=self.resample
+        )
 
 
 @dataclass(frozen=True)
@@ -125,12 +137,21 @@ def draw(
                 shown.append({**unseen, **_describe_contamination(kept, unseen["width"])})
             continue
         picks = Coordinates.empty() if kept is None else kept.coordinates
-        smooth = gaussian_filter(working.image, BLUR_PX)
+        smooth = _blur(working.image)
         cuts.append(_cut(working, smooth, picks, len(shown)))
         scorer = view.scorer if len(shown) % map_step == 0 else None
         seen = _describe(working, smooth, picks, particles, replace(view, scorer=scorer), grid)
         shown.append({**seen, **_describe_contamination(kept, seen["width"])})
     return Pictures(shown, _gallery(cuts, grid), failures)
+
+
+def _blur(image: np.ndarray) -> np.ndarray:
+    """Smooth an image (h, w) a little; edges are mirrored."""
+    reach = len(BLUR) // 2
+    height, width = image.shape
+    padded = np.pad(image, reach, mode="symmetric")
+    rows = sum(weight * padded[i : i + height] for i, weight in enumerate(BLUR))
+    return np.asarray(sum(weight * rows[:, i : i + width] for i, weight in enumerate(BLUR)))
 
 
 def _side(number: int) -> int:
@@ -148,7 +169,7 @@ def _describe(
     """Return a micrograph, whose working image is smoothed to `image`, for the report's script."""
     shape = fit_shape(image.shape, view.side)
     if shape != image.shape:
-        image = downsample(image, shape)
+        image = shrink(image, shape)
     low, high = np.percentile(image, [0.5, 99.5])
     frame = _Frame(working.shape, working.pixel_size, shape)
     result = {

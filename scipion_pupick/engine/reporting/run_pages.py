@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, List, Optional, Tuple
 
@@ -52,6 +53,7 @@ def _view_with_maps(run: PickRun, device: torch.device) -> Tuple[View, List[str]
     """Look as the model does, unless it is gone or another stands in its place."""
     from ..networks.model import load_model
     from ..picker import Picker
+    from ..preprocessing.fourier_crop import downsample
 
     without = View(WorkingScale(run.diameter))
     path = run.model
@@ -62,7 +64,8 @@ def _view_with_maps(run: PickRun, device: torch.device) -> Tuple[View, List[str]
     if run.record.get("digest") != model.digest:
         return without, [f"There are no score maps, for {path} is another model by now."]
     picker = Picker.of_model(model, PickSettings(diameter=run.diameter), device)
-    return View(picker.scale, picker.normalisation, picker.mixture, picker.scores), []
+    own = View(picker.scale, picker.normalisation, picker.mixture, picker.scores)
+    return replace(own, resample=downsample), []
 
 
 def page_of_training(folder: Path, reference: Optional[Picks]) -> Page:

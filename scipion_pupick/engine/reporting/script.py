@@ -20,11 +20,13 @@ MODULES = (
     "thumbnails",
     "threshold",
     "gallery",
+    "look",
     "frame",
     "score_plots",
     "run_plots",
-    "training_plots",
     "list",
+    "quality_plots",
+    "training_plots",
     "main",
 )
 # of the page to correct picks in, which has some of its own

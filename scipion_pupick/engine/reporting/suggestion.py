@@ -4,18 +4,22 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Dict, List, Mapping, Sequence
+from typing import Dict, List, Mapping, Sequence, Tuple
 
 import numpy as np
-from scipy.special import expit
 
+from ..calibration.precision_recall_estimate import chance_of
 from ..coordinates import Coordinates
 from ..errors import MicrographError
 from ..picking.peaks_file import MicrographPeaks
 from ..preprocessing.scale import WorkingScale, to_working
+from ..preprocessing.shrink import shrink
 from ..preprocessing.working_image import prepare
+from ..runs.outliers import Outlier, find_outliers
 from ..runs.pick_run import PickRun
 
+# doubtful picks to ask for
+MOST_SUGGESTED = 30
 _MICROGRAPHS_SHOWN = 6
 _ODD_MICROGRAPHS = 2
 # as many doubtful picks as this times those wanted are told apart by their looks
@@ -31,29 +35,33 @@ class Suggestion:
     Attributes:
         doubtful: picks, and peaks below the threshold, that may be particles or not.
         neighbours: picks next to these, which are seen with them.
-        reason: why this micrograph.
+        reason: why this micrograph, for people.
+        which: indices of the doubtful ones among the peaks of the micrograph.
     """
 
     doubtful: Coordinates
     neighbours: Coordinates
     reason: str
+    which: Tuple[int, ...] = ()
 
 
-def suggest_picks(run: PickRun, count: int) -> Dict[str, Suggestion]:
+def suggest_picks(
+    run: PickRun, peaks: Mapping[str, MicrographPeaks], count: int = MOST_SUGGESTED
+) -> Dict[str, Suggestion]:
     """Choose the micrographs and peaks of a run whose correction would teach most.
 
     A peak teaches most if it may be a particle as well as not, and if it looks unlike others that
-    are asked for. Most micrographs are those with most of such peaks; a few are those with an odd
-    number of picks, where the model may be wrong as a whole.
+    are asked for. Most micrographs are those with most of such peaks; a few are those whose number
+    of picks is out of line, where the model may be wrong as a whole.
 
     Args:
         run: that picked.
+        peaks: of the run by micrograph name, as it returns them.
         count: of doubtful picks to ask for, in all micrographs.
 
     Returns:
         Suggestions by micrograph name, the most doubtful first; nothing where there is no peak.
     """
-    peaks = dict(run.peaks())
     doubts = {name: _doubt(kept.coordinates, run.threshold) for name, kept in peaks.items()}
     chosen = _choose_micrographs(run, peaks, doubts)
     share = -(-count // max(1, len(chosen)))
@@ -63,7 +71,8 @@ def suggest_picks(run: PickRun, count: int) -> Dict[str, Suggestion]:
         order = np.argsort(-doubt, kind="stable")[: _CANDIDATES * share]
         looks = _looks(run, name, kept.select(order))
         which = order[_unlike(looks, doubt[order], share)]
-        found[name] = Suggestion(kept.select(which), _neighbours(run, peaks[name], which), reason)
+        near = _neighbours(run, peaks[name], which)
+        found[name] = Suggestion(kept.select(which), near, reason, tuple(which.tolist()))
     return found
 
 
@@ -72,7 +81,7 @@ def _doubt(coordinates: Coordinates, threshold: float) -> np.ndarray:
 
     A threshold far from even odds says that the scores are not taken for log-odds.
     """
-    probability = expit(coordinates.score - min(0.0, threshold))
+    probability = chance_of(coordinates.score - min(0.0, threshold))
     return np.asarray(probability * (1 - probability))
 
 
@@ -82,14 +91,17 @@ def _choose_micrographs(
     """Choose micrographs, each with the reason."""
     names = [name for name in peaks if len(doubts[name])]
     doubtful = sorted(names, key=lambda name: -float(doubts[name].sum()))
-    counts = np.array([len(run.cut.choose(peaks[name])) for name in names], float)
-    odd = [names[i] for i in np.argsort(-np.abs(counts - np.median(counts)), kind="stable")]
-    most = doubtful[: _MICROGRAPHS_SHOWN - _ODD_MICROGRAPHS]
-    others = [name for name in odd if name not in most][:_ODD_MICROGRAPHS]
-    return {
-        **dict.fromkeys(most, "many doubtful picks"),
-        **dict.fromkeys(others, "an odd number of picks"),
-    }
+    # what the run admits lies apart from the threshold in these peaks already
+    counts = np.array([(peaks[name].coordinates.score >= run.threshold).sum() for name in names])
+    odd = sorted(find_outliers({"picks": counts.astype(float)}), key=lambda each: -each.by)
+    others = {names[each.index]: _say_count(each) for each in odd[:_ODD_MICROGRAPHS]}
+    most = [name for name in doubtful if name not in others][: _MICROGRAPHS_SHOWN - len(others)]
+    return {**dict.fromkeys(most, "many doubtful picks"), **others}
+
+
+def _say_count(odd: Outlier) -> str:
+    more = "more" if odd.value > odd.usual else "fewer"
+    return f"{more} picks than usual: {odd.value:.0f}, not {odd.usual:.0f}"
 
 
 def _looks(run: PickRun, name: str, places: Coordinates) -> np.ndarray:
@@ -100,7 +112,7 @@ def _looks(run: PickRun, name: str, places: Coordinates) -> np.ndarray:
     """
     micrograph = next(m for m in run.micrographs if m.name == name)
     try:
-        working = prepare(micrograph, WorkingScale(run.diameter))
+        working = prepare(micrograph, WorkingScale(run.diameter), resample=shrink)
     except MicrographError:
         return np.zeros((len(places), 1))
     shape = (working.image.shape[0], working.image.shape[1])

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Any, Dict, Iterable, List, Optional
+from typing import Any, Dict, Iterable, List, Mapping, Optional
 
 import numpy as np
 
@@ -111,9 +111,13 @@ class ScoreTables:
         }
 
 
-def tabulate(run: PickRun) -> ScoreTables:
-    """Read all kept peaks of a run and count them."""
-    peaks = dict(run.peaks())
+def tabulate(run: PickRun, peaks: Mapping[str, MicrographPeaks]) -> ScoreTables:
+    """Count the peaks of a run.
+
+    Args:
+        run: that has found them.
+        peaks: by micrograph name, as the run returns them.
+    """
     scores = [kept.coordinates.score for kept in peaks.values()]
     highest = max((float(values.max()) for values in scores if len(values)), default=0.0)
     grid = threshold_grid(highest, run.threshold)

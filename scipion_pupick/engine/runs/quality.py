@@ -1,48 +1,67 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""How good the picks of each micrograph seem to be: a table, in the order of the micrographs."""
+"""How good the picks of each micrograph seem to be: a table, in the order of the micrographs.
+
+Which of the numbers are out of line is known, and written, when a run has ended.
+"""
 
 from __future__ import annotations
 
 import json
 import math
 from pathlib import Path
-from typing import Any, Dict, List, Sequence
+from typing import Dict, List, Mapping, Sequence
+
+import numpy as np
 
 from ..files.atomic import append_line, write_text
 from ..files.tables import read_table, table_line, write_table
 from .layout import QUALITY, QUALITY_JSON
+from .outliers import find_outliers
 from .picked import Picked
 
 _DIGITS = {"precision": 3, "recall": 3, "crowding": 3, "contrast": 3, "score": 2, "usable": 3}
-QUALITY_COLUMNS = ("micrograph", "picks", *_DIGITS)
+QUALITY_NUMBERS = ("picks", *_DIGITS)
+_NAME, _OUT_OF_LINE = "micrograph", "out_of_line"
+_COLUMNS = (_NAME, *QUALITY_NUMBERS, _OUT_OF_LINE)
 
 
-def _values(picked: Picked) -> List[Any]:
-    numbers = [round(getattr(picked, name), digits) for name, digits in _DIGITS.items()]
-    return [picked.name, picked.picks, *(None if math.isnan(n) else n for n in numbers)]
+def _numbers(picked: Picked) -> List[float]:
+    return [picked.picks, *(round(getattr(picked, name), n) for name, n in _DIGITS.items())]
 
 
-def _cells(picked: Picked) -> List[str]:
-    return ["" if value is None else str(value) for value in _values(picked)]
+def _cells(picked: Picked, out_of_line: Sequence[str]) -> List[str]:
+    numbers = ["" if math.isnan(number) else str(number) for number in _numbers(picked)]
+    return [picked.name, *numbers, ", ".join(out_of_line)]
+
+
+def _record(picked: Picked, out_of_line: Sequence[str]) -> str:
+    numbers = (None if math.isnan(number) else number for number in _numbers(picked))
+    return json.dumps(dict(zip(_COLUMNS, (picked.name, *numbers, out_of_line))))
 
 
 def write_quality(picked: Sequence[Picked], folder: Path) -> None:
     """Write the table of a run, as TSV and as JSON (an object a micrograph)."""
-    write_table(folder / QUALITY, QUALITY_COLUMNS, [_cells(each) for each in picked])
-    lines = [json.dumps(dict(zip(QUALITY_COLUMNS, _values(each)))) for each in picked]
-    rows = ",\n".join(lines)
-    write_text(folder / QUALITY_JSON, f'{{"micrographs": [\n{rows}\n]}}\n')
+    table = np.array([_numbers(each) for each in picked], float).reshape(-1, len(QUALITY_NUMBERS))
+    marks: List[List[str]] = [[] for _ in picked]
+    for outlier in find_outliers(dict(zip(QUALITY_NUMBERS, table.T))):
+        marks[outlier.index].append(outlier.describe())
+    rows = list(zip(picked, marks))
+    write_table(folder / QUALITY, _COLUMNS, [_cells(*row) for row in rows])
+    lines = ",\n".join(_record(*row) for row in rows)
+    write_text(folder / QUALITY_JSON, f'{{"micrographs": [\n{lines}\n]}}\n')
 
 
 def begin_quality(folder: Path) -> None:
     """Make sure that there is a table to which rows can be added."""
-    if not (folder / QUALITY).is_file():
-        write_table(folder / QUALITY, QUALITY_COLUMNS, [])
+    path = folder / QUALITY
+    # the table of an older version has no column for what is out of line
+    if not path.is_file() or _header(path) != table_line(_COLUMNS):
+        write_table(path, _COLUMNS, [])
 
 
 def add_quality(picked: Picked, folder: Path) -> None:
     """Add a micrograph that has just been picked to the table; its last row counts."""
-    append_line(folder / QUALITY, table_line(_cells(picked)))
+    append_line(folder / QUALITY, table_line(_cells(picked, ())))
 
 
 def read_quality(folder: Path) -> Dict[str, Dict[str, float]]:
@@ -53,8 +72,19 @@ def read_quality(folder: Path) -> Dict[str, Dict[str, float]]:
         OSError: it cannot be read.
     """
     return {
-        row["micrograph"]: {
-            name: float(row[name]) if row.get(name) else math.nan for name in QUALITY_COLUMNS[1:]
+        row[_NAME]: {
+            name: float(row[name]) if row.get(name) else math.nan for name in QUALITY_NUMBERS
         }
-        for row in read_table(folder / QUALITY, QUALITY_COLUMNS)
+        for row in read_table(folder / QUALITY, (_NAME, *QUALITY_NUMBERS))
     }
+
+
+def quality_columns(rows: Sequence[Mapping[str, float]]) -> Dict[str, np.ndarray]:
+    """Return the numbers of some micrographs (n,) by column, where any is known."""
+    columns = {name: np.array([row[name] for row in rows], float) for name in QUALITY_NUMBERS}
+    return {name: values for name, values in columns.items() if np.isfinite(values).any()}
+
+
+def _header(path: Path) -> str:
+    with path.open(encoding="utf-8", errors="surrogateescape") as file:
+        return file.readline().rstrip("\n")

@@ -148,13 +148,13 @@ class Desk:
                 **self.version(),
             }
 
-    def _by_number(self, reasons: Mapping[str, str]) -> Dict[int, str]:
-        return {self._number[name]: text for name, text in reasons.items() if name in self._number}
+    def _by_number(self, said: Mapping[str, Any]) -> Dict[int, Any]:
+        return {self._number[name]: what for name, what in said.items() if name in self._number}
 
-    def numbered(self, reasons: Mapping[str, str]) -> List[Tuple[int, str]]:
+    def numbered(self, said: Mapping[str, Any]) -> List[Tuple[int, Any]]:
         """Return what is said of micrographs, by their numbers, in the same order."""
         with self._lock:
-            return list(self._by_number(reasons).items())
+            return list(self._by_number(said).items())
 
     def version(self) -> Dict[str, Any]:
         """Return what tells a page whether it still shows what there is."""

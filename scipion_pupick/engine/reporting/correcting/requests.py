@@ -15,7 +15,7 @@ from ..tables import tabulate
 from .access import Gate, RefusalError
 from .desk import Desk
 from .drawing import SMOOTHING, Drawings
-from .edits import parse_edits
+from .edits import parse_edits, places
 from .of_run import OfRun
 from .page import render_page
 from .server import JSON, Answer, Request
@@ -24,7 +24,6 @@ from .training import Training
 _ONE_MICROGRAPH = r"/micrographs/([0-9]{1,7})"
 _HTML, _PNG = "text/html; charset=utf-8", "image/png"
 _ACTIONS = ("start", "stop")
-_MOST_SUGGESTED = 30
 _TABLES = ("grid", "own", "counts", "quality", "levels", "perMicrograph")
 
 
@@ -82,8 +81,8 @@ class CorrectionPage:
         return Answer.of(self._tables.get(self._desk.run))
 
     def _suggest(self) -> Answer:
-        reasons = self._suggestions.get(self._desk.run)
-        return Answer.of({"suggested": self._desk.numbered(reasons)})
+        found = self._suggestions.get(self._desk.run)
+        return Answer.of({"suggested": self._desk.numbered(found)})
 
     def _changes(self, since: int) -> Answer:
         return Answer.of(self._desk.changes(since))
@@ -119,15 +118,18 @@ class CorrectionPage:
 
 
 def _tables(run: PickRun) -> Dict[str, Any]:
-    table = tabulate(run)
+    table = tabulate(run, dict(run.peaks()))
     known = table.as_json()
     return {"names": table.names, **{name: known[name] for name in _TABLES}}
 
 
-def _suggestions(run: PickRun) -> Dict[str, str]:
-    """Return why the picks of a micrograph are worth a look, by name, the best first."""
-    found = suggest_picks(run, _MOST_SUGGESTED)
-    return {name: suggestion.reason for name, suggestion in found.items()}
+def _suggestions(run: PickRun) -> Dict[str, Any]:
+    """Return why micrographs are worth a look, and where, by name, the best first."""
+    found = suggest_picks(run, dict(run.peaks()))
+    return {
+        name: {"reason": each.reason, "places": places(each.doubtful).tolist()}
+        for name, each in found.items()
+    }
 
 
 def _page() -> Answer:

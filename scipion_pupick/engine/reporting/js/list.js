@@ -36,3 +36,10 @@ export function listenToList() {
     listAll(countsNow());
   };
 }
+
+// show a micrograph by its name alone, where it is not among those with a picture
+export function findInList(name) {
+  byId("filter").value = name;
+  listAll(countsNow());
+  byId("all").scrollIntoView();
+}

@@ -2,24 +2,27 @@
 // The page: which parts it has, and how they begin.
 
 import { colourRange } from "./colours.js";
-import { data, shown, tables } from "./data.js";
+import { data, look, shown, tables } from "./data.js";
 import { byId, element } from "./dom.js";
 import { drawRows, gallery, loadGallery, makeRows } from "./gallery.js";
 import { listAll, listenToList } from "./list.js";
+import { drawLook, makeLook } from "./look.js";
 import { loadImages } from "./micrograph.js";
 import { signed, whole } from "./numbers.js";
+import { plotQuality } from "./quality_plots.js";
 import { plotNeighbours, plotPerMicrograph, plotPlane } from "./run_plots.js";
 import { plotCurves, plotHistogram, scoreRange } from "./score_plots.js";
 import { follow, listenToThreshold, makeJumps, update } from "./threshold.js";
 import { drawThumbnails, failed, listThumbnails, listenToSwitches } from "./thumbnails.js";
 import { plotTraining } from "./training_plots.js";
-import { drawStage, listenToStage, sizeStage } from "./viewer.js";
+import { drawStage, listenToStage, select, sizeStage } from "./viewer.js";
 
 function showParts() {
   const named = tables && data.names.length;
   const parts = {
-    chooser: tables, scores: tables, micrographs: shown.length || failed.length,
-    gallery: gallery.ranks.length, distributions: named, training: data.training, all: named,
+    chooser: tables, scores: tables, look: look.length, micrographs: shown.length || failed.length,
+    gallery: gallery.ranks.length, distributions: named,
+    "over-time": named && data.overTime, training: data.training, all: named,
   };
   for (const [id, wanted] of Object.entries(parts)) byId(id).hidden = !wanted;
   for (const heading of document.querySelectorAll("main section:not([hidden]) > h2")) {
@@ -42,12 +45,14 @@ function describeViewer() {
   const known = shown.some((m) => m.reference.length), maps = shown.some((m) => m.map);
   for (const label of document.querySelectorAll(".if-reference")) label.hidden = !known;
   for (const label of document.querySelectorAll(".if-map")) label.hidden = !maps;
+  for (const label of document.querySelectorAll(".if-look")) label.hidden = !look.length;
   byId("show-dirt").parentElement.hidden = !shown.some((m) => m.dirt);
   for (const id of ["show-picks", "show-below"]) byId(id).parentElement.hidden = !tables;
   byId("reference-name").textContent = data.referenceIs;
   if (tables && shown.length < data.names.length) {
     byId("shown-note").textContent = `${shown.length} of ${whole(data.names.length)}: `
-      + "those with the most and the fewest particles, and others spread evenly over the run.";
+      + "those worth a look, those with the most and the fewest particles, and others spread "
+      + "evenly over the run.";
   }
   describeColours(known);
 }
@@ -60,6 +65,7 @@ function describeColours(known) {
     const [low, high] = colourRange.map((score) => signed(score, 1));
     legend.append(`${size}, score ${low}`, scale, high);
   }
+  if (look.length) legend.append("; square: worth a look");
   if (shown.some((m) => m.dirt)) legend.append("; hatched: contamination");
   if (known) {
     const cross = element("span", { className: "cross", textContent: "+" });
@@ -77,8 +83,11 @@ function startViewer() {
     sizeStage();
     drawStage();
     drawRows();
+    drawLook();
   });
   listThumbnails();
+  makeLook();
+  if (look.length) select(look[0].m.index);
 }
 
 function startThreshold() {
@@ -89,6 +98,7 @@ function startThreshold() {
   makeJumps();
   listenToThreshold();
   listenToList();
+  if (data.names.length && data.overTime) plotQuality();
   [drawStage, drawThumbnails, drawRows, listAll].forEach((draw) => follow(draw));
   update();
 }

@@ -91,6 +91,7 @@ export function paint(context, m, { scale, x, y, width, height, line }) {
     circles(context, m, (rank) => rank >= state.level, (rank) => colourOf(tables.grid[rank]));
   }
   if (isOn("show-reference")) marks(context, m, scale);
+  if (m.look && isOn("show-doubtful")) squares(context, m);
 }
 
 function overlay(context, m) {
@@ -138,4 +139,20 @@ function marks(context, m, scale) {
   }
   context.strokeStyle = data.referenceColour;
   context.stroke(path);
+}
+
+// round what is worth a look: squares, which differ from circles without any colour
+function squares(context, m) {
+  const path = new Path2D(), side = 2.6 * radiusOf(m);
+  for (const i of m.look.which) {
+    const [x, y] = pointOf(m.peaks, i);
+    path.rect(x - side / 2, y - side / 2, side, side);
+  }
+  const line = context.lineWidth;
+  for (const [width, colour] of [[2.2 * line, "#000"], [1.2 * line, "#fff"]]) {
+    context.lineWidth = width;
+    context.strokeStyle = colour;
+    context.stroke(path);
+  }
+  context.lineWidth = line;
 }

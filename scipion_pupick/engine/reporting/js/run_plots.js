@@ -15,19 +15,24 @@ const DASHED = { "stroke-dasharray": "5 4" };
 
 const MOST_DOTS = 800;
 
-// a dot for each group of micrographs that follow each other, and a line for its range
-function drawDots(plot, counts, groupSize) {
+// a dot for each group of micrographs that follow each other, and a line for its range; what is
+// not known is left out
+export function dotsOf(plot, values, groupSize) {
   const dots = [], ranges = [];
-  for (let i = 0; i < counts.length; i += groupSize) {
-    const group = [...counts.subarray(i, i + groupSize)];
-    const px = plot.mapX(i + (group.length + 1) / 2).toFixed(1);
+  for (let i = 0; i < values.length; i += groupSize) {
+    const group = [...values.subarray(i, i + groupSize)].filter(Number.isFinite);
+    if (!group.length) continue;
+    const last = Math.min(i + groupSize, values.length);
+    const px = plot.mapX((i + 1 + last) / 2).toFixed(1);
     const y = (value) => plot.mapY(value).toFixed(1);
     dots.push(`M${px} ${y(group.reduce((a, b) => a + b, 0) / group.length)}h0`);
     if (groupSize > 1) ranges.push(`M${px} ${y(Math.min(...group))}V${y(Math.max(...group))}`);
   }
-  const size = counts.length > 200 ? 4 : 7, stroke = "var(--accent)";
-  plot.at.append(drawing("path", { d: ranges.join(""), stroke: "var(--bar)", fill: "none" }),
-    drawing("path", { d: dots.join(""), stroke, "stroke-width": size, "stroke-linecap": "round" }));
+  const size = values.length > 200 ? 4 : 7, stroke = "var(--accent)";
+  return [
+    drawing("path", { d: ranges.join(""), stroke: "var(--bar)", fill: "none" }),
+    drawing("path", { d: dots.join(""), stroke, "stroke-width": size, "stroke-linecap": "round" }),
+  ];
 }
 
 function drawMedian(plot, counts) {
@@ -59,7 +64,7 @@ export function plotPerMicrograph() {
     const y = [0, Math.max(1, ...counts) * 1.08];
     const axes = { x: [0.5, n + 0.5], y, xName: "micrograph", yName: "particles" };
     const plot = frame(host, { ...axes, ...look });
-    drawDots(plot, counts, groupSize);
+    plot.at.append(...dotsOf(plot, counts, groupSize));
     drawMedian(plot, counts);
     nameUnderPointer(plot, counts);
   });

@@ -8,7 +8,8 @@ import { countText, drawStage, select } from "./viewer.js";
 
 const WIDTH = 260;
 const MOST_FAILED = 20;
-const SWITCHES = ["show-picks", "show-below", "show-reference", "show-map", "show-dirt"];
+const SWITCHES = ["show-picks", "show-below", "show-doubtful", "show-reference", "show-map",
+  "show-dirt"];
 
 export const failed = [...document.querySelectorAll("#failed + table tbody tr")]
   .slice(0, MOST_FAILED)
@@ -16,6 +17,7 @@ export const failed = [...document.querySelectorAll("#failed + table tbody tr")]
 
 export function sorted(list, how, count) {
   const compare = {
+    look: (a, b) => (a.lookRank ?? Infinity) - (b.lookRank ?? Infinity) || a.order - b.order,
     order: (a, b) => a.order - b.order,
     failed: (a, b) => a.order - b.order,
     most: (a, b) => count(b) - count(a),

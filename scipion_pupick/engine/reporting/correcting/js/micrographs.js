@@ -57,7 +57,7 @@ function words(number) {
   const count = pickCount(number), known = count === null ? "" : `${whole(count)} picks`;
   return {
     picks: run.failed.has(number) ? "failed" : known,
-    reason: run.suggested.get(number) || "",
+    reason: run.suggested.get(number)?.reason || "",
     state: describeCorrections(number),
   };
 }

@@ -5,6 +5,7 @@
 import { isOn } from "../../js/dom.js";
 import { css, shadeOf, shadesBetween } from "../../js/palette.js";
 import { constants } from "./constants.js";
+import { run } from "./run.js";
 import { colourRangeNow, scores } from "./scores.js";
 import { radius, sheet } from "./sheet.js";
 
@@ -29,7 +30,10 @@ export function paint(context, { scale, x, y, width, height, line }, pointed) {
   context.translate(0.5, 0.5);
   const shown = { left: x, top: y, right: x + width / scale, bottom: y + height / scale };
   paintPeaks(context, shown, line / scale);
-  if (isOn("show-picks")) paintMarks(context, shown, line / scale);
+  if (isOn("show-picks")) {
+    paintMarks(context, shown, line / scale);
+    paintSuggested(context, line / scale);
+  }
   if (pointed) ring(context, pointed, 2 * line / scale, 1.12, "#fff");
   if (sheet.selected) cursor(context, sheet.selected, line / scale);
 }
@@ -94,6 +98,16 @@ function addMark({ rings, signs }, mark, at, size, line) {
     signs.moveTo(x - arm * dx, y - arm * dy);
     signs.lineTo(x + arm * dx, y + arm * dy);
   }
+}
+
+// what is worth a look, and has not been looked at: squares
+function paintSuggested(context, line) {
+  const path = new Path2D(), side = 2.6 * radius(), unit = constants.stepsPerPx;
+  for (const [x, y] of run.suggested.get(sheet.number)?.places || []) {
+    if (sheet.marks.has(`${x},${y}`) || sheet.done) continue;
+    path.rect(x / unit - side / 2, y / unit - side / 2, side, side);
+  }
+  strokeTwice(context, path, line, "#fff");
 }
 
 function strokeTwice(context, path, line, colour) {

@@ -16,6 +16,8 @@ import { startTraining } from "./training.js";
 import { adopt, send } from "./unsaved.js";
 
 const LOOK_AGAIN_FOR_CHANGES = 3000;
+// for what is worth a look to be known, before the first micrograph is opened
+const WAIT_FOR_SUGGESTIONS = 2000;
 const page = document.documentElement;
 
 function drawThreshold() {
@@ -76,6 +78,8 @@ async function begin() {
   [listenToList, listenToPointer, listenToKeys, listenToButtons, startTraining].forEach((f) => f());
   new ResizeObserver(sizeStage).observe(stage);
   adopt();
+  // a failure is said when they are asked for again
+  await Promise.race([loadSuggestions().catch(() => {}), pause(WAIT_FOR_SUGGESTIONS)]);
   openFirst();
   stage.focus();
   setTimeout(keepUp, LOOK_AGAIN_FOR_CHANGES);
@@ -83,15 +87,25 @@ async function begin() {
   await showScores();
 }
 
+const pause = (time) => new Promise((resolve) => setTimeout(resolve, time));
+
 async function showScores() {
   try {
     await loadScores();
     redrawAll();
+    if (run.suggested.size) return;
     await loadSuggestions();
     redrawAll();
+    if (run.suggested.size) offerSuggestions();
   } catch (failure) {
     say("scores", `The scores cannot be read: ${failure.message}`, ["Try again", showScores]);
   }
+}
+
+// where they were not known when the page was opened
+function offerSuggestions() {
+  say("suggested", `The list begins with ${run.suggested.size} micrographs that are worth a look.`,
+    ["Go there", openFirst], ["Stay here", () => {}]);
 }
 
 async function tryToBegin() {
