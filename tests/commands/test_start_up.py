@@ -8,7 +8,7 @@ import pytest
 from helpers.simulated import shared_model, simulate_faint
 
 HEAVY = {"torch", "pandas", "starfile", "matplotlib", "scipy.stats", "scipy.optimize"}
-NO_SCIPY = HEAVY | {"scipy", "jinja2"}
+NO_SCIPY = HEAVY | {"scipy"}
 # of picking with a trained model
 WITH_PYTORCH = (HEAVY - {"torch"}) | {
     *("scipy.spatial", "scipy.interpolate", "scipy.sparse", "scipy.linalg", "sympy"),
@@ -58,22 +58,26 @@ def test_picking_with_a_trained_model_loads_only_what_it_needs(started):
     assert modules == []
 
 
-def test_commands_without_micrographs_load_neither_pytorch_nor_scipy(started, tmp_path):
-    run = started[0] / "run"
+def test_commands_that_score_nothing_load_neither_pytorch_nor_scipy(started, tmp_path):
+    run, csv = started[0] / "run", tmp_path / "picks.csv"
     commands = (
         "--help",
-        f"convert {run / 'picks.star'} --output {tmp_path / 'picks.csv'}",
+        f"convert {run / 'picks.star'} --output {csv}",
         f"threshold {run} --threshold -2 --output {tmp_path / 'chosen'}",
-        f"evaluate --picks {run} --reference {tmp_path / 'picks.csv'} --tolerance 3",
+        f"evaluate --picks {run} --reference {csv} --tolerance 3",
+        f"combine {run / 'picks.star'} {csv} --diameter 96 --pixel-size 4 "
+        f"--output {tmp_path / 'combined.star'}",
+        f"suggest {run} --output {tmp_path / 'look'}",
     )
-    assert loaded(NO_SCIPY, *commands) == dict.fromkeys(commands, [])
-    assert (tmp_path / "chosen" / "picks.star").is_file()
+    assert loaded(NO_SCIPY | {"jinja2"}, *commands) == dict.fromkeys(commands, [])
+    for name in ("chosen/picks.star", "combined.star", "look"):
+        assert (tmp_path / name).exists()
 
 
-def test_a_report_without_score_maps_needs_no_pytorch(started, tmp_path):
+def test_a_report_without_score_maps_needs_neither_pytorch_nor_scipy(started, tmp_path):
     run, page = started[0] / "run", tmp_path / "page.html"
     command = f"report {run} --no-score-maps --output {page}"
-    assert loaded(HEAVY | {"scipy.spatial"}, command) == {command: []}
+    assert loaded(NO_SCIPY, command) == {command: []}
     text, with_maps = page.read_text(), (run / "report.html").read_text()
     assert '"mapStep":' in with_maps.partition('type="application/json"')[2]
     assert '"mapStep":' not in text.partition('type="application/json"')[2]

@@ -70,7 +70,7 @@ class View:
 
     Attributes:
         scale: at which particles are shown.
-        normalisation: method of `normalise.normalise`.
+        normalisation: method of `normalise.normalise`; a scorer needs the one of its model.
         mixture: shared mixture of a joint normalisation; None where each micrograph has its own.
         scorer: makes the score maps; None for a report without.
         side: largest side of a shown micrograph, px.
@@ -78,7 +78,7 @@ class View:
     """
 
     scale: WorkingScale
-    normalisation: str = "gmm"
+    normalisation: str = "affine"
     mixture: Optional[Mixture] = None
     scorer: Optional[Scorer] = None
     side: int = LARGEST_SHOWN_SIDE
@@ -150,8 +150,13 @@ def _blur(image: np.ndarray) -> np.ndarray:
     reach = len(BLUR) // 2
     height, width = image.shape
     padded = np.pad(image, reach, mode="symmetric")
-    rows = sum(weight * padded[i : i + height] for i, weight in enumerate(BLUR))
-    return np.asarray(sum(weight * rows[:, i : i + width] for i, weight in enumerate(BLUR)))
+    rows = np.zeros((height, padded.shape[1]), np.float32)
+    blurred = np.zeros_like(image)
+    for i, weight in enumerate(BLUR):
+        rows += weight * padded[i : i + height]
+    for i, weight in enumerate(BLUR):
+        blurred += weight * rows[:, i : i + width]
+    return blurred
 
 
 def _side(number: int) -> int:

@@ -41,12 +41,12 @@ def page_of_picking(
 
 
 def _view(run: PickRun) -> Tuple[View, List[str]]:
-    """Look at micrographs as the model does, without its scores."""
+    """Look at micrographs at the scale of the model, without its scores."""
     try:
         model = read_model_file(run.model)
     except UsageError as error:
         return View(WorkingScale(run.diameter)), [f"The model cannot be read: {error}"]
-    return View(model.scale.of(run.diameter), model.normalisation, model.mixture), []
+    return View(model.scale.of(run.diameter)), []
 
 
 def _view_with_maps(run: PickRun, device: torch.device) -> Tuple[View, List[str]]:

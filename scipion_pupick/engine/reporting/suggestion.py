@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Dict, List, Mapping, Sequence, Tuple
+from typing import Dict, Mapping, Sequence, Tuple
 
 import numpy as np
 
@@ -14,7 +14,7 @@ from ..errors import MicrographError
 from ..picking.peaks_file import MicrographPeaks
 from ..preprocessing.scale import WorkingScale, to_working
 from ..preprocessing.shrink import shrink
-from ..preprocessing.working_image import prepare
+from ..preprocessing.working_image import read_working_image
 from ..runs.outliers import Outlier, find_outliers
 from ..runs.pick_run import PickRun
 
@@ -112,7 +112,8 @@ def _looks(run: PickRun, name: str, places: Coordinates) -> np.ndarray:
     """
     micrograph = next(m for m in run.micrographs if m.name == name)
     try:
-        working = prepare(micrograph, WorkingScale(run.diameter), resample=shrink)
+        # looks are compared within a micrograph, so grey values need no normalising
+        working = read_working_image(micrograph, WorkingScale(run.diameter), resample=shrink)
     except MicrographError:
         return np.zeros((len(places), 1))
     shape = (working.image.shape[0], working.image.shape[1])
@@ -121,16 +122,19 @@ def _looks(run: PickRun, name: str, places: Coordinates) -> np.ndarray:
     return np.array([_rings(working.image, x, y, radius) for x, y in xy])
 
 
-def _rings(image: np.ndarray, x: float, y: float, radius: float) -> List[float]:
+def _rings(image: np.ndarray, x: float, y: float, radius: float) -> np.ndarray:
+    """Return the mean grey on each ring round a point (px), and then its spread on each."""
     top, left = max(0, int(y - radius)), max(0, int(x - radius))
     part = image[top : int(y + radius) + 1, left : int(x + radius) + 1].astype(float)
     rows, columns = np.ogrid[top : top + part.shape[0], left : left + part.shape[1]]
     ring = np.minimum(_RINGS * np.hypot(columns - x, rows - y) / radius, _RINGS).astype(int)
-    means: List[float] = []
-    for number in range(_RINGS):
-        values = part[ring == number]
-        means += [float(values.mean()), float(values.std())] if len(values) else [0.0, 0.0]
-    return means
+    number, total, squares = (
+        np.bincount(ring.ravel(), weights, _RINGS + 1)[:_RINGS]
+        for weights in (None, part.ravel(), part.ravel() ** 2)
+    )
+    mean = total / np.maximum(number, 1)
+    variance = squares / np.maximum(number, 1) - mean**2
+    return np.concatenate([mean, np.sqrt(np.maximum(variance, 0))])
 
 
 def _unlike(looks: np.ndarray, doubt: np.ndarray, count: int) -> Sequence[int]:

@@ -1,13 +1,15 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The report in a real browser: Chromium, driven by selenium; skipped where either is missing."""
 
+import csv
 import json
 import shutil
 from pathlib import Path
 
+import numpy as np
 import pytest
 from helpers.chromium import MARKS, start_chromium, wait
-from helpers.simulated import simulate_faint, trained_run
+from helpers.simulated import simulate, simulate_faint, trained_run
 
 from scipion_pupick.engine import (
     PickSettings,
@@ -15,6 +17,7 @@ from scipion_pupick.engine import (
     pick,
     read_picks,
     report,
+    suggest,
     threshold,
 )
 from scipion_pupick.engine.runs.pick_run import PickRun, read_pick_run
@@ -334,6 +337,119 @@ def test_what_is_missing_is_said_and_the_rest_shown(browser, picked, tmp_path, d
         slider.send_keys(webdriver.Keys.HOME)
         wait(page, "return document.getElementById('exact').value === '-8.00'")
     assert_quiet(browser)
+
+
+@pytest.fixture(scope="module")
+def uneven(tmp_path_factory):
+    """A run of 24 micrographs, of which two are out of line, and which suggests some."""
+    model = trained_run(tmp_path_factory) / "model.safetensors"
+    folder = tmp_path_factory.mktemp("uneven")
+    for seed in range(24):
+        few = seed in (5, 17)
+        simulate(folder / "mics" / f"m{seed:02}.mrc", seed, particles=1 if few else 15, side=192)
+    pick(find_micrographs([str(folder / "mics")]), model, folder / "run", FAINT, device="cpu")
+    report(folder / "run", score_maps=False)
+    return folder / "run"
+
+
+def test_what_is_worth_a_look_comes_first_and_leads_to_its_micrograph(browser, uneven, tmp_path):
+    page = open_page(browser, uneven / "report.html")
+    found = suggest(uneven, tmp_path / "look").suggestions
+    items = page.find_elements("css selector", "#look-list li")
+    names = [item.find_element("tag name", "button").get_attribute("title") for item in items]
+    assert names == list(found)
+    reasons = [item.find_element("tag name", "p").text for item in items]
+    assert reasons == [suggestion.reason for suggestion in found.values()]
+    assert list(captions(page))[: len(names)] == names
+    assert by_id(page, "current").text.startswith(Path(names[0]).name)
+    # the squares are on the picks that the command writes
+    marked = page.execute_script("return JSON.parse(document.getElementById('data').text).look")
+    peaks = dict(read_pick_run(uneven).peaks())
+    for name, _, which in marked:
+        assert np.array_equal(peaks[name].coordinates.xy[which], found[name].doubtful.xy)
+    with_squares = page.execute_script(PICTURES)["canvas"]
+    by_id(page, "show-doubtful").click()
+    assert page.execute_script(PICTURES)["canvas"] != with_squares
+    items[-1].find_element("tag name", "button").click()
+    assert by_id(page, "current").text.startswith(Path(names[-1]).name)
+    whole_view = page.execute_script(PICTURES)["canvas"]
+    cuts = items[-1].find_element("tag name", "canvas")
+    left = 30 - cuts.size["width"] // 2
+    webdriver.ActionChains(page).move_to_element_with_offset(cuts, left, 0).click().perform()
+    assert page.execute_script(PICTURES)["canvas"] != whole_view
+    assert_quiet(browser)
+
+
+def test_what_is_out_of_line_is_marked_listed_and_leads_to_its_micrograph(browser, uneven):
+    page = open_page(browser, uneven / "report.html")
+    with (uneven / "quality.tsv").open() as file:
+        rows = list(csv.DictReader(file, delimiter="\t"))
+    odd = {row["micrograph"]: row["out_of_line"].split(", ") for row in rows if row["out_of_line"]}
+    assert {Path(name).name for name in odd} >= {"m05.mrc", "m17.mrc"}
+    marks = page.find_elements("css selector", "#quality-picks .odd")
+    assert len(marks) == sum("picks low" in what or "picks high" in what for what in odd.values())
+    every = page.find_elements("css selector", "#quality-plots .odd")
+    assert len(every) == sum(map(len, odd.values()))
+    buttons = page.find_elements("css selector", "#odd-list button")
+    assert {button.text for button in buttons} == {*odd}
+    listed = next(button for button in buttons if button.text.endswith("m17.mrc"))
+    text = listed.find_element("xpath", "../..").text
+    assert "picks 1, usual 15" in text
+    listed.click()
+    assert by_id(page, "current").text.startswith("m17.mrc")
+    webdriver.ActionChains(page).move_to_element(marks[0]).click().perform()
+    assert by_id(page, "current").text.startswith("m05.mrc")
+    assert_quiet(browser)
+
+
+def test_a_micrograph_without_a_picture_is_found_in_the_list(browser, uneven, tmp_path):
+    run = shutil.copytree(uneven, tmp_path / "run")
+    lines = (run / "quality.tsv").read_text().splitlines()
+    # ten micrographs out of line, more than are shown
+    for i in range(1, 24, 2):
+        cells = lines[i + 1].split("\t")
+        cells[5] = "9" if i < 21 else cells[5]
+        lines[i + 1] = "\t".join(cells)
+    (run / "quality.tsv").write_text("\n".join(lines) + "\n")
+    page = open_page(browser, report(run, score_maps=False))
+    seen = {*captions(page)}
+    buttons = page.find_elements("css selector", "#odd-list button")
+    hidden = next((button for button in buttons if button.text not in seen), None)
+    assert hidden is not None
+    hidden.click()
+    assert by_id(page, "filter").get_attribute("value") == hidden.text
+    rows = page.find_elements("css selector", "#list tr")
+    assert [row.find_element("tag name", "td").text for row in rows] == [hidden.text]
+    assert_quiet(browser)
+
+
+def no_table(run):
+    (run / "quality.tsv").unlink()
+
+
+def damaged_table(run):
+    (run / "quality.tsv").write_text("micrograph\tpicks\n\x00")
+
+
+@pytest.mark.parametrize("damage", [no_table, damaged_table])
+def test_without_the_table_there_is_no_quality_over_the_run(browser, uneven, tmp_path, damage):
+    run = shutil.copytree(uneven, tmp_path / "run")
+    damage(run)
+    page = open_page(browser, report(run, score_maps=False))
+    assert not by_id(page, "over-time").is_displayed()
+    assert by_id(page, "look").is_displayed()
+    assert_quiet(browser)
+
+
+@pytest.mark.parametrize("width", [420, 1024, 1920])
+def test_the_new_parts_are_not_wider_than_the_window(browser, uneven, width):
+    page = open_page(browser, uneven / "report.html")
+    page.set_window_size(width, 800)
+    wide = page.execute_script(
+        "return document.documentElement.scrollWidth - document.documentElement.clientWidth"
+    )
+    page.set_window_size(1366, 768)
+    assert wide == 0
 
 
 def test_a_training(browser, tmp_path_factory):
