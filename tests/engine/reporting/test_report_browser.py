@@ -374,6 +374,7 @@ def test_what_is_worth_a_look_comes_first_and_leads_to_its_micrograph(browser, u
     assert by_id(page, "current").text.startswith(Path(names[-1]).name)
     whole_view = page.execute_script(PICTURES)["canvas"]
     cuts = items[-1].find_element("tag name", "canvas")
+    page.execute_script("arguments[0].scrollIntoView({block: 'center'})", cuts)
     left = 30 - cuts.size["width"] // 2
     webdriver.ActionChains(page).move_to_element_with_offset(cuts, left, 0).click().perform()
     assert page.execute_script(PICTURES)["canvas"] != whole_view
