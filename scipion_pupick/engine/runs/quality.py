@@ -21,8 +21,8 @@ from .picked import Picked
 
 _DIGITS = {"precision": 3, "recall": 3, "crowding": 3, "contrast": 3, "score": 2, "usable": 3}
 QUALITY_NUMBERS = ("picks", *_DIGITS)
-_NAME, _OUT_OF_LINE = "micrograph", "out_of_line"
-_COLUMNS = (_NAME, *QUALITY_NUMBERS, _OUT_OF_LINE)
+_OF_MICROGRAPH, _OUT_OF_LINE = "micrograph", "out_of_line"
+_COLUMNS = (_OF_MICROGRAPH, *QUALITY_NUMBERS, _OUT_OF_LINE)
 
 
 def _numbers(picked: Picked) -> List[float]:
@@ -72,10 +72,10 @@ def read_quality(folder: Path) -> Dict[str, Dict[str, float]]:
         OSError: it cannot be read.
     """
     return {
-        row[_NAME]: {
+        row[_OF_MICROGRAPH]: {
             name: float(row[name]) if row.get(name) else math.nan for name in QUALITY_NUMBERS
         }
-        for row in read_table(folder / QUALITY, (_NAME, *QUALITY_NUMBERS))
+        for row in read_table(folder / QUALITY, (_OF_MICROGRAPH, *QUALITY_NUMBERS))
     }
 
 
