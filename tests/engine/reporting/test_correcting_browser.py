@@ -589,3 +589,24 @@ def test_ten_thousand_micrographs_are_listed_and_thousands_of_picks_drawn(browse
         assert saved_marks(browser, run) == {PLACES[0]: "removed"}
         assert console(browser) == []
         browser.execute_script("localStorage.clear()")
+
+
+def test_it_opens_where_a_look_teaches_most_and_marks_the_picks(browser, tmp_path):
+    run = make_run(tmp_path)
+    # the second micrograph is in doubt, the first in none
+    for name, score in (("a.mrc", 9.0), ("b.mrc", THRESHOLD)):
+        sure = Coordinates(PEAKS.x, PEAKS.y, np.full(len(PEAKS), score))
+        save_peaks(
+            MicrographPeaks(sure, (SIDE, SIDE), PIXEL_SIZE, ""), PickRun(run).peaks_path(name)
+        )
+    with serving(run) as server:
+        open_page(browser, server.address)
+        assert text_of(browser, "name") == "b.mrc"
+        _, found = client_of(server).get("/suggestions")
+        number, first = found["suggested"][0]
+        assert number == 1
+        assert first["places"]
+        assert {tuple(place) for place in first["places"]} <= {*PLACES}
+        rows = [row.text for row in browser.find_elements("css selector", ".micrograph")]
+        assert "b.mrc" in rows[0]
+        assert "many doubtful picks" in rows[0]
