@@ -192,7 +192,8 @@ def _calibrate(
     scores = np.concatenate([of_micrograph.score for of_micrograph in peaks] + [np.empty(0)])
     negatives = np.concatenate([*decoys, np.empty(0)])
     expected = None if particles is None else expected_among(peaks, particles)
-    line = calibrate_target_decoy(scores, negatives, expected)
+    step = general.network.step
+    line = calibrate_target_decoy(scores, negatives, expected, step=step)
     in_negatives = float(expit(negatives).sum()) * len(peaks) / max(1, len(decoys))
     line = with_count(line, scores, *_likely_count(scores, in_negatives, expected))
     threshold = general.threshold

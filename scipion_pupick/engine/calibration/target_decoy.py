@@ -25,6 +25,7 @@ from scipy.ndimage import gaussian_filter1d
 from scipy.optimize import minimize
 from scipy.special import expit, log_expit, ndtri
 
+from ..settings import STRIDE
 from .line import LEAST_SLOPE, Calibration
 from .mixture_fit import GIVEN_COUNT_ERROR, ExpectedCount, PeakSample, fit_mixture, sample_peaks
 
@@ -72,8 +73,8 @@ _DECOY_SPREAD = np.array(DecoyMixture(0.15, 0.05, 0.5, 0.15, 1.2))
 # the mixture is not quite true: all peaks together say as much as so many of them would
 _DECOY_INFORMATION = 600.0
 # faint particles are a tail among the other peaks: measured where the truth is known, log-odds rise
-# so much less steeply
-_STEEPNESS = 0.85
+# so much less steeply; blurred scores even less (docs/decisions/025-peaks-of-crowded-particles.md)
+_STEEPNESS, _STEEPNESS_OF_FINE = 0.85, 0.7
 # log-odds; nothing shows how far real particles and other peaks differ from what is usual: 70 % of
 # the picks were right where 85 to 97 % were estimated with an error of 0.6 (EMPIAR-10017)
 _LEAST_ERROR = 1.0
@@ -90,6 +91,7 @@ def calibrate_target_decoy(
     decoys: np.ndarray,
     particles: Optional[float] = None,
     count_error: float = GIVEN_COUNT_ERROR,
+    step: int = STRIDE,
 ) -> Calibration:
     """Fit the line to the scores of all peaks.
 
@@ -98,6 +100,7 @@ def calibrate_target_decoy(
         decoys: (m,) of all peaks of the negatives of these micrographs.
         particles: expected in these micrographs; None where nothing is known.
         count_error: standard error of the logarithm of `particles`.
+        step: from one score of the network's maps to the next, px of the working image.
     """
     null = NullDistribution.of_decoys(decoys if len(decoys) >= FEW_DECOYS else _USUAL_DECOYS)
     sample = sample_peaks(
@@ -116,9 +119,10 @@ def calibrate_target_decoy(
         of_others, of_particles = _log_densities(even, null, mixture)
         return float((of_particles - of_others)[0])
 
+    steepness = _STEEPNESS if step == STRIDE else _STEEPNESS_OF_FINE
     return Calibration(
-        _STEEPNESS * slope / null.width,
-        _STEEPNESS * (offset - slope * null.centre / null.width),
+        steepness * slope / null.width,
+        steepness * (offset - slope * null.centre / null.width),
         max(fit.standard_error(log_odds), _LEAST_ERROR),
     )
 

@@ -18,7 +18,7 @@ from ..calibration.target_decoy import calibrate_target_decoy
 from ..errors import PupickError
 from ..networks.architectures import Network
 from ..networks.model import Model
-from ..networks.scoring import Scorer, make_scorer
+from ..networks.scoring import make_scorer
 from ..networks.training_record import TrainingRecord
 from ..picking.detector import expected_among, peaks_inside_border
 from ..preprocessing.scale import ModelScale
@@ -66,7 +66,7 @@ def make_trained_model(
     """
     settings = start.settings
     average = _average(progress, task)
-    scores, calibration = _calibrate(make_scorer(average.network, task.device), task, start)
+    scores, calibration = _calibrate(average.network, task, start)
     log_odds = [calibration.log_odds(of_image) for of_image in scores]
     return Model(
         network=calibrated(average.network, calibration),
@@ -122,9 +122,10 @@ def _average(progress: Progress, task: TrainingTask) -> _Average:
 
 
 def _calibrate(
-    scorer: Scorer, task: TrainingTask, start: Start
+    network: Network, task: TrainingTask, start: Start
 ) -> Tuple[List[np.ndarray], Calibration]:
     """Scores of the peaks of each image, and the line from these to log-odds."""
+    scorer = make_scorer(network, task.device)
     width = task.settings.diameter_px
     images = [*task.images, *task.held_out]
     peaks = [peaks_inside_border(scorer, image.image, width) for image in images]
@@ -137,7 +138,8 @@ def _calibrate(
     error = GIVEN_COUNT_ERROR if is_given else ESTIMATED_COUNT_ERROR
     if start.is_general:
         decoys = [peaks_inside_border(scorer, -image.image, width).score for image in images]
-        line = calibrate_target_decoy(scores, np.concatenate(decoys), expected, error)
+        negatives = np.concatenate(decoys)
+        line = calibrate_target_decoy(scores, negatives, expected, error, network.step)
         return of_images, line
     shift = prior_shift(task.images, task.particles, task.settings)
     line = calibrate(scores + shift, PROBABILITY_PER_PARTICLE * expected, error)
