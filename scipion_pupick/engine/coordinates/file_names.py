@@ -43,7 +43,9 @@ def without_affixes(name: str, affixes: Sequence[str]) -> str:
         name: with or without folders and the extension of an image.
         affixes: texts to take off once each, where they are, in this order.
     """
-    folder, slash, file = name.replace("\\", "/").rpartition("/") if affixes else ("", "", name)
+    if not affixes:
+        return name
+    folder, slash, file = name.replace("\\", "/").rpartition("/")
     extension = PurePosixPath(file).suffix
     stem = file[: -len(extension)] if extension.lower() in IMAGE_EXTENSIONS else file
     ending = file[len(stem) :]
