@@ -75,8 +75,6 @@ def files_of_micrographs(names: Iterable[str], folder: Path, ending: str) -> Dic
     return files
 
 
-# asked for again and again
-@lru_cache(maxsize=2**16)
 def file_of_micrograph(name: str, folder: Path, ending: str) -> Path:
     """Return the file for a micrograph's picks: its own folders, mirrored below `folder`.
 
@@ -90,6 +88,13 @@ def file_of_micrograph(name: str, folder: Path, ending: str) -> Path:
     Raises:
         UsageError: the name has no file part, or a control character.
     """
+    return folder / f"{_mirrored(name)}{ending}"
+
+
+# asked for again and again, with several endings
+@lru_cache(maxsize=2**16)
+def _mirrored(name: str) -> str:
+    """Return a micrograph's name without what leads out of a folder, and without its extension."""
     parts: List[str] = []
     for part in PurePosixPath(name).parts:
         if part == "..":
@@ -104,7 +109,6 @@ def file_of_micrograph(name: str, folder: Path, ending: str) -> Path:
             "no file is named after: rename it, or write one file for all"
         )
     extension = PurePosixPath(parts[-1]).suffix
-    stem = parts[-1]
     if extension.lower() in IMAGE_EXTENSIONS:
-        stem = stem[: -len(extension)]
-    return folder.joinpath(*parts[:-1], stem + ending)
+        parts[-1] = parts[-1][: -len(extension)]
+    return "/".join(filter(None, parts))

@@ -10,7 +10,7 @@ from typing import Optional
 import numpy as np
 
 from ..coordinates import Coordinates
-from .border import inside_border
+from .border import inside_span
 from .peaks_file import MicrographPeaks
 
 
@@ -53,7 +53,9 @@ class Cut:
     def admits(self, peaks: MicrographPeaks) -> np.ndarray:
         """Tell which peaks of a micrograph are picks: (n,) bool."""
         coordinates = peaks.coordinates
-        admitted = inside_border(coordinates.xy, self.border / peaks.pixel_size, peaks.shape)
+        border, (height, width) = self.border / peaks.pixel_size, peaks.shape
+        admitted = inside_span(coordinates.x, border, width)
+        admitted &= inside_span(coordinates.y, border, height)
         admitted &= coordinates.score >= self.threshold
         if peaks.contamination is not None:
             admitted &= peaks.contamination <= self.contamination
