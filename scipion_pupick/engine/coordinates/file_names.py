@@ -63,16 +63,27 @@ def files_of_micrographs(names: Iterable[str], folder: Path, ending: str) -> Dic
     Raises:
         UsageError: two micrographs would share a file, or a name has no file part.
     """
-    files = {name: file_of_micrograph(name, folder, ending) for name in names}
-    owners: Dict[Path, str] = {}
-    for name, file in files.items():
-        if owners.setdefault(file, name) != name:
+    names = list(names)
+    refuse_shared_files(names, folder, ending)
+    return {name: file_of_micrograph(name, folder, ending) for name in names}
+
+
+def refuse_shared_files(names: Sequence[str], folder: Path, ending: str) -> None:
+    """Check that micrographs have files of their own.
+
+    Raises:
+        UsageError: two would share one, or a name has no file part.
+    """
+    owners: Dict[str, str] = {}
+    for name in names:
+        owner = owners.setdefault(path_below(name), name)
+        if owner != name:
             raise UsageError(
-                f"micrographs {owners[file]} and {name} would both be written to {file}: if they "
-                "are the same exposure, leave one out, by a pattern that takes the other only; if "
-                "not, take each on its own, into folders of their own"
+                f"micrographs {owner} and {name} would both be written to "
+                f"{file_of_micrograph(name, folder, ending)}: if they are the same exposure, leave "
+                "one out, by a pattern that takes the other only; if not, take each on its own, "
+                "into folders of their own"
             )
-    return files
 
 
 def file_of_micrograph(name: str, folder: Path, ending: str) -> Path:
@@ -88,13 +99,17 @@ def file_of_micrograph(name: str, folder: Path, ending: str) -> Path:
     Raises:
         UsageError: the name has no file part, or a control character.
     """
-    return folder / f"{_mirrored(name)}{ending}"
+    return folder / f"{path_below(name)}{ending}"
 
 
 # asked for again and again, with several endings
 @lru_cache(maxsize=2**16)
-def _mirrored(name: str) -> str:
-    """Return a micrograph's name without what leads out of a folder, and without its extension."""
+def path_below(name: str) -> str:
+    """Return a micrograph's name without what leads out of a folder, and without its extension.
+
+    Raises:
+        UsageError: the name has no file part, or a control character.
+    """
     parts: List[str] = []
     for part in PurePosixPath(name).parts:
         if part == "..":

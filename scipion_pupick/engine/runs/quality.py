@@ -22,14 +22,15 @@ def _values(picked: Picked) -> List[Any]:
     return [picked.name, picked.picks, *(None if math.isnan(n) else n for n in numbers)]
 
 
-def _cells(picked: Picked) -> List[str]:
-    return ["" if value is None else str(value) for value in _values(picked)]
+def _cells(values: Sequence[Any]) -> List[str]:
+    return ["" if value is None else str(value) for value in values]
 
 
 def write_quality(picked: Sequence[Picked], folder: Path) -> None:
     """Write the table of a run, as TSV and as JSON (an object a micrograph)."""
-    write_table(folder / QUALITY, QUALITY_COLUMNS, [_cells(each) for each in picked])
-    lines = [json.dumps(dict(zip(QUALITY_COLUMNS, _values(each)))) for each in picked]
+    values = [_values(each) for each in picked]
+    write_table(folder / QUALITY, QUALITY_COLUMNS, [_cells(of_one) for of_one in values])
+    lines = [json.dumps(dict(zip(QUALITY_COLUMNS, of_one))) for of_one in values]
     rows = ",\n".join(lines)
     write_text(folder / QUALITY_JSON, f'{{"micrographs": [\n{rows}\n]}}\n')
 
@@ -42,7 +43,7 @@ def begin_quality(folder: Path) -> None:
 
 def add_quality(picked: Picked, folder: Path) -> None:
     """Add a micrograph that has just been picked to the table; its last row counts."""
-    append_line(folder / QUALITY, table_line(_cells(picked)))
+    append_line(folder / QUALITY, table_line(_cells(_values(picked))))
 
 
 def read_quality(folder: Path) -> Dict[str, Dict[str, float]]:
