@@ -6,10 +6,10 @@ from __future__ import annotations
 from typing import Callable, Optional
 
 import numpy as np
-from scipy import fft
 
 from ..errors import MicrographError
 from ..micrographs import Shape
+from .pocketfft import fft_columns, ifft_columns, irfft, rfft
 
 ROWS_PER_TRANSFORM = 256
 
@@ -43,14 +43,11 @@ def downsample(
         MicrographError: the image holds NaN or infinite values.
     """
     spectrum = _column_spectra(image, working_shape[1], threads, mend)
-    rows = _crop_rows(
-        fft.fft(spectrum, axis=0, overwrite_x=True, workers=threads), working_shape[0]
-    )
+    rows = _crop_rows(fft_columns(spectrum, threads), working_shape[0])
     # grey values near the end of float32 turn into NaN, which normalising refuses
     with np.errstate(invalid="ignore"):
         rows *= (working_shape[0] * working_shape[1]) / (image.shape[0] * image.shape[1])
-    columns = fft.ifft(rows, axis=0, overwrite_x=True, workers=threads)
-    result = fft.irfft(columns, n=working_shape[1], axis=1, workers=threads)
+    result = irfft(ifft_columns(rows, threads), working_shape[1], threads)
     return np.ascontiguousarray(result, dtype=np.float32)
 
 
@@ -91,9 +88,7 @@ def _column_spectra(
             require_finite(image)
         if mend is not None:
             block = mend(block, start)
-        spectrum[start : start + ROWS_PER_TRANSFORM, :kept] = fft.rfft(
-            block, axis=1, workers=threads
-        )[:, :kept]
+        spectrum[start : start + ROWS_PER_TRANSFORM, :kept] = rfft(block, threads)[:, :kept]
     return spectrum
 
 
