@@ -15,7 +15,7 @@ from ..errors import UsageError
 FloatArray = npt.NDArray[np.float64]
 
 # of a text, characters: the first lines tell what it is
-_FIRST_PIECE, _PIECE = 2**14, 2**20
+_FIRST_CUT, _CUT = 2**14, 2**20
 
 
 def read_text(path: Path) -> str:
@@ -51,11 +51,11 @@ def _read(path: Path, size: int = -1) -> bytes:
 
 def pieces_of(text: str, start: int = 0) -> Iterator[str]:
     """Cut a text from a place on into pieces at ends of lines, the first one smaller."""
-    size = _FIRST_PIECE
+    size = _FIRST_CUT
     while start < len(text):
         stop = text.find("\n", start + size) + 1 or len(text)
         yield text[start:stop]
-        start, size = stop, _PIECE
+        start, size = stop, _CUT
 
 
 def lines_of(text: str) -> Iterator[str]:

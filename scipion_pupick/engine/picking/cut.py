@@ -46,6 +46,11 @@ class Cut:
         """The same cut without a threshold."""
         return replace(self, threshold=-math.inf)
 
+    @property
+    def anywhere(self) -> Cut:
+        """The same cut, on contamination too."""
+        return replace(self, contamination=1.0)
+
     def choose(self, peaks: MicrographPeaks) -> Coordinates:
         """Return the peaks of a micrograph that are picks, px of the micrograph."""
         return peaks.coordinates.select(self.admits(peaks))
@@ -65,9 +70,11 @@ class Cut:
         """Say what is contamination in a micrograph; None where the model knows none."""
         if peaks.usable is None:
             return None
-        anywhere = replace(self, contamination=1.0)
-        dropped = int(anywhere.admits(peaks).sum() - self.admits(peaks).sum())
-        return Contamination(peaks.usable, dropped)
+        return Contamination(peaks.usable, self.dropped(peaks))
+
+    def dropped(self, peaks: MicrographPeaks) -> int:
+        """Count the peaks that would be picks if they did not lie on contamination."""
+        return int(self.anywhere.admits(peaks).sum() - self.admits(peaks).sum())
 
     def select(self, peaks: MicrographPeaks) -> MicrographPeaks:
         """Return the peaks of a micrograph without those that are no picks."""
