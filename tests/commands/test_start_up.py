@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """What commands must not load, since it takes longer than what they do."""
 
+import json
 import subprocess
 import sys
 
@@ -56,6 +57,16 @@ def test_picking_with_a_trained_model_loads_only_what_it_needs(started):
     folder, modules = started
     assert (folder / "run" / "report.html").is_file()
     assert modules == []
+
+
+def test_picking_without_a_report_loads_no_scipy(started):
+    command = (
+        f"pick --micrographs {started[0] / 'mics'} --output {started[0] / 'bare'} --no-report "
+        f"--model {json.loads((started[0] / 'run' / 'pick.json').read_text())['model']} "
+        "--device cpu --threads 1"
+    )
+    forbidden = WITH_PYTORCH | {"scipy.fft", "scipy.ndimage", "scipy.special", "numpy.f2py"}
+    assert loaded(forbidden | {"jinja2"}, command) == {command: []}
 
 
 def test_commands_that_score_nothing_load_neither_pytorch_nor_scipy(started, tmp_path):

@@ -101,11 +101,16 @@ def _sums(
         high, as they are, and too low; and the variance by chance of both, (m,) each.
     """
     shift = _STANDARD_ERRORS * uncertainty
-    chances = [chance_of(every + change) for change in (-shift, 0.0, shift)]
-    picked = np.stack([_above(chance, first) for chance in chances])
-    lost = np.stack([_below(chance, first) for chance in chances])
-    variance = chances[1] * (1 - chances[1])
-    return picked, lost, _above(variance, first), _below(variance, first)
+    picked, lost = [], []
+    # one after the other, for there may be millions
+    for change in (-shift, shift, 0.0):
+        chance = chance_of(every + change)
+        picked.append(_above(chance, first))
+        lost.append(_below(chance, first))
+    variance = chance * (1 - chance)
+    order = [0, 2, 1]
+    sums = np.stack(picked)[order], np.stack(lost)[order]
+    return (*sums, _above(variance, first), _below(variance, first))
 
 
 def _curve(

@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from typing import List, Sequence
+from typing import Sequence
 
 import numpy as np
 
@@ -49,8 +49,8 @@ def threshold_of_count(scores: Sequence[np.ndarray], per_micrograph: float) -> f
     """
     if not per_micrograph > 0:
         raise UsageError(f"The number per micrograph is {per_micrograph:g}: it must be positive.")
-    every: List[float] = np.sort(np.concatenate([*scores, np.empty(0)]))[::-1].tolist()
-    if not every:
+    every = np.sort(np.concatenate([*scores, np.empty(0)]))[::-1]
+    if not len(every):
         raise UsageError("There is no peak in any micrograph.")
     wanted = max(1, round(per_micrograph * len(scores)))
-    return every[min(wanted, len(every)) - 1]
+    return float(every[min(wanted, len(every)) - 1])

@@ -6,13 +6,14 @@ from __future__ import annotations
 import csv
 import io
 import json
+import re
 from pathlib import Path
 from typing import Any, Dict, Iterator, List, Mapping, Sequence, Tuple, Union
 
 import numpy as np
 
 from ..errors import UsageError
-from ..files.text import parse_number, read_text
+from ..files.text import lines_of, parse_number, read_text
 from .table import Coordinates, Picks, group_picks
 
 _VIA_COLUMNS = ("filename", "region_shape_attributes")
@@ -30,14 +31,14 @@ _Row = Tuple[str, float, float, float]
 
 def is_annotation_text(text: str) -> bool:
     """Say whether a text is JSON with the boxes of EMAN2 or the regions of the annotator."""
-    return text.lstrip().startswith("{") and any(
+    return re.match(r"\s*{", text) is not None and any(
         word in text for word in ('"boxes"', '"boxes_3d"', '"regions"')
     )
 
 
 def is_via_table(text: str) -> bool:
     """Say whether a text is a table (CSV) of the VGG Image Annotator."""
-    header = next(iter(text.splitlines()), "").replace('"', "").lstrip("#").split(",")
+    header = next(lines_of(text), "").replace('"', "").lstrip("#").split(",")
     return all(column in header for column in _VIA_COLUMNS)
 
 

@@ -8,7 +8,7 @@ from typing import Mapping, Sequence
 
 from ..micrographs import Micrograph, match_names
 from ..micrographs.name_matching import names_agree
-from . import Coordinates, Picks
+from . import Picks
 from .rescale import rescale_to_micrographs
 from .table import join_coordinates
 
@@ -73,6 +73,6 @@ def join_by_micrograph(picks: Picks, matched: Mapping[str, Micrograph]) -> Picks
     """
     found: Picks = {}
     for name, micrograph in matched.items():
-        known = found.get(micrograph.name, Coordinates.empty())
-        found[micrograph.name] = join_coordinates([known, picks[name]])
+        known = [found[micrograph.name]] if micrograph.name in found else []
+        found[micrograph.name] = join_coordinates([*known, picks[name]])
     return found

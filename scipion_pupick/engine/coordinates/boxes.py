@@ -75,8 +75,11 @@ def is_boxes(table: StarTable) -> bool:
 
 def is_cbox_text(text: str) -> bool:
     """Say whether a text is a STAR file of crYOLO's boxes."""
-    columns = ("CoordinateX", "Width")
-    return is_blocks(text) and all(re.search(rf"(?m)^_{c}\b", text) for c in columns)
+    columns = ("_CoordinateX", "_Width")
+    # of a long text, looking for these words takes far less time than for ends of lines
+    if not all(column in text for column in columns):
+        return False
+    return is_blocks(text) and all(re.search(rf"(?m)^{c}\b", text) for c in columns)
 
 
 def _read_rows(path: Path, columns: Tuple[str, ...]) -> Coordinates:

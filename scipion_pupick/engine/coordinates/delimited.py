@@ -7,14 +7,25 @@ import csv
 import io
 import re
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
-from typing import Dict, Iterator, List, Sequence, Tuple, Union
+from typing import Dict, Iterator, List, Optional, Sequence, Tuple, Union
 
 import numpy as np
 
 from ..errors import UsageError
-from ..files.text import check_names, format_numbers, parse_number, parse_numbers, read_text
-from .table import Coordinates, Picks, flatten_picks, group_picks, refuse_depths
+from ..files.rows import Lines, Part, RegularLines, Rows
+from ..files.text import (
+    check_names,
+    format_numbers,
+    format_rows,
+    lines_of,
+    parse_number,
+    parse_numbers,
+    pieces_of,
+    read_text,
+)
+from .table import Coordinates, Picks, group_picks, refuse_depths
 
 
 @dataclass(frozen=True)
@@ -37,6 +48,7 @@ TOPAZ = Layout("\t", "image_name", "x_coord", "y_coord")
 CSV = Layout(",", "micrograph", "x", "y")
 
 # what programs call a column, in small letters and with _ between words; the first found counts
+_MISSING = ("", "nan")
 _MICROGRAPH, _X, _Y, _Z, _SCORE = "micrograph", "x", "y", "z", "score"
 _AXIS = "{0} {0}_coord {0}_coordinate {0}coord coord_{0} coordinate_{0} coordinate{0} {0}_center"
 _AXIS += " center_{0} c{0} rlncoordinate{0}"
@@ -52,13 +64,14 @@ _NAMES: Dict[str, Tuple[str, ...]] = {
 
 def is_table_text(text: str) -> bool:
     """Say whether a text is a table of picks: by its header, or by two numbers in each line."""
-    lines = [line for line in text.splitlines() if line.strip()]
-    if not lines:
+    lines = (line for line in lines_of(text) if line.strip())
+    first = next(lines, None)
+    if first is None:
         return False
-    columns = _columns(_split(lines[0], _delimiter(lines[0])))
+    columns = _columns(_split(first, _delimiter(first)))
     if {_MICROGRAPH, _X, _Y} <= columns.keys():
         return True
-    return all(_are_numbers(_split(line, _delimiter(line)), 2) for line in lines)
+    return all(_are_numbers(_split(line, _delimiter(line)), 2) for line in chain([first], lines))
 
 
 def read_table(path: Path) -> Union[Picks, Coordinates]:
@@ -76,26 +89,35 @@ def read_table(path: Path) -> Union[Picks, Coordinates]:
             value is not a number, or the places have a z; the text names the file and the line.
     """
     text = read_text(path)
-    first = next((line for line in text.splitlines() if line.strip()), "")
-    rows = list(_rows(path, text, _delimiter(first)))
-    if rows and _are_numbers(rows[0][1], len(rows[0][1])):
-        return _without_header(path, rows)
-    header_line, header = rows[0] if rows else (0, [])
+    first = next((line for line in lines_of(text) if line.strip()), "")
+    regular = _regular_rows(path, text, _delimiter(first))
+    if regular is not None:
+        return _with_header(1, *regular)
+    numbered = list(_rows(path, text, _delimiter(first)))
+    if numbered and _are_numbers(numbered[0][1], len(numbered[0][1])):
+        return _without_header(path, numbered)
+    header_line, header = numbered[0] if numbered else (0, [])
+    lines, rows = [line for line, _ in numbered[1:]], [row for _, row in numbered[1:]]
+    _require(path, header)
+    _refuse_short(path, numbered)
+    return _with_header(header_line, header, Rows(path, [Lines(rows, lines, list)]))
+
+
+def _with_header(header_line: int, header: Sequence[str], rows: Rows) -> Union[Picks, Coordinates]:
+    _require(rows.path, header)
     columns = _columns(header)
-    _require(path, header, columns)
-    lines = [line for line, _ in rows[1:]]
-    fields = {name: _fields(path, rows, index) for name, index in columns.items()}
-    if _Z in fields:
-        depths = parse_numbers(fields[_Z], lines, path, header[columns[_Z]], missing_allowed=True)
-        refuse_depths(f"{path}, line {header_line}", header[columns[_Z]], depths)
-    x, y = (parse_numbers(fields[a], lines, path, header[columns[a]]) for a in (_X, _Y))
-    scores = fields.get(_SCORE, [""] * len(lines))
-    score = parse_numbers(scores, lines, path, _SCORE, missing_allowed=True)
-    if _MICROGRAPH not in fields:
+    if _Z in columns:
+        depths = rows.numbers(columns[_Z], header[columns[_Z]], _MISSING)
+        refuse_depths(f"{rows.path}, line {header_line}", header[columns[_Z]], depths)
+    x, y = (rows.numbers(columns[axis], header[columns[axis]]) for axis in (_X, _Y))
+    score = np.full(len(rows), np.nan)
+    if _SCORE in columns:
+        score = rows.numbers(columns[_SCORE], _SCORE, _MISSING)
+    if _MICROGRAPH not in columns:
         return Coordinates(x, y, score)
-    names = fields[_MICROGRAPH]
+    names = rows.texts(columns[_MICROGRAPH])
     if "" in names:
-        raise UsageError(f"{path}, line {lines[names.index('')]}: the micrograph's name is empty")
+        rows.refuse(names.index(""), "the micrograph's name is empty")
     return group_picks(names, x, y, score)
 
 
@@ -135,7 +157,8 @@ def _columns(header: Sequence[str]) -> Dict[str, int]:
     return {column: place for column, place in places.items() if place is not None}
 
 
-def _require(path: Path, header: Sequence[str], columns: Dict[str, int]) -> None:
+def _require(path: Path, header: Sequence[str]) -> None:
+    columns = _columns(header)
     if _X not in columns or _Y not in columns:
         raise UsageError(
             f"{path}: the table needs the columns micrograph, x, y (or image_name, x_coord, "
@@ -158,8 +181,8 @@ def _rows(path: Path, text: str, delimiter: str) -> Iterator[Tuple[int, List[str
         raise UsageError(f"{path}, line {reader.line_num}: {error}") from error
 
 
-def _fields(path: Path, rows: Sequence[Tuple[int, List[str]]], column: int) -> List[str]:
-    """Return a column of the rows below the header."""
+def _refuse_short(path: Path, rows: Sequence[Tuple[int, List[str]]]) -> None:
+    """Refuse rows with fewer fields than the header, which is the first one."""
     header_line, header = rows[0]
     for line, row in rows[1:]:
         if len(row) < len(header):
@@ -167,7 +190,30 @@ def _fields(path: Path, rows: Sequence[Tuple[int, List[str]]], column: int) -> L
                 f"{path}, line {line}: has {len(row)} fields where the header (line "
                 f"{header_line}) has {len(header)}"
             )
-    return [row[column] for _, row in rows[1:]]
+
+
+def _regular_rows(path: Path, text: str, delimiter: str) -> Optional[Tuple[List[str], Rows]]:
+    """Return the header and the rows of a table if these are all alike, or else None."""
+    head = text[: text.find("\n") + 1]
+    # what begins the file or the line may be a sign that needs a closer look
+    if '"' in text or not head.isascii() or not head.strip().replace("\t", "").isprintable():
+        return None
+    header = head.split() if delimiter == " " else head[:-1].split(delimiter)
+    if not head.strip() or _are_numbers(header, len(header)):
+        return None
+    parts: List[Part] = []
+    number = 2
+    for piece in pieces_of(text, len(head)):
+        lines = piece.rstrip("\n")
+        if delimiter == " ":
+            part = RegularLines.between_blanks(lines, len(header), number)
+        else:
+            part = RegularLines.between_marks(lines, len(header), number, delimiter)
+        if part is None:
+            return None
+        parts.append(part)
+        number += piece.count("\n")
+    return header, Rows(path, parts)
 
 
 def table_text(picks: Picks, layout: Layout) -> str:
@@ -179,13 +225,25 @@ def table_text(picks: Picks, layout: Layout) -> str:
         UsageError: a micrograph's name cannot be written.
     """
     check_names(list(picks))
-    names, rows = flatten_picks(picks)
-    header, fields = list(layout.needed), [names, format_numbers(rows.x), format_numbers(rows.y)]
-    if rows.has_scores:
-        header.append(layout.score)
-        fields.append(format_numbers(rows.score))
+    with_scores = any(found.has_scores for found in picks.values())
+    parts = [_line([*layout.needed, *([layout.score] if with_scores else [])], layout)]
+    parts += [_rows_text(name, found, layout, with_scores) for name, found in picks.items()]
+    return "".join(parts)
+
+
+def _rows_text(name: str, picks: Coordinates, layout: Layout, with_scores: bool) -> str:
+    """Write the rows of one micrograph."""
+    columns: List[Sequence[Union[str, float]]] = [picks.x.tolist(), picks.y.tolist()]
+    numbers = ["%.9g", "%.9g"]
+    if with_scores:
+        columns.append(format_numbers(picks.score))
+        numbers.append("%s")
+    # the name is written once, for it may need quotation marks
+    form = _line([name, ""], layout).rstrip("\n").replace("%", "%%")
+    return format_rows(form + layout.delimiter.join(numbers) + "\n", columns)
+
+
+def _line(fields: Sequence[str], layout: Layout) -> str:
     text = io.StringIO()
-    writer = csv.writer(text, delimiter=layout.delimiter, lineterminator="\n")
-    writer.writerow(header)
-    writer.writerows(zip(*fields))
+    csv.writer(text, delimiter=layout.delimiter, lineterminator="\n").writerow(fields)
     return text.getvalue()

@@ -43,7 +43,9 @@ def without_affixes(name: str, affixes: Sequence[str]) -> str:
         name: with or without folders and the extension of an image.
         affixes: texts to take off once each, where they are, in this order.
     """
-    folder, slash, file = name.replace("\\", "/").rpartition("/") if affixes else ("", "", name)
+    if not affixes:
+        return name
+    folder, slash, file = name.replace("\\", "/").rpartition("/")
     extension = PurePosixPath(file).suffix
     stem = file[: -len(extension)] if extension.lower() in IMAGE_EXTENSIONS else file
     ending = file[len(stem) :]
@@ -61,20 +63,29 @@ def files_of_micrographs(names: Iterable[str], folder: Path, ending: str) -> Dic
     Raises:
         UsageError: two micrographs would share a file, or a name has no file part.
     """
-    files = {name: file_of_micrograph(name, folder, ending) for name in names}
-    owners: Dict[Path, str] = {}
-    for name, file in files.items():
-        if owners.setdefault(file, name) != name:
+    names = list(names)
+    refuse_shared_files(names, folder, ending)
+    return {name: file_of_micrograph(name, folder, ending) for name in names}
+
+
+def refuse_shared_files(names: Sequence[str], folder: Path, ending: str) -> None:
+    """Check that micrographs have files of their own.
+
+    Raises:
+        UsageError: two would share one, or a name has no file part.
+    """
+    owners: Dict[str, str] = {}
+    for name in names:
+        owner = owners.setdefault(path_below(name), name)
+        if owner != name:
             raise UsageError(
-                f"micrographs {owners[file]} and {name} would both be written to {file}: if they "
-                "are the same exposure, leave one out, by a pattern that takes the other only; if "
-                "not, take each on its own, into folders of their own"
+                f"micrographs {owner} and {name} would both be written to "
+                f"{file_of_micrograph(name, folder, ending)}: if they are the same exposure, leave "
+                "one out, by a pattern that takes the other only; if not, take each on its own, "
+                "into folders of their own"
             )
-    return files
 
 
-# asked for again and again
-@lru_cache(maxsize=2**16)
 def file_of_micrograph(name: str, folder: Path, ending: str) -> Path:
     """Return the file for a micrograph's picks: its own folders, mirrored below `folder`.
 
@@ -84,6 +95,17 @@ def file_of_micrograph(name: str, folder: Path, ending: str) -> Path:
         name: the micrograph's name; the extension of an image is dropped.
         folder: where the files go.
         ending: the suffix and extension of the file, such as "_pupick.star".
+
+    Raises:
+        UsageError: the name has no file part, or a control character.
+    """
+    return folder / f"{path_below(name)}{ending}"
+
+
+# asked for again and again, with several endings
+@lru_cache(maxsize=2**16)
+def path_below(name: str) -> str:
+    """Return a micrograph's name without what leads out of a folder, and without its extension.
 
     Raises:
         UsageError: the name has no file part, or a control character.
@@ -102,7 +124,6 @@ def file_of_micrograph(name: str, folder: Path, ending: str) -> Path:
             "no file is named after: rename it, or write one file for all"
         )
     extension = PurePosixPath(parts[-1]).suffix
-    stem = parts[-1]
     if extension.lower() in IMAGE_EXTENSIONS:
-        stem = stem[: -len(extension)]
-    return folder.joinpath(*parts[:-1], stem + ending)
+        parts[-1] = parts[-1][: -len(extension)]
+    return "/".join(filter(None, parts))

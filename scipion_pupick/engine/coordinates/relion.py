@@ -6,18 +6,19 @@ from __future__ import annotations
 import logging
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Dict, Iterable, Iterator, List, Mapping, Optional, Sequence, Tuple, Union
+from typing import Dict, Iterable, Iterator, Mapping, Optional, Sequence, Tuple, Union
 
 import numpy as np
 
 from ..errors import UsageError
 from ..files.star import (
+    Column,
     Columns,
     StarTable,
     check_star_names,
     loop_head,
+    loop_rows,
     read_blocks,
-    row_texts,
     star_text,
 )
 from ..files.text import FloatArray
@@ -284,6 +285,8 @@ def _stated_pixel_sizes(table: StarTable, optics: Optional[StarTable]) -> Dict[s
 
 
 def _with_pixel_sizes(picks: Picks, sizes: Mapping[str, float]) -> Picks:
+    if not sizes:
+        return picks
     return {
         name: replace(coordinates, pixel_size=sizes.get(name))
         for name, coordinates in picks.items()
@@ -349,10 +352,8 @@ def particle_rows(name: str, coordinates: Coordinates, with_scores: bool) -> str
         UsageError: the micrograph's name cannot be written.
     """
     check_star_names([name])
-    columns: Dict[str, Union[List[str], FloatArray]] = {X: coordinates.x, Y: coordinates.y}
-    columns[NAME] = [name] * len(coordinates)
-    rows = row_texts({**columns, **_pick_columns(coordinates, with_scores)})
-    return "".join([f"\n{row}" for row in rows])
+    columns: Dict[str, Column] = {X: coordinates.x, Y: coordinates.y, NAME: name}
+    return loop_rows({**columns, **_pick_columns(coordinates, with_scores)})
 
 
 def coordinates_text(coordinates: Coordinates, with_scores: bool) -> str:
@@ -368,9 +369,8 @@ def coordinates_text(coordinates: Coordinates, with_scores: bool) -> str:
 
 def _pick_columns(coordinates: Coordinates, with_scores: bool) -> Columns:
     # RELION's JoinStar wants the same columns everywhere; 0 is what its own Topaz job writes
-    columns: Dict[str, FloatArray] = {}
+    columns: Dict[str, Column] = {}
     if with_scores:
         score = coordinates.score
         columns[SCORE] = np.where(np.isnan(score), NO_SCORE, score)
-    zeros = np.zeros(len(coordinates))
-    return {**columns, CLASS_NUMBER: zeros.astype(int), "rlnAnglePsi": zeros}
+    return {**columns, CLASS_NUMBER: "0", "rlnAnglePsi": "0"}

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import chain
 from typing import Dict, List, Optional, Sequence, Tuple
 
 import numpy as np
@@ -78,6 +79,12 @@ class Coordinates:
         record = None if self.record is None else self.record[chosen]
         return Coordinates(self.x[chosen], self.y[chosen], self.score[chosen], record)
 
+    def part(self, start: int, stop: int) -> Coordinates:
+        """Return the picks from one row to before another, which share the memory of all."""
+        rows = slice(start, stop)
+        record = None if self.record is None else self.record[rows]
+        return Coordinates(self.x[rows], self.y[rows], self.score[rows], record)
+
     def at_least(self, score: Optional[float]) -> Coordinates:
         """Return the picks without those that have a lower score; None for all."""
         return self if score is None else self.select(~(self.score < score))
@@ -119,25 +126,25 @@ def group_picks(
         record: (n,) see `Coordinates.record`.
     """
     every_pick = Coordinates(x, y, score, record)
-    index: Dict[str, int] = {}
-    codes = np.array([index.setdefault(name, len(index)) for name in names], dtype=np.intp)
-    order = np.argsort(codes, kind="stable")
-    ends = np.cumsum(np.bincount(codes, minlength=len(index)))
-    rows = np.split(order, ends[:-1])
-    return {name: every_pick.select(r) for name, r in zip(index, rows)}
+    index = {name: code for code, name in enumerate(dict.fromkeys(names))}
+    codes = np.fromiter(map(index.__getitem__, names), np.intp, len(names))
+    ordered = every_pick.select(np.argsort(codes, kind="stable"))
+    stops = np.cumsum(np.bincount(codes, minlength=len(index))).tolist()
+    starts = [0, *stops[:-1]]
+    return {name: ordered.part(*rows) for name, *rows in zip(index, starts, stops)}
 
 
 def flatten_picks(picks: Picks) -> Tuple[List[str], Coordinates]:
     """Return the picks of all micrographs as one table: the name for each row, and the rows."""
-    names = [name for name, coordinates in picks.items() for _ in range(len(coordinates))]
+    names = list(chain.from_iterable([name] * len(found) for name, found in picks.items()))
     return names, join_coordinates(list(picks.values()))
 
 
 def join_coordinates(parts: Sequence[Coordinates]) -> Coordinates:
     """Return the picks of all `parts`, one after the other."""
     parts = [part for part in parts if len(part)]
-    if not parts:
-        return Coordinates.empty()
+    if len(parts) < 2:
+        return parts[0] if parts else Coordinates.empty()
     pixel_sizes = {part.pixel_size for part in parts}
     return Coordinates(
         np.concatenate([part.x for part in parts]),

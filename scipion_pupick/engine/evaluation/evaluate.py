@@ -5,16 +5,21 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Dict, Mapping, Optional, Tuple
+from itertools import chain
+from typing import Dict, Iterator, List, Mapping, Optional, Sequence, Tuple
 
 import numpy as np
 
 from ..coordinates import Coordinates, Picks
+from ..coordinates.table import join_coordinates
 from ..errors import UsageError
 from ..files.atomic import PathLike, write_text
 from ..picking.border import inside_border
 from .curves import PrecisionRecall, precision_recall
-from .matching import FloatArray, match_points
+from .matching import BoolArray, FloatArray, IntArray, match_points
+
+# points: few enough for the processor's cache, and many enough that micrographs cost little
+_MATCHED_AT_ONCE = 2**16
 
 
 @dataclass(frozen=True)
@@ -89,9 +94,9 @@ class Evaluation:
 
 @dataclass(frozen=True, eq=False)
 class _Matched:
-    """Picks of one micrograph after matching: (n,) scores, and distances (px; NaN: no match)."""
+    """Picks of some micrographs after matching: (n,) scores, and distances (px; NaN: no match)."""
 
-    counts: MicrographCounts
+    counts: Sequence[MicrographCounts]
     score: FloatArray
     distance: FloatArray
 
@@ -130,12 +135,10 @@ def evaluate_picks(
             "Give the micrograph, or leave the border out."
         )
     matched = [
-        _match_micrograph(
-            name, picks.get(name, Coordinates.empty()), particles, tolerance, border, shapes
-        )
-        for name, particles in reference.items()
+        _match_micrographs(names, picks, reference, tolerance, border, shapes)
+        for names in _batches(picks, reference)
     ]
-    counts = tuple(result.counts for result in matched)
+    counts = tuple(chain.from_iterable(result.counts for result in matched))
     score = np.concatenate([np.empty(0), *(result.score for result in matched)])
     distance = np.concatenate([np.empty(0), *(result.distance for result in matched)])
     hits = np.isfinite(distance)
@@ -160,28 +163,62 @@ def write_table(evaluation: Evaluation, path: PathLike) -> None:
     write_text(path, "\n".join(["threshold\tprecision\trecall\tf1\tpicks", *rows]) + "\n")
 
 
-def _match_micrograph(
-    name: str,
-    picks: Coordinates,
-    particles: Coordinates,
+def _batches(picks: Picks, reference: Picks) -> Iterator[List[str]]:
+    """Return the micrographs of the reference, by name, as many as are matched at once."""
+    names: List[str] = []
+    points = 0
+    for name, particles in reference.items():
+        names.append(name)
+        points += len(particles) + (len(picks[name]) if name in picks else 0)
+        if points > _MATCHED_AT_ONCE:
+            yield names
+            names, points = [], 0
+    yield names
+
+
+def _match_micrographs(
+    names: Sequence[str],
+    picks: Picks,
+    reference: Picks,
     tolerance: float,
     border: float,
     shapes: Mapping[str, Tuple[int, int]],
 ) -> _Matched:
-    picks_xy, particles_xy = picks.xy, particles.xy
-    assigned = match_points(picks_xy, particles_xy, tolerance, picks.score)
+    found, of_found = _joined(names, picks)
+    particles, of_particles = _joined(names, reference)
+    xy, particles_xy = found.xy, particles.xy
+    assigned = match_points(xy, particles_xy, tolerance, found.score, of_found, of_particles)
     hits = assigned >= 0
-    distance = np.full(len(picks_xy), np.nan)
-    distance[hits] = np.linalg.norm(picks_xy[hits] - particles_xy[assigned[hits]], axis=1)
-    counted, particles_counted = np.ones(len(picks_xy), bool), np.ones(len(particles_xy), bool)
-    if border > 0:
-        counted = inside_border(picks_xy, border, shapes[name])
-        particles_counted = inside_border(particles_xy, border, shapes[name])
+    distance = np.full(len(xy), np.nan)
+    distance[hits] = np.linalg.norm(xy[hits] - particles_xy[assigned[hits]], axis=1)
+    counted = _inside(names, picks, border, shapes)
+    particles_counted = _inside(names, reference, border, shapes)
     counted[hits] = particles_counted[assigned[hits]]
-    counts = MicrographCounts(
-        name,
-        picks=int(counted.sum()),
-        reference=int(particles_counted.sum()),
-        hits=int((counted & hits).sum()),
+    numbers = (
+        np.bincount(which, minlength=len(names)).tolist()
+        for which in (
+            of_found[counted],
+            of_particles[particles_counted],
+            of_found[counted & hits],
+        )
     )
-    return _Matched(counts, picks.score[counted], distance[counted])
+    counts = [MicrographCounts(*row) for row in zip(names, *numbers)]
+    return _Matched(counts, found.score[counted], distance[counted])
+
+
+def _joined(names: Sequence[str], picks: Picks) -> Tuple[Coordinates, IntArray]:
+    """Return the picks of micrographs, and which of these each is of, from 0."""
+    counts = [len(picks[name]) if name in picks else 0 for name in names]
+    joined = join_coordinates([picks[name] for name in names if name in picks])
+    return joined, np.repeat(np.arange(len(names)), counts)
+
+
+def _inside(
+    names: Sequence[str], picks: Picks, border: float, shapes: Mapping[str, Tuple[int, int]]
+) -> BoolArray:
+    """Tell which picks of micrographs lie inside their border, (n,)."""
+    of_each = [(name, picks[name]) for name in names if name in picks]
+    if border <= 0:
+        return np.ones(sum(len(found) for _, found in of_each), bool)
+    inside = [inside_border(found.xy, border, shapes[name]) for name, found in of_each]
+    return np.concatenate([np.empty(0, bool), *inside])

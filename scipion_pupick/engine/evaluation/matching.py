@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import math
+from typing import Dict, Optional
 
 import numpy as np
 import numpy.typing as npt
@@ -17,7 +18,12 @@ IntArray = npt.NDArray[np.intp]
 
 
 def match_points(
-    predicted: npt.ArrayLike, reference: npt.ArrayLike, tolerance: float, score: npt.ArrayLike
+    predicted: npt.ArrayLike,
+    reference: npt.ArrayLike,
+    tolerance: float,
+    score: npt.ArrayLike,
+    group_of_predicted: Optional[IntArray] = None,
+    group_of_reference: Optional[IntArray] = None,
 ) -> IntArray:
     """Pair predictions with reference points, each at most once, the best prediction first.
 
@@ -30,6 +36,9 @@ def match_points(
         reference: (m, 2) positions x, y, px.
         tolerance: largest distance of a pair, px.
         score: (n,).
+        group_of_predicted: (n,) number from 0 of the micrograph that each lies in: pairs are of
+            the same one. None: all lie in one.
+        group_of_reference: (m,) likewise.
 
     Returns:
         (n,) index of each prediction's reference point, -1 without one.
@@ -41,15 +50,20 @@ def match_points(
         raise UsageError(f"The matching tolerance is {tolerance} px: it must be positive.")
     predicted = np.asarray(predicted, np.float64).reshape(-1, 2)
     reference = np.asarray(reference, np.float64).reshape(-1, 2)
+    pairs = near_pairs(predicted, reference, tolerance, group_of_predicted, group_of_reference)
     assigned = np.full(len(predicted), -1, np.intp)
-    if len(predicted) == 0 or len(reference) == 0:
-        return assigned
-    pairs = near_pairs(predicted, reference, tolerance)
+    # most points have but one other near them, which has but them: there is nothing to decide
+    is_only = np.bincount(pairs.point)[pairs.point] == 1
+    is_only &= np.bincount(pairs.other)[pairs.other] == 1
+    assigned[pairs.point[is_only]] = pairs.other[is_only]
+    point, other, squared = (column[~is_only] for column in pairs)
     rank = np.empty(len(predicted), np.intp)
     rank[np.argsort(-np.asarray(score, np.float64), kind="stable")] = np.arange(len(predicted))
-    order = np.lexsort((pairs.other, pairs.squared, rank[pairs.point]))
+    order = np.lexsort((other, squared, rank[point]))
+    taken: Dict[int, int] = {}
     free = [True] * len(reference)
-    for i, j in zip(pairs.point[order].tolist(), pairs.other[order].tolist()):
-        if assigned[i] < 0 and free[j]:
-            assigned[i], free[j] = j, False
+    for i, j in zip(point[order].tolist(), other[order].tolist()):
+        if free[j] and i not in taken:
+            taken[i], free[j] = j, False
+    assigned[list(taken.keys())] = list(taken.values())
     return assigned

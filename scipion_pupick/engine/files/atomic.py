@@ -37,25 +37,31 @@ def atomic_write(path: PathLike) -> Iterator[Path]:
     """
     target = Path(path)
     through = is_device(target)
-    target = target if through else Path(os.path.realpath(target))
     if not through and target.is_symlink():
-        raise OSError(errno.ELOOP, os.strerror(errno.ELOOP), str(path))
-    target.parent.mkdir(parents=True, exist_ok=True)
+        target = Path(os.path.realpath(target))
+        if target.is_symlink():
+            raise OSError(errno.ELOOP, os.strerror(errno.ELOOP), str(path))
+    # looking is faster than trying to make it
+    if not target.parent.is_dir():
+        target.parent.mkdir(parents=True, exist_ok=True)
     name = f".{target.stem[:30]}.{uuid.uuid4().hex}{target.suffix}"
     # no file can be made beside a device
     temporary = Path(tempfile.gettempdir(), name) if through else target.with_name(name)
+    is_left = True
     try:
         yield temporary
         if through:
             _copy_into(temporary, target)
         else:
             os.replace(temporary, target)
+            is_left = False
     except OSError as error:
         if error.filename in (None, str(temporary)):
             error.filename = str(path)
         raise
     finally:
-        temporary.unlink(missing_ok=True)
+        if is_left:
+            temporary.unlink(missing_ok=True)
 
 
 def is_device(path: PathLike) -> bool:

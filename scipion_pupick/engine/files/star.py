@@ -6,12 +6,13 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Dict, List, Mapping, NoReturn, Sequence, Tuple, Union
+from typing import Dict, List, Mapping, NoReturn, Optional, Sequence, Tuple, Union
 
 import numpy as np
 
 from ..errors import UsageError
-from .text import FloatArray, check_names, parse_number, read_text
+from .rows import Lines, Part, RegularLines, Rows
+from .text import FloatArray, check_names, format_numbers, format_rows, pieces_of, read_text
 
 MISSING = ("", "nan", "<na>", "none")
 # programs that are read need one of these endings to take a name for an image's
@@ -19,7 +20,8 @@ _IMAGE_NAME = re.compile(r"\.(mrcs?|tiff?|map)$", re.IGNORECASE)
 # a quoted word ends at a quotation mark before a blank, so that O'Brien is one word
 _WORD = re.compile(r"""'(?:[^']|'(?=\S))*'(?=\s|$)|"(?:[^"]|"(?=\S))*"(?=\s|$)|\S+""")
 
-Column = Union[Sequence[str], np.ndarray]
+# a text stands in every row
+Column = Union[str, Sequence[str], np.ndarray]
 Columns = Mapping[str, Column]
 
 
@@ -31,15 +33,13 @@ class StarTable:
         path: of the file.
         block: its name without "data_".
         columns: their names without the underscore.
-        rows: n rows as the file has them, each with a word for each column.
-        lines: the line of the file that each row stands in, from 1.
+        rows: with a word for each column.
     """
 
     path: Path
     block: str
     columns: Tuple[str, ...]
-    rows: Sequence[str]
-    lines: Sequence[int]
+    rows: Rows
 
     def __len__(self) -> int:
         """Return the number of rows."""
@@ -59,8 +59,7 @@ class StarTable:
 
     def words(self, column: str) -> List[str]:
         """Return a column as it is written, without quotation marks."""
-        place = self.columns.index(column)
-        return [_words(row)[place] for row in self.rows]
+        return self.rows.texts(self.columns.index(column))
 
     def numbers(self, column: str, missing_allowed: bool = False) -> FloatArray:
         """Return a column as (n,) numbers; where allowed, a missing one is NaN.
@@ -68,15 +67,8 @@ class StarTable:
         Raises:
             UsageError: a value is not a finite number.
         """
-        words = self.words(column)
-        numbers = np.array([parse_number(word) for word in words], dtype=np.float64)
-        accepted = np.isfinite(numbers)
-        if missing_allowed:
-            accepted |= np.array([word.lower() in MISSING for word in words], dtype=bool)
-        if not accepted.all():
-            row = int(np.argmin(accepted))
-            raise UsageError(f"{self.place(row)}: {column} is {words[row]!r}, not a number")
-        return numbers
+        missing = MISSING if missing_allowed else ()
+        return self.rows.numbers(self.columns.index(column), column, missing)
 
     def texts(self, column: str) -> List[str]:
         """Return a column of names.
@@ -85,14 +77,16 @@ class StarTable:
             UsageError: a name is missing.
         """
         words = self.words(column)
-        missing = [word.lower() in MISSING for word in words]
-        if any(missing):
-            raise UsageError(f"{self.place(missing.index(True))}: {column} is missing")
+        # far fewer than rows
+        missing = {word for word in {*words} if word.lower() in MISSING}
+        if missing:
+            row = next(row for row, word in enumerate(words) if word in missing)
+            self.rows.refuse(row, f"{column} is missing")
         return words
 
     def place(self, row: int) -> str:
         """Say in which file and line the row stands (0 is the first)."""
-        return f"{self.path}, line {self.lines[row]}"
+        return self.rows.place(row)
 
 
 def _words(line: str) -> List[str]:
@@ -107,7 +101,7 @@ def _words(line: str) -> List[str]:
 
 def is_blocks(text: str) -> bool:
     """Say whether a text has a block of a STAR file."""
-    return re.search(r"(?m)^data_", text) is not None
+    return text.startswith("data_") or "\ndata_" in text
 
 
 def read_blocks(path: Path) -> Dict[str, StarTable]:
@@ -120,11 +114,9 @@ def read_blocks(path: Path) -> Dict[str, StarTable]:
     """
     text = read_text(path)
     reader = _Reader(path)
-    # str.splitlines would also split at signs that may stand in names
-    for number, line in enumerate(re.split(r"\r\n|\r|\n", text), 1):
-        content = _without_comment(line)
-        if content:
-            reader.take(number, content)
+    number = 1
+    for piece in pieces_of(text):
+        number += reader.take_regular(number, piece) or reader.take_lines(number, piece)
     if text.strip() and not reader.blocks:
         raise UsageError(f"{path}: is not a STAR file: it has no data_ block")
     return {name: block.table(path) for name, block in reader.blocks.items()}
@@ -149,16 +141,30 @@ class _Block:
         self.line = line
         self.is_loop = False
         self.columns: List[str] = []
+        self.parts: List[Part] = []
+        self.values: List[str] = []
+        # those that are not yet in a part
         self.rows: List[str] = []
         self.lines: List[int] = []
-        self.values: List[str] = []
+
+    @property
+    def has_rows(self) -> bool:
+        """Whether a row was taken."""
+        return bool(self.rows or self.parts)
+
+    def end_part(self, after: Optional[Part] = None) -> None:
+        """Make a part of the rows that are in none yet; another may follow."""
+        if self.rows:
+            self.parts.append(Lines(self.rows, self.lines, _words))
+        self.parts += [] if after is None else [after]
+        self.rows, self.lines = [], []
 
     def table(self, path: Path) -> StarTable:
         """Return what was read."""
-        rows, lines = self.rows, self.lines
         if not self.is_loop and self.columns:
-            rows, lines = [" ".join(self.values)], [self.line]
-        return StarTable(path, self.name, tuple(self.columns), rows, lines)
+            self.rows, self.lines = [" ".join(self.values)], [self.line]
+        self.end_part()
+        return StarTable(path, self.name, tuple(self.columns), Rows(path, self.parts))
 
 
 class _Reader:
@@ -168,6 +174,37 @@ class _Reader:
         self.path = path
         self.blocks: Dict[str, _Block] = {}
         self.block = _Block("", 0)
+
+    def take_regular(self, number: int, piece: str) -> int:
+        """Take a piece of a text at once, if it is of rows that are alike, and nothing else.
+
+        Args:
+            number: of its first line.
+            piece: whole lines.
+
+        Returns:
+            The number of its lines; 0 if it must be taken line by line.
+        """
+        block = self.block
+        # quotation marks and comments need a closer look, and so does a row of one word
+        if not block.has_rows or len(block.columns) < 2 or any(mark in piece for mark in "'\"#"):
+            return 0
+        rows = piece.rstrip("\n")
+        part = RegularLines.between_blanks(rows, len(block.columns), number)
+        if part is None:
+            return 0
+        block.end_part(part)
+        return piece.count("\n")
+
+    def take_lines(self, number: int, piece: str) -> int:
+        """Take a piece of a text line by line, and return the number of its lines."""
+        # str.splitlines would also split at signs that may stand in names
+        lines = re.split(r"\r\n|\r|\n", piece)
+        for i, line in enumerate(lines, number):
+            content = _without_comment(line)
+            if content:
+                self.take(i, content)
+        return len(lines) - 1
 
     def take(self, number: int, line: str) -> None:
         """Take the next line that is not blank; comments are cut off."""
@@ -183,7 +220,7 @@ class _Reader:
             self._refuse(number, "the file is not a STAR file: it does not begin with data_")
         elif words == ["loop_"]:
             self._begin_loop(number)
-        elif words[0].startswith("_") and not block.rows:
+        elif words[0].startswith("_") and not block.has_rows:
             self._name_column(number, words)
         else:
             self._refuse_row(number, words)
@@ -263,7 +300,7 @@ def star_text(blocks: Mapping[str, Columns]) -> str:
 
 
 def _loop_text(name: str, columns: Columns) -> str:
-    return "\n".join([loop_head(name, list(columns)), *row_texts(columns)])
+    return loop_head(name, list(columns)) + loop_rows(columns)
 
 
 def loop_head(name: str, columns: Sequence[str]) -> str:
@@ -273,20 +310,28 @@ def loop_head(name: str, columns: Sequence[str]) -> str:
     return "\n".join(head)
 
 
-def row_texts(columns: Columns) -> List[str]:
-    """Write each row of equally long columns as a line."""
-    return list(map("\t".join, zip(*map(_texts, columns.values()))))
+def loop_rows(columns: Columns) -> str:
+    """Write rows of columns, of which one is no text; each begins with the line's end before."""
+    forms = [_form_and_values(column) for column in columns.values()]
+    form = "\n" + "\t".join(form for form, _ in forms)
+    return format_rows(form, [values for _, values in forms if values is not None])
 
 
-def _texts(values: Column) -> List[str]:
-    """Write each value of a column as one word."""
-    if not isinstance(values, np.ndarray):
-        return [f'"{value}"' if " " in value or not value else value for value in values]
-    if values.dtype.kind != "f":
-        return list(map(str, values.tolist()))
-    # one formatting of all is several times faster than one of each
-    words = ("%.9g " * len(values) % tuple(values.tolist())).split()
-    return ["<NA>" if word == "nan" else word for word in words]
+def _form_and_values(column: Column) -> Tuple[str, Optional[Sequence[Union[str, float]]]]:
+    """Return how a value of a column is formatted, and the values; None if all are the same."""
+    if isinstance(column, str):
+        return _quoted(column).replace("%", "%%"), None
+    if not isinstance(column, np.ndarray):
+        return "%s", [_quoted(value) for value in column]
+    if column.dtype.kind != "f":
+        return "%s", column.tolist()
+    if np.isnan(column).any():
+        return "%s", format_numbers(column, missing="<NA>")
+    return "%.9g", column.tolist()
+
+
+def _quoted(value: str) -> str:
+    return f'"{value}"' if " " in value or not value else value
 
 
 def check_star_names(names: Sequence[str]) -> None:

@@ -3,8 +3,9 @@
 
 from __future__ import annotations
 
+from itertools import chain
 from pathlib import Path
-from typing import List, Sequence
+from typing import Iterator, List, Sequence, Union
 
 import numpy as np
 import numpy.typing as npt
@@ -12,6 +13,9 @@ import numpy.typing as npt
 from ..errors import UsageError
 
 FloatArray = npt.NDArray[np.float64]
+
+# of a text, characters: the first lines tell what it is
+_FIRST_CUT, _CUT = 2**14, 2**20
 
 
 def read_text(path: Path) -> str:
@@ -43,6 +47,21 @@ def _read(path: Path, size: int = -1) -> bytes:
             return file.read(size)
     except OSError as error:
         raise UsageError(f"{path}: cannot be read ({error.strerror})") from error
+
+
+def pieces_of(text: str, start: int = 0) -> Iterator[str]:
+    """Cut a text from a place on into pieces at ends of lines, the first one smaller."""
+    size = _FIRST_CUT
+    while start < len(text):
+        stop = text.find("\n", start + size) + 1 or len(text)
+        yield text[start:stop]
+        start, size = stop, _CUT
+
+
+def lines_of(text: str) -> Iterator[str]:
+    """Return the lines of a text as `str.splitlines` does, one after the other."""
+    for piece in pieces_of(text):
+        yield from piece.splitlines()
 
 
 def parse_numbers(
@@ -100,6 +119,20 @@ def check_names(names: Sequence[str]) -> None:
             )
 
 
-def format_numbers(values: FloatArray) -> List[str]:
-    """Write numbers with nine significant digits, which hold any float32; NaN is left blank."""
-    return ["" if np.isnan(value) else f"{value:.9g}" for value in values.tolist()]
+def format_numbers(values: FloatArray, missing: str = "") -> List[str]:
+    """Write numbers with nine significant digits, which hold any float32.
+
+    Args:
+        values: (n,) finite numbers or NaN.
+        missing: is written for NaN.
+    """
+    words = format_rows("%.9g ", [values.tolist()]).split()
+    return [missing if word == "nan" else word for word in words]
+
+
+def format_rows(form: str, columns: Sequence[Sequence[Union[str, float]]]) -> str:
+    """Write rows of columns of one length, each as a form (`%`) says.
+
+    One formatting of all is several times faster than one of each.
+    """
+    return form * len(columns[0]) % tuple(chain.from_iterable(zip(*columns)))

@@ -19,7 +19,6 @@ from ..runs.pick_result import PickResult
 from ..runs.pick_run import PickRun
 from ..settings import PickSettings
 from .fit import load_for, model_for
-from .report import try_report
 
 log = logging.getLogger(__name__)
 
@@ -78,6 +77,9 @@ def pick(
         picked = job.pick(micrographs)
         result = job.end(micrographs, picked, started)
         if report and (picked.changed or not run.report.is_file()):
+            # takes long to be loaded, and is not always asked for
+            from .report import try_report
+
             try_report(run.folder, devices[0])
     result.doubt_if_few(job.picker.diameter)
     return result

@@ -90,21 +90,28 @@ def threshold(
         OSError: a result cannot be written.
     """
     picked = read_pick_run(run)
-    everywhere = dict(picked.all_peaks())
-    peaks = {name: picked.cut.of_all_scores.select(kept) for name, kept in everywhere.items()}
-    scores = [kept.coordinates.score for kept in peaks.values()]
-    quality = estimate_precision_recall(scores, picked.score_uncertainty)
-    score = _choose(threshold, precision, per_micrograph, scores, quality)
+    clean = picked.cut.of_all_scores
+    # without masks, which for thousands of micrographs take as much memory as all else
+    peaks = {
+        name: (replace(clean.anywhere.select(kept), mask=None), kept.usable)
+        for name, kept in picked.all_peaks()
+    }
+    scores = [kept.coordinates.score[clean.admits(kept)] for kept, _ in peaks.values()]
+    score = _choose(threshold, precision, per_micrograph, scores, picked.score_uncertainty)
     done = {*peaks, *picked.failures}
     missing = sum(m.name not in done for m in picked.micrographs)
     if missing:
         log.warning("%d micrographs have not been picked yet: %s", missing, picked.folder)
     cut = replace(picked.cut, threshold=score)
-    picks = {name: cut.choose(kept) for name, kept in peaks.items()}
+    picks = {name: cut.choose(kept) for name, (kept, _) in peaks.items()}
+    known = {
+        name: Contamination(usable, cut.dropped(kept))
+        for name, (kept, usable) in peaks.items()
+        if usable is not None
+    }
+    peaks.clear()
     exact = estimate_precision_recall(scores, picked.score_uncertainty, thresholds=[score])
-    at = exact.at(score) if len(quality.threshold) else None
-    dirty = ((name, cut.contamination_of(kept)) for name, kept in everywhere.items())
-    known = {name: contamination for name, contamination in dirty if contamination is not None}
+    at = exact.at(score) if any(map(len, scores)) else None
     result = ThresholdResult(picks, score, at, known)
     target = PickRun(Path(output))
     with target.owned([m for m in picked.micrographs if m.name in picks], "pupick threshold"):
@@ -117,7 +124,7 @@ def _choose(
     precision: Optional[float],
     per_micrograph: Optional[float],
     scores: Sequence[np.ndarray],
-    quality: EstimatedCurve,
+    uncertainty: float,
 ) -> float:
     wishes = [value for value in (threshold, precision, per_micrograph) if value is not None]
     if len(wishes) != 1 or not math.isfinite(wishes[0]):
@@ -126,6 +133,7 @@ def _choose(
             setting=("threshold", "precision", "per_micrograph"),
         )
     if precision is not None:
+        quality = estimate_precision_recall(scores, uncertainty)
         return threshold_of_precision(quality, precision)
     if per_micrograph is not None:
         return threshold_of_count(scores, per_micrograph)

@@ -63,11 +63,10 @@ def find_micrographs(
     files: Set[str] = set()
     _warn_of_other_images([str(source) for source in sources if os.path.isfile(source)])
     for source in sources:
-        listed = {
-            micrograph: os.path.realpath(micrograph.path) for micrograph in _expand(str(source))
-        }
-        found += [micrograph for micrograph, file in listed.items() if file not in files]
-        files.update(listed.values())
+        listed = list(dict.fromkeys(_expand(str(source))))
+        real = _real_paths([os.fspath(micrograph.path) for micrograph in listed])
+        found += [micrograph for micrograph, file in zip(listed, real) if file not in files]
+        files.update(real)
     if not found:
         raise UsageError("no micrographs given: name files, folders, patterns or a list")
     micrographs = _name_apart(found)
@@ -128,9 +127,9 @@ def _list_folder(folder: str) -> List[str]:
 
 def _from_paths(paths: Iterable[str], complaint: str) -> List[Micrograph]:
     files: Dict[str, str] = {}
-    for path in paths:
-        if _READABLE.search(path):
-            files.setdefault(os.path.realpath(path), path)
+    readable = [path for path in paths if _READABLE.search(path)]
+    for file, path in zip(_real_paths(readable), readable):
+        files.setdefault(file, path)
     if not files:
         raise UsageError(
             f"{complaint} (.mrc, .mrcs, .mrc.gz, .mrc.bz2, .tif or .tiff); for files in folders "
@@ -147,8 +146,24 @@ def _from_paths(paths: Iterable[str], complaint: str) -> List[Micrograph]:
     return [_micrograph(path) for path in files.values() if path not in left_out]
 
 
+def _real_paths(paths: Iterable[str]) -> List[str]:
+    """Return what `os.path.realpath` does of each path, which follows all its folders anew."""
+    folders: Dict[str, str] = {}
+    real: List[str] = []
+    for path in paths:
+        folder, name = os.path.split(path)
+        if name in ("", ".", "..") or os.path.islink(path):
+            real.append(os.path.realpath(path))
+            continue
+        if folder not in folders:
+            folders[folder] = os.path.realpath(folder)
+        real.append(os.path.join(folders[folder], name))
+    return real
+
+
 def _micrograph(path: str) -> Micrograph:
-    return Micrograph(Path(path), Path(path).as_posix())
+    file = Path(path)
+    return Micrograph(file, file.as_posix())
 
 
 def _from_file(source: str) -> List[Micrograph]:
@@ -201,5 +216,6 @@ def _name_apart(micrographs: Iterable[Micrograph]) -> List[Micrograph]:
         name = micrograph.name
         if name in named:
             name = Path(os.path.abspath(micrograph.path)).as_posix()
-        named[name] = replace(micrograph, name=name)
+            micrograph = replace(micrograph, name=name)
+        named[name] = micrograph
     return list(named.values())

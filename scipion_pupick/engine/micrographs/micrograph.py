@@ -83,9 +83,18 @@ def require_pixel_size(micrograph: AnyMicrograph) -> float:
     pixel_size = micrograph.pixel_size
     if pixel_size is None:
         pixel_size = read_pixel_size(micrograph.path)
-    if pixel_size is None or not (math.isfinite(pixel_size) and pixel_size > 0):
+    return usable_pixel_size(pixel_size, micrograph.name)
+
+
+def usable_pixel_size(value: Optional[float], name: str) -> float:
+    """Return a pixel size in Å/px of the micrograph of a name.
+
+    Raises:
+        MicrographError: it is not a positive number.
+    """
+    if value is None or not (math.isfinite(value) and value > 0):
         raise MicrographError(
-            f"{micrograph.name}: no usable pixel size is known for it: give the pixel size (Å/px)",
+            f"{name}: no usable pixel size is known for it: give the pixel size (Å/px)",
             setting="pixel_size",
         )
-    return pixel_size
+    return value

@@ -24,6 +24,7 @@ from ..files.atomic import PathLike, atomic_write
 HEADER_BYTES = 1024
 
 _ByteOrder = Literal["<", ">"]
+_HEADERS = {order: HEADER_DTYPE.newbyteorder(order) for order in ("<", ">")}
 
 _MODES = {0: np.int8, 1: np.int16, 2: np.float32, 6: np.uint16, 12: np.float16}
 _UNSUPPORTED_MODES = {3: "complex integers", 4: "a Fourier transform", 101: "4-bit integers"}
@@ -118,7 +119,7 @@ def parse_header(block: Union[bytes, bytearray], path: Path) -> MrcHeader:
         orders = (">", "<")
     problems = []
     for order in orders:
-        fields = np.frombuffer(block, HEADER_DTYPE.newbyteorder(order), 1)[0]
+        fields = np.frombuffer(block, _HEADERS[order], 1)[0]
         problem = _find_problem(fields, path)
         if problem is None:
             return _interpret(fields, block, order)

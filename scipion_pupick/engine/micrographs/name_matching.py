@@ -74,10 +74,15 @@ def match_names(names: Iterable[str], micrographs: Sequence[Micrograph]) -> Dict
     """
     exact = {str(micrograph.path): micrograph for micrograph in micrographs}
     exact.update((micrograph.name, micrograph) for micrograph in micrographs)
+    names = list(dict.fromkeys(names))
+    found = [exact[name] for name in names if name in exact]
+    if len({*found}) == len(names):
+        # nothing is left to compare, which takes long for thousands
+        return dict(zip(names, found))
     by_tail = _index_tails(micrographs)
     claims: Dict[Micrograph, List[_NameMatch]] = {}
     left: List[str] = []
-    for name in dict.fromkeys(names):
+    for name in names:
         parts = _split(name)
         shared = len(parts) if name in exact else _longest_tail(parts, by_tail)
         if shared:

@@ -5,12 +5,13 @@ from __future__ import annotations
 
 import logging
 from collections import Counter
-from dataclasses import dataclass, replace
+from contextlib import suppress
+from dataclasses import dataclass
 from typing import Any, Dict, List, Mapping, Optional, Sequence, Tuple
 
 from ..errors import MicrographError
-from .micrograph import CS_FILE, GIVEN, STAR_FILE, Micrograph, require_pixel_size
-from .read import image_shape, read_pixel_size
+from .micrograph import CS_FILE, GIVEN, STAR_FILE, Micrograph, usable_pixel_size
+from .read import image_shape, read_pixel_size, read_pixel_sizes_of
 
 log = logging.getLogger(__name__)
 
@@ -60,13 +61,20 @@ def differ(first: float, second: float) -> bool:
 def pixel_size_of(micrograph: Micrograph) -> Optional[PixelSize]:
     """Return the pixel size of a micrograph; None if the file cannot be read or has none."""
     try:
-        header = read_pixel_size(micrograph.path)
-        # the header is not read again
-        known = micrograph.pixel_size if micrograph.pixel_size is not None else header
-        value = require_pixel_size(replace(micrograph, pixel_size=known))
-        doubt = "" if header is None else _doubt(header, micrograph)
+        return _judge(micrograph, read_pixel_size(micrograph.path))
     except MicrographError:
         return None
+
+
+def _judge(micrograph: Micrograph, header: Optional[float]) -> PixelSize:
+    """Return the pixel size of a micrograph, given what its header says (Å/px).
+
+    Raises:
+        MicrographError: nothing says it, or the file cannot be read.
+    """
+    stated = micrograph.pixel_size
+    value = usable_pixel_size(header if stated is None else stated, micrograph.name)
+    doubt = "" if header is None else _doubt(header, micrograph)
     source = HEADER if micrograph.pixel_size is None else micrograph.pixel_size_from or GIVEN
     return PixelSize(value, source, header, doubt)
 
@@ -160,8 +168,13 @@ class PixelSizes:
 
 def read_pixel_sizes(micrographs: Sequence[Micrograph]) -> PixelSizes:
     """Read the headers of all micrographs, for their pixel sizes."""
-    found = {micrograph.name: pixel_size_of(micrograph) for micrograph in micrographs}
-    return PixelSizes({name: size for name, size in found.items() if size is not None})
+    found: Dict[str, PixelSize] = {}
+    headers = read_pixel_sizes_of([micrograph.path for micrograph in micrographs])
+    for micrograph, header in zip(micrographs, headers):
+        if not isinstance(header, MicrographError):
+            with suppress(MicrographError):
+                found[micrograph.name] = _judge(micrograph, header)
+    return PixelSizes(found)
 
 
 def say_pixel_sizes(micrographs: Sequence[Micrograph]) -> PixelSizes:

@@ -9,15 +9,17 @@ flipped.
 from __future__ import annotations
 
 import logging
+import os
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Optional, Tuple, Union
+from typing import Any, Iterator, Optional, Sequence, Tuple, Union
 
 import numpy as np
 import numpy.typing as npt
 
 from ..errors import MicrographError
 from ..files.atomic import PathLike
-from ..files.reading import read_part
+from ..files.reading import read_part, read_starts
 from . import compression, mrc, tiff
 
 # by which bytes are told that were read with a sign and have none
@@ -85,7 +87,25 @@ def read_pixel_size(path: PathLike) -> Optional[float]:
         MicrographError: as `read_image`.
     """
     path = Path(path)
-    start = _read_start(path)
+    return _pixel_size(path, _read_start(path))
+
+
+def read_pixel_sizes_of(
+    paths: Sequence[Path],
+) -> Iterator[Union[float, MicrographError, None]]:
+    """Return what `read_pixel_size` does for many files, or the error that it raises."""
+    for path, start in zip(paths, read_starts(paths, mrc.HEADER_BYTES)):
+        try:
+            with _errors_explained(path):
+                if isinstance(start, Exception):
+                    raise start
+            yield _pixel_size(path, start)
+        except MicrographError as error:
+            yield error
+
+
+def _pixel_size(path: Path, start: bytearray) -> Optional[float]:
+    _refuse_empty(path, start)
     return None if tiff.is_tiff(start) else _mrc_header(path, start).pixel_size
 
 
@@ -105,19 +125,30 @@ def _doubt_sign(path: Path, image: npt.NDArray[Any]) -> None:
 def _read_start(path: Path) -> bytearray:
     """Read the first bytes, as many as an MRC header has, of a file that is not empty."""
     start = _read(path, 0, mrc.HEADER_BYTES)
-    if not start:
-        raise MicrographError(f"{path}: is empty (0 bytes): copy or export it again")
+    _refuse_empty(path, start)
     return start
 
 
+def _refuse_empty(path: Path, start: bytearray) -> None:
+    if not start:
+        raise MicrographError(f"{path}: is empty (0 bytes): copy or export it again")
+
+
 def _read(path: Path, start: int, count: int) -> bytearray:
-    try:
-        if path.exists() and not path.is_file():
-            raise MicrographError(f"{path}: is a folder or a device, not an image file")
+    with _errors_explained(path):
         return read_part(path, start, count)
+
+
+@contextmanager
+def _errors_explained(path: Path) -> Iterator[None]:
+    try:
+        yield
     except FileNotFoundError as error:
         raise MicrographError(f"{path}: no such file") from error
     except OSError as error:
+        if os.path.exists(path) and not os.path.isfile(path):
+            reason = f"{path}: is a folder or a device, not an image file"
+            raise MicrographError(reason) from error
         raise MicrographError(
             f"{path}: cannot be read ({error.strerror}): check its permissions and the disk"
         ) from error

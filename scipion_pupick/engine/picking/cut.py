@@ -10,7 +10,7 @@ from typing import Optional
 import numpy as np
 
 from ..coordinates import Coordinates
-from .border import inside_border
+from .border import inside_span
 from .peaks_file import MicrographPeaks
 
 
@@ -46,6 +46,11 @@ class Cut:
         """The same cut without a threshold."""
         return replace(self, threshold=-math.inf)
 
+    @property
+    def anywhere(self) -> Cut:
+        """The same cut, on contamination too."""
+        return replace(self, contamination=1.0)
+
     def choose(self, peaks: MicrographPeaks) -> Coordinates:
         """Return the peaks of a micrograph that are picks, px of the micrograph."""
         return peaks.coordinates.select(self.admits(peaks))
@@ -53,7 +58,9 @@ class Cut:
     def admits(self, peaks: MicrographPeaks) -> np.ndarray:
         """Tell which peaks of a micrograph are picks: (n,) bool."""
         coordinates = peaks.coordinates
-        admitted = inside_border(coordinates.xy, self.border / peaks.pixel_size, peaks.shape)
+        border, (height, width) = self.border / peaks.pixel_size, peaks.shape
+        admitted = inside_span(coordinates.x, border, width)
+        admitted &= inside_span(coordinates.y, border, height)
         admitted &= coordinates.score >= self.threshold
         if peaks.contamination is not None:
             admitted &= peaks.contamination <= self.contamination
@@ -63,9 +70,11 @@ class Cut:
         """Say what is contamination in a micrograph; None where the model knows none."""
         if peaks.usable is None:
             return None
-        anywhere = replace(self, contamination=1.0)
-        dropped = int(anywhere.admits(peaks).sum() - self.admits(peaks).sum())
-        return Contamination(peaks.usable, dropped)
+        return Contamination(peaks.usable, self.dropped(peaks))
+
+    def dropped(self, peaks: MicrographPeaks) -> int:
+        """Count the peaks that would be picks if they did not lie on contamination."""
+        return int(self.anywhere.admits(peaks).sum() - self.admits(peaks).sum())
 
     def select(self, peaks: MicrographPeaks) -> MicrographPeaks:
         """Return the peaks of a micrograph without those that are no picks."""

@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from typing import Tuple
 
 import numpy as np
-from scipy import ndimage
 
 from ..coordinates.neighbours import near_pairs
 
@@ -40,7 +39,7 @@ def find_peaks(score_map: np.ndarray, radius: float, least_score: float = -np.in
     Returns:
         Peaks; position and height are those of a parabola through the maximum and its neighbours.
     """
-    highest = ndimage.maximum_filter(score_map, size=3, mode="constant", cval=-np.inf)
+    highest = _highest_near(score_map)
     rows, columns = np.nonzero((score_map == highest) & (score_map >= least_score))
     xy, score = _refine(score_map.astype(np.float64), rows, columns)
     order = np.argsort(-score, kind="stable")
@@ -121,6 +120,16 @@ def _hills_of_better(xy: np.ndarray, height: np.ndarray, reach: float) -> np.nda
     highest = np.zeros(len(xy))
     np.maximum.at(highest, pairs.point[worse], hills)
     return highest
+
+
+def _highest_near(score_map: np.ndarray) -> np.ndarray:
+    """Highest value (h, w) of each place and the eight round it.
+
+    `scipy.ndimage.maximum_filter` takes longer to be loaded than many micrographs.
+    """
+    padded = np.pad(score_map, 1, constant_values=-np.inf)
+    along = np.maximum(np.maximum(padded[:, :-2], padded[:, 1:-1]), padded[:, 2:])
+    return np.asarray(np.maximum(np.maximum(along[:-2], along[1:-1]), along[2:]))
 
 
 def suppress(xy: np.ndarray, radius: float) -> np.ndarray:

@@ -3,14 +3,15 @@
 
 from __future__ import annotations
 
+import json
 import math
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Optional
+from typing import Any, Mapping, Optional
 
 import numpy as np
-from safetensors import SafetensorError, safe_open
-from safetensors.numpy import save
+from safetensors import SafetensorError
+from safetensors.numpy import load, save
 
 from ..coordinates import Coordinates
 from ..files.atomic import PathLike, atomic_write
@@ -73,20 +74,17 @@ def save_peaks(peaks: MicrographPeaks, path: PathLike) -> None:
 
 def load_peaks(path: PathLike) -> Optional[MicrographPeaks]:
     """Read the peaks of one micrograph; None if there are none, or the file is damaged."""
-    if not Path(path).is_file():
-        return None
     try:
-        with safe_open(path, framework="np") as file:
-            fingerprint = (file.metadata() or {})["fingerprint"]
-            x, y, score = (file.get_tensor(name) for name in ("x", "y", "score"))
-            height, width = file.get_tensor("shape").tolist()
-            pixel_size = float(file.get_tensor("pixel_size"))
-            knows = "contamination" in file.keys()  # noqa: SIM118
-            contamination = file.get_tensor("contamination") if knows else None
-            mask = _read_mask(file) if knows else None
-            # version 0.1 had none
-            known = "contrast" in file.keys()  # noqa: SIM118
-            contrast = float(file.get_tensor("contrast")) if known else math.nan
+        content = Path(path).read_bytes()
+        tensors = load(content)
+        fingerprint = _metadata(content)["fingerprint"]
+        x, y, score = (tensors[name] for name in ("x", "y", "score"))
+        height, width = tensors["shape"].tolist()
+        pixel_size = float(tensors["pixel_size"])
+        contamination = tensors.get("contamination")
+        mask = None if contamination is None else _read_mask(tensors)
+        # version 0.1 had none
+        contrast = float(tensors.get("contrast", math.nan))
         check_pixel_size(pixel_size)
     except (SafetensorError, OSError, LookupError, ValueError, TypeError, AttributeError):
         return None
@@ -104,9 +102,15 @@ def load_peaks(path: PathLike) -> Optional[MicrographPeaks]:
     )
 
 
-def _read_mask(file: Any) -> ContaminationMask:
-    height, width = file.get_tensor("working_shape").tolist()
-    return ContaminationMask.unpacked(file.get_tensor("mask"), (height, width))
+def _metadata(content: bytes) -> Mapping[str, Any]:
+    """Return the metadata of a safetensors file, which has been checked; it leaves them out."""
+    size = int.from_bytes(content[:8], "little")
+    return dict(json.loads(content[8 : 8 + size]).get("__metadata__", {}))
+
+
+def _read_mask(tensors: Mapping[str, np.ndarray]) -> ContaminationMask:
+    height, width = tensors["working_shape"].tolist()
+    return ContaminationMask.unpacked(tensors["mask"], (height, width))
 
 
 def _are_peaks(*columns: np.ndarray) -> bool:

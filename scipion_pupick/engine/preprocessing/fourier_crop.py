@@ -10,6 +10,7 @@ import numpy as np
 
 from ..errors import MicrographError
 from ..micrographs import Shape
+from .pocketfft import fft_columns, ifft_columns, irfft, rfft
 
 ROWS_PER_TRANSFORM = 256
 
@@ -42,16 +43,12 @@ def downsample(
     Raises:
         MicrographError: the image holds NaN or infinite values.
     """
-    # here, since what only looks at micrographs starts without SciPy
-    from scipy import fft
-
-    spectrum = _column_spectra(image, working_shape[1], partial(fft.rfft, workers=threads), mend)
-    rows = crop_rows(fft.fft(spectrum, axis=0, overwrite_x=True, workers=threads), working_shape[0])
+    spectrum = _column_spectra(image, working_shape[1], partial(rfft, threads=threads), mend)
+    rows = crop_rows(fft_columns(spectrum, threads), working_shape[0])
     # grey values near the end of float32 turn into NaN, which normalising refuses
     with np.errstate(invalid="ignore"):
         rows *= (working_shape[0] * working_shape[1]) / (image.shape[0] * image.shape[1])
-    columns = fft.ifft(rows, axis=0, overwrite_x=True, workers=threads)
-    result = fft.irfft(columns, n=working_shape[1], axis=1, workers=threads)
+    result = irfft(ifft_columns(rows, threads), working_shape[1], threads)
     return np.ascontiguousarray(result, dtype=np.float32)
 
 
@@ -105,7 +102,7 @@ def _column_spectra(
         block = finite_rows(image, start, start + ROWS_PER_TRANSFORM)
         if mend is not None:
             block = mend(block, start)
-        spectrum[start : start + ROWS_PER_TRANSFORM, :kept] = rfft(block, axis=1)[:, :kept]
+        spectrum[start : start + ROWS_PER_TRANSFORM, :kept] = rfft(block)[:, :kept]
     return spectrum
 
 

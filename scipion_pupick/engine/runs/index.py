@@ -68,12 +68,14 @@ class Index:
         notes: by name of the micrograph.
         listed: those of the micrographs in the list of all picks, in its order.
         list_status: of the file with that list.
+        lines: by name, of the file, of those in `notes`.
     """
 
     path: Path
     notes: Dict[str, Note] = field(default_factory=dict)
     listed: List[Note] = field(default_factory=list)
     list_status: List[int] = field(default_factory=list)
+    lines: Dict[str, str] = field(default_factory=dict)
 
     @classmethod
     def read(cls, path: Path) -> Index:
@@ -95,6 +97,7 @@ class Index:
             else:
                 note = Note.from_list(values)
                 self.notes[note.picked.name] = note
+                self.lines[note.picked.name] = line.decode()
         except (ValueError, TypeError, KeyError, RecursionError):
             return
 
@@ -112,7 +115,8 @@ class Index:
     def add(self, note: Note) -> None:
         """Note a micrograph that has just been picked."""
         self.notes[note.picked.name] = note
-        append_line(self.path, note.to_line())
+        self.lines[note.picked.name] = line = note.to_line()
+        append_line(self.path, line)
 
     def places(self, list_of_picks: Path, start: int) -> Dict[str, Tuple[int, Note]]:
         """Where the picks of each micrograph begin in the list of all; nothing if it has changed.
@@ -135,6 +139,11 @@ class Index:
         same = len(notes) == len(self.listed) == len(self.notes) and self.list_status == list_status
         if same and all(new is old for new, old in zip(notes, self.listed)):
             return
-        lines = [note.to_line() for note in notes]
+        lines = [self._line(note) for note in notes]
         lines.append(json.dumps({"list": list_status}))
         write_text(self.path, "\n".join(lines) + "\n")
+
+    def _line(self, note: Note) -> str:
+        """Write a note, unless that was done before."""
+        name = note.picked.name
+        return self.lines[name] if self.notes.get(name) is note else note.to_line()

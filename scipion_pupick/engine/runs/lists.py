@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from types import MappingProxyType
 from typing import Dict, List, Mapping, Optional, Sequence, Tuple
@@ -39,8 +40,9 @@ def write_micrographs(
     """
     read = {} if known is None else known.of
     sizes = [read.get(m.name) or pixel_size_of(m) for m in micrographs]
+    here = os.getcwd()
     rows = [
-        [m.name, str(m.path.absolute()), *((size.value, size.source) if size else ("", ""))]
+        [m.name, os.path.join(here, m.path), *((size.value, size.source) if size else ("", ""))]
         for m, size in zip(micrographs, sizes)
     ]
     header = ["micrograph", "file", "pixel_size", _SOURCE]

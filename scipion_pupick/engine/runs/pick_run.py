@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any, Callable, Dict, Iterable, Iterator, Mapping, Optional, Sequence, Tuple
 
 from ..coordinates import Coordinates, Picks
-from ..coordinates.file_names import file_of_micrograph, files_of_micrographs
+from ..coordinates.file_names import file_of_micrograph, path_below, refuse_shared_files
 from ..coordinates.relion import coordinates_text, particles_text
 from ..errors import PupickError, UsageError
 from ..files.atomic import PathLike, file_status, make_folder, remove_leftovers, write_text
@@ -233,14 +233,13 @@ class PickRun:
         for name in names:
             try:
                 check_star_names([name])
-                self.coordinates_path(name)
+                file = os.path.basename(path_below(name)) + PEAKS_SUFFIX
             except UsageError:
                 reasons[name] = f"{name!r}: no STAR file can hold this name: rename the micrograph"
                 continue
-            longest = len(os.fsencode(self.peaks_path(name).name))
-            if longest > LONGEST_NAME:
+            if len(os.fsencode(file)) > LONGEST_NAME:
                 reasons[name] = f"{name!r}: this name is too long: rename the micrograph"
-        files_of_micrographs([n for n in names if n not in reasons], self.folder, PEAKS_SUFFIX)
+        refuse_shared_files([n for n in names if n not in reasons], self.folder, PEAKS_SUFFIX)
         return reasons
 
     @contextmanager
@@ -283,9 +282,10 @@ class PickRun:
     def holds_all_of(self, micrographs: Sequence[Micrograph], record: Mapping[str, Any]) -> bool:
         """Whether a run that has ended here has these micrographs and this in its record."""
         try:
+            here = os.getcwd()
             same = {name: self.record.get(name) for name in record} == json_values(record)
-            listed = [(m.name, m.path, m.pixel_size) for m in self.micrographs]
-            asked = [(m.name, m.path.absolute(), m.pixel_size) for m in micrographs]
+            listed = [(m.name, str(m.path), m.pixel_size) for m in self.micrographs]
+            asked = [(m.name, os.path.join(here, m.path), m.pixel_size) for m in micrographs]
             return same and self.finished and listed == asked and (self.folder / PICKS).is_file()
         except (PupickError, OSError):
             return False

@@ -64,6 +64,19 @@ class TestMatching:
         assigned = match_points(predicted, reference, tolerance, score)
         assert assigned.tolist() == greedy_match(predicted, reference, tolerance, score)
 
+    @pytest.mark.parametrize("tolerance", [2.0, 6.0, 15.0])
+    def test_micrographs_together_are_matched_as_one_by_one(self, tolerance):
+        random = np.random.default_rng(3)
+        xy, known = random.uniform(0, 60, (200, 2)), random.uniform(0, 60, (150, 2))
+        score = random.integers(0, 12, 200).astype(float)
+        of, of_known = random.integers(0, 6, 200), random.integers(0, 6, 150)
+        assigned = match_points(xy, known, tolerance, score, of, of_known)
+        for group in range(6):
+            here, there = np.flatnonzero(of == group), np.flatnonzero(of_known == group)
+            alone = greedy_match(xy[here], known[there], tolerance, score[here])
+            expected = [-1 if i < 0 else there[i] for i in alone]
+            assert assigned[here].tolist() == expected
+
     @pytest.mark.parametrize("seed", range(5))
     @pytest.mark.parametrize("tolerance", [2.0, 6.0, 15.0])
     def test_finds_at_least_half_of_the_pairs_of_the_optimal_matching(self, seed, tolerance):
