@@ -8,9 +8,12 @@ from scipy import fft
 from scipion_pupick.engine.preprocessing import pocketfft
 
 
+@pytest.mark.parametrize("found", [True, False])
 @pytest.mark.parametrize("threads", [None, 2])
 @pytest.mark.parametrize("width", [64, 451])
-def test_equal_those_of_scipy(width, threads):
+def test_equal_those_of_scipy(width, threads, found, monkeypatch):
+    if not found:
+        monkeypatch.setattr(pocketfft, "_library", lambda: None)
     image = np.random.default_rng(width).normal(size=(100, width)).astype(np.float32)
     rows = pocketfft.rfft(image, threads)
     assert rows.dtype == np.complex64
