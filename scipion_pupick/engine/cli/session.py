@@ -6,6 +6,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import sys
 from typing import Any, Callable, Sequence
 
 from ..files.lifeline import lines_of_parent
@@ -30,7 +31,10 @@ def add_session(commands: Any, main: Main) -> None:
 def _session(options: argparse.Namespace, main: Main) -> int:
     with os.fdopen(options.answers, "w", encoding="utf-8") as answers:
         for line in lines_of_parent():
-            print(_carry_out(json.loads(line), main), file=answers, flush=True)
+            code = _carry_out(json.loads(line), main)
+            # this process may be ended as soon as it has answered
+            sys.stdout.flush()
+            print(code, file=answers, flush=True)
     return FAILURE
 
 
