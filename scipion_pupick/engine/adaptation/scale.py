@@ -29,7 +29,7 @@ log = logging.getLogger(__name__)
 SCALE_STEP = 1.25
 FURTHEST_STEP = 2
 # share of the confidence that a scale one step away must make up for, two steps four times as much;
-# chosen on ten sets of phantoms and half of EMPIAR-10017
+# chosen in docs/decisions/025-peaks-of-crowded-particles.md
 PRIOR_PENALTY = 0.04
 LEAST_EXPECTED_PARTICLES = 20.0
 MICROGRAPHS_SEARCHED = 3

@@ -12,7 +12,7 @@ from ..coordinates import FORMATS
 from ..errors import UsageError
 from ..settings import CombineSettings, PicksSettings, make_settings
 from .argument_types import text_file
-from .options import SUCCESS, add_command, add_picks_settings, add_settings
+from .options import SUCCESS, add_command, add_files_of_picks, add_picks_settings, add_settings
 
 
 def add_combine(commands: Any) -> None:
@@ -52,14 +52,7 @@ def add_combine(commands: Any) -> None:
     parser.add_argument(
         "--box-size", type=float, metavar="PX", help="side of the boxes in px, for boxes"
     )
-    parser.add_argument("--per-micrograph", action="store_true", help="write one file a micrograph")
-    parser.add_argument(
-        "--micrographs",
-        nargs="+",
-        default=(),
-        metavar="SOURCE",
-        help="of the picks, whose sizes cs needs: images, or cryoSPARC's .cs file of exposures",
-    )
+    add_files_of_picks(parser)
     add_picks_settings(parser)
 
 

@@ -11,7 +11,7 @@ from scipion_pupick import engine
 from ..coordinates import FORMATS
 from ..settings import PicksSettings, make_settings
 from .argument_types import text_file
-from .options import SUCCESS, add_command, add_picks_settings, add_pixel_size
+from .options import SUCCESS, add_command, add_files_of_picks, add_picks_settings, add_pixel_size
 
 
 def add_convert(commands: Any) -> None:
@@ -38,7 +38,7 @@ def add_convert(commands: Any) -> None:
     parser.add_argument(
         "--box-size", type=float, metavar="PX", help="side of the boxes in px, for box and cbox"
     )
-    parser.add_argument("--per-micrograph", action="store_true", help="write one file a micrograph")
+    add_files_of_picks(parser)
     parser.add_argument(
         "--scale",
         type=float,
@@ -54,13 +54,6 @@ def add_convert(commands: Any) -> None:
     )
     add_pixel_size(parser)
     add_picks_settings(parser)
-    parser.add_argument(
-        "--micrographs",
-        nargs="+",
-        default=(),
-        metavar="SOURCE",
-        help="of the picks, whose sizes cs needs: images, or cryoSPARC's .cs file of exposures",
-    )
 
 
 def _convert(options: argparse.Namespace) -> int:

@@ -164,6 +164,18 @@ def add_pixel_size(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def add_files_of_picks(parser: argparse.ArgumentParser) -> None:
+    """Into how many files picks are written, and what some formats need to know."""
+    parser.add_argument("--per-micrograph", action="store_true", help="write one file a micrograph")
+    parser.add_argument(
+        "--micrographs",
+        nargs="+",
+        default=(),
+        metavar="SOURCE",
+        help="of the picks, whose sizes cs needs: images, or cryoSPARC's .cs file of exposures",
+    )
+
+
 def add_picks_settings(parser: argparse.ArgumentParser) -> None:
     """Add how files of picks are read, for `read_picks`."""
     add_settings(parser, PicksSettings)
