@@ -20,7 +20,8 @@ import torch
 from scipy.special import expit
 
 from ..calibration.line import calibrated, with_count
-from ..calibration.precision_recall_estimate import best_threshold, estimate_precision_recall
+from ..calibration.mixture_fit import GIVEN_COUNT_ERROR, ExpectedCount
+from ..calibration.model_threshold import threshold_of_expected_f1
 from ..calibration.target_decoy import calibrate_target_decoy
 from ..errors import UsageError
 from ..files.atomic import file_status
@@ -31,7 +32,7 @@ from ..networks.training_record import TrainingRecord
 from ..picking.contamination import Judge
 from ..picking.detector import PeaksInsideBorder, clean_peaks_inside_border, expected_among
 from ..preprocessing.scale import ModelScale, WorkingScale
-from ..settings import EARLIER_GENERAL, LEAST_SCORE, MICROGRAPHS_FITTED
+from ..settings import EARLIER_GENERAL, MICROGRAPHS_FITTED
 from .contrast import detect_contrast
 from .scale import evenly_spaced, read_middles, read_usable, search_scale
 
@@ -198,8 +199,8 @@ def _calibrate(
     line = with_count(line, scores, *_likely_count(scores, in_negatives, expected))
     threshold = general.threshold
     if len(scores):
-        curve = estimate_precision_recall([line.log_odds(scores)])
-        threshold = max(LEAST_SCORE, best_threshold(curve))
+        count = None if expected is None else ExpectedCount(expected, GIVEN_COUNT_ERROR)
+        threshold = threshold_of_expected_f1(line.log_odds(scores), line.error, count)
     training = replace(
         record,
         micrographs=len(peaks),

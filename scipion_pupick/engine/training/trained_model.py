@@ -6,13 +6,14 @@ from __future__ import annotations
 import logging
 import math
 from dataclasses import asdict, dataclass, replace
-from typing import List, Tuple
+from typing import Tuple
 
 import numpy as np
 
 from ..calibration.gaussian import PROBABILITY_PER_PARTICLE, calibrate
 from ..calibration.line import Calibration, calibrated
-from ..calibration.mixture_fit import ESTIMATED_COUNT_ERROR, GIVEN_COUNT_ERROR
+from ..calibration.mixture_fit import ESTIMATED_COUNT_ERROR, GIVEN_COUNT_ERROR, ExpectedCount
+from ..calibration.model_threshold import threshold_of_expected_f1
 from ..calibration.precision_recall_estimate import best_threshold, estimate_precision_recall
 from ..calibration.target_decoy import calibrate_target_decoy
 from ..errors import PupickError
@@ -66,13 +67,12 @@ def make_trained_model(
     """
     settings = start.settings
     average = _average(progress, task)
-    scores, calibration = _calibrate(average.network, task, start)
-    log_odds = [calibration.log_odds(of_image) for of_image in scores]
+    calibration, threshold = _calibrate(average.network, task, start)
     return Model(
         network=calibrated(average.network, calibration),
         network_name=task.settings.network,
         scale=ModelScale(settings.diameter, task.settings.diameter_px, start.unit),
-        threshold=max(LEAST_SCORE, best_threshold(estimate_precision_recall(log_odds))),
+        threshold=threshold,
         normalisation=pixel_method(settings.normalisation),
         mixture=data.mixture,
         training=replace(
@@ -121,26 +121,25 @@ def _average(progress: Progress, task: TrainingTask) -> _Average:
     return _Average(interpolate_weights(network, task.start, fraction), fraction, precision)
 
 
-def _calibrate(
-    network: Network, task: TrainingTask, start: Start
-) -> Tuple[List[np.ndarray], Calibration]:
-    """Scores of the peaks of each image, and the line from these to log-odds."""
+def _calibrate(network: Network, task: TrainingTask, start: Start) -> Tuple[Calibration, float]:
+    """The line from scores to log-odds, and the threshold."""
     scorer = make_scorer(network, task.device)
     width = task.settings.diameter_px
     images = [*task.images, *task.held_out]
     peaks = [peaks_inside_border(scorer, image.image, width) for image in images]
-    of_images = [of_image.score for of_image in peaks]
-    scores = np.concatenate(of_images)
+    scores = np.concatenate([of_image.score for of_image in peaks])
     if not len(scores):
         raise PupickError("The trained network finds no peak at all: check the micrographs.")
     expected = expected_among(peaks, task.particles)
     is_given = start.settings.particles_per_micrograph is not None
-    error = GIVEN_COUNT_ERROR if is_given else ESTIMATED_COUNT_ERROR
+    count = ExpectedCount(expected, GIVEN_COUNT_ERROR if is_given else ESTIMATED_COUNT_ERROR)
     if start.is_general:
         decoys = [peaks_inside_border(scorer, -image.image, width).score for image in images]
         negatives = np.concatenate(decoys)
-        line = calibrate_target_decoy(scores, negatives, expected, error, network.step)
-        return of_images, line
+        line = calibrate_target_decoy(scores, negatives, expected, count.error, network.step)
+        return line, threshold_of_expected_f1(line.log_odds(scores), line.error, count)
     shift = prior_shift(task.images, task.particles, task.settings)
-    line = calibrate(scores + shift, PROBABILITY_PER_PARTICLE * expected, error)
-    return of_images, replace(line, offset=line.offset + line.slope * shift)
+    line = calibrate(scores + shift, PROBABILITY_PER_PARTICLE * expected, count.error)
+    line = replace(line, offset=line.offset + line.slope * shift)
+    curve = estimate_precision_recall([line.log_odds(scores)])
+    return line, max(LEAST_SCORE, best_threshold(curve))

@@ -26,9 +26,9 @@ def draw(share, particles, count=8000, seed=0):
     return scores, true, OTHERS.rvs(count, random)
 
 
-def loss(scores, true, log_odds):
+def loss(scores, true, log_odds, error=0.0):
     """F1 that the estimated best threshold loses."""
-    picked = log_odds >= best_threshold(estimate_precision_recall([log_odds]))
+    picked = log_odds >= best_threshold(estimate_precision_recall([log_odds], error))
     own = precision_recall(true[picked], scores[picked], int(true.sum()))
     return precision_recall(true, scores, int(true.sum())).best_f1 - own.of_all[2]
 
@@ -51,6 +51,27 @@ def test_a_rough_number_of_particles_calibrates_faint_ones(share, wrong):
     scores, true, decoys = draw(share, norm(-1.5, 2.0))
     found = calibrate_target_decoy(scores, decoys, wrong * true.sum())
     assert loss(scores, true, found.log_odds(scores)) < 0.03
+
+
+@pytest.mark.parametrize(
+    ("share", "others", "particles"),
+    [
+        (0.46, norm(-5.8, 1.2), norm(-1.6, 2.3)),  # apoferritin, crowded
+        (0.42, norm(-5.7, 1.25), norm(-1.1, 1.8)),  # beta-galactosidase, crowded
+        (0.16, norm(-5.2, 1.5), norm(-1.4, 1.8)),  # GroEL
+        (0.25, norm(-5.0, 1.7), norm(-2.7, 1.65)),  # EMPIAR-10947: faint
+    ],
+)
+def test_peaks_that_lie_close_are_calibrated_crowded_or_not(share, others, particles):
+    """Distributions as measured on sets whose particles are known, decoys at -5 +- 1.5."""
+    random = np.random.default_rng(3)
+    true = random.random(8000) < share
+    scores = np.where(true, particles.rvs(8000, random), others.rvs(8000, random))
+    found = calibrate_target_decoy(scores, OTHERS.rvs(8000, random), step=2)
+    assert loss(scores, true, found.log_odds(scores), found.error) < 0.04
+    quality = estimate_precision_recall([found.log_odds(scores)], found.error, [0.0])
+    precision = true[found.log_odds(scores) >= 0].mean()
+    assert quality.precision_low[0] <= precision <= quality.precision_high[0]
 
 
 @pytest.mark.parametrize(("scale", "shift"), [(3.0, 0.0), (1.0, 7.0), (0.4, -20.0)])
