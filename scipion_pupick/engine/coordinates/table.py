@@ -77,13 +77,15 @@ class Coordinates:
         """Return the picks that `which` (a mask of shape (n,) or indices) takes."""
         chosen = np.asarray(which)
         record = None if self.record is None else self.record[chosen]
-        return Coordinates(self.x[chosen], self.y[chosen], self.score[chosen], record)
+        columns = self.x[chosen], self.y[chosen], self.score[chosen]
+        return Coordinates(*columns, record, self.pixel_size)
 
     def part(self, start: int, stop: int) -> Coordinates:
         """Return the picks from one row to before another, which share the memory of all."""
         rows = slice(start, stop)
         record = None if self.record is None else self.record[rows]
-        return Coordinates(self.x[rows], self.y[rows], self.score[rows], record)
+        columns = self.x[rows], self.y[rows], self.score[rows]
+        return Coordinates(*columns, record, self.pixel_size)
 
     def at_least(self, score: Optional[float]) -> Coordinates:
         """Return the picks without those that have a lower score; None for all."""

@@ -439,6 +439,16 @@ def test_picks_without_a_score_have_no_low_one(tmp_path):
     assert read_picks(path, settings=PicksSettings(least_score=2))["m"].x.tolist() == [1]
 
 
+def test_the_pixel_size_of_picks_outlasts_a_choice_among_them(tmp_path):
+    text = RELION_PARTICLES.replace("_rlnVoltage", "_rlnMicrographPixelSize")
+    path = write(tmp_path / "p.star", text.replace("   300.000000     4.0", "   2.000000     4.0"))
+    for settings in (PicksSettings(), PicksSettings(least_score=0.3)):
+        picks = read_picks(path, settings=settings)
+        assert [found.pixel_size for found in picks.values()] == [2.0, 2.0]
+    (some,) = {found.select([0]).pixel_size for found in picks.values()}
+    assert some == 2.0
+
+
 @pytest.mark.parametrize(
     ("name", "expected"),
     [
