@@ -7,11 +7,11 @@ import errno
 import os
 import re
 import shutil
+import stat
 import tempfile
-import uuid
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Iterable, Iterator, List, Union
+from typing import Iterable, Iterator, List, Optional, Union
 
 from ..errors import UsageError
 
@@ -19,6 +19,8 @@ PathLike = Union[str, "os.PathLike[str]"]
 
 # names of `atomic_write`'s temporary files
 _TEMPORARY = re.compile(r"\..{1,30}\.[0-9a-f]{32}(\.[^.]+)?", re.DOTALL)
+# where devices and open files lie
+_NO_PLAIN_FILES = ("/dev/", "/proc/")
 _OPEN_FILES = re.compile(r"/dev/fd/|/proc/[^/]+/fd/")
 # as Linux follows
 _MOST_LINKS = 40
@@ -44,7 +46,7 @@ def atomic_write(path: PathLike) -> Iterator[Path]:
     # looking is faster than trying to make it
     if not target.parent.is_dir():
         target.parent.mkdir(parents=True, exist_ok=True)
-    name = f".{target.stem[:30]}.{uuid.uuid4().hex}{target.suffix}"
+    name = _temporary_name(target)
     # no file can be made beside a device
     temporary = Path(tempfile.gettempdir(), name) if through else target.with_name(name)
     is_left = True
@@ -133,16 +135,65 @@ def write_text(path: PathLike, text: str) -> None:
     Names of files that are no valid UTF-8 are written as the bytes that they are.
     """
     content = text.encode("utf-8", "surrogateescape")
-    if _holds(Path(path), content):
-        return
-    with atomic_write(path) as temporary:
-        temporary.write_bytes(content)
+    size = _plain_size(path)
+    if size is None:
+        with atomic_write(path) as temporary:
+            temporary.write_bytes(content)
+    elif size != len(content) or not _holds(Path(path), content):
+        _replace_plain(Path(path), content)
+
+
+def _plain_size(path: PathLike) -> Optional[int]:
+    """Return the size of a file, -1 where there is none; None for a link or what is no file.
+
+    One look is all that it takes for the thousands of files that a run writes.
+    """
+    if str(path).startswith(_NO_PLAIN_FILES):
+        return None
+    try:
+        status = os.lstat(path)
+    except (FileNotFoundError, NotADirectoryError):
+        return -1
+    return status.st_size if stat.S_ISREG(status.st_mode) else None
+
+
+def _replace_plain(path: Path, content: bytes) -> None:
+    """Do what `atomic_write` does for a path that leads to a file or to nothing."""
+    temporary = os.path.join(path.parent, _temporary_name(path))
+    is_left = True
+    try:
+        try:
+            _write_new(temporary, content)
+        except FileNotFoundError:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            _write_new(temporary, content)
+        os.replace(temporary, path)
+        is_left = False
+    except OSError as error:
+        if error.filename in (None, temporary):
+            error.filename = str(path)
+        raise
+    finally:
+        if is_left:
+            with suppress(OSError):
+                os.unlink(temporary)
+
+
+def _write_new(path: str, content: bytes) -> None:
+    # without a buffer, which would be copied
+    with open(path, "xb", buffering=0) as file:
+        rest = memoryview(content)
+        while rest:
+            rest = rest[file.write(rest) :]
+
+
+def _temporary_name(path: Path) -> str:
+    return f".{path.stem[:30]}.{os.urandom(16).hex()}{path.suffix}"
 
 
 def _holds(path: Path, content: bytes) -> bool:
     try:
-        same_size = path.is_file() and path.stat().st_size == len(content)
-        return same_size and not is_device(path) and path.read_bytes() == content
+        return path.read_bytes() == content
     except OSError:
         return False
 
