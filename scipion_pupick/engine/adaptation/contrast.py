@@ -20,7 +20,7 @@ from ..networks.architectures import inverted
 from ..networks.model import Model
 from ..networks.scoring import make_judge
 from ..preprocessing.scale import WorkingScale
-from .scale import confidence, detect_in_micrographs, evenly_spaced
+from .scale import ScaleSearch, confidence, detect_in_micrographs, evenly_spaced
 
 log = logging.getLogger(__name__)
 
@@ -53,10 +53,23 @@ def detect_contrast(
         )
         for model in (general, of_negatives)
     )
+    return of_negatives if _is_bright(dark, bright) else general
+
+
+def with_contrast(search: ScaleSearch) -> ScaleSearch:
+    """Return a search with the general model, or with one that sees negatives, if that is surer."""
+    dark, bright = (confidence(search.peaks(0, negatives)) for negatives in (False, True))
+    if not _is_bright(dark, bright):
+        return search
+    return search.of_inverted(invert_contrast(search.general))
+
+
+def _is_bright(dark: float, bright: float) -> bool:
+    """Whether the model is more certain of negatives, given its confidence of both."""
     if bright <= dark + LEAST_ADVANTAGE:
-        return general
+        return False
     log.info("Particles look brighter than what is round them: the general model is inverted.")
-    return of_negatives
+    return True
 
 
 def invert_contrast(model: Model) -> Model:

@@ -13,7 +13,7 @@ import logging
 import math
 from dataclasses import replace
 from pathlib import Path
-from typing import Dict, List, Optional, Sequence, Tuple
+from typing import Dict, Iterator, List, Optional, Sequence, Tuple
 
 import numpy as np
 import torch
@@ -23,8 +23,9 @@ from ..calibration.line import calibrated, with_count
 from ..calibration.mixture_fit import GIVEN_COUNT_ERROR, ExpectedCount
 from ..calibration.model_threshold import threshold_of_expected_f1
 from ..calibration.target_decoy import calibrate_target_decoy
-from ..errors import UsageError
+from ..errors import MicrographError, UsageError
 from ..files.atomic import file_status
+from ..files.prefetch import prefetch
 from ..micrographs import AnyMicrograph, Micrograph
 from ..networks.model import Model, load_model, save_model
 from ..networks.scoring import make_judge
@@ -32,9 +33,11 @@ from ..networks.training_record import TrainingRecord
 from ..picking.contamination import Judge
 from ..picking.detector import PeaksInsideBorder, clean_peaks_inside_border, expected_among
 from ..preprocessing.scale import ModelScale, WorkingScale
+from ..preprocessing.working_image import WorkingImage, prepare
 from ..settings import EARLIER_GENERAL, MICROGRAPHS_FITTED
-from .contrast import detect_contrast
-from .scale import evenly_spaced, read_middles, read_usable, search_scale
+from .contrast import with_contrast
+from .parts import cut_part, place_of_part, side_of_parts
+from .scale import ScaleSearch, best_scale, evenly_spaced, read_middles
 
 log = logging.getLogger(__name__)
 
@@ -42,6 +45,10 @@ log = logging.getLogger(__name__)
 _ABOUT = 0.8, 1.25
 # noise is alike in a set: one negative in so many micrographs gives enough decoys
 MICROGRAPHS_PER_NEGATIVE = 3
+# side of the part of each of twelve micrographs that is scored to calibrate, in diameters as the
+# model sees them, larger where there are fewer micrographs; chosen in
+# docs/decisions/027-fits-to-parts.md
+DIAMETERS_CALIBRATED = 14.0
 
 
 def adapt_to_micrographs(
@@ -94,8 +101,8 @@ def fit_general_model(
 ) -> Model:
     """Fit the general model to micrographs: its contrast, its scale and its scores.
 
-    At most twelve micrographs, spread evenly over those given, are scored for it. Arguments as in
-    `adapt_to_micrographs`.
+    A part of at most twelve micrographs, spread evenly over those given, is scored for it.
+    Arguments as in `adapt_to_micrographs`.
 
     Returns:
         A model of particles of that diameter, with a threshold for these micrographs.
@@ -104,20 +111,43 @@ def fit_general_model(
     log.info("Fitting the general model to %d micrographs.", len(fitted))
     request = _request(general, scale, particles)
     middles = read_middles(scale, fitted)
-    general = detect_contrast(general, scale, middles, device)
     judge = make_judge(general.network, device)
-    best_scale = search_scale(general, judge, scale, middles)
+    search = with_contrast(ScaleSearch(general, judge, scale, middles))
+    general, judge = search.general, search.judge
+    suited = best_scale(search)
     peaks: Dict[AnyMicrograph, PeaksInsideBorder] = {}
     decoys: List[np.ndarray] = []
-    for micrograph, image in read_usable(general, best_scale, fitted):
-        width = best_scale.diameter_px
-        scored = judge(image.image[None])
+    for micrograph, image, share in _read_parts(general, suited, fitted):
+        width = suited.diameter_px
+        scored = judge(image[None])
         if len(peaks) % MICROGRAPHS_PER_NEGATIVE == 0:
-            decoys.append(_decoys(judge, image.image, width, scored[1]))
-        peaks[micrograph] = clean_peaks_inside_border(_given(scored), image.image, width)
+            decoys.append(_decoys(judge, image, width, scored[1]))
+        found = clean_peaks_inside_border(_given(scored), image, width)
+        peaks[micrograph] = replace(found, share=found.share * share)
     fitted_to = {m.name: _status(m) for m in peaks}
     record = replace(general.training, adapted=request, fitted_to=fitted_to)
-    return _calibrate(general, best_scale, [*peaks.values()], decoys, particles, record)
+    return _calibrate(general, suited, [*peaks.values()], decoys, particles, record)
+
+
+def _read_parts(
+    general: Model, scale: WorkingScale, micrographs: Sequence[AnyMicrograph]
+) -> Iterator[Tuple[AnyMicrograph, np.ndarray, float]]:
+    """Prepare a part of each micrograph that can be used.
+
+    Yields:
+        The micrograph, a working image (h, w) and the share of the micrograph that it is.
+    """
+    diameters = side_of_parts(DIAMETERS_CALIBRATED, MICROGRAPHS_FITTED, len(micrographs))
+    side = diameters * general.scale.diameter_px
+
+    def prepared(numbered: Tuple[int, AnyMicrograph]) -> Tuple[WorkingImage, float]:
+        part = cut_part(numbered[1], scale, side, place_of_part(numbered[0]))
+        image = prepare(part.micrograph, scale, general.normalisation, general.mixture)
+        return image, part.share
+
+    for (_, micrograph), part in prefetch(prepared, enumerate(micrographs)):
+        if not isinstance(part, MicrographError):
+            yield micrograph, part[0].image, part[1]
 
 
 def _request(general: Model, scale: WorkingScale, particles: Optional[float]) -> Dict[str, object]:

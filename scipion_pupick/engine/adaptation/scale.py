@@ -11,6 +11,7 @@ scale given another one is.
 from __future__ import annotations
 
 import logging
+from dataclasses import dataclass, field, replace
 from typing import Dict, Iterable, Iterator, List, Sequence, Tuple
 
 import numpy as np
@@ -23,6 +24,7 @@ from ..picking.contamination import Judge
 from ..picking.detector import PeaksInsideBorder, clean_peaks_inside_border
 from ..preprocessing.scale import WorkingScale
 from ..preprocessing.working_image import WorkingImage, prepare, read_working_image
+from .parts import cut_part, side_of_parts
 
 log = logging.getLogger(__name__)
 
@@ -33,8 +35,9 @@ FURTHEST_STEP = 2
 PRIOR_PENALTY = 0.04
 LEAST_EXPECTED_PARTICLES = 20.0
 MICROGRAPHS_SEARCHED = 3
-# side of the middle of a micrograph that is looked at, in diameters: some 200 particles
-DIAMETERS_SEARCHED = 34.0
+# side of the middle of a micrograph that is looked at, in diameters, larger where there are fewer
+# micrographs; chosen in docs/decisions/027-fits-to-parts.md
+DIAMETERS_SEARCHED = 21.0
 
 
 def evenly_spaced(micrographs: Sequence[AnyMicrograph], most: int) -> List[AnyMicrograph]:
@@ -56,13 +59,18 @@ def read_middles(
         Images as fine as the finest scale that `search_scale` looks at.
     """
     finest = WorkingScale(scale.diameter, scale.diameter_px * SCALE_STEP**FURTHEST_STEP, scale.unit)
-    side = round(DIAMETERS_SEARCHED * finest.diameter_px)
     chosen = evenly_spaced(micrographs, MICROGRAPHS_SEARCHED)
-    read = prefetch(lambda micrograph: read_working_image(micrograph, finest), chosen)
+    diameters = side_of_parts(DIAMETERS_SEARCHED, MICROGRAPHS_SEARCHED, len(chosen))
+    side = diameters * finest.diameter_px
+
+    def middle(micrograph: AnyMicrograph) -> WorkingImage:
+        return read_working_image(cut_part(micrograph, finest, side).micrograph, finest)
+
+    read = prefetch(middle, chosen)
     images = [image for _, image in read if isinstance(image, WorkingImage)]
     return [
         MicrographInMemory(
-            _middle(image.image, side),
+            image.image,
             image.micrograph.name,
             image.pixel_size * image.shape[1] / image.image.shape[1],
         )
@@ -70,21 +78,59 @@ def read_middles(
     ]
 
 
-def _middle(image: np.ndarray, side: int) -> np.ndarray:
-    """Return the middle of an image (h, w), at most `side` px wide and high."""
-    top, left = (max(0, (size - side) // 2) for size in image.shape)
-    return image[top : top + side, left : left + side]
+@dataclass(frozen=True)
+class ScaleSearch:
+    """Peaks of some micrographs at several scales, each found once.
+
+    Attributes:
+        general: the model.
+        judge: of its network.
+        scale: that of the diameter which the user gave.
+        micrographs: that are looked at.
+        found: the peaks of each micrograph, by scale (steps of 25 % that particles are wider than
+            given) and by whether they are those of the negatives.
+    """
+
+    general: Model
+    judge: Judge
+    scale: WorkingScale
+    micrographs: Sequence[AnyMicrograph]
+    found: Dict[Tuple[float, bool], List[PeaksInsideBorder]] = field(default_factory=dict)
+
+    def at(self, steps: float) -> WorkingScale:
+        """Return the scale for particles that are so many steps wider than given."""
+        return WorkingScale(
+            self.scale.diameter, self.scale.diameter_px / SCALE_STEP**steps, self.scale.unit
+        )
+
+    def peaks(self, steps: int, negatives: bool = False) -> List[PeaksInsideBorder]:
+        """Return the peaks of the micrographs, or of their negatives, at a scale."""
+        key = steps, negatives
+        if key not in self.found:
+            judge = judge_of_negatives(self.judge) if negatives else self.judge
+            found = detect_in_micrographs(self.general, judge, self.at(steps), self.micrographs)
+            self.found[key] = [*found.values()]
+        return self.found[key]
+
+    def of_inverted(self, inverted: Model) -> ScaleSearch:
+        """Return the search with the inverted model, which finds in negatives what this finds.
+
+        Args:
+            inverted: sees an image as this search's model sees the negative.
+        """
+        found = {(steps, not negatives): p for (steps, negatives), p in self.found.items()}
+        return replace(self, general=inverted, judge=judge_of_negatives(self.judge), found=found)
+
+
+def judge_of_negatives(judge: Judge) -> Judge:
+    """Return what sees images as a judge sees their negatives."""
+    return lambda images: judge(-images)
 
 
 def search_scale(
     general: Model, judge: Judge, scale: WorkingScale, micrographs: Sequence[AnyMicrograph]
 ) -> WorkingScale:
-    """Choose the scale at which the general model is most certain.
-
-    The confidence, less what the distance from the scale given costs, is looked at in steps of
-    25 %, at the scale given, one step to each side and one further on a side that is better; the
-    summit of the parabola through the best and its neighbours is taken. The scale given stays where
-    the model finds next to nothing, or no more than in the negatives of the micrographs.
+    """Choose the scale at which the general model is most certain, as `best_scale` does.
 
     Args:
         general: the model.
@@ -96,30 +142,35 @@ def search_scale(
         A scale of the same diameter (Å), with another width in working images.
     """
     searched = evenly_spaced(micrographs, MICROGRAPHS_SEARCHED)
-    reached: Dict[int, float] = {}
-    expected: Dict[int, float] = {}
+    return best_scale(ScaleSearch(general, judge, scale, searched))
 
-    def at(steps: float) -> WorkingScale:
-        return WorkingScale(scale.diameter, scale.diameter_px / SCALE_STEP**steps)
+
+def best_scale(search: ScaleSearch) -> WorkingScale:
+    """Choose the scale at which the general model is most certain.
+
+    The confidence, less what the distance from the scale given costs, is looked at in steps of
+    25 %, at the scale given, one step to each side and one further on a side that is better; the
+    summit of the parabola through the best and its neighbours is taken. Coarser scales come first:
+    where one is better, finer ones, which cost most, are not looked at. The scale given stays where
+    the model finds next to nothing, or no more than in the negatives of the micrographs.
+    """
+    reached: Dict[int, float] = {}
 
     def best_of(*steps: int) -> int:
-        for step in set(steps).difference(reached):
-            peaks = detect_in_micrographs(general, judge, at(step), searched).values()
-            reached[step] = confidence(peaks) * (1 - PRIOR_PENALTY * step**2)
-            expected[step] = _expected(peaks)
+        for step in steps:
+            reached[step] = confidence(search.peaks(step)) * (1 - PRIOR_PENALTY * step**2)
         return max(reached, key=lambda step: reached[step])
 
-    best = best_of(0, -1, 1)
+    best = best_of(0, 1) or best_of(-1)
     if not reached[best]:
-        return scale
+        return search.scale
     if best:
-        best = best_of(best, FURTHEST_STEP * best)
-    negatives = detect_in_micrographs(
-        general, lambda images: judge(-images), at(best), searched
-    ).values()
-    if expected[best] - _expected(negatives) < LEAST_EXPECTED_PARTICLES:
-        return scale
+        best = best_of(FURTHEST_STEP * best)
+    in_negatives = expected_particles(search.peaks(best, negatives=True))
+    if expected_particles(search.peaks(best)) - in_negatives < LEAST_EXPECTED_PARTICLES:
+        return search.scale
     steps = _summit(best, reached)
+    scale = search.scale
     log.info(
         "Best scale for the general model: %.0f %s (%.0f %s given); box size and border still use "
         "%.0f %s.",
@@ -130,10 +181,10 @@ def search_scale(
         scale.diameter,
         scale.unit.name,
     )
-    return at(steps)
+    return search.at(steps)
 
 
-def _expected(peaks: Iterable[PeaksInsideBorder]) -> float:
+def expected_particles(peaks: Iterable[PeaksInsideBorder]) -> float:
     """Number of particles that the model expects among the peaks of some micrographs."""
     return float(sum(expit(of_micrograph.score).sum() for of_micrograph in peaks))
 
