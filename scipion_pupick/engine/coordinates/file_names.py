@@ -4,13 +4,17 @@
 from __future__ import annotations
 
 import os
+import re
 from functools import lru_cache
 from pathlib import Path, PurePosixPath
 from typing import Dict, Iterable, List, Sequence
 
 from ..errors import UsageError
+from ..files.atomic import PathLike
 from ..micrographs.micrograph import IMAGE_EXTENSIONS
 
+# folders and a file that begin with a letter, a number or _ and have nothing unusual in them
+_PLAIN_NAME = re.compile(r"(?:\w[\w.\- ]*/)*\w[\w.\- ]*")
 # what RELION's and our own files of one micrograph have between its name and the extension
 PICK_SUFFIXES = ("_manualpick", "_autopick", "_topazpicks", "_automatch", "_pupick")
 # EMAN2 keeps what it knows of a micrograph in info/NAME_info.json
@@ -99,7 +103,12 @@ def file_of_micrograph(name: str, folder: Path, ending: str) -> Path:
     Raises:
         UsageError: the name has no file part, or a control character.
     """
-    return folder / f"{path_below(name)}{ending}"
+    return Path(name_below(name, folder, ending))
+
+
+def name_below(name: str, folder: PathLike, ending: str) -> str:
+    """Return what `file_of_micrograph` does as a text, which is quicker for thousands of files."""
+    return os.path.join(folder, f"{path_below(name)}{ending}")
 
 
 # asked for again and again, with several endings
@@ -110,6 +119,9 @@ def path_below(name: str) -> str:
     Raises:
         UsageError: the name has no file part, or a control character.
     """
+    if _PLAIN_NAME.fullmatch(name):
+        stem, dot, extension = name.rpartition(".")
+        return stem if dot and f".{extension.lower()}" in IMAGE_EXTENSIONS else name
     parts: List[str] = []
     for part in PurePosixPath(name).parts:
         if part == "..":

@@ -47,7 +47,7 @@ PIXEL_SIZES = ("rlnMicrographPixelSize", "rlnMicrographOriginalPixelSize", "rlnI
 # the version that RELION 3.1 and 4 write and all later ones read
 VERSION = "\n# version 30001\n"
 
-# of a table of particles
+# of a table of picks
 PARTICLES_END = "\n\n"
 
 # RELION leaves its list of picks with 0 bytes when nothing was picked
@@ -341,7 +341,7 @@ def particles_parts(picks: Iterable[Tuple[str, Coordinates]], with_scores: bool)
 
 def particles_head(with_scores: bool) -> str:
     """Write what stands above the rows of a table of particles."""
-    names = [X, Y, NAME, *_pick_columns(Coordinates.empty(), with_scores)]
+    names = [X, Y, NAME, *pick_columns(Coordinates.empty(), with_scores)]
     return f"{VERSION}\n{loop_head('particles', names)}"
 
 
@@ -353,7 +353,7 @@ def particle_rows(name: str, coordinates: Coordinates, with_scores: bool) -> str
     """
     check_star_names([name])
     columns: Dict[str, Column] = {X: coordinates.x, Y: coordinates.y, NAME: name}
-    return loop_rows({**columns, **_pick_columns(coordinates, with_scores)})
+    return loop_rows({**columns, **pick_columns(coordinates, with_scores)})
 
 
 def coordinates_text(coordinates: Coordinates, with_scores: bool) -> str:
@@ -364,10 +364,11 @@ def coordinates_text(coordinates: Coordinates, with_scores: bool) -> str:
         with_scores: write the column of scores; all files of a set should have the same columns.
     """
     positions = {X: coordinates.x, Y: coordinates.y}
-    return VERSION + star_text({"": {**positions, **_pick_columns(coordinates, with_scores)}})
+    return VERSION + star_text({"": {**positions, **pick_columns(coordinates, with_scores)}})
 
 
-def _pick_columns(coordinates: Coordinates, with_scores: bool) -> Columns:
+def pick_columns(coordinates: Coordinates, with_scores: bool) -> Columns:
+    """Return the columns that stand behind places, and names, of picks."""
     # RELION's JoinStar wants the same columns everywhere; 0 is what its own Topaz job writes
     columns: Dict[str, Column] = {}
     if with_scores:

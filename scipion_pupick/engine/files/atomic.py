@@ -46,7 +46,7 @@ def atomic_write(path: PathLike) -> Iterator[Path]:
     # looking is faster than trying to make it
     if not target.parent.is_dir():
         target.parent.mkdir(parents=True, exist_ok=True)
-    name = _temporary_name(target)
+    name = _temporary_name(target.name)
     # no file can be made beside a device
     temporary = Path(tempfile.gettempdir(), name) if through else target.with_name(name)
     is_left = True
@@ -95,10 +95,10 @@ def remove_leftovers(folder: Path, recursively: bool = False) -> None:
             path.unlink(missing_ok=True)
 
 
-def file_status(path: Path) -> List[int]:
+def file_status(path: PathLike) -> List[int]:
     """Size and time of change (ns), to tell a file from another in its place; empty if gone."""
     try:
-        status = path.stat()
+        status = os.stat(path)
     except OSError:
         return []
     return [status.st_size, status.st_mtime_ns]
@@ -139,8 +139,8 @@ def write_text(path: PathLike, text: str) -> None:
     if size is None:
         with atomic_write(path) as temporary:
             temporary.write_bytes(content)
-    elif size != len(content) or not _holds(Path(path), content):
-        _replace_plain(Path(path), content)
+    elif size != len(content) or not _holds(path, content):
+        _replace_plain(os.fspath(path), content)
 
 
 def _plain_size(path: PathLike) -> Optional[int]:
@@ -157,21 +157,22 @@ def _plain_size(path: PathLike) -> Optional[int]:
     return status.st_size if stat.S_ISREG(status.st_mode) else None
 
 
-def _replace_plain(path: Path, content: bytes) -> None:
+def _replace_plain(path: str, content: bytes) -> None:
     """Do what `atomic_write` does for a path that leads to a file or to nothing."""
-    temporary = os.path.join(path.parent, _temporary_name(path))
+    folder, name = os.path.split(path)
+    temporary = os.path.join(folder, _temporary_name(name))
     is_left = True
     try:
         try:
             _write_new(temporary, content)
         except FileNotFoundError:
-            path.parent.mkdir(parents=True, exist_ok=True)
+            os.makedirs(folder, exist_ok=True)
             _write_new(temporary, content)
         os.replace(temporary, path)
         is_left = False
     except OSError as error:
         if error.filename in (None, temporary):
-            error.filename = str(path)
+            error.filename = path
         raise
     finally:
         if is_left:
@@ -187,13 +188,15 @@ def _write_new(path: str, content: bytes) -> None:
             rest = rest[file.write(rest) :]
 
 
-def _temporary_name(path: Path) -> str:
-    return f".{path.stem[:30]}.{os.urandom(16).hex()}{path.suffix}"
+def _temporary_name(name: str) -> str:
+    stem, suffix = os.path.splitext(name)
+    return f".{stem[:30]}.{os.urandom(16).hex()}{suffix if len(suffix) > 1 else ''}"
 
 
-def _holds(path: Path, content: bytes) -> bool:
+def _holds(path: PathLike, content: bytes) -> bool:
     try:
-        return path.read_bytes() == content
+        with open(path, "rb") as file:
+            return file.read() == content
     except OSError:
         return False
 

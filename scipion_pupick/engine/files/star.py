@@ -320,9 +320,9 @@ def loop_rows(columns: Columns) -> str:
 def _form_and_values(column: Column) -> Tuple[str, Optional[Sequence[Union[str, float]]]]:
     """Return how a value of a column is formatted, and the values; None if all are the same."""
     if isinstance(column, str):
-        return _quoted(column).replace("%", "%%"), None
+        return quoted(column).replace("%", "%%"), None
     if not isinstance(column, np.ndarray):
-        return "%s", [_quoted(value) for value in column]
+        return "%s", [quoted(value) for value in column]
     if column.dtype.kind != "f":
         return "%s", column.tolist()
     if np.isnan(column).any():
@@ -330,7 +330,8 @@ def _form_and_values(column: Column) -> Tuple[str, Optional[Sequence[Union[str, 
     return "%.9g", column.tolist()
 
 
-def _quoted(value: str) -> str:
+def quoted(value: str) -> str:
+    """Return a name as it stands in a row."""
     return f'"{value}"' if " " in value or not value else value
 
 

@@ -163,8 +163,7 @@ def _write(result: ThresholdResult, run: PickRun, output: PickRun) -> None:
     threshold_record.forget_other_coordinates(
         output, result.picks, _names(run) | _names_before(output)
     )
-    for name, coordinates in result.picks.items():
-        output.write_coordinates(coordinates, name)
+    rows = threshold_record.write_all_coordinates(output, result.picks)
     findings = {
         "threshold": result.threshold,
         "picks": result.count,
@@ -184,4 +183,4 @@ def _write(result: ThresholdResult, run: PickRun, output: PickRun) -> None:
     record = {"run": str(run.folder), "micrographs": len(result.picks), **findings, **estimated}
     threshold_record.write_threshold_record(output, record)
     # last, for it stands for the whole
-    output.write_picks(result.picks)
+    threshold_record.write_picks(output, rows)

@@ -6,7 +6,6 @@ from __future__ import annotations
 import json
 import math
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, Mapping, Optional
 
 import numpy as np
@@ -75,7 +74,8 @@ def save_peaks(peaks: MicrographPeaks, path: PathLike) -> None:
 def load_peaks(path: PathLike) -> Optional[MicrographPeaks]:
     """Read the peaks of one micrograph; None if there are none, or the file is damaged."""
     try:
-        content = Path(path).read_bytes()
+        with open(path, "rb") as file:
+            content = file.read()
         tensors = load(content)
         fingerprint = _metadata(content)["fingerprint"]
         x, y, score = (tensors[name] for name in ("x", "y", "score"))

@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Dict, Iterable, List, Optional, Tuple
 
-from ..files.atomic import append_line, file_status, write_text
+from ..files.atomic import PathLike, append_line, file_status, write_text
 from .picked import Criteria, Picked
 
 
@@ -102,7 +102,12 @@ class Index:
             return
 
     def believed(
-        self, name: str, fingerprint: str, criteria: Criteria, peaks: Path, coordinates: Path
+        self,
+        name: str,
+        fingerprint: str,
+        criteria: Criteria,
+        peaks: PathLike,
+        coordinates: PathLike,
     ) -> Optional[Note]:
         """Return the note of a micrograph if nothing contradicts it."""
         note = self.notes.get(name)

@@ -18,6 +18,8 @@ from ..coordinates.neighbours import near_pairs
 from ..picking.cut import Contamination, Cut
 from ..picking.peaks_file import MicrographPeaks
 
+_NUMBERS_EXPECTED = len(fields(ExpectedParticles))
+
 
 @dataclass(frozen=True)
 class Criteria:
@@ -123,7 +125,7 @@ class Picked:
         if not (isinstance(name, str) and isinstance(fingerprint, str) and type(picks) is int):
             raise TypeError("no micrograph")
         score, crowding, contrast, *sums = (math.nan if v is None else float(v) for v in rest)
-        number = len(fields(ExpectedParticles))
+        number = _NUMBERS_EXPECTED
         if len(sums) not in (number, number + 2):
             raise ValueError("other numbers")
         particles, dirt = ExpectedParticles(*sums[:number]), sums[number:]

@@ -29,23 +29,24 @@ def _numbers(picked: Picked) -> List[float]:
     return [picked.picks, *(round(getattr(picked, name), n) for name, n in _DIGITS.items())]
 
 
-def _cells(picked: Picked, out_of_line: Sequence[str]) -> List[str]:
-    numbers = ["" if math.isnan(number) else str(number) for number in _numbers(picked)]
-    return [picked.name, *numbers, ", ".join(out_of_line)]
+def _cells(name: str, numbers: Sequence[float], out_of_line: Sequence[str]) -> List[str]:
+    known = ["" if math.isnan(number) else str(number) for number in numbers]
+    return [name, *known, ", ".join(out_of_line)]
 
 
-def _record(picked: Picked, out_of_line: Sequence[str]) -> str:
-    numbers = (None if math.isnan(number) else number for number in _numbers(picked))
-    return json.dumps(dict(zip(_COLUMNS, (picked.name, *numbers, out_of_line))))
+def _record(name: str, numbers: Sequence[float], out_of_line: Sequence[str]) -> str:
+    known = (None if math.isnan(number) else number for number in numbers)
+    return json.dumps(dict(zip(_COLUMNS, (name, *known, out_of_line))))
 
 
 def write_quality(picked: Sequence[Picked], folder: Path) -> None:
     """Write the table of a run, as TSV and as JSON (an object a micrograph)."""
-    table = np.array([_numbers(each) for each in picked], float).reshape(-1, len(QUALITY_NUMBERS))
+    numbers = [_numbers(each) for each in picked]
+    table = np.array(numbers, float).reshape(-1, len(QUALITY_NUMBERS))
     marks: List[List[str]] = [[] for _ in picked]
     for outlier in find_outliers(dict(zip(QUALITY_NUMBERS, table.T))):
         marks[outlier.index].append(outlier.describe())
-    rows = list(zip(picked, marks))
+    rows = list(zip([each.name for each in picked], numbers, marks))
     write_table(folder / QUALITY, _COLUMNS, [_cells(*row) for row in rows])
     lines = ",\n".join(_record(*row) for row in rows)
     write_text(folder / QUALITY_JSON, f'{{"micrographs": [\n{lines}\n]}}\n')
@@ -61,7 +62,7 @@ def begin_quality(folder: Path) -> None:
 
 def add_quality(picked: Picked, folder: Path) -> None:
     """Add a micrograph that has just been picked to the table; its last row counts."""
-    append_line(folder / QUALITY, table_line(_cells(picked, ())))
+    append_line(folder / QUALITY, table_line(_cells(picked.name, _numbers(picked), ())))
 
 
 def read_quality(folder: Path) -> Dict[str, Dict[str, float]]:

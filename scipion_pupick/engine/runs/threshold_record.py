@@ -3,11 +3,15 @@
 
 from __future__ import annotations
 
-from typing import Any, Dict, Iterable, Mapping
+from typing import Any, Dict, Iterable, List, Mapping, Sequence
 
+from ..coordinates import Picks
+from ..coordinates.formatted_picks import FormattedPicks
+from ..coordinates.relion import PARTICLES_END, particles_head
+from ..files.atomic import write_text
 from ..files.json_files import read_json, write_json
 from ..picking.cut import Contamination
-from .layout import THRESHOLD_RECORD
+from .layout import PICKS, THRESHOLD_RECORD
 from .lists import write_micrographs
 from .pick_run import PickRun, holds_pick_run
 
@@ -44,3 +48,22 @@ def forget_other_coordinates(output: PickRun, names: Iterable[str], of: Iterable
         return
     for name in {*of} - {*names}:
         output.forget_coordinates(name)
+
+
+def write_all_coordinates(output: PickRun, picks: Picks) -> List[str]:
+    """Write the picks of each micrograph, and return their rows for the list of all.
+
+    Raises:
+        UsageError: a micrograph's name cannot be written.
+    """
+    rows = []
+    for name, coordinates in picks.items():
+        formatted = FormattedPicks.of(coordinates, with_scores=True)
+        rows.append(formatted.particle_rows(name))
+        write_text(output.coordinates_file(name), formatted.coordinates_text())
+    return rows
+
+
+def write_picks(output: PickRun, rows: Sequence[str]) -> None:
+    """Write the list of all picks, whose rows `write_all_coordinates` has returned."""
+    write_text(output.folder / PICKS, "".join([particles_head(True), *rows, PARTICLES_END]))
