@@ -28,6 +28,21 @@ LABELS = ("0", "10", "100", "1000")
 PACKAGED = ("resnet8_u32", "resnet16_u64")
 TRAINED = "resnet8, 150 steps"
 
+HARD_SETS = (
+    ("empiar10059", "EMPIAR-10059, crowded, last two"),
+    ("empiar10059-swapped", "the same, first two"),
+    ("empiar10947", "EMPIAR-10947, faint"),
+    ("empiar10017", "EMPIAR-10017"),
+    ("apoferritin-crowded", "apoferritin, crowded"),
+    ("bgal-crowded", "beta-galactosidase, crowded"),
+    ("groel-dirty", "GroEL, dirty"),
+    ("proteasome-dirty", "proteasome, dirty"),
+    ("apoferritin", "apoferritin"),
+    ("bgal", "beta-galactosidase"),
+    ("groel", "GroEL"),
+    ("proteasome", "proteasome"),
+)
+
 Cell = Dict[str, str]
 
 
@@ -114,6 +129,40 @@ def topaz_value(cells: Cells, on: str, labels: str) -> str:
         for model in models
     ]
     return max(values, key=float)
+
+
+def hard() -> str:
+    """Average precision and F1 of the general model of now, by set and number of labels."""
+    rows = [row for row in Cells.read(RESULTS / "hard_sets.csv").rows if row["peaks"] == "now"]
+    head = ["set", "no label", "told the number", "10 labels", "100", "1000"]
+    columns = (("0", "no"), ("0", "yes"), ("10", "yes"), ("100", "yes"), ("1000", "yes"))
+    lines = [
+        [words, *(hard_value(rows, on, *column) for column in columns)] for on, words in HARD_SETS
+    ]
+    return table(head, lines)
+
+
+def hard_value(rows: Sequence[Cell], on: str, labels: str, number_given: str) -> str:
+    """Average precision; F1 at the own threshold (and the best). A dash for what was not measured.
+
+    Raises:
+        ResultsError: a part of the figures is missing.
+    """
+    found = {
+        row["measure"]: row["value"]
+        for row in rows
+        if (row["set"], row["labels"], row["particle_number_given"]) == (on, labels, number_given)
+    }
+    if not found:
+        return "–"
+    try:
+        precision, own, best = (
+            f"{float(found[name]):.3f}"
+            for name in ("average_precision", "f1_at_own_threshold", "best_f1")
+        )
+    except KeyError as error:
+        raise ResultsError(f"{on}, {labels} labels: there is no {error}.") from error
+    return f"{precision}; {own} ({best})"
 
 
 def circumstances() -> str:
@@ -257,6 +306,7 @@ def paper_figures() -> str:
 
 TABLES: Mapping[str, Callable[[], str]] = MappingProxyType(
     {
+        "hard": hard,
         "accuracy": accuracy,
         "circumstances": circumstances,
         "speed": speed,
