@@ -59,6 +59,7 @@ def fit(
 def usual_steps(labels: int, trained_before: bool) -> int:
     """Return the batches of an epoch: half as many where few labels adjust a trained network.
 
-    With 10 and 100 labels, twice as many found no more particles (docs/decisions/001-length-of-training.md).
+    With 10 and 100 labels, twice as many found no more particles
+    (docs/decisions/001-length-of-training.md).
     """
     return _STEPS_OF_FEW if trained_before and labels <= FEW_LABELS else STEPS_PER_EPOCH
