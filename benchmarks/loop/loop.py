@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import argparse
 import csv
+import sys
 import time
 from dataclasses import replace
 from functools import partial
@@ -24,10 +25,19 @@ from typing import Any, Dict, List, Optional, Tuple
 
 import numpy as np
 
+# a script sees only its own folder
+sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
+
 from benchmarks.common import picking_sets
 from benchmarks.common.cells import Row, Store, figures, score
 from benchmarks.common.labels import RANDOM, draw_labels
-from benchmarks.common.picking_sets import REAL, PickingSet, real_set, short_name, simulated_set
+from benchmarks.common.picking_sets import (
+    REAL_SETS,
+    PickingSet,
+    real_set,
+    short_name,
+    simulated_set,
+)
 from scipion_pupick.engine import (
     Coordinates,
     Picks,
@@ -44,7 +54,11 @@ from scipion_pupick.engine.simulation import SimulationSettings
 
 JUNK_COVERAGE, MORE_CRYSTALS = 0.1, 2
 CPU: Dict[str, Any] = {"device": "cpu", "threads": 1}
-COLUMNS = ("set", "what", "wrong", "labels", "clicks", "ap", "precision_90", "f1", "train_cpu")
+COLUMNS = (
+    *("set", "what", "wrong", "clicks", "labels", "negatives", "wrong_labels", "wrong_negatives"),
+    *("ap", "precision_90", "best_f1", "own_precision", "own_recall", "own_f1", "train_cpu"),
+    *("machine", "revision"),
+)
 
 
 def junky_settings(random: np.random.Generator) -> SimulationSettings:
@@ -128,7 +142,10 @@ def rows(coordinates: Coordinates) -> np.ndarray:
 def measure(
     picking_set: PickingSet, work: Path, labels: Optional[Picks], negatives: Optional[Picks]
 ) -> Row:
-    """Train, unless there are no labels, and rank the picks of the test micrographs."""
+    """Train, unless there are no labels, and pick the test micrographs.
+
+    They are picked at the threshold that is chosen by itself, and, for the ranking, at the lowest.
+    """
     model: Path = Path(GENERAL)
     started = time.process_time()
     if labels is not None:
@@ -138,11 +155,33 @@ def measure(
         model = work / "model" / "model.safetensors"
     cost = time.process_time() - started
     diameter = picking_set.diameter if labels is None else None
-    wanted = PickSettings(threshold=LEAST_SCORE, diameter=diameter)
     test = picking_set.micrographs(picking_set.test)
-    found = pick(test, model, work / "test", wanted, report=False, **CPU)
-    number = 0 if labels is None else sum(map(len, labels.values()))
-    return {**figures(score(picking_set, dict(found.picks))), "labels": number, "train_cpu": cost}
+    curves = {}
+    for name, threshold in (("own", None), ("all", LEAST_SCORE)):
+        wanted = PickSettings(threshold=threshold, diameter=diameter)
+        found = pick(test, model, work / "test", wanted, report=False, **CPU)
+        curves[name] = score(picking_set, dict(found.picks))
+    precision, recall, f1 = curves["own"].curve.of_all
+    return {
+        **figures(curves["all"]),
+        **{"own_precision": precision, "own_recall": recall, "own_f1": f1, "train_cpu": cost},
+        **described(picking_set, labels or {}, negatives or {}),
+    }
+
+
+def described(picking_set: PickingSet, labels: Picks, negatives: Picks) -> Row:
+    """How many labels and negatives there are, and how many of each are wrong."""
+    hits = [
+        sum(int(is_right(picking_set, name, picks).sum()) for name, picks in side.items())
+        for side in (labels, negatives)
+    ]
+    numbers = [sum(map(len, side.values())) for side in (labels, negatives)]
+    return {
+        "labels": numbers[0],
+        "negatives": numbers[1],
+        "wrong_labels": numbers[0] - hits[0],
+        "wrong_negatives": hits[1],
+    }
 
 
 def run_selection(picking_set: PickingSet, options: argparse.Namespace, store: Store) -> None:
@@ -167,16 +206,16 @@ def run_corrections(picking_set: PickingSet, options: argparse.Namespace, store:
     """AP against the number of clicks, beside as many random labels."""
     work = options.work / "loop" / picking_set.name
     picked = general_picks(picking_set, work)
+    cells: Dict[Tuple[str, int], Tuple[Optional[Picks], Optional[Picks]]] = {
+        ("general", 0): (None, None)
+    }
     for clicks in options.clicks:
-        corrected = as_corrected(picking_set, picked, clicks)
-        random = draw_labels(picking_set, clicks, RANDOM, 0)
-        for what, labels, negatives in (
-            ("corrected", *corrected),
-            ("random labels", random, None),
-        ):
-            folder = work / f"{what}-{clicks}".replace(" ", "-")
-            key = {"set": picking_set.name, "what": what, "clicks": clicks}
-            store.cell(key, partial(measure, picking_set, folder, labels, negatives))
+        cells["corrected", clicks] = as_corrected(picking_set, picked, clicks)
+        cells["random labels", clicks] = (draw_labels(picking_set, clicks, RANDOM, 0), None)
+    for (what, clicks), (labels, negatives) in cells.items():
+        folder = work / f"{what}-{clicks}".replace(" ", "-")
+        key = {"set": picking_set.name, "what": what, "clicks": clicks}
+        store.cell(key, partial(measure, picking_set, folder, labels, negatives))
 
 
 def write_table(store: Store, path: Path) -> None:
@@ -195,23 +234,25 @@ def main() -> None:
     parser.add_argument("--work", type=Path, required=True, help="folder for all that is written")
     parser.add_argument("--data", type=Path, required=True, help="folder of EMPIAR-10017")
     parser.add_argument("--maps", type=Path, required=True, help="folder of density maps (MRC)")
-    parser.add_argument("--sets", default=f"groel,{REAL}", help="names, with commas between")
+    parser.add_argument(
+        "--sets", default="groel,empiar10017,empiar10947", help="names, with commas between"
+    )
     parser.add_argument("--only", default="selection,corrections")
     parser.add_argument("--wrong", type=float, nargs="+", default=[0.0, 0.1])
-    parser.add_argument("--clicks", type=int, nargs="+", default=[10, 30, 100])
+    parser.add_argument("--clicks", type=int, nargs="+", default=[20, 50, 100, 200])
     parser.add_argument("--most", type=int, default=200, help="of the picks of each side")
     parser.add_argument("--table", type=Path, help="CSV to write at the end")
     options = parser.parse_args()
     store = Store(options.work / "loop" / "cells")
     maps = {short_name(path): path for path in sorted(options.maps.glob("*.mrc"))}
     for name in options.sets.split(","):
-        if name == REAL:
-            picking_set = real_set(options.data)
+        if name in REAL_SETS:
+            picking_set = real_set(options.data, name)
         else:
             folder = options.work / "junk-sets" / name
             picking_set = simulated_set(folder, maps[name], junky_settings)
         for part, run in (("selection", run_selection), ("corrections", run_corrections)):
-            if part in options.only.split(",") and (part, name) != ("selection", REAL):
+            if part in options.only.split(",") and (part == "corrections" or name not in REAL_SETS):
                 run(picking_set, options, store)
     if options.table:
         write_table(store, options.table)
