@@ -69,6 +69,7 @@ if TYPE_CHECKING:
     from .runs.pick_result import PickResult
     from .runs.pick_run import PickRun, read_pick_run
     from .runs.pick_sets import diameter_px, read_sets
+    from .runs.quality import read_out_of_line
     from .runs.training_log import read_training_log
     from .settings import (
         CombineSettings,
@@ -136,6 +137,7 @@ _INTERFACE: Mapping[str, str] = {
     "runs.pick_result": "PickResult",
     "runs.pick_run": "PickRun read_pick_run",
     "runs.pick_sets": "diameter_px read_sets",
+    "runs.quality": "read_out_of_line",
     "runs.training_log": "read_training_log",
     "settings": "CombineSettings CorrectionSettings EvaluateSettings LabelSettings "
     "OptimizerSettings PicksSettings PickSettings PreprocessSettings PretrainSettings "

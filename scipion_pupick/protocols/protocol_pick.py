@@ -46,7 +46,7 @@ from .input_checks import (
 )
 from .pick_form import AUTOMATIC_BOX, define_model, define_picking, other_settings
 from .protocol_base import CITATION
-from .quality import run_lines
+from .quality import out_of_line_lines, run_lines
 from .usable_micrographs import UsableMicrographs, define_usable
 
 # name of the engine's run on all micrographs, after those on batches
@@ -371,7 +371,7 @@ class PUPickProtPick(UsableMicrographs):
         lines.append(f"Threshold: score {self.getThreshold():.2f}, {asked}.")
         # until then, the engine's record is of one batch
         if output.isStreamClosed() and holds_pick_run(run.folder):
-            lines += run_lines(run) + self._usableLines()
+            lines += run_lines(run) + self._usableLines() + out_of_line_lines(run)
         return lines + failure_lines(self._failures().read(), total)
 
     def _methods(self) -> List[str]:

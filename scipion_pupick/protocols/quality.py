@@ -1,15 +1,19 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Sentences about how good picks are expected to be, and what a model was fitted to, for summaries.
+"""Sentences for summaries: how good picks are expected to be, which micrographs are out of line,
+and what a model was fitted to.
 
 The engine has worked the numbers out; here they get words.
 """
 
 from __future__ import annotations
 
+from pathlib import PurePath
 from typing import List, Mapping
 
-from ..engine import PickRun, WorkingScale, show_model
+from ..engine import PickRun, PupickError, WorkingScale, read_out_of_line, show_model
 from ..engine.settings import GENERAL
+
+MOST_NAMED = 5  # micrographs
 
 
 def expected_quality(estimate: Mapping[str, float]) -> str:
@@ -23,6 +27,22 @@ def expected_quality(estimate: Mapping[str, float]) -> str:
 def _share(estimate: Mapping[str, float], name: str) -> str:
     value, low, high = (100 * estimate[key] for key in (name, f"{name}_low", f"{name}_high"))
     return f"{value:.0f} % ({low:.0f} to {high:.0f} %)"
+
+
+def out_of_line_lines(run: PickRun) -> List[str]:
+    """Name micrographs of a run that are unlike those round them, the first few; none where it is
+    not known which are.
+    """
+    try:
+        found = read_out_of_line(run.folder)
+    except (PupickError, OSError):
+        return []
+    if not found:
+        return []
+    named = [f"{PurePath(name).name} ({numbers})" for name, numbers in found.items()]
+    more = [f"{len(named) - MOST_NAMED} more"] if len(named) > MOST_NAMED else []
+    are = "micrograph is" if len(named) == 1 else "micrographs are"
+    return [f"{len(named)} {are} out of line: {'; '.join(named[:MOST_NAMED] + more)}."]
 
 
 def run_lines(run: PickRun) -> List[str]:

@@ -80,6 +80,21 @@ def read_quality(folder: Path) -> Dict[str, Dict[str, float]]:
     }
 
 
+def read_out_of_line(folder: Path) -> Dict[str, str]:
+    """Read which numbers of which micrographs are out of line, such as "picks low, score high".
+
+    Returns:
+        By name of the micrograph, in their order; only of those that have such a number, and of
+        none in a table of an older version.
+
+    Raises:
+        PupickError: the table is damaged.
+        OSError: it cannot be read.
+    """
+    rows = read_table(folder / QUALITY, (_OF_MICROGRAPH,))
+    return {row[_OF_MICROGRAPH]: row[_OUT_OF_LINE] for row in rows if row.get(_OUT_OF_LINE)}
+
+
 def quality_columns(rows: Sequence[Mapping[str, float]]) -> Dict[str, np.ndarray]:
     """Return the numbers of some micrographs (n,) by column, where any is known."""
     columns = {name: np.array([row[name] for row in rows], float) for name in QUALITY_NUMBERS}

@@ -12,7 +12,7 @@ import pytest
 from scipion_pupick.engine.calibration.precision_recall_estimate import expect_particles
 from scipion_pupick.engine.runs.outliers import NEIGHBOURS, find_outliers, usual_values
 from scipion_pupick.engine.runs.picked import Picked
-from scipion_pupick.engine.runs.quality import write_quality
+from scipion_pupick.engine.runs.quality import read_out_of_line, write_quality
 
 
 def counts(n, mean=200.0, seed=0):
@@ -88,6 +88,13 @@ def test_the_tables_of_a_run_say_what_is_out_of_line(tmp_path):
     assert [row["out_of_line"] for row in rows] == [
         "picks low" if i == 7 else "" for i in range(20)
     ]
+    assert read_out_of_line(tmp_path) == {"m7": "picks low"}
     records = json.loads((tmp_path / "quality.json").read_text())["micrographs"]
     assert records[7]["out_of_line"] == ["picks low"]
     assert records[8]["out_of_line"] == []
+
+
+def test_a_table_of_an_older_version_does_not_say_what_is_out_of_line(tmp_path):
+    (tmp_path / "quality.tsv").write_text("micrograph\tpicks\nm1\t20\n")
+    assert read_out_of_line(tmp_path) == {}
+    assert read_out_of_line(tmp_path / "none") == {}
