@@ -3,12 +3,15 @@
 
     python benchmarks/loop/loop.py --work bench --data empiar10017 --maps maps
 
-- `selection`: simulated sets with junk. The general model picks the micrographs to train on; what
-  2D classification would select of its picks, and what it would reject, is trained on. The truth
-  stands for the classification, with a share of each side on the wrong one.
+- `classes`: simulated sets with junk. The general model picks the micrographs to train on,
+  RELION 3.1 extracts and classifies the picks, the classes most of whose members are particles are
+  selected, and what is selected and rejected is trained on. A look at a class counts as a click.
+- `selection`: the same, but the truth stands for the classification, with a share of each side on
+  the wrong one.
 - `corrections`: any set. A person removes wrong picks of the general model and adds missed
-  particles, micrograph by micrograph, until the clicks are used up; beside as many random labels.
+  particles, micrograph by micrograph, until the clicks are used up.
 
+Beside each stand the general model and as many random labels as there are clicks, or 100.
 A row a cell is kept as JSON, so that the script can be stopped and called again.
 """
 
@@ -18,10 +21,10 @@ import argparse
 import csv
 import sys
 import time
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import Any, Dict, List, Optional, Tuple
+from typing import Any, Dict, List, Optional, Sequence, Tuple
 
 import numpy as np
 
@@ -38,6 +41,8 @@ from benchmarks.common.picking_sets import (
     short_name,
     simulated_set,
 )
+from benchmarks.common.relion_classes import ClassSettings
+from benchmarks.loop.by_classes import select_classes
 from scipion_pupick.engine import (
     Coordinates,
     Picks,
@@ -53,12 +58,35 @@ from scipion_pupick.engine.settings import GENERAL, LEAST_SCORE
 from scipion_pupick.engine.simulation import SimulationSettings
 
 JUNK_COVERAGE, MORE_CRYSTALS = 0.1, 2
+RANDOM_LABELS = 100
+# Two thirds of the box are the particle, 16 px of it: enough to tell it from junk, and the coarse
+# steps of rotation and shift that go with that.
+CLASS_BOX, CLASS_TURN, CLASS_SHIFT = 24, 24.0, 3
 CPU: Dict[str, Any] = {"device": "cpu", "threads": 1}
 COLUMNS = (
     *("set", "what", "wrong", "clicks", "labels", "negatives", "wrong_labels", "wrong_negatives"),
     *("ap", "precision_90", "best_f1", "own_precision", "own_recall", "own_f1", "train_cpu"),
     *("machine", "revision"),
 )
+
+
+@dataclass(frozen=True)
+class Cell:
+    """What is trained on, and what it costs a person.
+
+    Attributes:
+        what: has made the labels.
+        clicks: that they cost.
+        labels: picks to train on; None for the general model as it is.
+        negatives: places that are no particle.
+        wrong: share of each that is on the wrong side; None where nothing was put there.
+    """
+
+    what: str
+    clicks: int
+    labels: Optional[Picks] = None
+    negatives: Optional[Picks] = None
+    wrong: Optional[float] = None
 
 
 def junky_settings(random: np.random.Generator) -> SimulationSettings:
@@ -72,9 +100,9 @@ def junky_settings(random: np.random.Generator) -> SimulationSettings:
     )
 
 
-def general_picks(picking_set: PickingSet, work: Path) -> Picks:
-    """Picks of the general model in the micrographs to train on, at its own threshold."""
-    settings = PickSettings(diameter=picking_set.diameter)
+def general_picks(picking_set: PickingSet, work: Path, threshold: Optional[float] = None) -> Picks:
+    """Picks of the general model in the micrographs to train on; None: at its own threshold."""
+    settings = PickSettings(diameter=picking_set.diameter, threshold=threshold)
     micrographs = picking_set.micrographs(picking_set.train)
     return dict(pick(micrographs, GENERAL, work / "picked", settings, report=False, **CPU).picks)
 
@@ -184,38 +212,65 @@ def described(picking_set: PickingSet, labels: Picks, negatives: Picks) -> Row:
     }
 
 
+def run_cells(picking_set: PickingSet, cells: Sequence[Cell], work: Path, store: Store) -> None:
+    """Measure the cells that are not there yet."""
+    for cell in cells:
+        key = {"set": picking_set.name, "what": cell.what, "clicks": cell.clicks}
+        key.update({} if cell.wrong is None else {"wrong": cell.wrong})
+        folder = work / store.name_of(key)
+        store.cell(key, partial(measure, picking_set, folder, cell.labels, cell.negatives))
+
+
+def random_labels(picking_set: PickingSet, clicks: int) -> Cell:
+    """As many labels as clicks, at random of the particles to train on."""
+    return Cell("random labels", clicks, draw_labels(picking_set, clicks, RANDOM, 0))
+
+
+def run_classes(picking_set: PickingSet, options: argparse.Namespace, store: Store) -> None:
+    """The general model, 100 random labels, and one round through 2D classes of RELION."""
+    work = options.work / "loop" / picking_set.name
+    picked = general_picks(picking_set, work / "classes", options.threshold)
+    settings = ClassSettings(
+        picking_set.diameter,
+        classes=options.classes,
+        iterations=options.iterations,
+        scale=CLASS_BOX,
+        psi_step=CLASS_TURN,
+        shift=CLASS_SHIFT,
+    )
+    found = select_classes(picking_set, picked, work / "classes" / "relion", settings)
+    cells = [
+        Cell(GENERAL, 0),
+        Cell("2D classes", found.looked_at, found.selected, found.rejected),
+        random_labels(picking_set, RANDOM_LABELS),
+    ]
+    run_cells(picking_set, cells, work, store)
+
+
 def run_selection(picking_set: PickingSet, options: argparse.Namespace, store: Store) -> None:
-    """The general model, 100 random labels, and one round of the loop."""
+    """The general model, 100 random labels, and one round with the truth for classes."""
     work = options.work / "loop" / picking_set.name
     picked = general_picks(picking_set, work)
-    cells: Dict[Tuple[str, float], Tuple[Optional[Picks], Optional[Picks]]] = {
-        ("general", 0.0): (None, None),
-        ("random 100", 0.0): (draw_labels(picking_set, 100, RANDOM, 0), None),
-    }
+    cells = [Cell(GENERAL, 0), random_labels(picking_set, RANDOM_LABELS)]
     for wrong in options.wrong:
         sides = as_classified(picking_set, picked, wrong, options.most, 0)
-        cells["selected and rejected", wrong] = sides
-        cells["selected", wrong] = (sides[0], None)
-    for (what, wrong), (labels, negatives) in cells.items():
-        folder = work / f"{what}-{wrong}".replace(" ", "-")
-        key = {"set": picking_set.name, "what": what, "wrong": wrong}
-        store.cell(key, partial(measure, picking_set, folder, labels, negatives))
+        cells.append(Cell("selected and rejected", 0, *sides, wrong))
+        cells.append(Cell("selected", 0, sides[0], None, wrong))
+    run_cells(picking_set, cells, work, store)
 
 
 def run_corrections(picking_set: PickingSet, options: argparse.Namespace, store: Store) -> None:
     """AP against the number of clicks, beside as many random labels."""
     work = options.work / "loop" / picking_set.name
     picked = general_picks(picking_set, work)
-    cells: Dict[Tuple[str, int], Tuple[Optional[Picks], Optional[Picks]]] = {
-        ("general", 0): (None, None)
-    }
+    cells = [Cell(GENERAL, 0)]
     for clicks in options.clicks:
-        cells["corrected", clicks] = as_corrected(picking_set, picked, clicks)
-        cells["random labels", clicks] = (draw_labels(picking_set, clicks, RANDOM, 0), None)
-    for (what, clicks), (labels, negatives) in cells.items():
-        folder = work / f"{what}-{clicks}".replace(" ", "-")
-        key = {"set": picking_set.name, "what": what, "clicks": clicks}
-        store.cell(key, partial(measure, picking_set, folder, labels, negatives))
+        cells.append(Cell("corrected", clicks, *as_corrected(picking_set, picked, clicks)))
+        cells.append(random_labels(picking_set, clicks))
+    run_cells(picking_set, cells, work, store)
+
+
+PARTS = {"classes": run_classes, "selection": run_selection, "corrections": run_corrections}
 
 
 def write_table(store: Store, path: Path) -> None:
@@ -237,7 +292,10 @@ def main() -> None:
     parser.add_argument(
         "--sets", default="groel,empiar10017,empiar10947", help="names, with commas between"
     )
-    parser.add_argument("--only", default="selection,corrections")
+    parser.add_argument("--only", default="classes,corrections", help="and selection")
+    parser.add_argument("--threshold", type=float, default=-1.0, help="of picks to be classified")
+    parser.add_argument("--classes", type=int, default=12)
+    parser.add_argument("--iterations", type=int, default=10, help="of the classification")
     parser.add_argument("--wrong", type=float, nargs="+", default=[0.0, 0.1])
     parser.add_argument("--clicks", type=int, nargs="+", default=[20, 50, 100, 200])
     parser.add_argument("--most", type=int, default=200, help="of the picks of each side")
@@ -250,10 +308,13 @@ def main() -> None:
             picking_set = real_set(options.data, name)
         else:
             folder = options.work / "junk-sets" / name
-            picking_set = simulated_set(folder, maps[name], junky_settings)
-        for part, run in (("selection", run_selection), ("corrections", run_corrections)):
-            if part in options.only.split(",") and (part == "corrections" or name not in REAL_SETS):
-                run(picking_set, options, store)
+            made = simulated_set(folder, maps[name], junky_settings)
+            picking_set = replace(made, name=f"{name}-junk")
+        parts = options.only.split(",")
+        if name in REAL_SETS:
+            parts = [part for part in parts if part == "corrections"]
+        for part in parts:
+            PARTS[part](picking_set, options, store)
     if options.table:
         write_table(store, options.table)
 

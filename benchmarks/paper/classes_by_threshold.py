@@ -18,7 +18,6 @@ from __future__ import annotations
 import argparse
 import csv
 import logging
-import subprocess
 import sys
 from dataclasses import dataclass
 from pathlib import Path
@@ -29,19 +28,14 @@ import numpy as np
 # a script sees only its own folder
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
-from scipion_pupick.engine import Micrograph, Picks, find_micrographs, read_picks, write_text
+from benchmarks.common.relion_classes import CLASS, ClassSettings, classify, extract, hits
+from scipion_pupick.engine import Picks, find_micrographs, read_picks
 from scipion_pupick.engine.coordinates.assign_picks import assign_to_micrographs
-from scipion_pupick.engine.coordinates.relion import coordinates_text
-from scipion_pupick.engine.evaluation.matching import match_points
-from scipion_pupick.engine.files.star import StarTable, read_blocks, star_text
-from scipion_pupick.engine.micrographs import image_shape, require_pixel_size
+from scipion_pupick.engine.files.star import read_blocks
+from scipion_pupick.engine.micrographs import require_pixel_size
 
-BOX_DIAMETERS = 1.5
-SUFFIX = "_pick.star"
-SCORE = "rlnAutopickFigureOfMerit"
 TOLERANCE = 0.4
 GOOD_SHARE = 0.5
-ROUNDING = 1e-5  # of scores in files of RELION
 
 log = logging.getLogger("classes")
 
@@ -98,93 +92,6 @@ def choose_thresholds(picks: Picks, given: Optional[str], number: int) -> List[f
     return [float(score) for score in scores[places]]
 
 
-def extract(options: argparse.Namespace, picks: Picks, micrographs: Sequence[Micrograph]) -> Path:
-    """Cut all picks out of the micrographs, and return the STAR file of particles."""
-    particles: Path = options.output / "particles.star"
-    if particles.exists():
-        return particles
-    folder = options.output / "coordinates"
-    for micrograph in micrographs:
-        here = picks.get(micrograph.name)
-        if here is None:
-            continue
-        height, width = image_shape(micrograph.path)
-        inside = (here.x >= 0) & (here.y >= 0) & (here.x < width) & (here.y < height)
-        path = folder / Path(micrograph.name).with_suffix("")
-        text = coordinates_text(here.select(inside), with_scores=True)
-        write_text(path.with_name(path.name + SUFFIX), text)
-    pixel_size = require_pixel_size(micrographs[0])
-    box = options.box or 2 * round(BOX_DIAMETERS * options.diameter / pixel_size / 2)
-    scale = min(box, options.scale or 64)
-    radius = int(options.diameter / pixel_size * scale / box / 2)
-    command = ["relion_preprocess", "--i", options.micrographs, "--coord_dir", f"{folder}/"]
-    command += ["--coord_suffix", SUFFIX, "--part_star", f"{particles}"]
-    command += ["--part_dir", f"{options.output}/", "--extract", "--extract_size", f"{box}"]
-    command += ["--scale", f"{scale}", "--norm", "--bg_radius", f"{min(radius, scale // 2 - 1)}"]
-    command += ["--white_dust", "-1", "--black_dust", "-1"]
-    run(command + ([] if options.bright else ["--invert_contrast"]), options.output)
-    return particles
-
-
-def run(command: Sequence[str], folder: Path) -> None:
-    """Run a program of RELION, its output to log.txt.
-
-    Raises:
-        subprocess.CalledProcessError: it failed.
-    """
-    folder.mkdir(parents=True, exist_ok=True)
-    log.info("%s", " ".join(command))
-    with (folder / "log.txt").open("ab") as said:
-        subprocess.run(command, check=True, stdout=said, stderr=subprocess.STDOUT)
-
-
-def classify(particles: Path, threshold: float, options: argparse.Namespace, folder: Path) -> Path:
-    """Classify the particles from a score on, and return the STAR file with their classes."""
-    result = folder / f"run_it{options.iterations:03d}_data.star"
-    if result.exists():
-        return result
-    blocks = read_blocks(particles)
-    table = blocks["particles"]
-    write_text(
-        folder / "particles.star",
-        star_text(
-            {
-                "optics": columns(blocks["optics"]),
-                "particles": columns(table, table.numbers(SCORE) >= threshold - ROUNDING),
-            }
-        ),
-    )
-    command = ["relion_refine", "--i", f"{folder / 'particles.star'}", "--o", f"{folder / 'run'}"]
-    command += ["--iter", f"{options.iterations}", "--K", f"{options.classes}"]
-    command += ["--particle_diameter", f"{1.2 * options.diameter:g}", "--tau2_fudge", "2"]
-    command += ["--psi_step", "12", "--offset_range", "5", "--offset_step", "2"]
-    command += ["--oversampling", "1", "--pad", "2", "--pool", "30", "--norm", "--scale"]
-    command += ["--flatten_solvent", "--zero_mask", "--dont_combine_weights_via_disc"]
-    command += ["--random_seed", "1", "--j", f"{options.threads}"]
-    run(command + (["--ctf"] if options.ctf else []), folder)
-    return result
-
-
-def columns(table: StarTable, kept: Optional[np.ndarray] = None) -> Dict[str, List[str]]:
-    """All columns of a table as words, of all rows or of some."""
-    chosen = range(len(table)) if kept is None else np.flatnonzero(kept)
-    words = {name: table.words(name) for name in table.columns}
-    return {name: [column[i] for i in chosen] for name, column in words.items()}
-
-
-def hits(table: StarTable, truth: Picks, tolerance: float) -> np.ndarray:
-    """Which particles (n,) lie on a known one, each of these at most once, best score first."""
-    names = np.array(table.texts("rlnMicrographName"))
-    xy = np.stack([table.numbers("rlnCoordinateX"), table.numbers("rlnCoordinateY")], axis=1)
-    scores, hit = table.numbers(SCORE), np.zeros(len(table), bool)
-    for name in np.unique(names):
-        here = names == name
-        known = truth.get(str(name))
-        if known is not None:
-            hit[here] = match_points(xy[here], known.xy, tolerance, scores[here]) >= 0
-    return hit
-
-
 def count_classes(
     data: Path,
     threshold: float,
@@ -195,7 +102,7 @@ def count_classes(
 ) -> List[ClassCount]:
     """Members of each class, and whether it is good."""
     table = read_blocks(data)["particles"]
-    numbers = table.numbers("rlnClassNumber").astype(int)
+    numbers = table.numbers(CLASS).astype(int)
     hit = None if truth is None else hits(table, truth, tolerance)
     counted = []
     for number in range(1, classes + 1):
@@ -268,9 +175,12 @@ def main(arguments: Optional[List[str]] = None) -> None:
     )
     tolerance = TOLERANCE * options.diameter / require_pixel_size(micrographs[0])
     good, counts, lines = read_good(options.good), [], []
-    particles = extract(options, picks, micrographs)
+    names = ("diameter", "classes", "iterations", "box", "scale", "ctf", "bright", "threads")
+    settings = ClassSettings(**{name: getattr(options, name) for name in names})
+    output = options.output
+    particles = extract(options.micrographs, micrographs, picks, output, settings)
     for threshold in choose_thresholds(picks, options.thresholds, options.numbers):
-        data = classify(particles, threshold, options, options.output / f"t{threshold:+.4f}")
+        data = classify(particles, output / f"t{threshold:+.4f}", settings, threshold)
         of_classes = count_classes(data, threshold, options.classes, truth, tolerance, good)
         counts += of_classes
         lines.append(summary(of_classes))
