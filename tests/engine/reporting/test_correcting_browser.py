@@ -26,7 +26,8 @@ from scipion_pupick.engine.coordinates.corrections import read_corrections
 from scipion_pupick.engine.picking.peaks_file import save_peaks
 from scipion_pupick.engine.reporting.correcting.access import Gate
 from scipion_pupick.engine.reporting.correcting.edits import marks_of, places
-from scipion_pupick.engine.runs.lists import write_micrographs
+from scipion_pupick.engine.runs.layout import FAILED
+from scipion_pupick.engine.runs.lists import write_failures, write_micrographs
 
 webdriver = pytest.importorskip("selenium.webdriver")
 pytestmark = MARKS
@@ -569,6 +570,73 @@ def test_the_page_fits_its_window_and_the_micrograph_has_most_of_it(page, width)
     assert sizes[1] <= 0
     assert sizes[2] > 0.65 * sizes[3]
     assert sizes[4] == pytest.approx(sizes[5], rel=0.01)
+
+
+@contextmanager
+def window(page, width, height):
+    page.set_window_size(width, height)
+    wait(page, f"return innerWidth <= {width}")
+    time.sleep(0.2)
+    yield
+    page.set_window_size(1366, 768)
+
+
+@pytest.mark.parametrize(("width", "height"), [(800, 600), (420, 700), (1280, 420)])
+def test_in_a_small_window_all_of_the_page_can_be_scrolled_to(page, server, width, height):
+    with window(page, width, height):
+        open_page(page, server.address)
+        top, left = page.execute_script(
+            "const box = document.getElementById('title').getBoundingClientRect();"
+            "return [box.top, box.left]"
+        )
+        reached = page.execute_script(
+            "document.querySelector('.legend').scrollIntoView({ block: 'end' });"
+            "const { bottom, right } = document.querySelector('.legend').getBoundingClientRect();"
+            "return [innerHeight - bottom, innerWidth - right]"
+        )
+        canvas, inner = page.execute_script(
+            "return [document.getElementById('canvas').clientHeight, innerHeight]"
+        )
+    assert min(top, left) >= 0
+    assert min(reached) >= -1
+    assert 0.6 * inner < canvas < inner
+
+
+CUT_OFF = (
+    "const node = document.querySelector(arguments[0]), box = node.getBoundingClientRect();"
+    "const inside = document.elementFromPoint(box.right - 2, box.bottom - 3);"
+    "return node.scrollWidth > node.clientWidth + 1 || node.scrollHeight > node.clientHeight + 1"
+    " || box.right > innerWidth || !(node.contains(inside) || inside.contains(node))"
+)
+
+
+@pytest.mark.parametrize("width", [800, 1280])
+def test_long_reasons_are_read_whole(browser, tmp_path, width):
+    names = [f"a_long_name_of_a_session_and_a_grid_{i:04d}.mrc" for i in range(12)]
+    run = make_run(tmp_path, names)
+    few = Coordinates(PEAKS.x[:2], PEAKS.y[:2], PEAKS.score[:2])
+    save_peaks(
+        MicrographPeaks(few, (SIDE, SIDE), PIXEL_SIZE, ""), PickRun(run).peaks_path(names[3])
+    )
+    PickRun(run).peaks_path(names[7]).unlink()
+    why = "its header is damaged: " + "the axes are in an order that no program has written, " * 4
+    write_failures({names[7]: why}, run / FAILED)
+    with window(browser, width, 800), serving(run) as server:
+        open_page(browser, server.address)
+        odd = f".micrograph[title='{names[3]}'] .reason"
+        wait(browser, f'return document.querySelector("{odd}")?.textContent')
+        browser.execute_script(f'document.querySelector("{odd}").scrollIntoView()')
+        assert "fewer picks than usual: 2, not" in browser.execute_script(
+            f'return document.querySelector("{odd}").textContent'
+        )
+        assert not browser.execute_script(CUT_OFF, odd)
+        by_id(browser, "filter").send_keys("0007")
+        wait(browser, "return document.querySelectorAll('.micrograph').length === 1")
+        browser.find_element("css selector", ".micrograph").click()
+        wait_for_picks(browser)
+        assert why.strip() in text_of(browser, "current")
+        assert not browser.execute_script(CUT_OFF, "#current")
+        browser.execute_script("localStorage.clear()")
 
 
 def test_ten_thousand_micrographs_are_listed_and_thousands_of_picks_drawn(browser, tmp_path):

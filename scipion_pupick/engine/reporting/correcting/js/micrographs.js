@@ -8,7 +8,8 @@ import { doubtCount, pickCount, scores } from "./scores.js";
 import { openSheet, pictureOf, reloadState, sheet } from "./sheet.js";
 import { fit } from "./stage.js";
 
-const ROW = 48;
+// px; a third line, where there are any, says why a micrograph is worth a look
+const rowHeight = () => (run.suggested.size ? 62 : 48);
 const SPARE_ROWS = 4;
 const NONE = [0, 0, 0, false];
 let order = [], sortedFor = "", drawnFor = "";
@@ -63,12 +64,15 @@ function words(number) {
 }
 
 function row(number, place) {
-  const spans = Object.entries(words(number)).map(([className, textContent]) =>
-    element("span", { className, textContent }));
+  const { picks, reason, state } = words(number);
+  const line = element("small", {},
+    element("span", { className: "picks", textContent: picks }),
+    element("span", { className: "state", textContent: state }));
   const node = element("div", { className: "micrograph", title: run.names[number] },
-    element("b", {}, element("bdi", { textContent: run.names[number] })),
-    element("small", {}, ...spans));
-  node.style.top = `${place * ROW}px`;
+    element("b", {}, element("bdi", { textContent: run.names[number] })), line,
+    element("span", { className: "reason", textContent: reason }));
+  node.style.top = `${place * rowHeight()}px`;
+  node.style.height = `${rowHeight() - 2}px`;
   node.dataset.number = number;
   node.setAttribute("role", "option");
   node.setAttribute("aria-selected", String(number === sheet.number));
@@ -78,13 +82,14 @@ function row(number, place) {
 
 export function drawList() {
   sortAgain();
-  const list = byId("list"), first = Math.max(0, Math.floor(list.scrollTop / ROW) - SPARE_ROWS);
-  const last = first + Math.ceil(list.clientHeight / ROW) + 2 * SPARE_ROWS;
+  const list = byId("list"), height = rowHeight();
+  const first = Math.max(0, Math.floor(list.scrollTop / height) - SPARE_ROWS);
+  const last = first + Math.ceil(list.clientHeight / height) + 2 * SPARE_ROWS;
   const inSight = order.slice(first, last);
   // rows that stay as they are can be clicked all the time
-  const basis = JSON.stringify([first, sheet.number, order.length, inSight, inSight.map(words)]);
+  const basis = JSON.stringify([first, height, sheet.number, order.length, inSight, inSight.map(words)]);
   if (basis !== drawnFor) {
-    byId("rows").style.height = `${order.length * ROW}px`;
+    byId("rows").style.height = `${order.length * height}px`;
     byId("rows").replaceChildren(...inSight.map((number, i) => row(number, first + i)));
     drawnFor = basis;
   }
@@ -111,9 +116,9 @@ export async function open(number) {
 }
 
 function scrollTo(number) {
-  const list = byId("list"), top = order.indexOf(number) * ROW;
+  const list = byId("list"), top = order.indexOf(number) * rowHeight(), end = top + rowHeight();
   if (top < list.scrollTop) list.scrollTop = top;
-  if (top + ROW > list.scrollTop + list.clientHeight) list.scrollTop = top + ROW - list.clientHeight;
+  if (end > list.scrollTop + list.clientHeight) list.scrollTop = end - list.clientHeight;
   redrawAll();
 }
 

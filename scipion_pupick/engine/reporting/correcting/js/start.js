@@ -81,7 +81,7 @@ async function begin() {
   // a failure is said when they are asked for again
   await Promise.race([loadSuggestions().catch(() => {}), pause(WAIT_FOR_SUGGESTIONS)]);
   openFirst();
-  stage.focus();
+  stage.focus({ preventScroll: true });
   setTimeout(keepUp, LOOK_AGAIN_FOR_CHANGES);
   page.dataset.ready = "yes";
   await showScores();
