@@ -103,17 +103,80 @@ def test_scores_that_mean_something_else_are_kept_as_the_first_picker_has_them(t
     assert "The scores of other.csv are no log-odds" in caplog.text
 
 
+def to_repic(sources, folder):
+    arguments = ["combine", *sources, *SIZE, "--to", "repic", "--box-size", "64"]
+    return main([*arguments, "--output", str(folder)])
+
+
+def rows_of(path):
+    return [line.split("\t") for line in path.read_text().splitlines()]
+
+
 def test_the_layout_of_repic_goes_out_and_comes_in(sources, tmp_path):
     folder = tmp_path / "repic"
-    arguments = ["combine", *sources, *SIZE, "--to", "repic", "--box-size", "64"]
-    assert main([*arguments, "--output", str(folder)]) == 0
-    lines = (folder / "b.csv" / "m1.box").read_text().splitlines()
-    assert [line.split("\t") for line in lines] == [
+    assert to_repic(sources, folder) == 0
+    assert rows_of(folder / "b.csv" / "m1.box") == [
         ["78", "68", "64", "64", "0.600000"],
         ["268", "289", "64", "64", "0.700000"],
     ]
     again = {name: xy for name, xy in combined([str(folder)], tmp_path).items()}
     assert again == {name.split(".")[0]: xy for name, xy in combined(sources, tmp_path).items()}
+
+
+def test_repic_finds_a_file_of_each_picker_for_each_micrograph(sources, tmp_path):
+    """It skips those in which one of the pickers found nothing, and stops where a file lacks."""
+    folder = tmp_path / "repic"
+    assert to_repic(sources, folder) == 0
+    files = {path.relative_to(folder).as_posix() for path in folder.rglob("*.box")}
+    assert files == {f"{p}.csv/m{i}.box" for p in "abc" for i in (1, 2, 3)}
+    assert (folder / "c.csv" / "m2.box").read_text() == ""
+
+
+def test_what_repic_has_agreed_on_comes_in(sources, tmp_path):
+    """As its get_cliques and run_ilp leave their folder, inside that of the pickers."""
+    folder = tmp_path / "repic"
+    assert to_repic(sources, folder) == 0
+    agreed = folder / "clique_files"
+    agreed.mkdir()
+    (agreed / "m1.box").write_text("68\t68\t64\t64\t0.92500001\n268\t268\t64\t64\t0.75\n")
+    (agreed / "m2.box").touch()
+    (agreed / "m1_runtime.tsv").write_text("0.0123\t3\t2\n0.0034\n")
+    for kind in ("weight_vector", "constraint_matrix", "consensus_coords"):
+        (agreed / f"m1_{kind}.pickle").write_bytes(b"\x80\x04")
+    found = read_picks(agreed)
+    assert found["m1"].xy.tolist() == [[100, 100], [300, 300]]
+    assert found["m1"].score.tolist() == pytest.approx([0.925, 0.75])
+    assert len(found["m2"]) == 0
+    # and is no picker of its own
+    assert to_repic([str(folder)], tmp_path / "again") == 0
+    assert {path.name for path in (tmp_path / "again").iterdir()} == {"a.csv", "b.csv", "c.csv"}
+
+
+def test_scores_are_told_to_repic_as_it_takes_them_itself(tmp_path, caplog):
+    first = write(tmp_path / "a.csv", A)
+    # log-likelihood ratios, as Topaz's, and none, as a person's
+    second = write(tmp_path / "topaz.csv", B, lambda score: 10 * score - 6.5)
+    third = write(tmp_path / "person.csv", C, lambda score: np.full(len(score), np.nan))
+    folder = tmp_path / "repic"
+    assert to_repic([first, second, third], folder) == 0
+    scores = [float(row[4]) for row in rows_of(folder / "topaz.csv" / "m1.box")]
+    assert scores == pytest.approx([1 / (1 + np.exp(0.5)), 1 / (1 + np.exp(-0.5))], abs=1e-5)
+    assert {row[4] for row in rows_of(folder / "person.csv" / "m1.box")} == {"1.000000"}
+    assert "topaz.csv: its scores are taken for log-odds" in caplog.text
+    assert "person.csv: its picks have no scores" in caplog.text
+
+
+def test_what_repic_cannot_take_is_said(tmp_path, caplog):
+    first = write(tmp_path / "a.csv", {"m1.mrc": A["m1.mrc"], "m10.mrc": A["m2.mrc"]})
+    second = write(tmp_path / "b.csv", B)
+    assert to_repic([first, second], tmp_path / "nested") == 0
+    assert "The name m1 is a part of another micrograph's" in caplog.text
+    (tmp_path / "c").mkdir()
+    assert to_repic([first, write(tmp_path / "c" / "a.csv", C)], tmp_path / "same") == 2
+    assert "Two of the pickers have one name" in caplog.text
+    far = write(tmp_path / "far.csv", B, lambda score: 100 * score)
+    assert to_repic([first, far], tmp_path / "far") == 1
+    assert "what these scores mean is not known" in caplog.text
 
 
 @pytest.mark.parametrize(

@@ -39,6 +39,8 @@ _JOB_FILES = (
     "local_selection.star",
     "note.txt",
 )
+# of REPIC, beside the picks that it agrees on
+_RUN_TIME = "_runtime.tsv"
 _RELION_3_LIST = re.compile(r"coords_suffix(_.+)\.(star|box)")
 
 
@@ -207,6 +209,12 @@ def _holds_picks(path: Path) -> bool:
     return all(kind.is_file is None or kind.is_file(path) for kind in kinds)
 
 
+def _is_run_time(path: Path) -> bool:
+    """Say whether a file holds the seconds that REPIC took for the picks in the file beside it."""
+    name = path.name
+    return name.endswith(_RUN_TIME) and path.with_name(f"{name[: -len(_RUN_TIME)]}.box").exists()
+
+
 def _files_in_folder(folder: Path, format: str) -> List[Path]:
     if format in ("auto", "star") and holds_own_picks(folder):
         return [folder / PICKS]
@@ -223,6 +231,7 @@ def _files_in_folder(folder: Path, format: str) -> List[Path]:
         and path.name not in _JOB_FILES
         and not path.name.startswith((".", "coords_suffix_"))
         and path.is_file()
+        and not _is_run_time(path)
         and _holds_picks(path)
     ]
     if not files:

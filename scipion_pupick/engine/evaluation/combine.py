@@ -50,7 +50,7 @@ class PickSet:
         """Return the same picks with log-odds for probabilities."""
         if self.calibrated or not self.has_probabilities:
             return self
-        picks = {name: _with_scores(c, _log_odds(c.score)) for name, c in self.picks.items()}
+        picks = {name: with_scores(c, _log_odds(c.score)) for name, c in self.picks.items()}
         return PickSet(self.name, picks, True)
 
 
@@ -97,7 +97,7 @@ def combine_picks(sets: Sequence[PickSet], tolerance: float, least: int, most: i
         )
     found: Picks = {}
     votes: Dict[str, np.ndarray] = {}
-    for name, parts in _by_micrograph([one.picks for one in converted]).items():
+    for name, parts in by_micrograph([one.picks for one in converted]).items():
         particles, which = _particles(parts, tolerance, comparable)
         counts = which.sum(axis=1)
         wanted = (counts >= least) & (counts <= most)
@@ -107,8 +107,12 @@ def combine_picks(sets: Sequence[PickSet], tolerance: float, least: int, most: i
     return Combination(found, votes, comparable)
 
 
-def _by_micrograph(sets: Sequence[Picks]) -> Dict[str, List[Coordinates]]:
-    """Sort the picks of all pickers by the name that a micrograph has where it comes first."""
+def by_micrograph(sets: Sequence[Picks]) -> Dict[str, List[Coordinates]]:
+    """Return the picks of each picker by the name that a micrograph has where it comes first.
+
+    Raises:
+        UsageError: two names of one picker fit the same micrograph.
+    """
     known: Dict[str, List[Coordinates]] = {}
     for number, picks in enumerate(sets):
         matched = match_names(picks, [Micrograph(Path(name), name) for name in known])
@@ -146,7 +150,8 @@ def _particles(
     return Coordinates(*best.T), which
 
 
-def _with_scores(coordinates: Coordinates, score: np.ndarray) -> Coordinates:
+def with_scores(coordinates: Coordinates, score: np.ndarray) -> Coordinates:
+    """Return the same picks with other scores (n,)."""
     return Coordinates(coordinates.x, coordinates.y, score)
 
 
@@ -157,4 +162,4 @@ def _log_odds(probability: np.ndarray) -> np.ndarray:
 
 def probabilities(coordinates: Coordinates) -> Coordinates:
     """Return the same picks with probabilities for log-odds."""
-    return _with_scores(coordinates, 1 / (1 + np.exp(-coordinates.score)))
+    return with_scores(coordinates, 1 / (1 + np.exp(-coordinates.score)))

@@ -3,17 +3,29 @@
 
 from __future__ import annotations
 
+import logging
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Optional, Sequence
+
+import numpy as np
 
 from ..coordinates import Picks
 from ..coordinates.boxes import box_text
 from ..coordinates.conversion import convert_picks
 from ..errors import PupickError, UsageError
-from ..evaluation.combine import Combination, PickSet, combine_picks, probabilities
+from ..evaluation.combine import (
+    Combination,
+    PickSet,
+    by_micrograph,
+    combine_picks,
+    probabilities,
+    with_scores,
+)
 from ..files.atomic import PathLike, write_text
 from ..settings import CombineSettings
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -80,6 +92,10 @@ def combine(
 def write_for_repic(sets: Sequence[PickSet], folder: PathLike, box_size: float) -> None:
     """Write sets of picks as REPIC takes them: FOLDER/PICKER/MICROGRAPH.box with probabilities.
 
+    A micrograph has the same name for all pickers, and an empty file for those that found nothing
+    in it. Picks without scores get the probability 1. Scores of which some are negative are taken
+    for log-odds, as REPIC takes them.
+
     Args:
         sets: of two pickers or more.
         folder: where the folders of the pickers go.
@@ -87,19 +103,50 @@ def write_for_repic(sets: Sequence[PickSet], folder: PathLike, box_size: float) 
 
     Raises:
         PupickError: the scores of a picker are neither log-odds nor probabilities.
-        UsageError: two micrographs would share a file.
+        UsageError: two micrographs would share a file, or two pickers a folder.
         OSError: a file cannot be written.
     """
-    for one in (one.in_log_odds() for one in sets):
-        if not one.calibrated:
-            raise PupickError(
-                f"{one.name}: REPIC needs scores from 0 to 1, and what these scores mean is not "
-                "known."
-            )
-        # REPIC knows a micrograph by the name of its file
-        names = {name: Path(name).name for name in one.picks}
-        if len(set(names.values())) < len(names):
-            raise UsageError(f"{one.name}: two micrographs of different folders have one name.")
-        for name, picks in one.picks.items():
-            path = Path(folder) / one.name / Path(names[name]).with_suffix(".box")
-            write_text(path, box_text(probabilities(picks), box_size, with_scores=True))
+    if len({one.name for one in sets}) < len(sets):
+        raise UsageError("Two of the pickers have one name: rename their files or folders.")
+    picks_of_all = by_micrograph([_with_probabilities(one) for one in sets])
+    # REPIC knows a micrograph by the name of its file
+    files = {name: Path(name).with_suffix(".box").name for name in picks_of_all}
+    if len(set(files.values())) < len(files):
+        raise UsageError("Two micrographs of different folders have one name.")
+    _warn_of_names_within_names(sorted(Path(file).stem for file in files.values()))
+    for name, parts in picks_of_all.items():
+        for one, picks in zip(sets, parts):
+            text = box_text(picks, box_size, with_scores=True)
+            write_text(Path(folder) / one.name / files[name], text)
+
+
+def _with_probabilities(one: PickSet) -> Picks:
+    """Return the picks of a picker with probabilities for scores.
+
+    Raises:
+        PupickError: the scores may mean anything.
+    """
+    known = one.in_log_odds()
+    if known.calibrated:
+        return {name: probabilities(picks) for name, picks in known.picks.items()}
+    if np.isnan(one.scores).all():
+        log.warning("%s: its picks have no scores, so each gets the probability 1.", one.name)
+        return {name: with_scores(c, np.ones(len(c))) for name, c in one.picks.items()}
+    if not (one.scores < 0).any() or np.isnan(one.scores).any():
+        raise PupickError(
+            f"{one.name}: REPIC needs scores from 0 to 1, and what these scores mean is not known."
+        )
+    log.warning("%s: its scores are taken for log-odds, as REPIC takes them.", one.name)
+    return {name: probabilities(picks) for name, picks in one.picks.items()}
+
+
+def _warn_of_names_within_names(stems: Sequence[str]) -> None:
+    """Say that REPIC cannot tell micrographs apart where one name is a part of another."""
+    text = "\n".join(stems)
+    within = next((stem for stem in stems if text.count(stem) > 1), None)
+    if within is not None:
+        log.warning(
+            "The name %s is a part of another micrograph's, and REPIC, which finds files by a part "
+            "of their names, stops at that: rename the files.",
+            within,
+        )

@@ -14,6 +14,9 @@ from ..settings import ALL_PICKS, PicksSettings
 from .layout import holds_own_picks
 from .pick_run import PickRun, holds_pick_run
 
+# REPIC's result, which it puts beside the folders of the pickers
+_OF_REPICS_RESULT = "*_constraint_matrix.pickle"
+
 
 def read_sets(
     sources: Sequence[PathLike],
@@ -34,7 +37,7 @@ def read_sets(
     """
     folders = [Path(source) for source in sources]
     if len(folders) == 1 and folders[0].is_dir() and not holds_own_picks(folders[0]):
-        folders = sorted(path for path in folders[0].iterdir() if path.is_dir())
+        folders = sorted(path for path in folders[0].iterdir() if _is_of_a_picker(path))
     if len(folders) < 2:
         raise UsageError(
             f"{', '.join(map(str, sources))}: give the picks of two pickers or more, or a folder "
@@ -44,6 +47,10 @@ def read_sets(
         PickSet(folder.name, read_picks(folder, "auto", pixel_size, settings), _calibrated(folder))
         for folder in folders
     ]
+
+
+def _is_of_a_picker(path: Path) -> bool:
+    return path.is_dir() and next(path.glob(_OF_REPICS_RESULT), None) is None
 
 
 def _calibrated(source: Path) -> bool:
