@@ -64,9 +64,19 @@ RANDOM_LABELS = 100
 CLASS_BOX, CLASS_TURN, CLASS_SHIFT = 24, 24.0, 3
 CPU: Dict[str, Any] = {"device": "cpu", "threads": 1}
 COLUMNS = (
-    *("set", "what", "wrong", "clicks", "labels", "negatives", "wrong_labels", "wrong_negatives"),
+    *(
+        "set",
+        "what",
+        "wrong",
+        "threshold",
+        "clicks",
+        "labels",
+        "negatives",
+        "wrong_labels",
+        "wrong_negatives",
+    ),
     *("ap", "precision_90", "best_f1", "own_precision", "own_recall", "own_f1", "train_cpu"),
-    *("machine", "revision"),
+    *("date", "machine", "revision"),
 )
 
 
@@ -80,6 +90,7 @@ class Cell:
         labels: picks to train on; None for the general model as it is.
         negatives: places that are no particle.
         wrong: share of each that is on the wrong side; None where nothing was put there.
+        threshold: of the picks that were classified; None for the general model's own.
     """
 
     what: str
@@ -87,6 +98,7 @@ class Cell:
     labels: Optional[Picks] = None
     negatives: Optional[Picks] = None
     wrong: Optional[float] = None
+    threshold: Optional[float] = None
 
 
 def junky_settings(random: np.random.Generator) -> SimulationSettings:
@@ -216,7 +228,8 @@ def run_cells(picking_set: PickingSet, cells: Sequence[Cell], work: Path, store:
     """Measure the cells that are not there yet."""
     for cell in cells:
         key = {"set": picking_set.name, "what": cell.what, "clicks": cell.clicks}
-        key.update({} if cell.wrong is None else {"wrong": cell.wrong})
+        more = {"wrong": cell.wrong, "threshold": cell.threshold}
+        key.update({name: value for name, value in more.items() if value is not None})
         folder = work / store.name_of(key)
         store.cell(key, partial(measure, picking_set, folder, cell.labels, cell.negatives))
 
@@ -229,7 +242,9 @@ def random_labels(picking_set: PickingSet, clicks: int) -> Cell:
 def run_classes(picking_set: PickingSet, options: argparse.Namespace, store: Store) -> None:
     """The general model, 100 random labels, and one round through 2D classes of RELION."""
     work = options.work / "loop" / picking_set.name
-    picked = general_picks(picking_set, work / "classes", options.threshold)
+    threshold = options.threshold
+    folder = work / ("classes" if threshold is None else f"classes{threshold:+g}")
+    picked = general_picks(picking_set, folder, threshold)
     settings = ClassSettings(
         picking_set.diameter,
         classes=options.classes,
@@ -238,10 +253,11 @@ def run_classes(picking_set: PickingSet, options: argparse.Namespace, store: Sto
         psi_step=CLASS_TURN,
         shift=CLASS_SHIFT,
     )
-    found = select_classes(picking_set, picked, work / "classes" / "relion", settings)
+    found = select_classes(picking_set, picked, folder / "relion", settings)
+    sides = found.selected, found.rejected
     cells = [
         Cell(GENERAL, 0),
-        Cell("2D classes", found.looked_at, found.selected, found.rejected),
+        Cell("2D classes", found.looked_at, *sides, threshold=threshold),
         random_labels(picking_set, RANDOM_LABELS),
     ]
     run_cells(picking_set, cells, work, store)
@@ -273,19 +289,22 @@ def run_corrections(picking_set: PickingSet, options: argparse.Namespace, store:
 PARTS = {"classes": run_classes, "selection": run_selection, "corrections": run_corrections}
 
 
-def write_table(store: Store, path: Path) -> None:
+def write_table(store: Store, path: Path, machine: str) -> None:
     """All rows that are there, as CSV."""
     with path.open("w", encoding="utf-8", newline="") as file:
         table = csv.writer(file, lineterminator="\n")
         table.writerow(COLUMNS)
-        for row in store.rows():
+        for row in ({**row, "machine": machine} for row in store.rows()):
+            row["best_f1"] = row["f1"]
             values: List[object] = [row.get(name, "") for name in COLUMNS]
             table.writerow([f"{v:.3f}" if isinstance(v, float) else v for v in values])
 
 
 def main() -> None:
     """Measure what was asked for and is not there yet."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--work", type=Path, required=True, help="folder for all that is written")
     parser.add_argument("--data", type=Path, required=True, help="folder of EMPIAR-10017")
     parser.add_argument("--maps", type=Path, required=True, help="folder of density maps (MRC)")
@@ -293,13 +312,14 @@ def main() -> None:
         "--sets", default="groel,empiar10017,empiar10947", help="names, with commas between"
     )
     parser.add_argument("--only", default="classes,corrections", help="and selection")
-    parser.add_argument("--threshold", type=float, default=-1.0, help="of picks to be classified")
+    parser.add_argument("--threshold", type=float, help="of picks to be classified; default: own")
     parser.add_argument("--classes", type=int, default=12)
     parser.add_argument("--iterations", type=int, default=10, help="of the classification")
     parser.add_argument("--wrong", type=float, nargs="+", default=[0.0, 0.1])
     parser.add_argument("--clicks", type=int, nargs="+", default=[20, 50, 100, 200])
     parser.add_argument("--most", type=int, default=200, help="of the picks of each side")
     parser.add_argument("--table", type=Path, help="CSV to write at the end")
+    parser.add_argument("--machine", default="", help="its name in that CSV")
     options = parser.parse_args()
     store = Store(options.work / "loop" / "cells")
     maps = {short_name(path): path for path in sorted(options.maps.glob("*.mrc"))}
@@ -316,7 +336,7 @@ def main() -> None:
         for part in parts:
             PARTS[part](picking_set, options, store)
     if options.table:
-        write_table(store, options.table)
+        write_table(store, options.table, options.machine)
 
 
 if __name__ == "__main__":

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The tables of docs/results.md, made from the raw cells in benchmarks/results.
+"""The tables of docs/results.md and docs/loop.md, made from the raw cells in benchmarks/results.
 
     python benchmarks/results/tables.py            # rewrite the tables
     python benchmarks/results/tables.py --check    # exit with 1 if a table is not what it should be
@@ -21,6 +21,7 @@ from typing import Callable, Dict, List, Mapping, Optional, Sequence
 
 RESULTS = Path(__file__).resolve().parent
 DOCUMENT = RESULTS.parents[1] / "docs" / "results.md"
+LOOP = DOCUMENT.with_name("loop.md")
 PLACE = re.compile(r"(<!-- table: ([\w-]+) -->\n).*?(<!-- end -->)", re.DOTALL)
 
 SETS = ("EMPIAR-10017", "apoferritin", "beta-galactosidase", "GroEL", "proteasome")
@@ -304,6 +305,77 @@ def paper_figures() -> str:
     return "\n\n".join(shown) or NOT_YET
 
 
+LOOP_SETS = {
+    "groel-junk": "GroEL",
+    "proteasome-junk": "proteasome",
+    "bgal-junk": "beta-galactosidase",
+    "empiar10017": "EMPIAR-10017",
+    "empiar10947": "EMPIAR-10947",
+}
+LOOP_WAYS = {
+    "general": "general model",
+    "random labels": "random labels",
+    "2D classes": "2D classes",
+    "2D classes, selected": "2D classes, the selected alone",
+}
+
+
+def loop_classes() -> str:
+    """One round through 2D classes beside the general model and 100 random labels."""
+    rows = [row for row in loop_rows() if row["set"].endswith("-junk")]
+    head = [
+        "set",
+        "trained on",
+        "clicks",
+        "labels, of these wrong",
+        "negatives, of these particles",
+    ]
+    head += ["AP", "precision at 90 % recall", "F1 at its own threshold"]
+    return table(head, [loop_line(row) for row in rows])
+
+
+def loop_rows() -> List[Cell]:
+    """All rows of the loop's results, by set and way."""
+    sets, ways = list(LOOP_SETS), list(LOOP_WAYS)
+    rows = [row for row in Cells.read(RESULTS / "loop.csv").rows if row["what"] in ways]
+    return sorted(rows, key=lambda row: (sets.index(row["set"]), ways.index(row["what"])))
+
+
+def loop_line(row: Cell) -> List[str]:
+    """A line of the table of 2D classes."""
+    return [
+        LOOP_SETS[row["set"]],
+        LOOP_WAYS[row["what"]],
+        row["clicks"],
+        share_of(row["wrong_labels"], row["labels"]),
+        share_of(row["wrong_negatives"], row["negatives"]),
+        *(row[name] for name in ("ap", "precision_90", "own_f1")),
+    ]
+
+
+def share_of(part: str, number: str) -> str:
+    """A number, and how much of it something is; a dash for none."""
+    return f"{number}, {100 * int(part) / int(number):.0f} %" if int(number) else "–"
+
+
+def loop_corrections() -> str:
+    """AP by clicks: of corrections, and of as many random labels."""
+    cells = Cells.read(RESULTS / "loop.csv").rows
+    real = [row for row in cells if not row["set"].endswith("-junk")]
+    found = {(row["set"], row["what"], row["clicks"]): row for row in real}
+    head = ["set", "clicks", "added and confirmed", "removed"]
+    head += ["AP, corrections", "AP, random labels", "own F1, corrections", "own F1, random labels"]
+    lines = []
+    for on, clicks in sorted({(row["set"], int(row["clicks"])) for row in real}):
+        none = clicks == 0
+        ways = ("general", "general") if none else ("corrected", "random labels")
+        rows = [found.get((on, way, str(clicks)), {}) for way in ways]
+        numbers = [rows[0].get(name, "–") for name in ("labels", "negatives")]
+        values = [row.get(name, "–") for name in ("ap", "own_f1") for row in rows]
+        lines.append([LOOP_SETS[on], str(clicks), *numbers, *values])
+    return table(head, lines)
+
+
 TABLES: Mapping[str, Callable[[], str]] = MappingProxyType(
     {
         "hard": hard,
@@ -316,38 +388,49 @@ TABLES: Mapping[str, Callable[[], str]] = MappingProxyType(
     }
 )
 
+LOOP_TABLES: Mapping[str, Callable[[], str]] = MappingProxyType(
+    {"loop-classes": loop_classes, "loop-corrections": loop_corrections}
+)
 
-def with_tables(text: str) -> str:
-    """The document with every table made anew.
+
+def with_tables(text: str, tables: Mapping[str, Callable[[], str]]) -> str:
+    """A document with every table made anew.
 
     Raises:
         ResultsError: it has a place for a table that there is not, or lacks one for a table.
     """
     places = [name for _, name, _ in PLACE.findall(text)]
-    if sorted(places) != sorted(TABLES):
-        raise ResultsError(f"The document has places for {places}, not for {list(TABLES)}.")
-    return PLACE.sub(lambda place: f"{place[1]}\n{TABLES[place[2]]()}\n\n{place[3]}", text)
+    if sorted(places) != sorted(tables):
+        raise ResultsError(f"The document has places for {places}, not for {list(tables)}.")
+    return PLACE.sub(lambda place: f"{place[1]}\n{tables[place[2]]()}\n\n{place[3]}", text)
 
 
 def parse(arguments: Optional[List[str]]) -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--document", type=Path, default=DOCUMENT, help="default: docs/results.md")
+    parser.add_argument(
+        "--document", type=Path, nargs="+", default=[DOCUMENT, LOOP], help="results.md or loop.md"
+    )
     parser.add_argument("--check", action="store_true", help="change nothing, only compare")
     return parser.parse_args(arguments)
 
 
 def main(arguments: Optional[List[str]] = None) -> int:
     options = parse(arguments)
-    text = options.document.read_text(encoding="utf-8")
-    made = with_tables(text)
-    if options.check:
-        if made != text:
-            print(f"{options.document}: its tables are not those of {RESULTS}", file=sys.stderr)
-        return int(made != text)
-    options.document.write_text(made, encoding="utf-8")
-    return 0
+    differ = [rewrite(document, options.check) for document in options.document]
+    return int(options.check and any(differ))
+
+
+def rewrite(document: Path, only_compare: bool) -> bool:
+    """Make the tables of a document anew, and tell whether they were others."""
+    text = document.read_text(encoding="utf-8")
+    made = with_tables(text, LOOP_TABLES if document.name == LOOP.name else TABLES)
+    if made != text and only_compare:
+        print(f"{document}: its tables are not those of {RESULTS}", file=sys.stderr)
+    elif made != text:
+        document.write_text(made, encoding="utf-8")
+    return made != text
 
 
 if __name__ == "__main__":

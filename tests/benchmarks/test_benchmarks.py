@@ -170,6 +170,8 @@ def test_crowded_and_dirty_sets_are_what_they_are_called():
         "speed/simulate.py",
         "accuracy/against_topaz.py",
         "paper/experiments.py",
+        "paper/classes_by_threshold.py",
+        "loop/loop.py",
     ],
 )
 def test_a_benchmark_can_be_called_from_any_folder(tmp_path, script):

@@ -1,9 +1,11 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The tables of docs/results.md are those of the raw cells."""
+"""The tables of docs/results.md and docs/loop.md are those of the raw cells."""
 
 import subprocess
 import sys
 from pathlib import Path
+
+import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -16,8 +18,9 @@ def check(document):
     return done.returncode, done.stderr
 
 
-def test_the_tables_of_the_document_are_made_of_the_cells():
-    assert check(ROOT / "docs" / "results.md") == (0, "")
+@pytest.mark.parametrize("name", ["results.md", "loop.md"])
+def test_the_tables_of_the_document_are_made_of_the_cells(name):
+    assert check(ROOT / "docs" / name) == (0, "")
 
 
 def test_a_figure_that_was_changed_by_hand_is_noticed(tmp_path):

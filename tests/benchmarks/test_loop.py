@@ -1,0 +1,100 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What the loop's benchmark trains on: corrections by clicks, and classes of a real RELION."""
+
+import shutil
+import sys
+from pathlib import Path
+
+import mrcfile
+import numpy as np
+import pytest
+
+from scipion_pupick.engine import Coordinates
+
+ROOT = Path(__file__).resolve().parents[2]
+X = np.arange(6) % 3 * 60 + 60.0
+Y = np.arange(6) // 3 * 90 + 70.0
+NOISE = [(100.0, 215.0), (200.0, 215.0), (30.0, 215.0)]
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _benchmarks_path():
+    sys.path.insert(0, str(ROOT))
+    yield
+    sys.path.remove(str(ROOT))
+
+
+@pytest.fixture
+def discs(tmp_path):
+    """Two micrographs with six dark discs each, of 160 Å."""
+    from benchmarks.common.picking_sets import PickingSet
+
+    grid_y, grid_x = np.mgrid[:256, :256]
+    paths = tuple(tmp_path / f"m{index}.mrc" for index in range(2))
+    for seed, path in enumerate(paths):
+        image = np.random.default_rng(seed).normal(0, 0.3, (256, 256))
+        for x, y in zip(X, Y):
+            image -= 2.0 * (np.hypot(grid_x - x, grid_y - y) < 8)
+        mrcfile.write(path, image.astype(np.float32), voxel_size=10.0)
+    particles = {path.name: Coordinates.unscored(X, Y) for path in paths}
+    return PickingSet("discs", paths, (), particles, 160.0, 10.0, 6.4, 8.0)
+
+
+def picks_of(discs, missed, wrong):
+    """Picks 2 px off all particles but the first so many, and so many on noise."""
+    x, y = np.array([*zip(X[missed:] + 2, Y[missed:]), *NOISE[:wrong]]).T
+    scores = np.linspace(3, 1, len(x))
+    return {path.name: Coordinates(x, y, scores) for path in discs.train}
+
+
+def counts(picks):
+    return {name: len(found) for name, found in picks.items()}
+
+
+@pytest.mark.parametrize(
+    ("clicks", "labels", "negatives"),
+    [
+        # two wrong and one missed in each: in turn, and the rest is confirmed when all is right
+        (1, {"m0.mrc": 0}, {"m0.mrc": 1}),
+        (2, {"m0.mrc": 1}, {"m0.mrc": 1}),
+        (3, {"m0.mrc": 6}, {"m0.mrc": 2}),
+        (5, {"m0.mrc": 6, "m1.mrc": 1}, {"m0.mrc": 2, "m1.mrc": 1}),
+        (99, {"m0.mrc": 6, "m1.mrc": 6}, {"m0.mrc": 2, "m1.mrc": 2}),
+    ],
+)
+def test_clicks_remove_and_add_in_turn_and_what_is_whole_is_confirmed(
+    discs, clicks, labels, negatives
+):
+    from benchmarks.loop.loop import as_corrected, described
+
+    found = as_corrected(discs, picks_of(discs, missed=1, wrong=2), clicks)
+    assert [counts(side) for side in found] == [labels, negatives]
+    row = described(discs, *found)
+    assert (row["labels"], row["wrong_labels"]) == (sum(labels.values()), 0)
+    assert (row["negatives"], row["wrong_negatives"]) == (sum(negatives.values()), 0)
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(
+    shutil.which("relion_refine") is None,
+    reason="needs RELION 3.1: apt-get install --no-install-recommends relion",
+)
+def test_classes_of_relion_are_selected_by_what_most_of_their_members_are(discs, tmp_path):
+    from benchmarks.common.relion_classes import ClassSettings
+    from benchmarks.loop.by_classes import select_classes
+
+    picks = picks_of(discs, missed=0, wrong=3)
+    settings = ClassSettings(160.0, classes=2, iterations=4, scale=24, psi_step=24, shift=3)
+    found = select_classes(discs, picks, tmp_path / "project", settings)
+    total = sum(size for _, size in found.shares)
+    assert total == sum(counts(picks).values()) == 18
+    assert found.looked_at == len(found.shares) <= 2
+    selected = sum(size for share, size in found.shares if share > 0.5)
+    assert sum(counts(found.selected).values()) == selected > 0
+    assert sum(counts(found.rejected).values()) == total - selected
+    # places are those of the micrographs, with what RELION has shifted
+    for name, chosen in found.selected.items():
+        nearest = np.hypot(*(chosen.xy[:, None] - discs.particles[name].xy[None]).T).min(axis=0)
+        assert np.median(nearest) < 4
+    again = select_classes(discs, picks, tmp_path / "project", settings)
+    assert again.shares == found.shares
