@@ -345,7 +345,7 @@ def loop_line(row: Cell) -> List[str]:
     """A line of the table of 2D classes."""
     return [
         LOOP_SETS[row["set"]],
-        LOOP_WAYS[row["what"]],
+        LOOP_WAYS[row["what"]] + (f", picks from {row['threshold']}" if row["threshold"] else ""),
         row["clicks"],
         share_of(row["wrong_labels"], row["labels"]),
         share_of(row["wrong_negatives"], row["negatives"]),
