@@ -317,6 +317,8 @@ LOOP_WAYS = {
     "random labels": "random labels",
     "2D classes": "2D classes",
     "2D classes, selected": "2D classes, the selected alone",
+    "selected and rejected": "the truth for classes",
+    "selected": "the truth for classes, the selected alone",
 }
 
 
@@ -345,8 +347,9 @@ def loop_line(row: Cell) -> List[str]:
     """A line of the table of 2D classes."""
     return [
         LOOP_SETS[row["set"]],
-        LOOP_WAYS[row["what"]] + (f", picks from {row['threshold']}" if row["threshold"] else ""),
-        row["clicks"],
+        LOOP_WAYS[row["what"]]
+        + (f", picks from {float(row['threshold']):g} on" if row["threshold"] else ""),
+        "–" if row["wrong"] else row["clicks"],
         share_of(row["wrong_labels"], row["labels"]),
         share_of(row["wrong_negatives"], row["negatives"]),
         *(row[name] for name in ("ap", "precision_90", "own_f1")),
