@@ -316,7 +316,8 @@ LOOP_WAYS = {
     "general": "general model",
     "random labels": "random labels",
     "2D classes": "2D classes",
-    "2D classes, selected": "2D classes, the selected alone",
+    "2D classes, 200 of each": "2D classes, 200 of each side",
+    "2D classes, selected": "2D classes, the selected with a score of 0 or more",
     "selected and rejected": "the truth for classes",
     "selected": "the truth for classes, the selected alone",
 }
