@@ -20,56 +20,43 @@ from ..networks.architectures import inverted
 from ..networks.model import Model
 from ..networks.scoring import make_judge
 from ..preprocessing.scale import WorkingScale
-from .scale import ScaleSearch, confidence, detect_in_micrographs, evenly_spaced
+from .scale import ScaleSearch, confidence, read_middles
 
 log = logging.getLogger(__name__)
 
-MICROGRAPHS_COMPARED = 2
 # of the confidences; where next to nothing is found, dark particles are the likely ones
 LEAST_ADVANTAGE = 0.05
 
 
-def detect_contrast(
+def fit_contrast(
     general: Model,
     scale: WorkingScale,
     micrographs: Sequence[AnyMicrograph],
     device: torch.device,
-) -> Model:
-    """Return the general model, or one that sees negatives if it is more certain of these.
+) -> ScaleSearch:
+    """Begin a search for the scale, with the model that is surer of the micrographs.
 
     Args:
         general: the model.
         scale: that of the diameter which the user gave.
-        micrographs: to look at two of them; those that cannot be used are left out.
+        micrographs: to look at the middles of three of them; those that cannot be used are left
+            out.
         device: to score on.
+
+    Returns:
+        A search with the general model, or with one that sees negatives.
     """
-    compared = evenly_spaced(micrographs, MICROGRAPHS_COMPARED)
-    of_negatives = invert_contrast(general)
-    dark, bright = (
-        confidence(
-            detect_in_micrographs(
-                model, make_judge(model.network, device), scale, compared
-            ).values()
-        )
-        for model in (general, of_negatives)
-    )
-    return of_negatives if _is_bright(dark, bright) else general
+    judge = make_judge(general.network, device)
+    return with_contrast(ScaleSearch(general, judge, scale, read_middles(scale, micrographs)))
 
 
 def with_contrast(search: ScaleSearch) -> ScaleSearch:
     """Return a search with the general model, or with one that sees negatives, if that is surer."""
     dark, bright = (confidence(search.peaks(0, negatives)) for negatives in (False, True))
-    if not _is_bright(dark, bright):
-        return search
-    return search.of_inverted(invert_contrast(search.general))
-
-
-def _is_bright(dark: float, bright: float) -> bool:
-    """Whether the model is more certain of negatives, given its confidence of both."""
     if bright <= dark + LEAST_ADVANTAGE:
-        return False
+        return search
     log.info("Particles look brighter than what is round them: the general model is inverted.")
-    return True
+    return search.of_inverted(invert_contrast(search.general))
 
 
 def invert_contrast(model: Model) -> Model:

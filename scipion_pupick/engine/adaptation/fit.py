@@ -28,16 +28,15 @@ from ..files.atomic import file_status
 from ..files.prefetch import prefetch
 from ..micrographs import AnyMicrograph, Micrograph
 from ..networks.model import Model, load_model, save_model
-from ..networks.scoring import make_judge
 from ..networks.training_record import TrainingRecord
 from ..picking.contamination import Judge
 from ..picking.detector import PeaksInsideBorder, clean_peaks_inside_border, expected_among
 from ..preprocessing.scale import ModelScale, WorkingScale
 from ..preprocessing.working_image import WorkingImage, prepare
 from ..settings import EARLIER_GENERAL, MICROGRAPHS_FITTED
-from .contrast import with_contrast
+from .contrast import fit_contrast
 from .parts import cut_part, place_of_part, side_of_parts
-from .scale import ScaleSearch, best_scale, evenly_spaced, read_middles
+from .scale import best_scale, evenly_spaced
 
 log = logging.getLogger(__name__)
 
@@ -110,9 +109,7 @@ def fit_general_model(
     fitted = evenly_spaced(micrographs, MICROGRAPHS_FITTED)
     log.info("Fitting the general model to %d micrographs.", len(fitted))
     request = _request(general, scale, particles)
-    middles = read_middles(scale, fitted)
-    judge = make_judge(general.network, device)
-    search = with_contrast(ScaleSearch(general, judge, scale, middles))
+    search = fit_contrast(general, scale, fitted, device)
     general, judge = search.general, search.judge
     suited = best_scale(search)
     peaks: Dict[AnyMicrograph, PeaksInsideBorder] = {}

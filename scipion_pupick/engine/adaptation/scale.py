@@ -41,7 +41,7 @@ DIAMETERS_SEARCHED = 21.0
 
 
 def evenly_spaced(micrographs: Sequence[AnyMicrograph], most: int) -> List[AnyMicrograph]:
-    """Choose at most so many micrographs, evenly_spaced evenly."""
+    """Choose at most so many micrographs, evenly spread."""
     count = min(most, len(micrographs))
     return [micrographs[i] for i in np.linspace(0, len(micrographs) - 1, count).astype(int)]
 
@@ -56,7 +56,7 @@ def read_middles(
         micrographs: to read at most three of them; those that cannot be used are left out.
 
     Returns:
-        Images as fine as the finest scale that `search_scale` looks at.
+        Images as fine as the finest scale that `best_scale` looks at.
     """
     finest = WorkingScale(scale.diameter, scale.diameter_px * SCALE_STEP**FURTHEST_STEP, scale.unit)
     chosen = evenly_spaced(micrographs, MICROGRAPHS_SEARCHED)
@@ -125,24 +125,6 @@ class ScaleSearch:
 def judge_of_negatives(judge: Judge) -> Judge:
     """Return what sees images as a judge sees their negatives."""
     return lambda images: judge(-images)
-
-
-def search_scale(
-    general: Model, judge: Judge, scale: WorkingScale, micrographs: Sequence[AnyMicrograph]
-) -> WorkingScale:
-    """Choose the scale at which the general model is most certain, as `best_scale` does.
-
-    Args:
-        general: the model.
-        judge: of its network.
-        scale: that of the diameter which the user gave.
-        micrographs: to look at three of them; those that cannot be used are left out.
-
-    Returns:
-        A scale of the same diameter (Å), with another width in working images.
-    """
-    searched = evenly_spaced(micrographs, MICROGRAPHS_SEARCHED)
-    return best_scale(ScaleSearch(general, judge, scale, searched))
 
 
 def best_scale(search: ScaleSearch) -> WorkingScale:

@@ -11,7 +11,7 @@ from typing import Iterator, List, Optional, Sequence, Tuple
 
 import torch
 
-from ..adaptation.contrast import detect_contrast
+from ..adaptation.contrast import fit_contrast
 from ..adaptation.scale import read_usable
 from ..coordinates import Picks
 from ..coordinates.transform import PickTransform
@@ -80,7 +80,7 @@ def _general_model(
         return start.model, start.scale
     general = load_model(GENERAL)
     scale = general.scale.of(start.settings.diameter)
-    return detect_contrast(general, scale, micrographs, device), scale
+    return fit_contrast(general, scale, micrographs, device).general, scale
 
 
 def _ranked(

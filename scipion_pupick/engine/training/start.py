@@ -9,13 +9,12 @@ from typing import Optional, Sequence
 
 import torch
 
-from ..adaptation.contrast import detect_contrast, invert_contrast
-from ..adaptation.scale import search_scale
+from ..adaptation.contrast import fit_contrast, invert_contrast
+from ..adaptation.scale import best_scale
 from ..files.atomic import PathLike
 from ..micrographs import Micrograph
 from ..networks.architectures import Network
 from ..networks.model import Model, load_model
-from ..networks.scoring import make_judge
 from ..preprocessing.scale import ANGSTROM, LengthUnit, WorkingScale
 from ..settings import (
     EARLIER_GENERAL,
@@ -144,6 +143,5 @@ def adapt_start(start: Start, labelled: Sequence[Micrograph], device: torch.devi
     """
     if start.model is None or start.model.scale.diameter is not None:
         return start
-    model = detect_contrast(start.model, start.scale, labelled, device)
-    scale = search_scale(model, make_judge(model.network, device), start.scale, labelled)
-    return replace(start, model=model).at_scale(scale)
+    search = fit_contrast(start.model, start.scale, labelled, device)
+    return replace(start, model=search.general).at_scale(best_scale(search))

@@ -21,7 +21,7 @@ from scipion_pupick.engine import (
     read_picks,
     train,
 )
-from scipion_pupick.engine.adaptation.contrast import detect_contrast
+from scipion_pupick.engine.adaptation.contrast import fit_contrast
 from scipion_pupick.engine.micrographs import read_image, write_image
 from scipion_pupick.engine.networks.architectures import ARCHITECTURES, inverted, make_network
 from scipion_pupick.engine.preprocessing.scale import WorkingScale
@@ -100,5 +100,5 @@ def test_noise_is_taken_for_a_background_of_dark_particles(tmp_path):
     noise = np.random.default_rng(2).standard_normal((256, 256)).astype(np.float32)
     write_image(tmp_path / "noise.mrc", noise, 5.0)
     general = load_model("general")
-    found = detect_contrast(general, WorkingScale(120.0), find_micrographs([str(tmp_path)]), CPU)
-    assert found is general
+    found = fit_contrast(general, WorkingScale(120.0), find_micrographs([str(tmp_path)]), CPU)
+    assert found.general is general

@@ -13,9 +13,11 @@ from scipion_pupick.engine import find_micrographs, load_model
 from scipion_pupick.engine.adaptation.scale import (
     PRIOR_PENALTY,
     SCALE_STEP,
+    ScaleSearch,
+    best_scale,
     confidence,
     evenly_spaced,
-    search_scale,
+    read_middles,
 )
 from scipion_pupick.engine.micrographs import Micrograph, write_image
 from scipion_pupick.engine.networks.scoring import make_judge
@@ -56,7 +58,7 @@ def test_a_wrong_diameter_leads_to_the_scale_of_the_right_one(general, caplog):
 
     def pixel_size(factor):
         scale = WorkingScale(DIAMETER * factor)
-        suited = search_scale(*general, scale, micrographs)
+        suited = best_scale(ScaleSearch(*general, scale, read_middles(scale, micrographs)))
         assert suited.diameter == scale.diameter
         return suited.pixel_size
 
@@ -74,7 +76,7 @@ def test_where_there_is_nothing_the_given_scale_stays(general, tmp_path):
     (tmp_path / "damaged.mrc").write_bytes(b"no image")
     micrographs = [Micrograph(path, path.name, 5.0) for path in sorted(tmp_path.iterdir())]
     scale = WorkingScale(120.0)
-    assert search_scale(*general, scale, micrographs) == scale
+    assert best_scale(ScaleSearch(*general, scale, read_middles(scale, micrographs))) == scale
 
 
 def test_micrographs_are_spread_evenly():
@@ -97,7 +99,7 @@ def test_the_scale_lies_between_the_surest_and_the_one_given(monkeypatch, surest
         return {chosen[0]: PeaksInsideBorder(np.full(100, np.log(chance / (1 - chance))), 1.0)}
 
     monkeypatch.setattr("scipion_pupick.engine.adaptation.scale.detect_in_micrographs", peaks_at)
-    suited = search_scale(general, None, asked, micrographs)
+    suited = best_scale(ScaleSearch(general, None, asked, micrographs))
     candidates = np.linspace(-2, 2, 4001)
     product = (0.9 - 0.1 * (candidates - surest) ** 2) * (1 - PRIOR_PENALTY * candidates**2)
     summit = candidates[product.argmax()]
