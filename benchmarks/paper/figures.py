@@ -55,7 +55,10 @@ def labels_of(rows: Sequence[Row], on: str) -> List[int]:
 
 
 def plot_objectives(axes: Any, rows: Sequence[Row], on: str) -> bool:
-    """Fig. 5a; a star where GE-binomial is above GE-KL with p < 0.05, a dagger where below."""
+    """Fig. 5a; a star where GE-binomial is above GE-KL with p < 0.05, a dagger where below.
+
+    It says something from two numbers of labels on.
+    """
     lines = {
         NAMES[method]: [Cell(on, method, count, 0) for count in labels_of(rows, on)]
         for method in PAPERS
@@ -68,7 +71,7 @@ def plot_objectives(axes: Any, rows: Sequence[Row], on: str) -> bool:
             mark = "*" if result.first > result.second else "†"
             height = max(summarise(rows, line[0]).mean for line in _at(lines, count)) * 1.12
             axes.annotate(mark, (count, height), ha="center", fontsize=14)
-    return drawn
+    return drawn and len({r.labels for r in rows if r.set == on and r.method in PAPERS}) > 1
 
 
 def _at(lines: Mapping[str, Sequence[Cell]], count: int) -> List[Tuple[Cell]]:
