@@ -15,13 +15,6 @@ ROOT = Path(__file__).resolve().parents[2]
 PARTICLES = 12
 
 
-@pytest.fixture(scope="module", autouse=True)
-def _benchmarks_path():
-    sys.path.insert(0, str(ROOT))
-    yield
-    sys.path.remove(str(ROOT))
-
-
 @pytest.fixture
 def blobs(tmp_path):
     """Three micrographs of dark blobs; those further to the right are darker."""

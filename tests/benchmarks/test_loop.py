@@ -2,8 +2,6 @@
 """What the loop's benchmark trains on: corrections by clicks, and classes of a real RELION."""
 
 import shutil
-import sys
-from pathlib import Path
 
 import mrcfile
 import numpy as np
@@ -11,17 +9,9 @@ import pytest
 
 from scipion_pupick.engine import Coordinates
 
-ROOT = Path(__file__).resolve().parents[2]
 X = np.arange(6) % 3 * 60 + 60.0
 Y = np.arange(6) // 3 * 90 + 70.0
 NOISE = [(100.0, 215.0), (200.0, 215.0), (30.0, 215.0)]
-
-
-@pytest.fixture(scope="module", autouse=True)
-def _benchmarks_path():
-    sys.path.insert(0, str(ROOT))
-    yield
-    sys.path.remove(str(ROOT))
 
 
 @pytest.fixture

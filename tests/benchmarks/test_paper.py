@@ -2,9 +2,7 @@
 """The paper's experiments: which cells, how they are measured, kept, tested and drawn."""
 
 import math
-import sys
 from dataclasses import replace
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -12,15 +10,7 @@ import pytest
 from scipion_pupick.engine.files.star import star_text
 from scipion_pupick.engine.training.regions import TrainingImage, label_map
 
-ROOT = Path(__file__).resolve().parents[2]
 NOWHERE = np.empty((0, 2))
-
-
-@pytest.fixture(scope="module", autouse=True)
-def _benchmarks_path():
-    sys.path.insert(0, str(ROOT))
-    yield
-    sys.path.remove(str(ROOT))
 
 
 def image_of(seed, side=160, number=9):
