@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import copy
+import math
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -12,8 +13,11 @@ from scipy.optimize import brentq
 from scipy.special import expit
 
 from ..networks.architectures import Network
+from ..settings import LEAST_SCORE
 
 LEAST_SLOPE = 0.1  # of a fit; scores must not lose their order
+# of the best peaks, for each particle expected, and of all
+_KEPT_A_PARTICLE, _KEPT_SHARE = 3.0, 0.95
 
 
 @dataclass(frozen=True)
@@ -53,6 +57,29 @@ def with_count(
         return calibration
     shift = brentq(lambda shift: float(expit(odds + shift).sum()) - wanted, -100, 100)
     return replace(calibration, offset=calibration.offset + float(shift))
+
+
+def with_kept_peaks(calibration: Calibration, scores: np.ndarray, particles: float) -> Calibration:
+    """Make log-odds less steep where they leave too few peaks above the least score that is kept.
+
+    A network is surer of the micrographs that it was trained on than of others: some of its peaks
+    that are said to be particles once in a hundred thousand times are so in a tenth. So three peaks
+    are kept for each particle, or nearly all that there are. As many particles as before are
+    expected among the peaks (docs/decisions/029-peaks-that-are-kept.md).
+
+    Args:
+        calibration: of the scores.
+        scores: (n,) of all peaks, at least one.
+        particles: expected among these.
+    """
+    kept = min(math.ceil(_KEPT_A_PARTICLE * particles), math.ceil(_KEPT_SHARE * len(scores)))
+    odds = calibration.log_odds(scores)
+    last = float(np.sort(odds)[::-1][max(1, kept) - 1])
+    if last >= LEAST_SCORE:
+        return calibration
+    share, expected = LEAST_SCORE / last, float(expit(odds).sum())
+    flatter = replace(calibration, slope=share * calibration.slope)
+    return with_count(flatter, scores, expected, expected)
 
 
 def calibrated(network: Network, calibration: Calibration) -> Network:

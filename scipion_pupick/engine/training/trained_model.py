@@ -11,7 +11,7 @@ from typing import Tuple
 import numpy as np
 
 from ..calibration.gaussian import PROBABILITY_PER_PARTICLE, calibrate
-from ..calibration.line import Calibration, calibrated
+from ..calibration.line import Calibration, calibrated, with_kept_peaks
 from ..calibration.mixture_fit import ESTIMATED_COUNT_ERROR, GIVEN_COUNT_ERROR, ExpectedCount
 from ..calibration.model_threshold import threshold_of_expected_f1
 from ..calibration.precision_recall_estimate import best_threshold, estimate_precision_recall
@@ -137,6 +137,7 @@ def _calibrate(network: Network, task: TrainingTask, start: Start) -> Tuple[Cali
         decoys = [peaks_inside_border(scorer, -image.image, width).score for image in images]
         negatives = np.concatenate(decoys)
         line = calibrate_target_decoy(scores, negatives, expected, count.error, network.step)
+        line = with_kept_peaks(line, scores, expected)
         return line, threshold_of_expected_f1(line.log_odds(scores), line.error, count)
     shift = prior_shift(task.images, task.particles, task.settings)
     line = calibrate(scores + shift, PROBABILITY_PER_PARTICLE * expected, count.error)
