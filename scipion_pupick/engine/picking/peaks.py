@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Tuple
 
@@ -10,9 +11,11 @@ import numpy as np
 
 from ..coordinates.neighbours import near_pairs
 
-# both chosen in docs/decisions/025-peaks-of-crowded-particles.md
+# chosen in docs/decisions/025-peaks-of-crowded-particles.md
 _HILL_BLUR = 2.0  # px of the map
 _SHARPENING = 2.0
+# least distances from peaks to places between them: docs/decisions/030-places-between-peaks.md
+_WIDER = 1.25
 
 
 @dataclass(frozen=True)
@@ -52,7 +55,8 @@ def find_close_peaks(
 ) -> Peaks:
     """As `find_peaks`, of near neighbours too, whose scores melt into one hill.
 
-    Maxima are those of the sharpened map, so that a shoulder is one. A score is that of the blurred
+    Maxima are those of the sharpened map, so that a shoulder is one; then come the highest places
+    that are left between them, since a particle may lie on a slope. A score is that of the blurred
     map, which knows less of noise and of sharp edges, less what the hill of a better peak adds to
     it: its height above the median of the map, falling to nothing at its reach. Scores of another
     unit and zero point give the same peaks in the same order.
@@ -65,11 +69,34 @@ def find_close_peaks(
     """
     exact = score_map.astype(np.float64)
     blurred = _blurred_along(_blurred_along(exact).T).T
-    places = find_peaks(exact + _SHARPENING * (exact - blurred), radius)
-    score = _between(blurred, places.xy)
-    xy, score = _by_score(places.xy, score)
+    sharpened = exact + _SHARPENING * (exact - blurred)
+    maxima = find_peaks(sharpened, radius).xy
+    # an entry more, since the places are whole entries and maxima are not
+    wider = max(_WIDER * radius, radius + 1)
+    places = np.concatenate([maxima, _left_between(sharpened, maxima, wider)])
+    xy, score = _by_score(places, _between(blurred, places))
     height = np.maximum(0, score - np.median(blurred))
     return _at_least(*_by_score(xy, score - _hills_of_better(xy, height, reach)), least_score)
+
+
+def _left_between(score_map: np.ndarray, xy: np.ndarray, radius: float) -> np.ndarray:
+    """Highest places (m, 2) of a map further than a radius from points (n, 2) and each other."""
+    left = _without_discs(score_map, xy, radius)
+    rows, columns = np.nonzero((left == _highest_near(left)) & np.isfinite(left))
+    places, _ = _by_score(np.column_stack([columns, rows]).astype(float), left[rows, columns])
+    return places[suppress(places, radius)]
+
+
+def _without_discs(score_map: np.ndarray, xy: np.ndarray, radius: float) -> np.ndarray:
+    """Copy a map (h, w), with -inf within a radius of the entries next to points (n, 2)."""
+    reach = math.ceil(radius)
+    padded = np.pad(score_map, reach)
+    along = np.arange(-reach, reach + 1)
+    x, y = np.meshgrid(along, along)
+    disc = (y * padded.shape[1] + x)[x**2 + y**2 <= radius**2]
+    columns, rows = np.rint(xy).astype(int).T + reach
+    padded.ravel()[(rows * padded.shape[1] + columns)[:, None] + disc] = -np.inf
+    return padded[reach:-reach, reach:-reach]
 
 
 def _blurred_along(score_map: np.ndarray) -> np.ndarray:

@@ -225,10 +225,27 @@ def between(values, x, y):
     return along[0] * (1 - y + top) + along[1] * (y - top)
 
 
+def slow_left_between(sharpened, points, radius):
+    """Places that are as high as those round them which are not too near to a point."""
+    left = {}
+    for y, x in np.ndindex(*sharpened.shape):
+        if all(np.hypot(x - px, y - py) > radius for px, py in points):
+            left[x, y] = sharpened[y, x]
+    found = []
+    for (x, y), value in sorted(left.items(), key=lambda item: -item[1]):
+        beside = [left.get((x + dx, y + dy), -np.inf) for dx in (-1, 0, 1) for dy in (-1, 0, 1)]
+        if value == max(beside) and all(np.hypot(x - fx, y - fy) > radius for fx, fy in found):
+            found.append((x, y))
+    return found
+
+
 def slow_close_peaks(score_map, radius, reach, least_score):
     blurred = slow_blur(score_map)
-    places = slow_peaks(3 * score_map.astype(np.float64) - 2 * blurred, radius)
-    rows = sorted(((x, y, between(blurred, x, y)) for x, y, _ in places), key=lambda row: -row[2])
+    sharpened = 3 * score_map.astype(np.float64) - 2 * blurred
+    maxima = [(x, y) for x, y, _ in slow_peaks(sharpened, radius)]
+    entries = [(round(x), round(y)) for x, y in maxima]
+    places = [*maxima, *slow_left_between(sharpened, entries, max(1.25 * radius, radius + 1))]
+    rows = sorted(((x, y, between(blurred, x, y)) for x, y in places), key=lambda row: -row[2])
     scored = []
     for i, (x, y, score) in enumerate(rows):
         hills = [0.0]
@@ -264,6 +281,27 @@ def test_a_peak_beside_a_better_one_scores_less_than_one_alone():
     score_map = bumps((41, 80), centres, 3.0, [12, 8, 8]) - 4
     peaks = find_close_peaks(score_map, 4.0, 14.0, -3.0)
     assert [round(x) for x in peaks.xy[:, 0]] == [20, 60, 29]
+
+
+def test_a_particle_without_a_maximum_of_its_own_is_a_peak():
+    """A hill that is so broad that the map falls from the middle of the other all the way."""
+    score_map = bumps((41, 60), [(20, 20), (30, 20)], 5.0, [12, 5]) - 6
+    assert len(find_peaks(score_map, 4.0, -3.0).xy) == 1
+    peaks = find_close_peaks(score_map, 4.0, 9.6)
+    assert np.linalg.norm(peaks.xy - [30, 20], axis=1).min() < 6.0
+    assert np.linalg.norm(peaks.xy[0] - [20, 20]) < 1.5
+
+
+@pytest.mark.parametrize("radius", [0.8, 2.0, 4.0])
+def test_close_peaks_leave_no_room_between_them(radius):
+    score_map = np.random.default_rng(3).normal(0, 4, (60, 70))
+    xy = find_close_peaks(score_map, radius, 9.6).xy
+    distances = np.linalg.norm(xy[:, None] - xy, axis=2)
+    assert distances[~np.eye(len(xy), dtype=bool)].min() > radius
+    y, x = np.indices(score_map.shape)
+    pixels = np.stack([x, y], axis=-1).reshape(-1, 1, 2)
+    nearest = np.linalg.norm(pixels - xy, axis=2).min(axis=1)
+    assert nearest.max() <= max(1.25 * radius, radius + 1) + 1
 
 
 def test_close_peaks_do_not_depend_on_the_unit_of_scores():
