@@ -29,10 +29,13 @@ class Detector:
         scorer: from working images (b, h, w) to score maps (b, ceil(h/4), ceil(w/4)), or twice as
             many rows and columns.
         min_distance: between two peaks, px of the working image.
+        between: whether the best places between maxima of the scores are peaks, too, where every
+            second pixel is scored.
     """
 
     scorer: Scorer
     min_distance: float
+    between: bool = True
 
     @classmethod
     def of_width(cls, scorer: Scorer, diameter_px: float) -> Detector:
@@ -57,7 +60,8 @@ class Detector:
         if places.step == STRIDE:
             peaks = find_peaks(score_map, radius, least_score)
         else:
-            peaks = find_close_peaks(score_map, radius, _HILL_REACH / places.step, least_score)
+            reach = _HILL_REACH / places.step
+            peaks = find_close_peaks(score_map, radius, reach, least_score, self.between)
         return Peaks(places.in_image(peaks.xy, shape), peaks.score)
 
     def find(self, image: np.ndarray) -> Peaks:
@@ -72,7 +76,9 @@ def detect_peaks(scorer: Scorer, image: np.ndarray, diameter_px: float) -> Peaks
 
 @dataclass(frozen=True)
 class PeaksInsideBorder:
-    """Peaks of an image that are no nearer to its edges than picking allows by default.
+    """Maxima of an image's scores, no nearer to its edges than picking allows by default.
+
+    Places between maxima are not among them: what peaks are usually like was measured without.
 
     Attributes:
         score: (n,) of the peaks.
@@ -89,7 +95,7 @@ def expected_among(peaks: Sequence[PeaksInsideBorder], particles: float) -> floa
 
 
 def peaks_inside_border(scorer: Scorer, image: np.ndarray, diameter_px: float) -> PeaksInsideBorder:
-    """As `detect_peaks`, without the peaks nearer to the edges than half a diameter."""
+    """Maxima of the scores of an image, but for those nearer to the edges than half a diameter."""
     return clean_peaks_inside_border(lambda images: (scorer(images), None), image, diameter_px)
 
 
@@ -106,7 +112,8 @@ def clean_peaks_inside_border(
     """
     shape = (image.shape[0], image.shape[1])
     scores, of_image = judge(image[None])
-    detector = Detector(lambda _: scores, MIN_DISTANCE_DIAMETERS * diameter_px)
+    distance = MIN_DISTANCE_DIAMETERS * diameter_px
+    detector = Detector(lambda _: scores, distance, between=False)
     peaks = detector.find_in_map(scores[0], shape)
     border = diameter_px / 2
     inside = inside_border(peaks.xy, border, shape)

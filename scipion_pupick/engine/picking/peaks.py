@@ -51,7 +51,11 @@ def find_peaks(score_map: np.ndarray, radius: float, least_score: float = -np.in
 
 
 def find_close_peaks(
-    score_map: np.ndarray, radius: float, reach: float, least_score: float = -np.inf
+    score_map: np.ndarray,
+    radius: float,
+    reach: float,
+    least_score: float = -np.inf,
+    between: bool = True,
 ) -> Peaks:
     """As `find_peaks`, of near neighbours too, whose scores melt into one hill.
 
@@ -66,14 +70,16 @@ def find_close_peaks(
         radius: least distance between two peaks, px of the map.
         reach: half the width of a peak's hill at its foot, px of the map.
         least_score: peaks that score lower are left out.
+        between: whether the places between maxima are peaks, too.
     """
     exact = score_map.astype(np.float64)
     blurred = _blurred_along(_blurred_along(exact).T).T
     sharpened = exact + _SHARPENING * (exact - blurred)
-    maxima = find_peaks(sharpened, radius).xy
-    # an entry more, since the places are whole entries and maxima are not
-    wider = max(_WIDER * radius, radius + 1)
-    places = np.concatenate([maxima, _left_between(sharpened, maxima, wider)])
+    places = find_peaks(sharpened, radius).xy
+    if between:
+        # an entry more, since these places are whole entries and maxima are not
+        wider = max(_WIDER * radius, radius + 1)
+        places = np.concatenate([places, _left_between(sharpened, places, wider)])
     xy, score = _by_score(places, _between(blurred, places))
     height = np.maximum(0, score - np.median(blurred))
     return _at_least(*_by_score(xy, score - _hills_of_better(xy, height, reach)), least_score)
