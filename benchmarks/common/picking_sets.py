@@ -5,9 +5,9 @@ from __future__ import annotations
 
 import argparse
 import json
-from dataclasses import dataclass, replace
+from dataclasses import astuple, dataclass, field, replace
 from pathlib import Path
-from typing import Callable, Dict, List, Optional, Tuple
+from typing import Callable, Dict, List, Mapping, Optional, Tuple
 
 import numpy as np
 
@@ -90,6 +90,7 @@ class PickingSet:
         pixel_size: Å/px.
         tolerance: largest distance of a hit from its particle, px.
         border: what lies nearer to the edge does not count, px.
+        defocus: of simulated micrographs, by file name.
     """
 
     name: str
@@ -100,6 +101,7 @@ class PickingSet:
     pixel_size: float
     tolerance: float
     border: float
+    defocus: Mapping[str, Defocus] = field(default_factory=dict)
 
     @property
     def diameter_px(self) -> float:
@@ -195,31 +197,39 @@ def real_set(data: Path, name: str = REAL) -> PickingSet:
 
 
 def simulated_set(
-    folder: Path, map_path: Path, settings_of: Optional[SettingsOf] = None
+    folder: Path,
+    map_path: Path,
+    settings_of: Optional[SettingsOf] = None,
+    train: int = TRAIN,
+    test: int = TEST,
 ) -> PickingSet:
     """Micrographs of the density in `map_path`, simulated into `folder` where they are not there.
 
-    Those to train on and those to test on differ in nothing but their random numbers.
+    Those to train on and those to test on differ in nothing but their random numbers. Of larger
+    sets, the first ones to train on and to test on are those of smaller sets.
     """
     done = folder / "set.json"
     if not done.exists():
-        simulate_set(folder, map_path, settings_of or micrograph_settings)
+        simulate_set(folder, map_path, settings_of or micrograph_settings, train + test)
     diameter, pixel_size = json.loads(done.read_text(encoding="utf-8"))
     paths = tuple(sorted((folder / "micrographs").glob("*.mrc")))
+    defocus = folder / "defocus.json"
+    known = json.loads(defocus.read_text(encoding="utf-8")) if defocus.exists() else {}
     return PickingSet(
         short_name(map_path),
-        paths[:TRAIN],
-        paths[TRAIN:],
+        paths[:TRAIN] + paths[TRAIN + test :],
+        paths[TRAIN : TRAIN + test],
         read_picks(folder / "particles.star"),
         diameter,
         pixel_size,
         TOLERANCE * diameter / pixel_size,
         diameter / pixel_size / 2,
+        {name: Defocus(*values) for name, values in known.items()},
     )
 
 
-def simulate_set(folder: Path, map_path: Path, settings_of: SettingsOf) -> None:
-    """Write micrographs/NAME_00.mrc ..., particles.star and, last, set.json with the scale."""
+def simulate_set(folder: Path, map_path: Path, settings_of: SettingsOf, number: int) -> None:
+    """Write micrographs/NAME_00.mrc ..., what is known of them, and, last, set.json (scale)."""
     density = read_map(map_path)
     name = short_name(map_path)
     pixel_size = density.diameter / SIMULATED_DIAMETER_PX
@@ -230,14 +240,17 @@ def simulate_set(folder: Path, map_path: Path, settings_of: SettingsOf) -> None:
     small = random_phantom(random, 0.35 * density.diameter)
     junk = make_bank(small, pixel_size, random)
     truth: Picks = {}
-    for index in range(TRAIN + TEST):
+    defocus: Dict[str, Tuple[float, ...]] = {}
+    for index in range(number):
         random = np.random.default_rng([*seeds, index])
         settings = settings_of(random)
         made = simulate_micrograph(bank, (SIDE, SIDE), settings, random, junk)
         path = folder / "micrographs" / f"{name}_{index:02d}.mrc"
         write_image(path, made.image, pixel_size)
         truth[path.name] = Coordinates.unscored(made.xy[:, 0], made.xy[:, 1])
+        defocus[path.name] = astuple(settings.defocus)
     write_picks(truth, folder / "particles.star")
+    write_text(folder / "defocus.json", json.dumps(defocus))
     write_text(folder / "set.json", json.dumps([density.diameter, pixel_size]))
 
 

@@ -46,6 +46,7 @@ class ClassSettings:
         psi_step: coarse step of the rotation, degrees.
         shift: largest shift, px of the rescaled box.
         threads: of the classification.
+        most_poses: of a particle that are looked at closely; None for all that are likely.
     """
 
     diameter: float
@@ -58,6 +59,7 @@ class ClassSettings:
     psi_step: float = 12.0
     shift: int = 5
     threads: int = 1
+    most_poses: Optional[int] = None
 
 
 def extract(
@@ -137,6 +139,8 @@ def classify(
     command += ["--oversampling", "1", "--pad", "2", "--pool", "30", "--norm", "--scale"]
     command += ["--flatten_solvent", "--zero_mask", "--dont_combine_weights_via_disc"]
     command += ["--random_seed", "1", "--j", f"{settings.threads}"]
+    if settings.most_poses is not None:
+        command += ["--maxsig", f"{settings.most_poses}"]
     run(command + (["--ctf"] if settings.ctf else []), folder, project)
     return result
 

@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 from pathlib import Path
 from typing import Dict, List, Sequence, Tuple
 
@@ -23,6 +23,7 @@ from scipion_pupick.engine.files.star import Columns, read_blocks, star_text
 
 GOOD_SHARE = 0.5
 MICROGRAPHS = "micrographs"
+DEFOCUS = ("rlnDefocusU", "rlnDefocusV", "rlnDefocusAngle")
 OPTICS: Columns = {
     "rlnOpticsGroupName": ["opticsGroup1"],
     "rlnOpticsGroup": np.ones(1, int),
@@ -103,10 +104,11 @@ def link_micrographs(picking_set: PickingSet, project: Path) -> Sequence[Microgr
     names = [micrograph.name for micrograph in listed]
     sizes = {"rlnMicrographPixelSize": np.array([picking_set.pixel_size])}
     groups = np.ones(len(names), int)
-    tables: Dict[str, Columns] = {
-        "optics": {**OPTICS, **sizes},
-        "micrographs": {"rlnMicrographName": names, "rlnOpticsGroup": groups},
-    }
+    table: Columns = {"rlnMicrographName": names, "rlnOpticsGroup": groups}
+    if picking_set.defocus:
+        defocus = [astuple(picking_set.defocus[path.name]) for path in picking_set.train]
+        table = {**table, **dict(zip(DEFOCUS, np.array(defocus).T))}
+    tables: Dict[str, Columns] = {"optics": {**OPTICS, **sizes}, "micrographs": table}
     write_text(project / "micrographs.star", star_text(tables))
     return listed
 

@@ -45,6 +45,7 @@ from benchmarks.common.relion_classes import ClassSettings
 from benchmarks.loop.by_classes import select_classes
 from scipion_pupick.engine import (
     Coordinates,
+    OptimizerSettings,
     Picks,
     PickSettings,
     TrainSettings,
@@ -53,7 +54,10 @@ from scipion_pupick.engine import (
     pick,
     train,
 )
+from scipion_pupick.engine.coordinates.table import join_coordinates
 from scipion_pupick.engine.evaluation.matching import match_points
+from scipion_pupick.engine.reporting.suggestion import suggest_picks
+from scipion_pupick.engine.runs.pick_run import read_pick_run
 from scipion_pupick.engine.settings import GENERAL, LEAST_SCORE
 from scipion_pupick.engine.simulation import SimulationSettings
 
@@ -69,6 +73,7 @@ COLUMNS = (
         "what",
         "wrong",
         "threshold",
+        "seed",
         "clicks",
         "labels",
         "negatives",
@@ -91,6 +96,7 @@ class Cell:
         negatives: places that are no particle.
         wrong: share of each that is on the wrong side; None where nothing was put there.
         threshold: of the picks that were classified; None for the general model's own.
+        seed: of the training, and of random labels.
     """
 
     what: str
@@ -99,6 +105,7 @@ class Cell:
     negatives: Optional[Picks] = None
     wrong: Optional[float] = None
     threshold: Optional[float] = None
+    seed: int = 0
 
 
 def junky_settings(random: np.random.Generator) -> SimulationSettings:
@@ -174,22 +181,48 @@ def as_corrected(picking_set: PickingSet, picks: Picks, clicks: int) -> Tuple[Pi
     return particles, negatives
 
 
+def as_suggested(picking_set: PickingSet, run: Path, clicks: int) -> Tuple[Picks, Picks]:
+    """Particles and negatives after a look at so many picks that `pupick suggest` shows.
+
+    Each pick that is shown counts as a click, also where a particle is only confirmed; so do those
+    next to the doubtful ones.
+
+    Args:
+        picking_set: that knows the truth.
+        run: folder of the picks.
+        clicks: picks to look at.
+    """
+    picked = read_pick_run(run)
+    peaks = dict(picked.peaks())
+    count, number = clicks, clicks + 1
+    while number > clicks:
+        found = suggest_picks(picked, peaks, count)
+        shown = {name: join_coordinates([s.doubtful, s.neighbours]) for name, s in found.items()}
+        number = sum(map(len, shown.values()))
+        count = min(count - 1, count * clicks // number)
+    right = {name: is_right(picking_set, name, picks) for name, picks in shown.items()}
+    return (
+        {name: picks.select(right[name]) for name, picks in shown.items()},
+        {name: picks.select(~right[name]) for name, picks in shown.items()},
+    )
+
+
 def rows(coordinates: Coordinates) -> np.ndarray:
     """Rows (n, 3) of x, y and score."""
     return np.column_stack([coordinates.x, coordinates.y, coordinates.score])
 
 
-def measure(
-    picking_set: PickingSet, work: Path, labels: Optional[Picks], negatives: Optional[Picks]
-) -> Row:
+def measure(picking_set: PickingSet, work: Path, cell: Cell) -> Row:
     """Train, unless there are no labels, and pick the test micrographs.
 
     They are picked at the threshold that is chosen by itself, and, for the ranking, at the lowest.
     """
     model: Path = Path(GENERAL)
+    labels, negatives = cell.labels, cell.negatives
     started = time.process_time()
     if labels is not None:
-        settings = TrainSettings(picking_set.diameter)
+        optimizer = OptimizerSettings(seed=cell.seed) if cell.seed else OptimizerSettings()
+        settings = TrainSettings(picking_set.diameter, training=optimizer)
         micrographs = picking_set.micrographs(picking_set.train)
         train(micrographs, labels, work / "model", settings, negatives=negatives, **CPU)
         model = work / "model" / "model.safetensors"
@@ -228,15 +261,16 @@ def run_cells(picking_set: PickingSet, cells: Sequence[Cell], work: Path, store:
     """Measure the cells that are not there yet."""
     for cell in cells:
         key = {"set": picking_set.name, "what": cell.what, "clicks": cell.clicks}
-        more = {"wrong": cell.wrong, "threshold": cell.threshold}
+        more = {"wrong": cell.wrong, "threshold": cell.threshold, "seed": cell.seed or None}
         key.update({name: value for name, value in more.items() if value is not None})
         folder = work / store.name_of(key)
-        store.cell(key, partial(measure, picking_set, folder, cell.labels, cell.negatives))
+        store.cell(key, partial(measure, picking_set, folder, cell))
 
 
-def random_labels(picking_set: PickingSet, clicks: int) -> Cell:
+def random_labels(picking_set: PickingSet, clicks: int, seed: int = 0) -> Cell:
     """As many labels as clicks, at random of the particles to train on."""
-    return Cell("random labels", clicks, draw_labels(picking_set, clicks, RANDOM, 0))
+    labels = draw_labels(picking_set, clicks, RANDOM, seed)
+    return Cell("random labels", clicks, labels, seed=seed)
 
 
 def run_classes(picking_set: PickingSet, options: argparse.Namespace, store: Store) -> None:
@@ -281,8 +315,13 @@ def run_corrections(picking_set: PickingSet, options: argparse.Namespace, store:
     picked = general_picks(picking_set, work)
     cells = [Cell(GENERAL, 0)]
     for clicks in options.clicks:
-        cells.append(Cell("corrected", clicks, *as_corrected(picking_set, picked, clicks)))
-        cells.append(random_labels(picking_set, clicks))
+        corrected = as_corrected(picking_set, picked, clicks)
+        suggested = as_suggested(picking_set, work / "picked", clicks)
+        for seed in options.seeds:
+            cells.append(Cell("corrected", clicks, *corrected, seed=seed))
+            cells.append(random_labels(picking_set, clicks, seed))
+            if options.suggest:
+                cells.append(Cell("suggested", clicks, *suggested, seed=seed))
     run_cells(picking_set, cells, work, store)
 
 
@@ -317,6 +356,8 @@ def main() -> None:
     parser.add_argument("--iterations", type=int, default=10, help="of the classification")
     parser.add_argument("--wrong", type=float, nargs="+", default=[0.0, 0.1])
     parser.add_argument("--clicks", type=int, nargs="+", default=[20, 50, 100, 200])
+    parser.add_argument("--seeds", type=int, nargs="+", default=[0], help="of corrections")
+    parser.add_argument("--suggest", action="store_true", help="corrections of suggested picks too")
     parser.add_argument("--most", type=int, default=200, help="of the picks of each side")
     parser.add_argument("--table", type=Path, help="CSV to write at the end")
     parser.add_argument("--machine", default="", help="its name in that CSV")
