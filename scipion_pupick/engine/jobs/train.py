@@ -43,7 +43,8 @@ def train(
 
     Args:
         micrographs: with and without picks.
-        picks: labelled particles by micrograph name, px of the micrographs; scores are ignored.
+        picks: labelled particles by micrograph name, px of the micrographs; scores matter to
+            `picks_least_score` alone.
         output: folder, made where needed.
         settings: how to train.
         negatives: places labelled as no particle, in the same form.
