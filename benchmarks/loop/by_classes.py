@@ -22,6 +22,7 @@ from scipion_pupick.engine import Micrograph, Picks, read_picks, read_rejected, 
 from scipion_pupick.engine.files.star import Columns, read_blocks, star_text
 
 GOOD_SHARE = 0.5
+CLEARLY_BAD_SHARE = 0.25
 MICROGRAPHS = "micrographs"
 DEFOCUS = ("rlnDefocusU", "rlnDefocusV", "rlnDefocusAngle")
 OPTICS: Columns = {
@@ -40,12 +41,14 @@ class SelectedClasses:
     Attributes:
         selected: particles of the classes that were selected, by micrograph name, px.
         rejected: those of the others, as `pupick train --selected-from` takes them.
+        clear: those of the classes that are clearly bad, as a second selection gives them.
         looked_at: classes that were not empty.
         shares: of each of these, the share of particles that is right, and its size.
     """
 
     selected: Picks
     rejected: Picks
+    clear: Picks
     looked_at: int
     shares: Tuple[Tuple[float, int], ...]
 
@@ -73,19 +76,21 @@ def select_classes(
     numbers = table.numbers(CLASS).astype(int)
     shares = {n: (float(right[numbers == n].mean()), int((numbers == n).sum())) for n in numbers}
     good = [number for number, (share, _) in shares.items() if share > GOOD_SHARE]
-    selected = project / "Select" / "particles.star"
-    kept = {
-        "optics": columns(blocks["optics"]),
-        "particles": columns(table, np.isin(numbers, good)),
-    }
-    write_text(selected, star_text(kept))
-    sides = (
-        read_picks(selected, pixel_size=picking_set.pixel_size),
-        read_rejected([selected], [data], picking_set.pixel_size),
+    bad = [number for number, (share, _) in shares.items() if share < CLEARLY_BAD_SHARE]
+    chosen = {"Select": good, "SelectBad": bad}
+    files = {name: project / name / "particles.star" for name in chosen}
+    for name, of_classes in chosen.items():
+        kept = columns(table, np.isin(numbers, of_classes))
+        parts = {"optics": columns(blocks["optics"]), "particles": kept}
+        write_text(files[name], star_text(parts))
+    selected, clear = (
+        read_picks(path, pixel_size=picking_set.pixel_size) for path in files.values()
     )
+    rejected = read_rejected([files["Select"]], [data], picking_set.pixel_size)
     return SelectedClasses(
-        without_folder(sides[0]),
-        without_folder(sides[1]),
+        without_folder(selected),
+        without_folder(rejected),
+        without_folder(clear),
         len(shares),
         tuple(sorted(shares.values(), reverse=True)),
     )

@@ -5,7 +5,9 @@
 
 - `classes`: simulated sets with junk. The general model picks the micrographs to train on,
   RELION 3.1 extracts and classifies the picks, the classes most of whose members are particles are
-  selected, and what is selected and rejected is trained on. A look at a class counts as a click.
+  selected, and what is selected and rejected is trained on: all of it; of the selected those with
+  a score of 0 or more; and, beside these, only classes that are clearly bad. A look at a class
+  counts as a click.
 - `selection`: the same, but the truth stands for the classification, with a share of each side on
   the wrong one.
 - `corrections`: any set. A person removes wrong picks of the general model and adds missed
@@ -24,7 +26,7 @@ import time
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import Any, Dict, List, Optional, Sequence, Tuple
+from typing import Any, Dict, List, Mapping, Optional, Sequence, Tuple
 
 import numpy as np
 
@@ -35,6 +37,7 @@ from benchmarks.common import picking_sets
 from benchmarks.common.cells import Row, Store, figures, score
 from benchmarks.common.labels import RANDOM, draw_labels
 from benchmarks.common.picking_sets import (
+    KINDS_OF_SETS,
     REAL_SETS,
     PickingSet,
     real_set,
@@ -43,8 +46,8 @@ from benchmarks.common.picking_sets import (
 )
 from benchmarks.common.relion_classes import ClassSettings
 from benchmarks.loop.by_classes import select_classes
+from benchmarks.loop.by_corrections import as_corrected, as_suggested, is_right
 from scipion_pupick.engine import (
-    Coordinates,
     OptimizerSettings,
     Picks,
     PickSettings,
@@ -54,18 +57,18 @@ from scipion_pupick.engine import (
     pick,
     train,
 )
-from scipion_pupick.engine.coordinates.table import join_coordinates
-from scipion_pupick.engine.evaluation.matching import match_points
-from scipion_pupick.engine.reporting.suggestion import suggest_picks
-from scipion_pupick.engine.runs.pick_run import read_pick_run
 from scipion_pupick.engine.settings import GENERAL, LEAST_SCORE
 from scipion_pupick.engine.simulation import SimulationSettings
+from scipion_pupick.engine.training.labels import sure_picks
 
 JUNK_COVERAGE, MORE_CRYSTALS = 0.1, 2
 RANDOM_LABELS = 100
 # Two thirds of the box are the particle, 16 px of it: enough to tell it from junk, and the coarse
 # steps of rotation and shift that go with that.
-CLASS_BOX, CLASS_TURN, CLASS_SHIFT = 24, 24.0, 3
+CLASS_BOX, CLASS_TURN, CLASS_SHIFT, MOST_POSES = 24, 20.0, 2, 100
+# Of large sets: enough particles for forty classes.
+MANY_TRAIN, MANY_TEST = 30, 10
+SURE_SCORE = 0.0
 CPU: Dict[str, Any] = {"device": "cpu", "threads": 1}
 COLUMNS = (
     *(
@@ -126,12 +129,6 @@ def general_picks(picking_set: PickingSet, work: Path, threshold: Optional[float
     return dict(pick(micrographs, GENERAL, work / "picked", settings, report=False, **CPU).picks)
 
 
-def is_right(picking_set: PickingSet, name: str, picks: Coordinates) -> np.ndarray:
-    """Tell which picks (n,) of a micrograph are particles."""
-    truth = picking_set.particles[name]
-    return match_points(picks.xy, truth.xy, picking_set.tolerance, picks.score) >= 0
-
-
 def as_classified(
     picking_set: PickingSet, picks: Picks, wrong: float, most: int, seed: int
 ) -> Tuple[Picks, Picks]:
@@ -154,62 +151,6 @@ def as_classified(
         part = every.select(rows)
         sides.append(group_picks([names[i] for i in rows], part.x, part.y, part.score))
     return sides[0], sides[1]
-
-
-def as_corrected(picking_set: PickingSet, picks: Picks, clicks: int) -> Tuple[Picks, Picks]:
-    """Particles and negatives after so many clicks, micrograph by micrograph.
-
-    Wrong picks are removed and missed particles added, in turn; where all of a micrograph is
-    right, what was left is confirmed without a click.
-    """
-    particles: Picks = {}
-    negatives: Picks = {}
-    for name, picked in picks.items():
-        if clicks <= 0:
-            break
-        truth, right = picking_set.particles[name], is_right(picking_set, name, picked)
-        match = match_points(truth.xy, picked.xy, picking_set.tolerance, np.zeros(len(truth)))
-        wrong, missed = picked.select(~right), truth.select(match < 0)
-        removed = wrong.select(np.arange(len(wrong)) < (clicks + 1) // 2)
-        added = missed.select(np.arange(len(missed)) < clicks - len(removed))
-        removed = wrong.select(np.arange(len(wrong)) < clicks - len(added))
-        clicks -= len(removed) + len(added)
-        whole = len(removed) == len(wrong) and len(added) == len(missed)
-        kept = picked.select(right) if whole else Coordinates.empty()
-        particles[name] = Coordinates(*np.concatenate([rows(added), rows(kept)]).T)
-        negatives[name] = removed
-    return particles, negatives
-
-
-def as_suggested(picking_set: PickingSet, run: Path, clicks: int) -> Tuple[Picks, Picks]:
-    """Particles and negatives after a look at so many picks that `pupick suggest` shows.
-
-    Each pick that is shown counts as a click, also where a particle is only confirmed; so do those
-    next to the doubtful ones.
-
-    Args:
-        picking_set: that knows the truth.
-        run: folder of the picks.
-        clicks: picks to look at.
-    """
-    picked = read_pick_run(run)
-    peaks = dict(picked.peaks())
-    count, number = clicks, clicks + 1
-    while number > clicks:
-        found = suggest_picks(picked, peaks, count)
-        shown = {name: join_coordinates([s.doubtful, s.neighbours]) for name, s in found.items()}
-        number = sum(map(len, shown.values()))
-        count = min(count - 1, count * clicks // number)
-    right = {name: is_right(picking_set, name, picks) for name, picks in shown.items()}
-    return (
-        {name: picks.select(right[name]) for name, picks in shown.items()},
-        {name: picks.select(~right[name]) for name, picks in shown.items()},
-    )
-
-
-def rows(coordinates: Coordinates) -> np.ndarray:
-    """Rows (n, 3) of x, y and score."""
-    return np.column_stack([coordinates.x, coordinates.y, coordinates.score])
 
 
 def measure(picking_set: PickingSet, work: Path, cell: Cell) -> Row:
@@ -286,14 +227,19 @@ def run_classes(picking_set: PickingSet, options: argparse.Namespace, store: Sto
         scale=CLASS_BOX,
         psi_step=CLASS_TURN,
         shift=CLASS_SHIFT,
+        ctf=options.ctf,
+        most_poses=MOST_POSES,
     )
     found = select_classes(picking_set, picked, folder / "relion", settings)
     sides = found.selected, found.rejected
-    cells = [
-        Cell(GENERAL, 0),
-        Cell("2D classes", found.looked_at, *sides, threshold=threshold),
-        random_labels(picking_set, RANDOM_LABELS),
-    ]
+    sure = sure_picks(found.selected, SURE_SCORE)
+    ways = {
+        "2D classes": sides,
+        "2D classes, sure": (sure, found.rejected),
+        "2D classes, sure and clear": (sure, found.clear),
+    }
+    cells = [Cell(GENERAL, 0), random_labels(picking_set, RANDOM_LABELS)]
+    cells += [Cell(way, found.looked_at, *of, threshold=threshold) for way, of in ways.items()]
     run_cells(picking_set, cells, work, store)
 
 
@@ -325,6 +271,17 @@ def run_corrections(picking_set: PickingSet, options: argparse.Namespace, store:
     run_cells(picking_set, cells, work, store)
 
 
+def simulated(work: Path, name: str, maps: Mapping[str, Path]) -> PickingSet:
+    """A set with more junk than usual, or a large one of a kind of `KINDS_OF_SETS`."""
+    of_map, _, kind = name.partition("-")
+    if not kind:
+        made = simulated_set(work / "junk-sets" / name, maps[name], junky_settings)
+        return replace(made, name=f"{name}-junk")
+    settings = KINDS_OF_SETS[kind]
+    folder = work / "many-sets" / name
+    return replace(simulated_set(folder, maps[of_map], settings, MANY_TRAIN, MANY_TEST), name=name)
+
+
 PARTS = {"classes": run_classes, "selection": run_selection, "corrections": run_corrections}
 
 
@@ -352,8 +309,9 @@ def main() -> None:
     )
     parser.add_argument("--only", default="classes,corrections", help="and selection")
     parser.add_argument("--threshold", type=float, help="of picks to be classified; default: own")
-    parser.add_argument("--classes", type=int, default=12)
-    parser.add_argument("--iterations", type=int, default=10, help="of the classification")
+    parser.add_argument("--classes", type=int, default=40)
+    parser.add_argument("--iterations", type=int, default=18, help="of the classification")
+    parser.add_argument("--ctf", action="store_true", help="the classification corrects it")
     parser.add_argument("--wrong", type=float, nargs="+", default=[0.0, 0.1])
     parser.add_argument("--clicks", type=int, nargs="+", default=[20, 50, 100, 200])
     parser.add_argument("--seeds", type=int, nargs="+", default=[0], help="of corrections")
@@ -368,9 +326,7 @@ def main() -> None:
         if name in REAL_SETS:
             picking_set = real_set(options.data, name)
         else:
-            folder = options.work / "junk-sets" / name
-            made = simulated_set(folder, maps[name], junky_settings)
-            picking_set = replace(made, name=f"{name}-junk")
+            picking_set = simulated(options.work, name, maps)
         parts = options.only.split(",")
         if name in REAL_SETS:
             parts = [part for part in parts if part == "corrections"]

@@ -55,7 +55,8 @@ def counts(picks):
 def test_clicks_remove_and_add_in_turn_and_what_is_whole_is_confirmed(
     discs, clicks, labels, negatives
 ):
-    from benchmarks.loop.loop import as_corrected, described
+    from benchmarks.loop.by_corrections import as_corrected
+    from benchmarks.loop.loop import described
 
     found = as_corrected(discs, picks_of(discs, missed=1, wrong=2), clicks)
     assert [counts(side) for side in found] == [labels, negatives]
@@ -82,6 +83,8 @@ def test_classes_of_relion_are_selected_by_what_most_of_their_members_are(discs,
     selected = sum(size for share, size in found.shares if share > 0.5)
     assert sum(counts(found.selected).values()) == selected > 0
     assert sum(counts(found.rejected).values()) == total - selected
+    clear = sum(size for share, size in found.shares if share < 0.25)
+    assert sum(counts(found.clear).values()) == clear
     # places are those of the micrographs, with what RELION has shifted
     for name, chosen in found.selected.items():
         nearest = np.hypot(*(chosen.xy[:, None] - discs.particles[name].xy[None]).T).min(axis=0)
