@@ -1,7 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """`pupick train` on what people say of picks: corrected runs, and selections of 2D classes."""
 
-import itertools
 import json
 import shutil
 
@@ -171,41 +170,6 @@ def test_rejected_classes_are_negatives(picked, tmp_path, caplog):
     rejected = sum(row.endswith("2\n") for row in rows)
     assert record["negatives"] == rejected > 0
     assert record["labels"] == len(rows) - rejected
-
-
-def scored_particles(picked, path):
-    """Write the picks of a run as particles whose scores are 0, 1.5 and -0.5 in turn."""
-    every = read_picks(picked / "run")
-    rows = [
-        f"{name} {x:.3f} {y:.3f} {score}\n"
-        for name, coordinates in every.items()
-        for (x, y), score in zip(coordinates.xy, itertools.cycle((0, 1.5, -0.5)))
-    ]
-    columns = ("MicrographName", "CoordinateX", "CoordinateY", "AutopickFigureOfMerit")
-    head = [f"_rln{name} #{number + 1}\n" for number, name in enumerate(columns)]
-    path.write_text("".join(["data_particles\nloop_\n", *head, *rows]))
-    return [float(row.split()[-1]) for row in rows]
-
-
-def test_particles_with_a_low_score_are_left_out_where_that_is_asked_for(picked, tmp_path):
-    scores = scored_particles(picked, tmp_path / "particles.star")
-    arguments = ["train", "--micrographs", str(picked / "mics"), "--diameter", "96", *HASTY]
-    arguments += ["--picks", str(tmp_path / "particles.star")]
-    wanted = {"0": sum(score >= 0 for score in scores), "": len(scores)}
-    for least, number in wanted.items():
-        output = tmp_path / f"new{least}"
-        more = ["--picks-least-score", least] if least else []
-        assert main([*arguments, "--output", str(output), *more]) == 0
-        assert json.loads((output / "train.json").read_text())["labels"] == number
-
-
-def test_a_score_that_no_pick_has_is_refused(picked, tmp_path, caplog):
-    scored_particles(picked, tmp_path / "particles.star")
-    arguments = ["train", "--micrographs", str(picked / "mics"), "--diameter", "96"]
-    arguments += ["--picks", str(tmp_path / "particles.star"), "--picks-least-score", "2"]
-    assert main([*arguments, "--output", str(tmp_path / "new")]) == 2
-    assert "has a score of 2 or more" in caplog.text
-    assert "--picks-least-score" in caplog.text
 
 
 @pytest.mark.parametrize(

@@ -43,8 +43,7 @@ def train(
 
     Args:
         micrographs: with and without picks.
-        picks: labelled particles by micrograph name, px of the micrographs; scores matter to
-            `picks_least_score` alone.
+        picks: labelled particles by micrograph name, px of the micrographs; scores are ignored.
         output: folder, made where needed.
         settings: how to train.
         negatives: places labelled as no particle, in the same form.

@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Optional
 
 from .constants import ANSWERS, CHECKS, MIRRORS
 from .setting import ADVANCED, Checked, about
@@ -12,7 +11,7 @@ from .setting import ADVANCED, Checked, about
 
 @dataclass(frozen=True)
 class LabelSettings(Checked):
-    """How picks become places in their micrographs, and which of them are doubted.
+    """How picks become places in their micrographs, and whether they are doubted.
 
     They are scaled first, then swapped, mirrored and shifted. See the metadata of each field.
     """
@@ -76,18 +75,5 @@ class LabelSettings(Checked):
             "added to y of each pick",
             unit="px",
             level=ADVANCED,
-        ),
-    )
-    picks_least_score: Optional[float] = field(
-        default=None,
-        metadata=about(
-            "Lowest score of the picks",
-            "picks with a lower score are not trained on",
-            level=ADVANCED,
-            automatic="none",
-            more="For particles of selected 2D classes, which hold some junk: 0 takes those that "
-            "the model which picked them thinks likelier to be particles than not. Picks without "
-            "a score stay.",
-            placeholder="SCORE",
         ),
     )

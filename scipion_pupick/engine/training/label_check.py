@@ -123,7 +123,7 @@ def describe(fit: Fit, settings: LabelSettings, shape: Shape) -> Optional[UsageE
         shape: (ny, nx) of one of their micrographs, px.
     """
     if fit.better is not None:
-        return _would_fit(fit, fit.better, PickTransform.of(settings) != PickTransform())
+        return _would_fit(fit, fit.better, settings != LabelSettings(settings.check_picks))
     if fit.outside > _MOST_OUTSIDE * fit.labels:
         return UsageError(
             f"{_count_outside(fit)} (such as one of {shape[1]} x {shape[0]} px): they seem to be "

@@ -73,31 +73,6 @@ def assign_labels(
     return labels
 
 
-def sure_picks(picks: Picks, least_score: Optional[float]) -> Picks:
-    """Leave out picks whose score is lower than `least_score`; those without a score stay.
-
-    Raises:
-        UsageError: no pick is left.
-    """
-    if least_score is None:
-        return picks
-    sure = {name: here.select(~(here.score < least_score)) for name, here in picks.items()}
-    given, left = (sum(map(len, each.values())) for each in (picks, sure))
-    if given and not left:
-        raise UsageError(
-            f"None of the {given} picks has a score of {least_score:g} or more: give a lower one.",
-            setting="picks_least_score",
-        )
-    if left < given:
-        log.info(
-            "%d of %d picks have a score below %g and are left out.",
-            given - left,
-            given,
-            least_score,
-        )
-    return sure
-
-
 def _not_empty(picks: Picks) -> Picks:
     return {name: coordinates for name, coordinates in picks.items() if len(coordinates)}
 

@@ -19,7 +19,7 @@ from ..preprocessing.working_image import require_scale
 from ..settings import NEGATIVES_WEIGHT_OF_VERSION_01, TrainSettings, in_words_of_version_01
 from .data import TrainingData, choose_micrographs, read_data
 from .label_check import check_labels
-from .labels import Labels, assign_labels, sure_picks
+from .labels import Labels, assign_labels
 from .particle_count import check_particle_count
 from .start import Start, adapt_start, choose_start
 
@@ -105,8 +105,7 @@ def make_request(
             used at the diameter.
     """
     transform = PickTransform.of(settings.labels)
-    sure = sure_picks(picks, settings.labels.picks_least_score)
-    labels = assign_labels(sure, negatives, micrographs).transformed(transform, micrographs)
+    labels = assign_labels(picks, negatives, micrographs).transformed(transform, micrographs)
     first = choose_start(start, settings, unit)
     used = choose_micrographs(micrographs, labels, first.settings)
     require_scale(used, first.scale)
