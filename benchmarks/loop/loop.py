@@ -59,7 +59,6 @@ from scipion_pupick.engine import (
 )
 from scipion_pupick.engine.settings import GENERAL, LEAST_SCORE
 from scipion_pupick.engine.simulation import SimulationSettings
-from scipion_pupick.engine.training.labels import sure_picks
 
 JUNK_COVERAGE, MORE_CRYSTALS = 0.1, 2
 RANDOM_LABELS = 100
@@ -232,7 +231,7 @@ def run_classes(picking_set: PickingSet, options: argparse.Namespace, store: Sto
     )
     found = select_classes(picking_set, picked, folder / "relion", settings)
     sides = found.selected, found.rejected
-    sure = sure_picks(found.selected, SURE_SCORE)
+    sure = {name: here.at_least(SURE_SCORE) for name, here in found.selected.items()}
     ways = {
         "2D classes": sides,
         "2D classes, sure": (sure, found.rejected),

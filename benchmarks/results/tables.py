@@ -306,6 +306,8 @@ def paper_figures() -> str:
 
 
 LOOP_SETS = {
+    "groel-dirty": "GroEL, dirty",
+    "proteasome-dirty": "proteasome, dirty",
     "groel-junk": "GroEL",
     "proteasome-junk": "proteasome",
     "bgal-junk": "beta-galactosidase",
@@ -316,6 +318,12 @@ LOOP_WAYS = {
     "general": "general model",
     "random labels": "random labels",
     "2D classes": "2D classes",
+    "2D classes, sure": "2D classes, the selected with a score of 0 or more",
+    "2D classes, sure and clear": "the same, and classes that are clearly bad",
+    "2D classes, sure, 250 of each": "2D classes, the selected with a score of 0 or more, 250 of "
+    "each side",
+    "2D classes, sure and clear, 250 of each": "the same, and classes that are clearly bad, 250 of "
+    "each side",
     "2D classes, 200 of each": "2D classes, 200 of each side",
     "2D classes, selected": "2D classes, the selected with a score of 0 or more",
     "selected and rejected": "the truth for classes",
@@ -325,7 +333,7 @@ LOOP_WAYS = {
 
 def loop_classes() -> str:
     """One round through 2D classes beside the general model and 100 random labels."""
-    rows = [row for row in loop_rows() if row["set"].endswith("-junk")]
+    rows = [row for row in loop_rows() if not row["set"].startswith("empiar")]
     head = [
         "set",
         "trained on",
@@ -365,7 +373,7 @@ def share_of(part: str, number: str) -> str:
 def loop_corrections() -> str:
     """AP by clicks: of corrections, and of as many random labels."""
     cells = Cells.read(RESULTS / "loop.csv").rows
-    real = [row for row in cells if not row["set"].endswith("-junk")]
+    real = [row for row in cells if row["set"].startswith("empiar")]
     found = {(row["set"], row["what"], row["clicks"]): row for row in real}
     head = ["set", "clicks", "added and confirmed", "removed"]
     head += ["AP, corrections", "AP, random labels", "own F1, corrections", "own F1, random labels"]

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """`pupick train` on what people say of picks: corrected runs, and selections of 2D classes."""
 
+import itertools
 import json
 import shutil
 
@@ -170,6 +171,34 @@ def test_rejected_classes_are_negatives(picked, tmp_path, caplog):
     rejected = sum(row.endswith("2\n") for row in rows)
     assert record["negatives"] == rejected > 0
     assert record["labels"] == len(rows) - rejected
+
+
+def test_a_least_score_leaves_out_picks_but_no_negatives(picked, tmp_path):
+    rows = [
+        f"{name} {x:.3f} {y:.3f} "
+        for name, coordinates in read_picks(picked / "run").items()
+        for x, y in coordinates.xy
+    ]
+    columns = ("MicrographName", "CoordinateX", "CoordinateY", "AutopickFigureOfMerit")
+    head = [f"_rln{name} #{number + 1}\n" for number, name in enumerate(columns)]
+    # of every four picks one is selected with a high score, one with a low one, two are rejected
+    sides = {"selected": (0, 1), "rejected": (2, 3)}
+    scores = (0, -0.5, 1.5, -0.5)
+    for side, kept in sides.items():
+        lines = [
+            f"{row}{scores[number]}\n"
+            for row, number in zip(rows, itertools.cycle(range(4)))
+            if number in kept
+        ]
+        text = "".join(["data_particles\nloop_\n", *head, *lines])
+        (tmp_path / f"{side}.star").write_text(text)
+    arguments = ["train", "--micrographs", str(picked / "mics"), "--diameter", "96", *HASTY]
+    for side, option in zip(sides, ("--picks", "--negatives")):
+        arguments += [option, str(tmp_path / f"{side}.star")]
+    assert main([*arguments, "--least-score", "0", "--output", str(tmp_path / "new")]) == 0
+    record = json.loads((tmp_path / "new" / "train.json").read_text())
+    assert record["labels"] == len(rows[::4])
+    assert record["negatives"] == len(rows[2::4]) + len(rows[3::4])
 
 
 @pytest.mark.parametrize(

@@ -189,6 +189,12 @@ def read_picks(
     return engine.read_picks(sources, format, options.pixel_size, settings)
 
 
+def read_negatives(options: argparse.Namespace, sources: Sequence[str]) -> engine.Picks:
+    """Read places without a particle as `read_picks`, whatever their score."""
+    settings = replace(make_settings(PicksSettings, vars(options)), least_score=None)
+    return engine.read_picks(sources, pixel_size=options.pixel_size, settings=settings)
+
+
 def add_output(parser: argparse.ArgumentParser, what: str) -> None:
     """Add the folder or file to write to."""
     parser.add_argument("--output", required=True, metavar="PATH", help=what)

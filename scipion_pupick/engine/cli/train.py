@@ -24,6 +24,7 @@ from .options import (
     add_settings,
     find,
     given_settings,
+    read_negatives,
     read_picks,
     report_failures,
 )
@@ -135,7 +136,7 @@ def _request(options: argparse.Namespace) -> _Request:
     """Read what the options name, and take the rest from the run that was corrected."""
     _refuse_missing(options)
     picks = [read_picks(options, options.picks)] if options.picks else []
-    negatives = [read_picks(options, options.negatives)] if options.negatives else []
+    negatives = [read_negatives(options, options.negatives)] if options.negatives else []
     if options.selected_from:
         rejected = engine.read_rejected(options.picks, options.selected_from, options.pixel_size)
         negatives.append(rejected)
