@@ -318,12 +318,15 @@ LOOP_WAYS = {
     "general": "general model",
     "random labels": "random labels",
     "2D classes": "2D classes",
+    "2D classes, clearly good and clear": "2D classes that are clearly good, and those that are "
+    "clearly bad",
     "2D classes, sure": "2D classes, the selected with a score of 0 or more",
-    "2D classes, sure and clear": "the same, and classes that are clearly bad",
+    "2D classes, sure and clear": "2D classes, the selected with a score of 0 or more, and those "
+    "that are clearly bad",
     "2D classes, sure, 250 of each": "2D classes, the selected with a score of 0 or more, 250 of "
     "each side",
-    "2D classes, sure and clear, 250 of each": "the same, and classes that are clearly bad, 250 of "
-    "each side",
+    "2D classes, sure and clear, 250 of each": "2D classes, the selected with a score of 0 or more, "
+    "and those that are clearly bad, 250 of each side",
     "2D classes, 200 of each": "2D classes, 200 of each side",
     "2D classes, selected": "2D classes, the selected with a score of 0 or more",
     "selected and rejected": "the truth for classes",
@@ -354,9 +357,11 @@ def loop_rows() -> List[Cell]:
 
 def loop_line(row: Cell) -> List[str]:
     """A line of the table of 2D classes."""
+    wrong = round(100 * float(row["wrong"] or 0))
     return [
         LOOP_SETS[row["set"]],
         LOOP_WAYS[row["what"]]
+        + (f", {wrong} % of each side wrong" if wrong else "")
         + (f", picks from {float(row['threshold']):g} on" if row["threshold"] else ""),
         "–" if row["wrong"] else row["clicks"],
         share_of(row["wrong_labels"], row["labels"]),

@@ -20,7 +20,7 @@ class PicksSettings(Checked):
             "picks whose file gives them a lower score are left out",
             automatic="none are",
             more="crYOLO's .cbox files hold boxes far below its usual threshold of 0.3. Picks "
-            "without a score stay.",
+            "without a score stay, and so do places without a particle.",
             placeholder="SCORE",
         ),
     )
