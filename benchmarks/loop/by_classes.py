@@ -21,7 +21,7 @@ from benchmarks.common.relion_classes import (
 from scipion_pupick.engine import Micrograph, Picks, read_picks, read_rejected, write_text
 from scipion_pupick.engine.files.star import Columns, read_blocks, star_text
 
-GOOD_SHARE = 0.5
+GOOD_SHARE, CLEARLY_GOOD_SHARE = 0.5, 0.7
 CLEARLY_BAD_SHARE = 0.25
 MICROGRAPHS = "micrographs"
 DEFOCUS = ("rlnDefocusU", "rlnDefocusV", "rlnDefocusAngle")
@@ -41,14 +41,16 @@ class SelectedClasses:
     Attributes:
         selected: particles of the classes that were selected, by micrograph name, px.
         rejected: those of the others, as `pupick train --selected-from` takes them.
-        clear: those of the classes that are clearly bad, as a second selection gives them.
+        clearly_good: those of the selected classes that are clearly good.
+        clearly_bad: those of the classes that are clearly bad, as a second selection gives them.
         looked_at: classes that were not empty.
         shares: of each of these, the share of particles that is right, and its size.
     """
 
     selected: Picks
     rejected: Picks
-    clear: Picks
+    clearly_good: Picks
+    clearly_bad: Picks
     looked_at: int
     shares: Tuple[Tuple[float, int], ...]
 
@@ -75,22 +77,25 @@ def select_classes(
     right = hits(table, truth, picking_set.tolerance)
     numbers = table.numbers(CLASS).astype(int)
     shares = {n: (float(right[numbers == n].mean()), int((numbers == n).sum())) for n in numbers}
-    good = [number for number, (share, _) in shares.items() if share > GOOD_SHARE]
-    bad = [number for number, (share, _) in shares.items() if share < CLEARLY_BAD_SHARE]
-    chosen = {"Select": good, "SelectBad": bad}
+    chosen = {
+        "Select": [n for n, (share, _) in shares.items() if share > GOOD_SHARE],
+        "SelectGood": [n for n, (share, _) in shares.items() if share > CLEARLY_GOOD_SHARE],
+        "SelectBad": [n for n, (share, _) in shares.items() if share < CLEARLY_BAD_SHARE],
+    }
     files = {name: project / name / "particles.star" for name in chosen}
     for name, of_classes in chosen.items():
         kept = columns(table, np.isin(numbers, of_classes))
         parts = {"optics": columns(blocks["optics"]), "particles": kept}
         write_text(files[name], star_text(parts))
-    selected, clear = (
+    selected, clearly_good, clearly_bad = (
         read_picks(path, pixel_size=picking_set.pixel_size) for path in files.values()
     )
     rejected = read_rejected([files["Select"]], [data], picking_set.pixel_size)
     return SelectedClasses(
         without_folder(selected),
         without_folder(rejected),
-        without_folder(clear),
+        without_folder(clearly_good),
+        without_folder(clearly_bad),
         len(shares),
         tuple(sorted(shares.values(), reverse=True)),
     )

@@ -6,8 +6,8 @@
 - `classes`: simulated sets with junk. The general model picks the micrographs to train on,
   RELION 3.1 extracts and classifies the picks, the classes most of whose members are particles are
   selected, and what is selected and rejected is trained on: all of it; of the selected those with
-  a score of 0 or more; and, beside these, only classes that are clearly bad. A look at a class
-  counts as a click.
+  a score of 0 or more; beside these, only classes that are clearly bad; and only classes that are
+  clearly good or bad. A look at a class counts as a click.
 - `selection`: the same, but the truth stands for the classification, with a share of each side on
   the wrong one.
 - `corrections`: any set. A person removes wrong picks of the general model and adds missed
@@ -235,7 +235,8 @@ def run_classes(picking_set: PickingSet, options: argparse.Namespace, store: Sto
     ways = {
         "2D classes": sides,
         "2D classes, sure": (sure, found.rejected),
-        "2D classes, sure and clear": (sure, found.clear),
+        "2D classes, sure and clear": (sure, found.clearly_bad),
+        "2D classes, clearly good and clear": (found.clearly_good, found.clearly_bad),
     }
     cells = [Cell(GENERAL, 0), random_labels(picking_set, RANDOM_LABELS)]
     cells += [Cell(way, found.looked_at, *of, threshold=threshold) for way, of in ways.items()]
@@ -261,12 +262,12 @@ def run_corrections(picking_set: PickingSet, options: argparse.Namespace, store:
     cells = [Cell(GENERAL, 0)]
     for clicks in options.clicks:
         corrected = as_corrected(picking_set, picked, clicks)
-        suggested = as_suggested(picking_set, work / "picked", clicks)
         for seed in options.seeds:
             cells.append(Cell("corrected", clicks, *corrected, seed=seed))
             cells.append(random_labels(picking_set, clicks, seed))
-            if options.suggest:
-                cells.append(Cell("suggested", clicks, *suggested, seed=seed))
+        if options.suggest:
+            suggested = as_suggested(picking_set, work / "picked", clicks)
+            cells += [Cell("suggested", clicks, *suggested, seed=seed) for seed in options.seeds]
     run_cells(picking_set, cells, work, store)
 
 

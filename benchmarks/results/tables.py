@@ -325,8 +325,8 @@ LOOP_WAYS = {
     "that are clearly bad",
     "2D classes, sure, 250 of each": "2D classes, the selected with a score of 0 or more, 250 of "
     "each side",
-    "2D classes, sure and clear, 250 of each": "2D classes, the selected with a score of 0 or more, "
-    "and those that are clearly bad, 250 of each side",
+    "2D classes, sure and clear, 250 of each": "2D classes, the selected with a score of 0 or "
+    "more, and those that are clearly bad, 250 of each side",
     "2D classes, 200 of each": "2D classes, 200 of each side",
     "2D classes, selected": "2D classes, the selected with a score of 0 or more",
     "selected and rejected": "the truth for classes",

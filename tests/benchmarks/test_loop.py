@@ -83,8 +83,10 @@ def test_classes_of_relion_are_selected_by_what_most_of_their_members_are(discs,
     selected = sum(size for share, size in found.shares if share > 0.5)
     assert sum(counts(found.selected).values()) == selected > 0
     assert sum(counts(found.rejected).values()) == total - selected
-    clear = sum(size for share, size in found.shares if share < 0.25)
-    assert sum(counts(found.clear).values()) == clear
+    clearly = [[size for share, size in found.shares if share > 0.7]]
+    clearly.append([size for share, size in found.shares if share < 0.25])
+    sides = (found.clearly_good, found.clearly_bad)
+    assert [sum(counts(side).values()) for side in sides] == list(map(sum, clearly))
     # places are those of the micrographs, with what RELION has shifted
     for name, chosen in found.selected.items():
         nearest = np.hypot(*(chosen.xy[:, None] - discs.particles[name].xy[None]).T).min(axis=0)
