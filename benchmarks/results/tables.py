@@ -320,6 +320,7 @@ LOOP_WAYS = {
     "2D classes": "2D classes",
     "2D classes, clearly good and clear": "2D classes that are clearly good, and those that are "
     "clearly bad",
+    "2D classes, clearly good, 250": "2D classes that are clearly good, 250 of the selected alone",
     "2D classes, sure": "2D classes, the selected with a score of 0 or more",
     "2D classes, sure and clear": "2D classes, the selected with a score of 0 or more, and those "
     "that are clearly bad",
