@@ -11,7 +11,7 @@ from typing import Tuple
 import numpy as np
 
 from ..calibration.gaussian import PROBABILITY_PER_PARTICLE, calibrate
-from ..calibration.line import Calibration, calibrated, with_kept_peaks
+from ..calibration.line import Calibration, calibrated, with_count, with_kept_peaks
 from ..calibration.mixture_fit import ESTIMATED_COUNT_ERROR, GIVEN_COUNT_ERROR, ExpectedCount
 from ..calibration.model_threshold import threshold_of_expected_f1
 from ..calibration.precision_recall_estimate import best_threshold, estimate_precision_recall
@@ -34,6 +34,9 @@ from .validation import validate
 from .weight_averaging import choose_fraction, interpolate_weights
 
 log = logging.getLogger(__name__)
+
+# by which an estimated number of particles may be wrong: docs/decisions/031-numbers-estimated.md
+_ESTIMATE_FACTOR = 2.0
 
 
 @dataclass(frozen=True)
@@ -132,15 +135,21 @@ def _calibrate(network: Network, task: TrainingTask, start: Start) -> Tuple[Cali
         raise PupickError("The trained network finds no peak at all: check the micrographs.")
     expected = expected_among(peaks, task.particles)
     is_given = start.settings.particles_per_micrograph is not None
-    count = ExpectedCount(expected, GIVEN_COUNT_ERROR if is_given else ESTIMATED_COUNT_ERROR)
     if start.is_general:
         decoys = [peaks_inside_border(scorer, -image.image, width).score for image in images]
         negatives = np.concatenate(decoys)
-        line = calibrate_target_decoy(scores, negatives, expected, count.error, network.step)
+        known = expected if is_given else None
+        line = calibrate_target_decoy(scores, negatives, known, step=network.step)
+        if known is None:
+            line = with_count(
+                line, scores, expected / _ESTIMATE_FACTOR, expected * _ESTIMATE_FACTOR
+            )
         line = with_kept_peaks(line, scores, expected)
+        count = None if known is None else ExpectedCount(known, GIVEN_COUNT_ERROR)
         return line, threshold_of_expected_f1(line.log_odds(scores), line.error, count)
+    error = GIVEN_COUNT_ERROR if is_given else ESTIMATED_COUNT_ERROR
     shift = prior_shift(task.images, task.particles, task.settings)
-    line = calibrate(scores + shift, PROBABILITY_PER_PARTICLE * expected, count.error)
+    line = calibrate(scores + shift, PROBABILITY_PER_PARTICLE * expected, error)
     line = replace(line, offset=line.offset + line.slope * shift)
     curve = estimate_precision_recall([line.log_odds(scores)])
     return line, max(LEAST_SCORE, best_threshold(curve))
