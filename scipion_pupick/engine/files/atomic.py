@@ -11,7 +11,7 @@ import stat
 import tempfile
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Iterable, Iterator, List, Optional, Union
+from typing import Callable, Iterable, Iterator, List, Optional, Union
 
 from ..errors import UsageError
 
@@ -37,33 +37,49 @@ def atomic_write(path: PathLike) -> Iterator[Path]:
     Raises:
         OSError: the folder or the file cannot be written.
     """
-    target = Path(path)
-    through = is_device(target)
-    if not through and target.is_symlink():
-        target = Path(os.path.realpath(target))
-        if target.is_symlink():
-            raise OSError(errno.ELOOP, os.strerror(errno.ELOOP), str(path))
+    path = str(Path(path))
+    if is_device(path):
+        # no file can be made beside a device
+        with _temporary(path, path, tempfile.gettempdir(), _move_into) as temporary:
+            yield Path(temporary)
+        return
+    target = os.path.realpath(path) if os.path.islink(path) else path
+    if os.path.islink(target):
+        raise OSError(errno.ELOOP, os.strerror(errno.ELOOP), path)
+    folder = os.path.dirname(target)
     # looking is faster than trying to make it
-    if not target.parent.is_dir():
-        target.parent.mkdir(parents=True, exist_ok=True)
-    name = _temporary_name(target.name)
-    # no file can be made beside a device
-    temporary = Path(tempfile.gettempdir(), name) if through else target.with_name(name)
+    if folder and not os.path.isdir(folder):
+        os.makedirs(folder, exist_ok=True)
+    with _temporary(path, target, folder, os.replace) as temporary:
+        yield Path(temporary)
+
+
+@contextmanager
+def _temporary(
+    path: str, target: str, folder: str, finish: Callable[[str, str], None]
+) -> Iterator[str]:
+    """Return a temporary path, handed on when the block ends well, and deleted if it does not.
+
+    Args:
+        path: of the file to name in an error.
+        target: where the content is to come to lie.
+        folder: of the temporary path.
+        finish: moves the one to the other.
+    """
+    temporary = os.path.join(folder, _temporary_name(os.path.basename(target)))
     is_left = True
     try:
         yield temporary
-        if through:
-            _copy_into(temporary, target)
-        else:
-            os.replace(temporary, target)
-            is_left = False
+        finish(temporary, target)
+        is_left = False
     except OSError as error:
-        if error.filename in (None, str(temporary)):
-            error.filename = str(path)
+        if error.filename in (None, temporary):
+            error.filename = path
         raise
     finally:
         if is_left:
-            temporary.unlink(missing_ok=True)
+            with suppress(OSError):
+                os.unlink(temporary)
 
 
 def is_device(path: PathLike) -> bool:
@@ -81,10 +97,11 @@ def is_device(path: PathLike) -> bool:
     return os.path.exists(path) and not (os.path.isfile(path) or os.path.isdir(path))
 
 
-def _copy_into(source: Path, device: Path) -> None:
+def _move_into(source: str, device: str) -> None:
     # a file behind /dev/stdout may hold what was written before
-    with source.open("rb") as content, device.open("ab", buffering=0) as sink:
+    with open(source, "rb") as content, open(device, "ab", buffering=0) as sink:
         shutil.copyfileobj(content, sink)
+    os.unlink(source)
 
 
 def remove_leftovers(folder: Path, recursively: bool = False) -> None:
@@ -159,25 +176,13 @@ def _plain_size(path: PathLike) -> Optional[int]:
 
 def _replace_plain(path: str, content: bytes) -> None:
     """Do what `atomic_write` does for a path that leads to a file or to nothing."""
-    folder, name = os.path.split(path)
-    temporary = os.path.join(folder, _temporary_name(name))
-    is_left = True
-    try:
+    folder = os.path.dirname(path)
+    with _temporary(path, path, folder, os.replace) as temporary:
         try:
             _write_new(temporary, content)
         except FileNotFoundError:
             os.makedirs(folder, exist_ok=True)
             _write_new(temporary, content)
-        os.replace(temporary, path)
-        is_left = False
-    except OSError as error:
-        if error.filename in (None, temporary):
-            error.filename = path
-        raise
-    finally:
-        if is_left:
-            with suppress(OSError):
-                os.unlink(temporary)
 
 
 def _write_new(path: str, content: bytes) -> None:
