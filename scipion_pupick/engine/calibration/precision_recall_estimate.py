@@ -73,7 +73,8 @@ def estimate_precision_recall(
     Returns:
         A row for each threshold; without any given, none where there is no peak.
     """
-    every = np.sort(np.concatenate([*scores, np.empty(0)]))
+    every = np.concatenate([*scores, np.empty(0)])
+    every.sort()
     if thresholds is None:
         first = np.unique(
             np.linspace(0, len(every) - 1, min(_CURVE_POINTS, len(every))).astype(int)
@@ -102,9 +103,10 @@ def _sums(
     """
     shift = _STANDARD_ERRORS * uncertainty
     picked, lost = [], []
-    # one after the other, for there may be millions
+    # one after the other in the same memory, for there may be millions
+    chance = np.empty_like(every)
     for change in (-shift, shift, 0.0):
-        chance = chance_of(every + change)
+        chance_of(np.add(every, change, out=chance), out=chance)
         picked.append(_above(chance, first))
         lost.append(_below(chance, first))
     variance = chance * (1 - chance)
@@ -198,9 +200,12 @@ def expect_particles(scores: np.ndarray, uncertainty: float, threshold: float) -
     return ExpectedParticles(*(float(n) for n in (*numbers, spread[0], spread_lost[0])))
 
 
-def chance_of(log_odds: np.ndarray) -> np.ndarray:
+def chance_of(log_odds: np.ndarray, out: Optional[np.ndarray] = None) -> np.ndarray:
     """Probabilities of log-odds (n,); scipy.special, which has it, takes long to load."""
-    return np.exp(-np.logaddexp(0.0, -log_odds))
+    chance = np.negative(log_odds, out=out)
+    np.logaddexp(0.0, chance, out=chance)
+    np.negative(chance, out=chance)
+    return np.exp(chance, out=chance)
 
 
 def best_threshold(curve: EstimatedCurve) -> float:
@@ -216,12 +221,20 @@ def best_threshold(curve: EstimatedCurve) -> float:
 
 def _above(values: np.ndarray, first: np.ndarray) -> np.ndarray:
     """Sums (m,) of values (n,) from each of the indices (m,) on."""
-    return np.append(values[::-1].cumsum()[::-1], 0.0)[first]
+    from_first_on = values[first.min(initial=len(values)) :]
+    return _running_sums(from_first_on[::-1])[len(values) - first]
 
 
 def _below(values: np.ndarray, first: np.ndarray) -> np.ndarray:
     """Sums (m,) of values (n,) before each of the indices (m,)."""
-    return np.append(0.0, values.cumsum())[first]
+    return _running_sums(values[: first.max(initial=0)])[first]
+
+
+def _running_sums(values: np.ndarray) -> np.ndarray:
+    """Sums (n + 1,) of none, of the first, of the first two, ... of values (n,)."""
+    sums = np.zeros(len(values) + 1)
+    np.cumsum(values, out=sums[1:])
+    return sums
 
 
 def _interval(shares: np.ndarray, deviation: np.ndarray) -> Tuple[np.ndarray, np.ndarray]:

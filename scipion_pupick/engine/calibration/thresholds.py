@@ -49,8 +49,11 @@ def threshold_of_count(scores: Sequence[np.ndarray], per_micrograph: float) -> f
     """
     if not per_micrograph > 0:
         raise UsageError(f"The number per micrograph is {per_micrograph:g}: it must be positive.")
-    every = np.sort(np.concatenate([*scores, np.empty(0)]))[::-1]
+    every = np.concatenate([*scores, np.empty(0)])
     if not len(every):
         raise UsageError("There is no peak in any micrograph.")
     wanted = max(1, round(per_micrograph * len(scores)))
-    return float(every[min(wanted, len(every)) - 1])
+    rank = len(every) - min(wanted, len(every))
+    # of millions, all need not be in order
+    every.partition(rank)
+    return float(every[rank])

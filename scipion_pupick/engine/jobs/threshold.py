@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import logging
 import math
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Dict, Optional, Sequence, Set
 
@@ -90,29 +90,24 @@ def threshold(
         OSError: a result cannot be written.
     """
     picked = read_pick_run(run)
-    clean = picked.cut.of_all_scores
     # without masks, which for thousands of micrographs take as much memory as all else
-    peaks = {
-        name: (replace(clean.anywhere.select(kept), mask=None), kept.usable)
-        for name, kept in picked.all_peaks()
-    }
-    scores = [kept.coordinates.score[clean.admits(kept)] for kept, _ in peaks.values()]
+    candidates = {name: picked.cut.candidates(peaks) for name, peaks in picked.all_peaks()}
+    scores = [clean.coordinates.score for clean in candidates.values()]
     score = _choose(threshold, precision, per_micrograph, scores, picked.score_uncertainty)
-    done = {*peaks, *picked.failures}
+    done = {*candidates, *picked.failures}
     missing = sum(m.name not in done for m in picked.micrographs)
     if missing:
         log.warning("%d micrographs have not been picked yet: %s", missing, picked.folder)
-    cut = replace(picked.cut, threshold=score)
-    picks = {name: cut.choose(kept) for name, (kept, _) in peaks.items()}
-    known = {
-        name: Contamination(usable, cut.dropped(kept))
-        for name, (kept, usable) in peaks.items()
-        if usable is not None
+    picks = {name: clean.coordinates.at_least(score) for name, clean in candidates.items()}
+    contamination = {
+        name: Contamination(clean.usable, clean.dropped(score))
+        for name, clean in candidates.items()
+        if clean.usable is not None
     }
-    peaks.clear()
+    candidates.clear()
     exact = estimate_precision_recall(scores, picked.score_uncertainty, thresholds=[score])
     at = exact.at(score) if any(map(len, scores)) else None
-    result = ThresholdResult(picks, score, at, known)
+    result = ThresholdResult(picks, score, at, contamination)
     target = PickRun(Path(output))
     with target.owned([m for m in picked.micrographs if m.name in picks], "pupick threshold"):
         _write(result, picked, target)

@@ -28,6 +28,25 @@ class Contamination:
 
 
 @dataclass(frozen=True)
+class Candidates:
+    """The peaks of a micrograph that a threshold alone decides about.
+
+    Attributes:
+        coordinates: of those that are picked if their score is high enough, px of the micrograph.
+        dropped_scores: (n,) of those that lie on contamination.
+        usable: see `Contamination`; None where the model knows none.
+    """
+
+    coordinates: Coordinates
+    dropped_scores: np.ndarray
+    usable: Optional[float]
+
+    def dropped(self, threshold: float) -> int:
+        """Count the peaks that would be picks if they did not lie on contamination."""
+        return int((self.dropped_scores >= threshold).sum())
+
+
+@dataclass(frozen=True)
 class Cut:
     """What a peak must be to be picked.
 
@@ -75,6 +94,14 @@ class Cut:
     def dropped(self, peaks: MicrographPeaks) -> int:
         """Count the peaks that would be picks if they did not lie on contamination."""
         return int(self.anywhere.admits(peaks).sum() - self.admits(peaks).sum())
+
+    def candidates(self, peaks: MicrographPeaks) -> Candidates:
+        """Return what is picked of a micrograph at thresholds yet to be chosen."""
+        clean = self.of_all_scores
+        if peaks.contamination is None:
+            return Candidates(clean.choose(peaks), np.empty(0), peaks.usable)
+        dirty = clean.anywhere.admits(peaks) & ~clean.admits(peaks)
+        return Candidates(clean.choose(peaks), peaks.coordinates.score[dirty], peaks.usable)
 
     def select(self, peaks: MicrographPeaks) -> MicrographPeaks:
         """Return the peaks of a micrograph without those that are no picks."""

@@ -16,13 +16,12 @@ from pathlib import Path
 from typing import Any, Callable, Dict, Iterable, Iterator, Mapping, Optional, Sequence, Tuple
 
 from ..coordinates import Coordinates
-from ..coordinates.file_names import name_below, path_below, refuse_shared_files
+from ..coordinates.file_names import name_below
 from ..coordinates.relion import coordinates_text
 from ..errors import PupickError, UsageError
 from ..files.atomic import PathLike, file_status, make_folder, remove_leftovers, write_text
 from ..files.json_files import json_values, read_json, write_json
 from ..files.lock import only_owner
-from ..files.star import check_star_names
 from ..micrographs import Micrograph
 from ..micrographs.mrc import write_mask
 from ..micrographs.pixel_sizes import PixelSizes
@@ -49,9 +48,8 @@ from .lists import read_failures, read_micrographs, write_failures, write_microg
 from .pick_list import write_pick_list
 from .picked import Criteria, Picked
 from .quality import add_quality, begin_quality, write_quality
+from .unwritable import unwritable_names
 
-# bytes, on nearly all file systems
-LONGEST_NAME = 255
 # key of the record: the beginning of the fingerprint of each micrograph's kept peaks, by name
 FINGERPRINTS = "fingerprints"
 
@@ -171,7 +169,10 @@ class PickRun:
 
     def mask_path(self, name: str) -> Path:
         """Return the file of the mask of a micrograph's contamination."""
-        return Path(name_below(name, self.folder / MASKS, ".mrc"))
+        return Path(self._mask_file(name))
+
+    def _mask_file(self, name: str) -> str:
+        return name_below(name, os.path.join(self.folder, MASKS), ".mrc")
 
     def kept_peaks(self, name: str) -> Optional[MicrographPeaks]:
         """Return all peaks that are kept of a micrograph; None where there are none."""
@@ -217,7 +218,11 @@ class PickRun:
         if holds_own_picks(self.folder):
             return
         files = [os.path.join(self.folder, n) for n in (PICKS, MICROGRAPHS, FAILED, REPORT)]
-        files += [f for n in names for f in (self.coordinates_file(n), str(self.mask_path(n)))]
+        names = [*names]
+        # most folders are new, and names thousands
+        for below, file_of in ((COORDINATES, self.coordinates_file), (MASKS, self._mask_file)):
+            if os.path.lexists(os.path.join(self.folder, below)):
+                files += map(file_of, names)
         for path in files:
             # a folder is never replaced
             if os.path.lexists(path) and not os.path.isdir(path):
@@ -233,18 +238,7 @@ class PickRun:
         Raises:
             UsageError: two micrographs would share a file.
         """
-        reasons: Dict[str, str] = {}
-        for name in names:
-            try:
-                check_star_names([name])
-                file = os.path.basename(path_below(name)) + PEAKS_SUFFIX
-            except UsageError:
-                reasons[name] = f"{name!r}: no STAR file can hold this name: rename the micrograph"
-                continue
-            if len(os.fsencode(file)) > LONGEST_NAME:
-                reasons[name] = f"{name!r}: this name is too long: rename the micrograph"
-        refuse_shared_files([n for n in names if n not in reasons], self.folder, PEAKS_SUFFIX)
-        return reasons
+        return unwritable_names(names, self.folder)
 
     @contextmanager
     def owned(self, micrographs: Sequence[Micrograph], work: str) -> Iterator[None]:

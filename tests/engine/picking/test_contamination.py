@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Contamination of a working image: its mask, its share, and what lies on it."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from scipy.special import expit
@@ -81,6 +83,9 @@ def test_picks_are_dropped_and_counted_where_contamination_is_likelier(
     cut, peaks = Cut(threshold, 10.0, most), peaks_with_contamination()
     np.testing.assert_array_equal(cut.choose(peaks).score, picked)
     assert cut.contamination_of(peaks) == Contamination(peaks.mask.usable, dropped)
+    candidates = replace(cut, threshold=9.0).candidates(peaks)
+    np.testing.assert_array_equal(candidates.coordinates.at_least(threshold).score, picked)
+    assert (candidates.usable, candidates.dropped(threshold)) == (peaks.mask.usable, dropped)
 
 
 def test_nothing_is_said_of_a_model_that_knows_no_contamination():
