@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import logging
 from dataclasses import replace
-from typing import Sequence
+from typing import Optional, Sequence, Tuple
 
 import torch
 
@@ -26,6 +26,9 @@ log = logging.getLogger(__name__)
 
 # of the confidences; where next to nothing is found, dark particles are the likely ones
 LEAST_ADVANTAGE = 0.05
+# where dark particles have this advantage in one micrograph, the others' negatives are not looked
+# at; see docs/decisions/027-fits-to-parts.md
+CLEAR_ADVANTAGE = 0.1
 
 
 def fit_contrast(
@@ -52,11 +55,20 @@ def fit_contrast(
 
 def with_contrast(search: ScaleSearch) -> ScaleSearch:
     """Return a search with the general model, or with one that sees negatives, if that is surer."""
-    dark, bright = (confidence(search.peaks(0, negatives)) for negatives in (False, True))
+    dark, bright = _confidences(search, most=1)
+    if dark >= bright + CLEAR_ADVANTAGE:
+        return search
+    dark, bright = _confidences(search)
     if bright <= dark + LEAST_ADVANTAGE:
         return search
     log.info("Particles look brighter than what is round them: the general model is inverted.")
     return search.of_inverted(invert_contrast(search.general))
+
+
+def _confidences(search: ScaleSearch, most: Optional[int] = None) -> Tuple[float, float]:
+    """Of dark and of bright particles, in all micrographs or in so many."""
+    dark, bright = (search.peaks(0, negatives, most) for negatives in (False, True))
+    return confidence(dark), confidence(bright)
 
 
 def invert_contrast(model: Model) -> Model:

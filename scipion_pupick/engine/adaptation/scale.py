@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import logging
 from dataclasses import dataclass, field, replace
-from typing import Dict, Iterable, Iterator, List, Sequence, Tuple
+from typing import Dict, Iterable, Iterator, List, Optional, Sequence, Tuple
 
 import numpy as np
 from scipy.special import expit
@@ -78,6 +78,9 @@ def read_middles(
     ]
 
 
+Found = Dict[AnyMicrograph, Optional[PeaksInsideBorder]]
+
+
 @dataclass(frozen=True)
 class ScaleSearch:
     """Peaks of some micrographs at several scales, each found once.
@@ -87,15 +90,16 @@ class ScaleSearch:
         judge: of its network.
         scale: that of the diameter which the user gave.
         micrographs: that are looked at.
-        found: the peaks of each micrograph, by scale (steps of 25 % that particles are wider than
-            given) and by whether they are those of the negatives.
+        found: the peaks of each micrograph, or None where it cannot be used, by scale (steps of
+            25 % that particles are wider than given) and by whether they are those of the
+            negatives.
     """
 
     general: Model
     judge: Judge
     scale: WorkingScale
     micrographs: Sequence[AnyMicrograph]
-    found: Dict[Tuple[float, bool], List[PeaksInsideBorder]] = field(default_factory=dict)
+    found: Dict[Tuple[float, bool], Found] = field(default_factory=dict)
 
     def at(self, steps: float) -> WorkingScale:
         """Return the scale for particles that are so many steps wider than given."""
@@ -103,14 +107,25 @@ class ScaleSearch:
             self.scale.diameter, self.scale.diameter_px / SCALE_STEP**steps, self.scale.unit
         )
 
-    def peaks(self, steps: int, negatives: bool = False) -> List[PeaksInsideBorder]:
-        """Return the peaks of the micrographs, or of their negatives, at a scale."""
-        key = steps, negatives
-        if key not in self.found:
+    def peaks(
+        self, steps: int, negatives: bool = False, most: Optional[int] = None
+    ) -> List[PeaksInsideBorder]:
+        """Return the peaks of the micrographs, or of their negatives, at a scale.
+
+        Args:
+            steps: by which particles are wider than given.
+            negatives: whether to look at negatives.
+            most: look at so many micrographs; None for all.
+        """
+        found = self.found.setdefault((steps, negatives), {})
+        wanted = self.micrographs[:most]
+        missing = [micrograph for micrograph in wanted if micrograph not in found]
+        if missing:
             judge = judge_of_negatives(self.judge) if negatives else self.judge
-            found = detect_in_micrographs(self.general, judge, self.at(steps), self.micrographs)
-            self.found[key] = [*found.values()]
-        return self.found[key]
+            detected = detect_in_micrographs(self.general, judge, self.at(steps), missing)
+            found.update((micrograph, detected.get(micrograph)) for micrograph in missing)
+        peaks = [found[micrograph] for micrograph in wanted]
+        return [of_micrograph for of_micrograph in peaks if of_micrograph is not None]
 
     def of_inverted(self, inverted: Model) -> ScaleSearch:
         """Return the search with the inverted model, which finds in negatives what this finds.
@@ -148,8 +163,7 @@ def best_scale(search: ScaleSearch) -> WorkingScale:
         return search.scale
     if best:
         best = best_of(FURTHEST_STEP * best)
-    in_negatives = expected_particles(search.peaks(best, negatives=True))
-    if expected_particles(search.peaks(best)) - in_negatives < LEAST_EXPECTED_PARTICLES:
+    if not _shows_particles(search, best):
         return search.scale
     steps = _summit(best, reached)
     scale = search.scale
@@ -164,6 +178,17 @@ def best_scale(search: ScaleSearch) -> WorkingScale:
         scale.unit.name,
     )
     return search.at(steps)
+
+
+def _shows_particles(search: ScaleSearch, steps: int) -> bool:
+    """Whether more is found than in the negatives; where one micrograph says so, it is enough."""
+    for most in (1, None):
+        found, in_negatives = (
+            expected_particles(search.peaks(steps, negatives, most)) for negatives in (False, True)
+        )
+        if found - in_negatives >= LEAST_EXPECTED_PARTICLES:
+            return True
+    return False
 
 
 def expected_particles(peaks: Iterable[PeaksInsideBorder]) -> float:

@@ -48,7 +48,7 @@ class Residual(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """Map (b, c_in, h, w) to (b, c_out, (h - 5) // stride + 1, (w - 5) // stride + 1)."""
         trimmed = x[:, :, 2 : -2 : self.stride, 2 : -2 : self.stride]
-        return functional.relu(self.inner(x) + self.shortcut(trimmed))
+        return functional.relu_(self.inner(x) + self.shortcut(trimmed))
 
 
 class Network(nn.Module):

@@ -72,27 +72,65 @@ def test_places_lie_all_over_the_micrograph():
 def sure_of(chance_of_steps):
     """A search whose model is so certain, by scale, of a hundred peaks; of negatives nothing."""
 
-    class Prepared(dict):
-        looked_at = ()
+    class Prepared(ScaleSearch):
+        looked_at = set()
 
-        def __contains__(self, key):
-            return True
-
-        def __getitem__(self, key):
-            steps, negatives = key
+        def peaks(self, steps, negatives=False, most=None):
             if negatives:
                 return []
-            self.looked_at = (*self.looked_at, steps)
+            self.looked_at.add(steps)
             odds = np.log(chance_of_steps[steps] / (1 - chance_of_steps[steps]))
             return [PeaksInsideBorder(np.full(100, odds), 1.0)]
 
-    return ScaleSearch(load_model("general"), lambda images: (images, None), SCALE, [], Prepared())
+    return Prepared(load_model("general"), lambda images: (images, None), SCALE, [])
+
+
+def in_two(dark, bright):
+    """A search in two micrographs, where the model is so sure of 100 dark and bright particles."""
+    names = ["first", "second"]
+    micrographs = [MicrographInMemory(np.zeros((8, 8)), name, SCALE.pixel_size) for name in names]
+    seen = []
+
+    def look(chances):
+        class Peaks(dict):
+            def __contains__(self, micrograph):
+                return True
+
+            def __getitem__(self, micrograph):
+                seen.append((chances is bright, micrograph.name))
+                chance = np.array(chances[names.index(micrograph.name)])
+                return PeaksInsideBorder(np.full(100, np.log(chance / (1 - chance))), 1.0)
+
+        return Peaks()
+
+    found = {(0, False): look(dark), (0, True): look(bright)}
+    general = load_model("general")
+    search = ScaleSearch(general, lambda images: (images, None), SCALE, micrographs, found)
+    return with_contrast(search).general is not general, seen
+
+
+@pytest.mark.parametrize(
+    ("dark", "bright", "is_bright", "all_looked_at"),
+    [
+        ((0.8, 0.8), (0.5, 0.5), False, False),
+        ((0.8, 0.1), (0.5, 0.9), False, False),
+        ((0.5, 0.5), (0.8, 0.8), True, True),
+        ((0.6, 0.5), (0.55, 0.9), True, True),
+        ((0.6, 0.8), (0.55, 0.5), False, True),
+    ],
+)
+def test_one_negative_is_enough_where_its_micrograph_shows_dark_particles(
+    dark, bright, is_bright, all_looked_at
+):
+    inverted, seen = in_two(dark, bright)
+    assert inverted is is_bright
+    assert ((True, "second") in seen) is all_looked_at
 
 
 def test_finer_scales_are_not_looked_at_where_a_coarser_one_is_better():
     search = sure_of({0: 0.5, 1: 0.8, 2: 0.4})
     assert best_scale(search).diameter_px < SCALE.diameter_px
-    assert -1 not in search.found.looked_at
+    assert -1 not in search.looked_at
     search = sure_of({0: 0.8, 1: 0.5, -1: 0.5})
     assert best_scale(search).diameter_px == pytest.approx(SCALE.diameter_px)
     search = sure_of({0: 0.5, 1: 0.4, -1: 0.8, -2: 0.4})
@@ -113,5 +151,6 @@ def test_what_an_inverted_model_finds_is_what_the_model_found_in_negatives():
         search, general=inverted, judge=make_judge(inverted.network, device), found={}
     ).peaks(0)
     np.testing.assert_allclose(anew.score, found.score, atol=1e-4)
+    assert search.peaks(0, negatives=True, most=1) == [found]
     # noise has no particles, dark or bright
     assert with_contrast(search) is search
