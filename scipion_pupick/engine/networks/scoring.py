@@ -40,6 +40,8 @@ def make_judge(network: Network, device: torch.device) -> Judge:
     """
     dtype = fast_dtype(device)
     fused = fuse(network).to(device)
+    if device.type == "cpu":
+        _convolve_alike(fused)
     fused.features.to(dtype)
     to_channels_last(fused.features)
     fused.features = _Converted(fused.features, dtype)
@@ -81,6 +83,17 @@ class _Converted(nn.Module):
         return self.features(images).float()
 
 
+def _convolve_alike(network: nn.Module) -> None:
+    """Have points convolved by one library, whatever the number of threads.
+
+    PyTorch leaves them to another where there is a single thread, which rounds otherwise, but not
+    where they are dilated, which makes no difference to a point.
+    """
+    for module in network.modules():
+        if isinstance(module, nn.Conv2d) and module.kernel_size == (1, 1):
+            module.dilation = (2, 2)
+
+
 def to_channels_last(module: nn.Module) -> None:
     """Lay out convolution weights the way that processors convolve fastest."""
     for parameter in module.parameters():
@@ -103,3 +116,7 @@ def _fuse_sequential(layers: nn.Sequential) -> None:
         if isinstance(convolution, nn.Conv2d) and isinstance(norm, nn.BatchNorm2d):
             layers[i] = fuse_conv_bn_eval(convolution, norm)
             layers[i + 1] = nn.Identity()
+    for layer in layers:
+        if isinstance(layer, nn.ReLU):
+            # nothing else reads what a convolution gives
+            layer.inplace = True

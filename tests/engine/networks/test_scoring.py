@@ -128,6 +128,24 @@ def test_each_image_of_a_batch_is_scored_on_its_own():
 
 
 @pytest.mark.usefixtures("single")
+@pytest.mark.parametrize("precision", ["single", "half"])
+@pytest.mark.parametrize("name", ARCHITECTURES)
+def test_scores_are_the_same_bit_for_bit_with_any_number_of_threads(precision, name, request):
+    request.getfixturevalue(precision)
+    scorer = make_scorer(make_network(name).eval(), CPU)
+    image = np.random.default_rng(4).standard_normal((1, 150, 170)).astype(np.float32)
+    before = torch.get_num_threads()
+    try:
+        scores = []
+        for threads in (1, 2, 3):
+            torch.set_num_threads(threads)
+            scores.append(scorer(image))
+    finally:
+        torch.set_num_threads(before)
+    np.testing.assert_array_equal(scores[1], scores[0])
+    np.testing.assert_array_equal(scores[2], scores[0])
+
+
 def test_images_may_be_views():
     score = make_scorer(network("conv3"), CPU)
     turned = images().transpose(0, 2, 1)

@@ -12,7 +12,7 @@ from helpers.programs import call_pupick, start_pupick
 from helpers.simulated import shared_model, simulate, simulate_set
 
 from benchmarks.reliability.killed_runs import contents
-from scipion_pupick.engine import read_failures
+from scipion_pupick.engine import read_failures, read_picks
 from scipion_pupick.engine.errors import MicrographError, PupickError, UsageError
 from scipion_pupick.engine.micrographs import Micrograph
 from scipion_pupick.engine.runs.executors import InProcess, Processes, executor_on
@@ -134,6 +134,22 @@ def test_processes_that_are_killed_lose_and_double_nothing(model, tmp_path, monk
     monkeypatch.undo()
     call_pupick(*command(folder, model, tmp_path / "two"))
     assert results(tmp_path / "two") == results(tmp_path / "alone")
+
+
+@pytest.mark.slow
+def test_fits_and_picks_of_the_general_model_are_the_same_whoever_computes_them(tmp_path):
+    folder = tmp_path / "in"
+    simulate_set(folder, range(40, 43))
+    runs = {"one": (1, 1), "threads": (2, 1), "processes": (2, 2), "many": (5, 3)}
+    for name, (threads, workers) in runs.items():
+        more = ("--diameter", 96, "--threads", threads, "--workers", workers)
+        code, _, said = call_pupick(*command(folder, "general", tmp_path / name, *more))
+        assert code == 0, said
+    one = results(tmp_path / "one")
+    assert len(read_picks([tmp_path / "one" / "picks.star"])) == 3
+    assert "adapted.safetensors" in one
+    for name in [*runs][1:]:
+        assert results(tmp_path / name) == one, name
 
 
 @pytest.mark.slow
