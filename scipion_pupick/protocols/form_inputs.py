@@ -27,6 +27,19 @@ def add_reason_for_grey(form: Any, name: str, wanted: str, condition: str = "") 
     )
 
 
+def define_coordinates(form: Any, label: str, help: str) -> None:
+    """Add the coordinates that a protocol works on, and the line that is there without them."""
+    form.addParam(
+        "inputCoordinates",
+        params.PointerParam,
+        pointerClass="SetOfCoordinates",
+        important=True,
+        label=label,
+        help=help,
+    )
+    add_reason_for_grey(form, "inputCoordinates", f"the {label[0].lower()}{label[1:]}")
+
+
 def define_other_micrographs(form: Any, usual: str) -> None:
     """Add the micrographs that coordinates are of, where they do not know them themselves.
 

@@ -14,7 +14,7 @@ from ..convert import append_picks, box_size, read_coordinates, read_micrographs
 from ..engine import CombineSettings, Coordinates, PickSet, combine
 from ..engine.settings import RULES
 from ..namesakes import namesakes
-from .form_inputs import add_reason_for_grey
+from .form_inputs import define_coordinates
 from .form_settings import add_setting, setting
 from .input_checks import (
     coordinates_errors,
@@ -40,13 +40,10 @@ class PUPickProtCombine(NamedProtocol, ProtParticlePicking):
 
     def _defineParams(self, form: Any) -> None:
         form.addSection("Input")
-        form.addParam(
-            "inputCoordinates",
-            params.PointerParam,
-            pointerClass="SetOfCoordinates",
-            important=True,
-            label="Coordinates of the first picker",
-            help="Where scores do not compare, places and scores of this one are kept.",
+        define_coordinates(
+            form,
+            "Coordinates of the first picker",
+            "Where scores do not compare, places and scores of this one are kept.",
         )
         form.addParam(
             "otherCoordinates",
@@ -57,7 +54,6 @@ class PUPickProtCombine(NamedProtocol, ProtParticlePicking):
             label="Coordinates of other pickers",
             help="Of the same micrographs.",
         )
-        add_reason_for_grey(form, "inputCoordinates", "the coordinates of the first picker")
         add_setting(form, setting(CombineSettings, "rule"))
         vote = list(RULES).index("vote")
         add_setting(form, setting(CombineSettings, "vote"), condition=f"rule=={vote}")

@@ -25,7 +25,7 @@ from ..engine.runs.layout import PICKS
 from ..engine.settings import TOLERANCE_DIAMETERS
 from ..namesakes import namesakes
 from ..particles import score_of
-from .form_inputs import add_reason_for_grey, define_other_micrographs
+from .form_inputs import add_reason_for_grey, define_coordinates, define_other_micrographs
 from .form_settings import add_setting, setting
 from .input_checks import (
     coordinates_errors,
@@ -54,13 +54,10 @@ class PUPickProtEvaluate(EngineProtocol):
 
     def _defineParams(self, form: Any) -> None:
         form.addSection("Input")
-        form.addParam(
-            "inputCoordinates",
-            params.PointerParam,
-            pointerClass="SetOfCoordinates",
-            important=True,
-            label="Scored coordinates",
-            help="Of picks that come straight from *pupick - pick*, the peaks below the threshold "
+        define_coordinates(
+            form,
+            "Scored coordinates",
+            "Of picks that come straight from *pupick - pick*, the peaks below the threshold "
             "are compared as well: the average precision is that of all. Of others, take those of "
             "a low threshold.",
         )
@@ -73,7 +70,6 @@ class PUPickProtEvaluate(EngineProtocol):
             help="All particles of some of the same micrographs, not those that the model was "
             "trained on.",
         )
-        add_reason_for_grey(form, "inputCoordinates", "the scored coordinates")
         add_reason_for_grey(form, "referenceCoordinates", "the reference coordinates")
         define_other_micrographs(form, "those that the reference coordinates name")
         derived = (

@@ -19,7 +19,7 @@ from ..convert import (
     run_of,
 )
 from ..engine.runs.suggested import Suggested, holds_suggestion, read_suggested
-from .form_inputs import add_reason_for_grey
+from .form_inputs import define_coordinates
 from .input_checks import input_ids, lacks_input, open_errors
 from .protocol_base import CITATION, EngineProtocol
 
@@ -41,15 +41,7 @@ class PUPickProtSuggest(EngineProtocol):
 
     def _defineParams(self, form: Any) -> None:
         form.addSection("Input")
-        form.addParam(
-            "inputCoordinates",
-            params.PointerParam,
-            pointerClass="SetOfCoordinates",
-            important=True,
-            label="Picked particles",
-            help="The output of *pupick - pick*.",
-        )
-        add_reason_for_grey(form, "inputCoordinates", "the picked particles")
+        define_coordinates(form, "Picked particles", "The output of *pupick - pick*.")
         form.addParam(
             "count",
             params.IntParam,

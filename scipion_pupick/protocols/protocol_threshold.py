@@ -30,7 +30,7 @@ from ..engine import (
 )
 from ..engine.settings import LEAST_SCORE
 from ..namesakes import namesakes, namesakes_text
-from .form_inputs import add_reason_for_grey, define_other_micrographs
+from .form_inputs import define_coordinates, define_other_micrographs
 from .growing import publish, rounds, started_anew
 from .input_checks import (
     coordinates_errors,
@@ -57,15 +57,9 @@ class PUPickProtThreshold(NamedProtocol, ProtParticlePicking):
 
     def _defineParams(self, form: Any) -> None:
         form.addSection("Input")
-        form.addParam(
-            "inputCoordinates",
-            params.PointerParam,
-            pointerClass="SetOfCoordinates",
-            important=True,
-            label="Scored coordinates",
-            help="Picked by pupick, or imported with their scores.",
+        define_coordinates(
+            form, "Scored coordinates", "Picked by pupick, or imported with their scores."
         )
-        add_reason_for_grey(form, "inputCoordinates", "the scored coordinates")
         define_other_micrographs(form, "those that the coordinates name")
         form.addParam(
             "mode",
