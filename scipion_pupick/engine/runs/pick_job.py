@@ -7,9 +7,9 @@ import logging
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Dict, List, Mapping, Optional, Sequence, Tuple
+from typing import Any, Dict, List, Mapping, NoReturn, Optional, Sequence, Tuple
 
-import torch
+import numpy as np
 
 from ..coordinates import Coordinates
 from ..errors import MicrographError, PupickError
@@ -29,6 +29,11 @@ from .picked import Criteria, Picked, estimate_of
 from .score_micrographs import ScoringTask, fingerprint_of
 
 log = logging.getLogger(__name__)
+
+
+def _score_elsewhere(images: np.ndarray) -> NoReturn:
+    """Whoever scores loads the model again, on a device of its own."""
+    raise PupickError("a job scores nothing itself: its executor does")
 
 
 @dataclass(frozen=True)
@@ -51,7 +56,7 @@ class PickJob:
     """Picking in many micrographs, which leaves its results in the folder of a run.
 
     Attributes:
-        picker: finds the peaks.
+        picker: chooses among the peaks that the executor finds.
         model: of the picker.
         path: of the model's file.
         digest: of the model.
@@ -90,8 +95,7 @@ class PickJob:
     ) -> PickJob:
         """Derive from the model and the diameter what the settings leave open."""
         model = load_model(path)
-        # whoever scores loads the model again, on a device of its own
-        picker = Picker.of_model(model, settings, torch.device("cpu"))
+        picker = Picker.of_judge(model, _score_elsewhere, settings)
         if masks and not model.knows_contamination:
             log.warning("There are no masks: %s knows no contamination.", path)
             masks = False
