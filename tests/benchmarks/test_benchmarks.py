@@ -108,14 +108,14 @@ def test_simulated_sets_are_made_once_and_split(tmp_path, monkeypatch):
     from benchmarks.common import picking_sets
 
     monkeypatch.setattr(picking_sets, "TRAIN", 1)
-    monkeypatch.setattr(picking_sets, "TEST", 1)
     monkeypatch.setattr(picking_sets, "SIDE", 192)
     grid = np.mgrid[-16:16, -16:16, -16:16]
     ball = (np.sqrt((grid**2).sum(axis=0)) < 12).astype(np.float32)
     mrcfile.write(tmp_path / "ball_1abc.mrc", ball, voxel_size=5.0)
-    made = picking_sets.simulated_set(tmp_path / "ball", tmp_path / "ball_1abc.mrc")
+    where = (tmp_path / "ball", tmp_path / "ball_1abc.mrc")
+    made = picking_sets.simulated_set(*where, train=1, test=1)
     (tmp_path / "ball_1abc.mrc").unlink()
-    again = picking_sets.simulated_set(tmp_path / "ball", tmp_path / "ball_1abc.mrc")
+    again = picking_sets.simulated_set(*where, train=1, test=1)
     assert made.name == "ball"
     assert [len(made.train), len(made.test)] == [1, 1]
     assert made.diameter_px == pytest.approx(picking_sets.SIMULATED_DIAMETER_PX)

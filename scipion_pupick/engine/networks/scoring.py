@@ -40,7 +40,7 @@ def make_judge(network: Network, device: torch.device) -> Judge:
     """
     dtype = fast_dtype(device)
     fused = fuse(network).to(device)
-    if device.type == "cpu":
+    if device.type == "cpu" and fused.step < STRIDE:
         _convolve_alike(fused)
     fused.features.to(dtype)
     to_channels_last(fused.features)
@@ -87,7 +87,8 @@ def _convolve_alike(network: nn.Module) -> None:
     """Have points convolved by one library, whatever the number of threads.
 
     PyTorch leaves them to another where there is a single thread, which rounds otherwise, but not
-    where they are dilated, which makes no difference to a point.
+    where they are dilated, which makes no difference to a point. Networks of version 0.1, which
+    score every fourth pixel, round as they did, so that what they have begun goes on the same.
     """
     for module in network.modules():
         if isinstance(module, nn.Conv2d) and module.kernel_size == (1, 1):

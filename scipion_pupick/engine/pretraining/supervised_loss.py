@@ -12,7 +12,7 @@ from torch.nn import functional
 
 from ..networks.architectures import STRIDE, Network
 from ..settings import OptimizerSettings
-from ..training.batches import ScoreGrid, sample_tiles
+from ..training.batches import TILES, ScoreGrid, sample_tiles
 from ..training.regions import MASKED, POSITIVE, TrainingImage, label_map, positive_map
 from ..training.step import StepLoss, TrainedModel, compute_features
 from .dataset import KnownImage
@@ -65,7 +65,7 @@ class SupervisedLoss:
 
     def __call__(self, model: TrainedModel, random: np.random.Generator) -> StepLoss:
         """Draw tiles and evaluate the loss on them."""
-        number = self.settings.tiles
+        number = self.settings.tiles or TILES
         which = random.choice(len(self.images), size=number, p=self.chances)
         tiles, labels = sample_tiles(self.images, which, self.grid, CONTRAST, random)
         tiles = augment_tiles(tiles, random)

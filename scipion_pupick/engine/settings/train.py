@@ -192,16 +192,24 @@ class OptimizerSettings(Checked):
             more="Pooled is for the objectives whose names begin with ge.",
         ),
     )
-    mosaics: int = field(
-        default=4,
+    mosaics: Optional[int] = field(
+        default=None,
         metadata=about(
-            "Mosaics", "mosaics of labelled patches in a batch", level=INTERNAL, above=0
+            "Mosaics",
+            "mosaics of labelled patches in a batch",
+            level=INTERNAL,
+            above=0,
+            automatic="8, or 4 where up to 250 picks adjust a trained network",
         ),
     )
-    tiles: int = field(
-        default=4,
+    tiles: Optional[int] = field(
+        default=None,
         metadata=about(
-            "Tiles", "tiles of unlabelled micrograph in a batch", level=INTERNAL, above=0
+            "Tiles",
+            "tiles of unlabelled micrograph in a batch",
+            level=INTERNAL,
+            above=0,
+            automatic="8, or 4 where up to 250 picks adjust a trained network",
         ),
     )
     unlabeled_scores: int = field(

@@ -23,6 +23,7 @@ from .augmentation import augment_contrast, random_transforms
 from .regions import MASKED, POSITIVE, UNLABELED, TrainingImage
 
 _NOMINAL_TILE = 112
+TILES = 8  # and mosaics of a batch, where no number was chosen
 
 
 @dataclass(frozen=True)
@@ -141,7 +142,7 @@ def sample_batch(
     """
     positive = _labelled([image.positive for image in images])
     negative = _labelled([image.negative for image in images])
-    number = settings.labelled_regions if geometry.single else settings.mosaics
+    number = settings.labelled_regions if geometry.single else settings.mosaics or TILES
     labelled = [
         _labelled_tiles(images, places, number, geometry, settings, random)
         for places in (positive, negative)
@@ -150,7 +151,9 @@ def sample_batch(
     if geometry.single:
         of_u, inside = _single_regions(images, geometry, settings, random)
     else:
-        which = positive[random.integers(len(positive), size=settings.tiles), 0].astype(int)
+        which = positive[random.integers(len(positive), size=settings.tiles or TILES), 0].astype(
+            int
+        )
         of_u, labels = sample_tiles(images, which, geometry.grid, settings.augmentation, random)
         inside = labels == UNLABELED
     tiles = augment_contrast(torch.cat([*labelled, of_u]), settings.augmentation, random)

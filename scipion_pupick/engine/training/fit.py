@@ -6,6 +6,7 @@ from __future__ import annotations
 from typing import Callable, Optional
 
 from ..networks.architectures import Network
+from .batches import TILES
 from .loop import STEPS_PER_EPOCH, Trainer
 from .objectives import FEW_LABELS
 from .prior import fresh_network, with_prior
@@ -14,7 +15,7 @@ from .pu_loss import PuLoss, make_teacher
 from .task import TrainingTask
 from .validation import validate
 
-_STEPS_OF_FEW = 25
+_STEPS_OF_FEW, _TILES_OF_FEW = 25, 4
 
 
 def fit(
@@ -62,4 +63,17 @@ def usual_steps(labels: int, trained_before: bool) -> int:
     With 10 and 100 labels, twice as many found no more particles
     (docs/decisions/001-length-of-training.md).
     """
-    return _STEPS_OF_FEW if trained_before and labels <= FEW_LABELS else STEPS_PER_EPOCH
+    return _STEPS_OF_FEW if _adjusts(labels, trained_before) else STEPS_PER_EPOCH
+
+
+def usual_tiles(labels: int, trained_before: bool) -> int:
+    """Return the mosaics, and the tiles, of a batch: half as many where few labels adjust one.
+
+    With 1000 labels, half as many cost much (docs/decisions/026-smaller-batches.md).
+    """
+    return _TILES_OF_FEW if _adjusts(labels, trained_before) else TILES
+
+
+def _adjusts(labels: int, trained_before: bool) -> bool:
+    """Whether few labels adjust a trained network."""
+    return trained_before and labels <= FEW_LABELS

@@ -15,7 +15,7 @@ from ..networks.scoring import make_scorer
 from ..settings import OptimizerSettings
 from .checkpoint import Checkpoint
 from .data import TrainingData
-from .fit import fit, usual_steps
+from .fit import fit, usual_steps, usual_tiles
 from .particle_count import count_particles, guess_particles
 from .progress import Progress, best_network, log_epoch
 from .start import Start
@@ -64,7 +64,7 @@ class TrainJob:
             particles,
             describe_device(self.device),
         )
-        settings = self.start.settings.training
+        settings = self._settings()
         steps = settings.steps or usual_steps(self.data.labels, self.start.model is not None)
         task = self._task(particles, replace(settings, steps=steps))
         progress = _fit(task, self.checkpoint, self.after_epoch)
@@ -72,7 +72,7 @@ class TrainJob:
 
     def _estimate_particles(self) -> float:
         """Train for a few epochs on a guess, and count the peaks that score as labels do."""
-        settings, images = self.start.settings.training, self.data.images
+        settings, images = self._settings(), self.data.images
         guess = guess_particles(images, settings.diameter_px)
         log.info("Estimating how many particles a micrograph holds, starting from %.0f.", guess)
         task = self._task(guess, replace(settings, epochs=_FIRST_EPOCHS))
@@ -81,6 +81,12 @@ class TrainJob:
         labelled = self.data.held_out or images
         number = count_particles(scorer, labelled, images, settings.diameter_px)
         return max(number, self.data.labels / len(images), 1.0)
+
+    def _settings(self) -> OptimizerSettings:
+        """Return how to train, with as many tiles in a batch as suit where none were chosen."""
+        settings = self.start.settings.training
+        tiles = usual_tiles(self.data.labels, self.start.model is not None)
+        return replace(settings, mosaics=settings.mosaics or tiles, tiles=settings.tiles or tiles)
 
     def _task(self, particles: float, settings: OptimizerSettings) -> TrainingTask:
         images, held_out = self.data.images, self.data.held_out
