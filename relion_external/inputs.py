@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from pathlib import Path
 from typing import List, Optional, Sequence
 
@@ -97,8 +96,7 @@ def read_negatives(options: Options, micrographs: Sequence[Micrograph]) -> Optio
         return None
     sizes = _pixel_sizes(micrographs)
     pixel_size = sizes[0] if _are_one(sizes) else None
-    # a low score speaks for a place without a particle, not against it
-    settings = replace(make_settings(PicksSettings, options.values), least_score=None)
+    settings = make_settings(PicksSettings, options.values).of_negatives
     return read_picks(source, pixel_size=pixel_size, settings=settings)
 
 

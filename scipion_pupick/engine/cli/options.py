@@ -191,7 +191,7 @@ def read_picks(
 
 def read_negatives(options: argparse.Namespace, sources: Sequence[str]) -> engine.Picks:
     """Read places without a particle as `read_picks`, whatever their score."""
-    settings = replace(make_settings(PicksSettings, vars(options)), least_score=None)
+    settings = make_settings(PicksSettings, vars(options)).of_negatives
     return engine.read_picks(sources, pixel_size=options.pixel_size, settings=settings)
 
 

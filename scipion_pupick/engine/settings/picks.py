@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Optional, Tuple
 
 from .setting import Checked, about
@@ -40,6 +40,11 @@ class PicksSettings(Checked):
         """The texts to drop."""
         texts = (self.drop_from_names or "").split(",")
         return tuple(text.strip() for text in texts if text.strip())
+
+    @property
+    def of_negatives(self) -> PicksSettings:
+        """The same for places without a particle: a low score speaks for one, not against it."""
+        return replace(self, least_score=None)
 
 
 ALL_PICKS = PicksSettings()

@@ -151,9 +151,8 @@ def sample_batch(
     if geometry.single:
         of_u, inside = _single_regions(images, geometry, settings, random)
     else:
-        which = positive[random.integers(len(positive), size=settings.tiles or TILES), 0].astype(
-            int
-        )
+        drawn = random.integers(len(positive), size=settings.tiles or TILES)
+        which = positive[drawn, 0].astype(int)
         of_u, labels = sample_tiles(images, which, geometry.grid, settings.augmentation, random)
         inside = labels == UNLABELED
     tiles = augment_contrast(torch.cat([*labelled, of_u]), settings.augmentation, random)

@@ -7,10 +7,10 @@ import sys
 import numpy as np
 import pytest
 import torch
+from helpers.processors import pretend, without_bfloat16
 from scipy.stats import spearmanr
 from torch import nn
 
-from scipion_pupick.engine import device
 from scipion_pupick.engine.networks import architectures as networks
 from scipion_pupick.engine.networks.architectures import (
     ARCHITECTURES,
@@ -26,18 +26,13 @@ CPU = torch.device("cpu")
 @pytest.fixture
 def single(tmp_path, monkeypatch):
     """A processor without bfloat16."""
-    choose(tmp_path, monkeypatch, "fpu sse2 avx2")
+    without_bfloat16(tmp_path, monkeypatch)
 
 
 @pytest.fixture
 def half(tmp_path, monkeypatch):
     """A processor with bfloat16."""
-    choose(tmp_path, monkeypatch, "fpu avx512_bf16")
-
-
-def choose(folder, monkeypatch, flags):
-    (folder / "cpuinfo").write_text(f"flags\t\t: {flags}\n")
-    monkeypatch.setattr(device, "CPU_INFO", folder / "cpuinfo")
+    pretend(tmp_path, monkeypatch, "fpu avx512_bf16")
 
 
 def network(name):
