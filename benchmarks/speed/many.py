@@ -29,6 +29,8 @@ from scipion_pupick.engine import write_text
 DIAMETER = 150.0
 FILES = 10
 ADDED = 10
+# in a micrograph: a million in ten thousand
+CHOSEN = 100
 FIRST, FEW, FEW_RUN = "first.txt", "few", "few_run"
 PUPICK = [sys.executable, "-m", "scipion_pupick.engine"]
 
@@ -58,7 +60,8 @@ def prepare(work: Path, count: int) -> None:
 
 def steps() -> List[Step]:
     """List the commands that are measured, in the order in which they must run."""
-    picks = f"{RUN}/picks.star"
+    threshold = ["threshold", RUN, "--per-micrograph", str(CHOSEN), "--output", "chosen"]
+    picks = "chosen/picks.star"
     evaluate = ["evaluate", "--picks", picks, "--reference", "picks.csv", "--tolerance", "5"]
     return [
         Step("torch", [sys.executable, "-c", "import torch"]),
@@ -67,7 +70,7 @@ def steps() -> List[Step]:
         pick("nothing to do", FIRST, RUN, "--no-report"),
         pick("ten more", NAMES, RUN, "--no-report"),
         pick("report", NAMES, RUN),
-        Step("threshold", [*PUPICK, "threshold", RUN, "--threshold", "0", "--output", "chosen"]),
+        Step("threshold", [*PUPICK, *threshold]),
         Step("convert", [*PUPICK, "convert", picks, "--output", "picks.csv"]),
         Step("evaluate", [*PUPICK, *evaluate]),
     ]
