@@ -200,6 +200,11 @@ def fast_dtype(device: torch.device) -> torch.dtype:
     return torch.bfloat16 if quick else torch.float32
 
 
+def fast_in_eight_bits(device: torch.device) -> bool:
+    """Whether the hardware multiplies whole numbers of eight bits several times faster."""
+    return device.type == "cpu" and "avx2" in _cpu_flags()
+
+
 def _cpu_flags() -> set[str]:
     if not CPU_INFO.exists():
         return set()

@@ -108,9 +108,9 @@ class Picker:
         Raises:
             UsageError: the general model is not told the diameter.
         """
-        from .networks.scoring import make_judge
+        from .networks.scoring import make_picking_judge
 
-        picker = cls.of_judge(model, make_judge(model.network, device), settings)
+        picker = cls.of_judge(model, make_picking_judge(model.network, device), settings)
         if device.type != "cpu":
             from .preprocessing.fourier_crop_torch import downsample_on
 

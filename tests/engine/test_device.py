@@ -16,6 +16,7 @@ from scipion_pupick.engine.device import (
     choose_devices,
     describe_device,
     fast_dtype,
+    fast_in_eight_bits,
     memory_errors_explained,
     set_threads,
     usable_cores,
@@ -186,6 +187,16 @@ def test_half_precision_where_the_processor_multiplies_it(cpu_info, flags, expec
     ]
     cpu_info("\n".join(cores))
     assert fast_dtype(CPU) == expected
+
+
+@pytest.mark.parametrize(
+    ("flags", "expected"),
+    [("fpu sse2 avx avx2 fma", True), ("fpu sse2 avx", False), ("avx20 xavx2", False), ("", False)],
+)
+def test_eight_bits_where_the_processor_multiplies_them(cpu_info, flags, expected):
+    cpu_info(f"model name\t: avx2\nflags\t\t: {flags}\n")
+    assert fast_in_eight_bits(CPU) == expected
+    assert not fast_in_eight_bits(torch.device("cuda:0"))
 
 
 def test_single_precision_where_the_processor_names_no_flags(cpu_info):

@@ -12,4 +12,4 @@ def pretend(folder, monkeypatch, flags):
 
 def without_bfloat16(folder, monkeypatch):
     """Have networks scored in single precision, as what is compared may hang on rounding."""
-    pretend(folder, monkeypatch, "fpu sse2 avx2")
+    pretend(folder, monkeypatch, "fpu sse2")

@@ -11,8 +11,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
-from ..device import fast_dtype
+from ..device import fast_dtype, fast_in_eight_bits
 from .architectures import STRIDE, Network, strided_outputs
+from .eight_bits import EightBitFeatures, convolves_in_eight_bits
 
 Scorer = Callable[[np.ndarray], np.ndarray]
 Judge = Callable[[np.ndarray], Tuple[np.ndarray, Optional[np.ndarray]]]
@@ -39,13 +40,36 @@ def make_judge(network: Network, device: torch.device) -> Judge:
         those of contamination (b, ceil(h/4), ceil(w/4)); None for a network that knows none.
     """
     dtype = fast_dtype(device)
+    fused = _prepared(network, device)
+    fused.features = _Converted(fused.features.to(dtype), dtype)
+    return _judge_of(fused, device)
+
+
+def make_picking_judge(network: Network, device: torch.device) -> Judge:
+    """Prepare a network as `make_judge` does, with features in eight bits where that is fast.
+
+    What they round moves average precision by less than 0.003. Fits and calibrations do without:
+    where two scales of a micrograph are as good, it may be the other one that is chosen.
+
+    Networks of version 0.1, which score every fourth pixel, round as they did: what they have begun
+    goes on the same.
+    """
+    if network.step == STRIDE or not fast_in_eight_bits(device) or not convolves_in_eight_bits():
+        return make_judge(network, device)
+    fused = _prepared(network, device)
+    fused.features = EightBitFeatures(fused.features)
+    return _judge_of(fused, device)
+
+
+def _prepared(network: Network, device: torch.device) -> Network:
     fused = fuse(network).to(device)
     if device.type == "cpu" and fused.step < STRIDE:
         _convolve_alike(fused)
-    fused.features.to(dtype)
     to_channels_last(fused.features)
-    fused.features = _Converted(fused.features, dtype)
+    return fused
 
+
+def _judge_of(fused: Network, device: torch.device) -> Judge:
     def judge(images: np.ndarray) -> Tuple[np.ndarray, Optional[np.ndarray]]:
         with torch.inference_mode():
             batch = torch.from_numpy(np.ascontiguousarray(images)).to(device)

@@ -18,7 +18,13 @@ from scipion_pupick.engine.networks.architectures import (
     make_network,
     strided_scores,
 )
-from scipion_pupick.engine.networks.scoring import fuse, make_scorer, to_channels_last
+from scipion_pupick.engine.networks.scoring import (
+    fuse,
+    make_judge,
+    make_picking_judge,
+    make_scorer,
+    to_channels_last,
+)
 
 CPU = torch.device("cpu")
 
@@ -33,6 +39,12 @@ def single(tmp_path, monkeypatch):
 def half(tmp_path, monkeypatch):
     """A processor with bfloat16."""
     pretend(tmp_path, monkeypatch, "fpu avx512_bf16")
+
+
+@pytest.fixture
+def whole(tmp_path, monkeypatch):
+    """A processor that multiplies whole numbers fastest."""
+    pretend(tmp_path, monkeypatch, "fpu avx2")
 
 
 def network(name):
@@ -122,17 +134,20 @@ def test_each_image_of_a_batch_is_scored_on_its_own():
         np.testing.assert_allclose(score(image[None])[0], expected, atol=1e-5)
 
 
-@pytest.mark.parametrize("precision", ["single", "half"])
-def test_scores_are_the_same_bit_for_bit_with_any_number_of_threads(precision, request):
+@pytest.mark.parametrize(
+    ("precision", "make"),
+    [("single", make_judge), ("half", make_judge), ("whole", make_picking_judge)],
+)
+def test_scores_are_the_same_bit_for_bit_with_any_number_of_threads(precision, make, request):
     request.getfixturevalue(precision)
-    scorer = make_scorer(make_network("resnet8-fine").eval(), CPU)
+    judge = make(make_network("resnet8-fine").eval(), CPU)
     image = np.random.default_rng(4).standard_normal((1, 150, 170)).astype(np.float32)
     before = torch.get_num_threads()
     try:
         scores = []
         for threads in (1, 2, 3):
             torch.set_num_threads(threads)
-            scores.append(scorer(image))
+            scores.append(judge(image)[0])
     finally:
         torch.set_num_threads(before)
     np.testing.assert_array_equal(scores[1], scores[0])
