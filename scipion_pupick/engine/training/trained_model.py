@@ -11,11 +11,10 @@ from typing import Tuple
 import numpy as np
 
 from ..calibration.gaussian import PROBABILITY_PER_PARTICLE, calibrate
-from ..calibration.line import Calibration, calibrated, with_count, with_kept_peaks
-from ..calibration.mixture_fit import ESTIMATED_COUNT_ERROR, GIVEN_COUNT_ERROR, ExpectedCount
-from ..calibration.model_threshold import threshold_of_expected_f1
+from ..calibration.line import Calibration, calibrated
+from ..calibration.mixture_fit import ESTIMATED_COUNT_ERROR, GIVEN_COUNT_ERROR
 from ..calibration.precision_recall_estimate import best_threshold, estimate_precision_recall
-from ..calibration.target_decoy import calibrate_target_decoy
+from ..calibration.trained_scores import calibrate_trained
 from ..errors import PupickError
 from ..networks.architectures import Network
 from ..networks.model import Model
@@ -34,9 +33,6 @@ from .validation import validate
 from .weight_averaging import choose_fraction, interpolate_weights
 
 log = logging.getLogger(__name__)
-
-# by which an estimated number of particles may be wrong: docs/decisions/031-numbers-estimated.md
-_ESTIMATE_FACTOR = 2.0
 
 
 @dataclass(frozen=True)
@@ -138,15 +134,7 @@ def _calibrate(network: Network, task: TrainingTask, start: Start) -> Tuple[Cali
     if start.is_general:
         decoys = [peaks_inside_border(scorer, -image.image, width).score for image in images]
         negatives = np.concatenate(decoys)
-        known = expected if is_given else None
-        line = calibrate_target_decoy(scores, negatives, known, step=network.step)
-        if known is None:
-            line = with_count(
-                line, scores, expected / _ESTIMATE_FACTOR, expected * _ESTIMATE_FACTOR
-            )
-        line = with_kept_peaks(line, scores, expected)
-        count = None if known is None else ExpectedCount(known, GIVEN_COUNT_ERROR)
-        return line, threshold_of_expected_f1(line.log_odds(scores), line.error, count)
+        return calibrate_trained(scores, negatives, expected, is_given, network.step)
     error = GIVEN_COUNT_ERROR if is_given else ESTIMATED_COUNT_ERROR
     shift = prior_shift(task.images, task.particles, task.settings)
     line = calibrate(scores + shift, PROBABILITY_PER_PARTICLE * expected, error)
