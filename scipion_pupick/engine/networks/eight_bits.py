@@ -3,7 +3,8 @@
 
 Weights have a scale for each filter, features one for each layer and image: how large they get is
 looked up in some windows of the image, in single precision. So scores depend on the image alone,
-whatever the batch and the number of threads.
+whatever the batch and the number of threads. Processors without VNNI add two products in 16 bits,
+and cut off what does not fit; with real weights next to nothing does not.
 """
 
 from __future__ import annotations
@@ -17,10 +18,11 @@ from torch.nn import functional
 
 from .architectures import Residual
 
-# processors without VNNI add two products in 16 bits, which two larger numbers may overflow
-LARGEST = 127
-# of features, which may be up to twice as large as the others
-SHARE_OF_LARGER = 0.0003
+# of the steps of features: what nearly all of them stay below, a byte holds 255
+LARGEST = 220
+SHARE_OF_LARGER = 0.0001
+SHARE_OF_LARGER_SIGNED = 0.001
+LARGEST_WEIGHT = 127
 ZERO_OF_SIGNED = 128
 SMALLEST_TOP = 1e-3
 WINDOW = 87
@@ -64,7 +66,7 @@ class Convolution:
 
     def __init__(self, convolution: nn.Conv2d) -> None:
         weight = convolution.weight.detach()
-        self.scales = (weight.abs().amax((1, 2, 3)) / LARGEST).clamp_min(torch.finfo().tiny)
+        self.scales = (weight.abs().amax((1, 2, 3)) / LARGEST_WEIGHT).clamp_min(torch.finfo().tiny)
         self.zeros = torch.zeros(len(weight), dtype=torch.int32)
         self.bias = None if convolution.bias is None else convolution.bias.detach()
         # stride, padding and dilation
@@ -85,7 +87,7 @@ class Convolution:
 
     def signed(self, x: Bytes, top: float) -> Bytes:
         """Return a result of at most `top`, and at least the negative of it."""
-        scale = top / LARGEST
+        scale = top / (ZERO_OF_SIGNED - 1)
         values = self._convolve(x, scale, ZERO_OF_SIGNED, torch.uint8, "none")
         return Bytes(values, scale, ZERO_OF_SIGNED)
 
@@ -132,7 +134,7 @@ def tops_of_block(block: Residual, x: Tensor) -> Tuple[Tensor, List[float]]:
     shortcut = block.shortcut(x[:, :, 2 : -2 : block.stride, 2 : -2 : block.stride])
     inner = block.inner[:3](x)
     out = functional.relu(block.inner[3:](inner) + shortcut)
-    return out, [_top(inner), _top(shortcut, larger=0), _top(out)]
+    return out, [_top(inner), _top(shortcut, SHARE_OF_LARGER_SIGNED), _top(out)]
 
 
 class EightBitFeatures(nn.Module):

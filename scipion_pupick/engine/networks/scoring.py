@@ -49,7 +49,8 @@ def make_picking_judge(network: Network, device: torch.device) -> Judge:
     """Prepare a network as `make_judge` does, with features in eight bits where that is fast.
 
     What they round moves average precision by less than 0.003. Fits and calibrations do without:
-    where two scales of a micrograph are as good, it may be the other one that is chosen.
+    of two scales that are as good, they may choose the other one, which moves it more
+    (docs/decisions/032-eight-bits.md).
 
     Networks of version 0.1, which score every fourth pixel, round as they did: what they have begun
     goes on the same.
