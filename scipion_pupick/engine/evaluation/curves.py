@@ -105,18 +105,22 @@ def average_precision(hits: npt.ArrayLike, score: npt.ArrayLike, n_reference: in
 
 
 def estimated_average_precision(
-    label_score: npt.ArrayLike, peak_score: npt.ArrayLike, particles: float
+    label_score: npt.ArrayLike,
+    peak_score: npt.ArrayLike,
+    particles: float,
+    negative_score: npt.ArrayLike = (),
 ) -> float:
     """Estimate the average precision of peaks where only some of the particles are labelled.
 
     Labels are taken for a random sample of the particles: at the score that a share r of them
-    reaches, r times all particles are expected among the peaks. Where every particle is labelled
-    this is the average precision itself.
+    reaches, r times all particles are expected among the peaks, though not the labelled negatives
+    that reach it. Where every particle is labelled this is the average precision itself.
 
     Args:
         label_score: (n,) score of each labelled particle's peak; -inf where it has none.
         peak_score: (m,) scores of all peaks.
         particles: expected among the same images, labelled or not.
+        negative_score: (k,) the same for places labelled as no particle.
 
     Returns:
         Between 0 and 1.
@@ -130,7 +134,10 @@ def estimated_average_precision(
     peaks = np.sort(np.asarray(peak_score, dtype=np.float64))
     reaching = np.searchsorted(-labels, -labels, side="right")
     taken = len(peaks) - np.searchsorted(peaks, labels)
-    precision = np.minimum(reaching / len(labels) * particles / np.maximum(taken, 1), 1)
+    negatives = np.sort(np.asarray(negative_score, dtype=np.float64))
+    possible = np.maximum(taken - (len(negatives) - np.searchsorted(negatives, labels)), 0)
+    right = np.minimum(reaching / len(labels) * particles, possible)
+    precision = right / np.maximum(taken, 1)
     return float(np.where(np.isfinite(labels), precision, 0).mean())
 
 

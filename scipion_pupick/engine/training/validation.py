@@ -35,16 +35,20 @@ def held_out_ap(
 
     Args:
         scorer: of the network.
-        images: with labels, of only some of the particles too.
+        images: with labels, of only some of the particles too, and maybe negatives.
         particles: expected in an image.
         diameter_px: of the particle, px of the working image.
     """
-    of_labels, of_peaks = [], []
+    of_labels, of_negatives, of_peaks = [], [], []
+    tolerance = TOLERANCE_DIAMETERS * diameter_px
     for image in images:
         peaks = detect_peaks(scorer, image.image, diameter_px)
-        tolerance = TOLERANCE_DIAMETERS * diameter_px
         of_labels.append(label_scores(peaks.xy, peaks.score, image.positive, tolerance))
+        of_negatives.append(label_scores(peaks.xy, peaks.score, image.negative, tolerance))
         of_peaks.append(peaks.score)
     return estimated_average_precision(
-        np.concatenate(of_labels), np.concatenate(of_peaks), particles * len(images)
+        np.concatenate(of_labels),
+        np.concatenate(of_peaks),
+        particles * len(images),
+        np.concatenate(of_negatives),
     )
