@@ -16,7 +16,7 @@ from .networks.model_file import ModelFile
 from .picking.contamination import ContaminationMap, Judge
 from .picking.contrast import particle_contrast
 from .picking.cut import Cut
-from .picking.detector import Detector
+from .picking.detector import SHARPNESS_OF_TRAINED, Detector
 from .picking.peaks_file import MicrographPeaks
 from .preprocessing.fourier_crop import Resample, downsample
 from .preprocessing.mixture import Mixture
@@ -41,6 +41,7 @@ class Picker:
             contamination (b, ceil(h/4), ceil(w/4)), or None.
         cut: which peaks are picked.
         min_distance: least distance between two picks, Å.
+        sharpness: see `Detector`.
         normalisation: method of `normalise.normalise`.
         mixture: shared mixture of a joint normalisation; None where each micrograph has its own.
         resample: downsamples micrographs, as `fourier_crop.downsample`.
@@ -52,6 +53,7 @@ class Picker:
     judge: Judge
     cut: Cut
     min_distance: float
+    sharpness: float = 0.0
     normalisation: str = "gmm"
     mixture: Optional[Mixture] = None
     resample: Resample = downsample
@@ -150,6 +152,7 @@ class Picker:
                 contamination=settings.contamination,
             ),
             min_distance=_either(settings.min_distance, MIN_DISTANCE_DIAMETERS * diameter),
+            sharpness=SHARPNESS_OF_TRAINED if model.training.all_labels else 0.0,
             normalisation=model.normalisation,
             mixture=model.mixture,
         )
@@ -255,7 +258,8 @@ class Picker:
         Returns:
             The peaks of each, px of its micrograph, down to a score of -8 or to the threshold.
         """
-        detector = Detector(self.scores, self.min_distance / self.scale.pixel_size)
+        distance = self.min_distance / self.scale.pixel_size
+        detector = Detector(self.scores, distance, sharpness=self.sharpness)
         least = min(LEAST_SCORE, self.threshold)
         score_maps, dirty = self.judge(np.stack([working.image for working in images]))
         peaks_of_images = []

@@ -58,6 +58,14 @@ def test_an_array_gives_the_picks_of_its_file(model, micrographs, tmp_path):
         assert_same(found, expected[micrograph.name])
 
 
+def test_scores_are_sharper_where_labels_have_taught_the_model():
+    general = load_model("general")
+    trained = replace(general, training=replace(general.training, labels=8, held_out_labels=2))
+    settings = PickSettings(diameter=DIAMETER)
+    pickers = [Picker.of_model(m, settings, torch.device("cpu")) for m in (general, trained)]
+    assert [picker.sharpness for picker in pickers] == [0.0, 0.4]
+
+
 @pytest.mark.parametrize(
     "settings",
     [{"threshold": -8.0}, {"border": 0.0}, {"min_distance": 3 * DIAMETER}, {"border": 200.0}],

@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Callable, Optional, Sequence
+from typing import Callable, Optional, Sequence, Tuple
 
 import numpy as np
 
@@ -17,6 +17,8 @@ from .score_places import ScorePlaces
 
 # px of a working image; chosen in docs/decisions/025-peaks-of-crowded-particles.md
 _HILL_REACH = 0.8 * WORKING_DIAMETER_PX
+# share of scores that are not blurred, where labels have taught a network how they look
+SHARPNESS_OF_TRAINED = 0.4  # docs/decisions/034-sharper-scores.md
 
 Scorer = Callable[[np.ndarray], np.ndarray]
 
@@ -31,16 +33,18 @@ class Detector:
         min_distance: between two peaks, px of the working image.
         between: whether the best places between maxima of the scores are peaks, too, where every
             second pixel is scored.
+        sharpness: share of scores that are not blurred there, 0 to 1.
     """
 
     scorer: Scorer
     min_distance: float
     between: bool = True
+    sharpness: float = 0.0
 
     @classmethod
-    def of_width(cls, scorer: Scorer, diameter_px: float) -> Detector:
+    def of_width(cls, scorer: Scorer, diameter_px: float, sharpness: float = 0.0) -> Detector:
         """Return the detector of particles of a width, px of the working image."""
-        return cls(scorer, MIN_DISTANCE_DIAMETERS * diameter_px)
+        return cls(scorer, MIN_DISTANCE_DIAMETERS * diameter_px, sharpness=sharpness)
 
     def find_in_map(
         self, score_map: np.ndarray, shape: Shape, least_score: float = -np.inf
@@ -61,7 +65,8 @@ class Detector:
             peaks = find_peaks(score_map, radius, least_score)
         else:
             reach = _HILL_REACH / places.step
-            peaks = find_close_peaks(score_map, radius, reach, least_score, self.between)
+            how = self.between, self.sharpness
+            peaks = find_close_peaks(score_map, radius, reach, least_score, *how)
         return Peaks(places.in_image(peaks.xy, shape), peaks.score)
 
     def find(self, image: np.ndarray) -> Peaks:
@@ -69,9 +74,11 @@ class Detector:
         return self.find_in_map(self.scorer(image[None])[0], (image.shape[0], image.shape[1]))
 
 
-def detect_peaks(scorer: Scorer, image: np.ndarray, diameter_px: float) -> Peaks:
+def detect_peaks(
+    scorer: Scorer, image: np.ndarray, diameter_px: float, sharpness: float = 0.0
+) -> Peaks:
     """Score a working image (h, w) and find its peaks, as far apart as picks; all in working px."""
-    return Detector.of_width(scorer, diameter_px).find(image)
+    return Detector.of_width(scorer, diameter_px, sharpness).find(image)
 
 
 @dataclass(frozen=True)
@@ -94,13 +101,23 @@ def expected_among(peaks: Sequence[PeaksInsideBorder], particles: float) -> floa
     return particles * sum(of_image.share for of_image in peaks)
 
 
-def peaks_inside_border(scorer: Scorer, image: np.ndarray, diameter_px: float) -> PeaksInsideBorder:
+def peaks_inside_border(
+    scorer: Scorer, image: np.ndarray, diameter_px: float, sharpness: float = 0.0
+) -> PeaksInsideBorder:
     """Maxima of the scores of an image, but for those nearer to the edges than half a diameter."""
-    return clean_peaks_inside_border(lambda images: (scorer(images), None), image, diameter_px)
+
+    def judge(images: np.ndarray) -> Tuple[np.ndarray, Optional[np.ndarray]]:
+        return scorer(images), None
+
+    return clean_peaks_inside_border(judge, image, diameter_px, sharpness=sharpness)
 
 
 def clean_peaks_inside_border(
-    judge: Judge, image: np.ndarray, diameter_px: float, dirty: Optional[np.ndarray] = None
+    judge: Judge,
+    image: np.ndarray,
+    diameter_px: float,
+    dirty: Optional[np.ndarray] = None,
+    sharpness: float = 0.0,
 ) -> PeaksInsideBorder:
     """As `peaks_inside_border`, without the peaks on contamination.
 
@@ -109,11 +126,12 @@ def clean_peaks_inside_border(
         image: (h, w) working image.
         diameter_px: of the particle, px of the working image.
         dirty: (n, m) log-odds of contamination; None for those that the judge gives.
+        sharpness: see `Detector`.
     """
     shape = (image.shape[0], image.shape[1])
     scores, of_image = judge(image[None])
     distance = MIN_DISTANCE_DIAMETERS * diameter_px
-    detector = Detector(lambda _: scores, distance, between=False)
+    detector = Detector(lambda _: scores, distance, between=False, sharpness=sharpness)
     peaks = detector.find_in_map(scores[0], shape)
     border = diameter_px / 2
     inside = inside_border(peaks.xy, border, shape)

@@ -56,14 +56,16 @@ def find_close_peaks(
     reach: float,
     least_score: float = -np.inf,
     between: bool = True,
+    sharpness: float = 0.0,
 ) -> Peaks:
     """As `find_peaks`, of near neighbours too, whose scores melt into one hill.
 
     Maxima are those of the sharpened map, so that a shoulder is one; then come the highest places
     that are left between them, since a particle may lie on a slope. A score is that of the blurred
-    map, which knows less of noise and of sharp edges, less what the hill of a better peak adds to
-    it: its height above the median of the map, falling to nothing at its reach. Scores of another
-    unit and zero point give the same peaks in the same order.
+    map, which knows less of noise and of sharp edges, or of an average with the map itself, less
+    what the hill of a better peak adds to it: its height above the median of the map, falling to
+    nothing at its reach. Scores of another unit and zero point give the same peaks in the same
+    order.
 
     Args:
         score_map: (h, w), finite.
@@ -71,6 +73,7 @@ def find_close_peaks(
         reach: half the width of a peak's hill at its foot, px of the map.
         least_score: peaks that score lower are left out.
         between: whether the places between maxima are peaks, too.
+        sharpness: share of the map itself in the scores, 0 to 1.
     """
     exact = score_map.astype(np.float64)
     blurred = _blurred_along(_blurred_along(exact).T).T
@@ -80,8 +83,9 @@ def find_close_peaks(
         # an entry more, since these places are whole entries and maxima are not
         wider = max(_WIDER * radius, radius + 1)
         places = np.concatenate([places, _left_between(sharpened, places, wider)])
-    xy, score = _by_score(places, _between(blurred, places))
-    height = np.maximum(0, score - np.median(blurred))
+    scored = blurred + sharpness * (exact - blurred)
+    xy, score = _by_score(places, _between(scored, places))
+    height = np.maximum(0, score - np.median(scored))
     return _at_least(*_by_score(xy, score - _hills_of_better(xy, height, reach)), least_score)
 
 

@@ -20,7 +20,7 @@ from ..networks.architectures import Network
 from ..networks.model import Model
 from ..networks.scoring import make_scorer
 from ..networks.training_record import TrainingRecord
-from ..picking.detector import expected_among, peaks_inside_border
+from ..picking.detector import SHARPNESS_OF_TRAINED, expected_among, peaks_inside_border
 from ..preprocessing.scale import ModelScale
 from ..preprocessing.working_image import pixel_method
 from ..settings import LEAST_SCORE
@@ -125,14 +125,19 @@ def _calibrate(network: Network, task: TrainingTask, start: Start) -> Tuple[Cali
     scorer = make_scorer(network, task.device)
     width = task.settings.diameter_px
     images = [*task.images, *task.held_out]
-    peaks = [peaks_inside_border(scorer, image.image, width) for image in images]
+    peaks = [
+        peaks_inside_border(scorer, image.image, width, SHARPNESS_OF_TRAINED) for image in images
+    ]
     scores = np.concatenate([of_image.score for of_image in peaks])
     if not len(scores):
         raise PupickError("The trained network finds no peak at all: check the micrographs.")
     expected = expected_among(peaks, task.particles)
     is_given = start.settings.particles_per_micrograph is not None
     if start.is_general:
-        decoys = [peaks_inside_border(scorer, -image.image, width).score for image in images]
+        decoys = [
+            peaks_inside_border(scorer, -image.image, width, SHARPNESS_OF_TRAINED).score
+            for image in images
+        ]
         negatives = np.concatenate(decoys)
         return calibrate_trained(scores, negatives, expected, is_given, network.step)
     error = GIVEN_COUNT_ERROR if is_given else ESTIMATED_COUNT_ERROR

@@ -12,7 +12,7 @@ from ..evaluation.curves import estimated_average_precision
 from ..evaluation.partial_labels import label_scores
 from ..networks.architectures import Network
 from ..networks.scoring import Scorer, make_scorer
-from ..picking.detector import detect_peaks
+from ..picking.detector import SHARPNESS_OF_TRAINED, detect_peaks
 from ..settings import TOLERANCE_DIAMETERS
 from .regions import TrainingImage
 from .task import TrainingTask
@@ -42,7 +42,7 @@ def held_out_ap(
     of_labels, of_negatives, of_peaks = [], [], []
     tolerance = TOLERANCE_DIAMETERS * diameter_px
     for image in images:
-        peaks = detect_peaks(scorer, image.image, diameter_px)
+        peaks = detect_peaks(scorer, image.image, diameter_px, SHARPNESS_OF_TRAINED)
         of_labels.append(label_scores(peaks.xy, peaks.score, image.positive, tolerance))
         of_negatives.append(label_scores(peaks.xy, peaks.score, image.negative, tolerance))
         of_peaks.append(peaks.score)

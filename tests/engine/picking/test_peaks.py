@@ -239,31 +239,33 @@ def slow_left_between(sharpened, points, radius):
     return found
 
 
-def slow_close_peaks(score_map, radius, reach, least_score):
+def slow_close_peaks(score_map, radius, reach, least_score, sharpness):
     blurred = slow_blur(score_map)
+    mixed = (1 - sharpness) * blurred + sharpness * score_map
     sharpened = 3 * score_map.astype(np.float64) - 2 * blurred
     maxima = [(x, y) for x, y, _ in slow_peaks(sharpened, radius)]
     entries = [(round(x), round(y)) for x, y in maxima]
     places = [*maxima, *slow_left_between(sharpened, entries, max(1.25 * radius, radius + 1))]
-    rows = sorted(((x, y, between(blurred, x, y)) for x, y in places), key=lambda row: -row[2])
+    rows = sorted(((x, y, between(mixed, x, y)) for x, y in places), key=lambda row: -row[2])
     scored = []
     for i, (x, y, score) in enumerate(rows):
         hills = [0.0]
         for other_x, other_y, better in rows[:i]:
             share = 1 - np.hypot(x - other_x, y - other_y) / reach
-            hills.append(max(0.0, share) * max(0.0, better - np.median(blurred)))
+            hills.append(max(0.0, share) * max(0.0, better - np.median(mixed)))
         scored.append((x, y, score - max(hills)))
     kept = [row for row in scored if row[2] >= least_score]
     return np.array(sorted(kept, key=lambda row: -row[2])).reshape(-1, 3)
 
 
+@pytest.mark.parametrize("sharpness", [0.0, 0.4, 1.0])
 @pytest.mark.parametrize("reach", [3.0, 9.6])
 @pytest.mark.parametrize("least_score", [-np.inf, -1.0])
 @pytest.mark.parametrize("shape", [(30, 41), (9, 12)])
-def test_close_peaks_equal_loops_over_all_pixels_and_pairs(shape, reach, least_score):
+def test_close_peaks_equal_loops_over_all_pixels_and_pairs(shape, reach, least_score, sharpness):
     score_map = np.random.default_rng(1).normal(0, 4, shape).astype(np.float32)
-    peaks = find_close_peaks(score_map, 2.5, reach, least_score)
-    expected = slow_close_peaks(score_map, 2.5, reach, least_score)
+    peaks = find_close_peaks(score_map, 2.5, reach, least_score, sharpness=sharpness)
+    expected = slow_close_peaks(score_map, 2.5, reach, least_score, sharpness)
     np.testing.assert_allclose(np.column_stack([peaks.xy, peaks.score]), expected, atol=1e-6)
 
 
@@ -281,6 +283,16 @@ def test_a_peak_beside_a_better_one_scores_less_than_one_alone():
     score_map = bumps((41, 80), centres, 3.0, [12, 8, 8]) - 4
     peaks = find_close_peaks(score_map, 4.0, 14.0, -3.0)
     assert [round(x) for x in peaks.xy[:, 0]] == [20, 60, 29]
+
+
+def test_a_peak_scores_what_the_map_says_where_nothing_is_blurred():
+    score_map = bumps((41, 80), [(20, 20), (60, 20)], 2.0, [12, 8]) - 4
+    peaks = find_close_peaks(score_map, 4.0, 9.6, -3.0, sharpness=1.0)
+    np.testing.assert_allclose(peaks.score, [8, 4], atol=0.01)
+    blurred = find_close_peaks(score_map, 4.0, 9.6, -3.0)
+    np.testing.assert_array_equal(peaks.xy, blurred.xy)
+    # a Gaussian that another as wide blurs is half as high
+    np.testing.assert_allclose(blurred.score, [2, 0], atol=0.05)
 
 
 def test_a_particle_without_a_maximum_of_its_own_is_a_peak():
