@@ -79,14 +79,17 @@ def _at(lines: Mapping[str, Sequence[Cell]], count: int) -> List[Tuple[Cell]]:
 
 
 def plot_autoencoder(axes: Any, rows: Sequence[Row], on: str) -> bool:
-    """Fig. 5b: GE-binomial with an autoencoder of weight γ; nothing without one that has γ > 0."""
+    """Fig. 5b: GE-binomial with an autoencoder of weight γ.
+
+    It says something from two numbers of labels with γ > 0 on.
+    """
     counts = labels_of(rows, on)
     lines = {
         f"γ = {name}": [Cell(on, GE_BINOMIAL, n, 0, gamma=weight(n)) for n in counts]
         for name, weight in (("0", lambda n: 0.0), ("1", lambda n: 1.0), ("10/N", lambda n: 10 / n))
     }
     _plot_lines(axes, rows, on, lines)
-    return any(row.gamma > 0 and row.set == on for row in rows)
+    return len({row.labels for row in rows if row.gamma > 0 and row.set == on}) > 1
 
 
 def plot_pi(axes: Any, rows: Sequence[Row], on: str) -> bool:
@@ -103,16 +106,16 @@ def plot_pi(axes: Any, rows: Sequence[Row], on: str) -> bool:
 def plot_learning(axes: Any, rows: Sequence[Row], on: str) -> bool:
     """Average precision by updates of training, means over choices; 10 labels."""
     axes.set(title=f"{TITLES.get(on, on)}, 10 labels", xlabel="updates", ylabel=AVERAGE_PRECISION)
-    for i, method in enumerate(PAPERS):
-        of_method = [
-            row.curve_points
-            for row in rows
-            if replace(row.cell, choice=0) == Cell(on, method, 10, 0) and row.curve
+    lines = {NAMES[method]: Cell(on, method, 10, 0) for method in PAPERS}
+    lines[f"{NAMES[GE_BINOMIAL]}, autoencoder"] = Cell(on, GE_BINOMIAL, 10, 0, gamma=1.0)
+    for i, (name, setting) in enumerate(lines.items()):
+        curves = [
+            row.curve_points for row in rows if replace(row.cell, choice=0) == setting and row.curve
         ]
-        steps = sorted(set.intersection(*map(set, of_method))) if of_method else []
-        means = [sum(points[s] for points in of_method) / len(of_method) for s in steps]
+        steps = sorted(set.intersection(*map(set, curves))) if curves else []
+        means = [sum(points[s] for points in curves) / len(curves) for s in steps]
         if means:
-            label = f"{NAMES[method]} ({len(of_method)})"
+            label = f"{name} ({len(curves)})"
             axes.plot(steps, means, DASHES[i % 4], marker=".", color=COLOURS[i], label=label)
     _finish(axes)
     return bool(axes.lines)
