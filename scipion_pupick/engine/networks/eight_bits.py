@@ -20,15 +20,16 @@ from .architectures import Residual
 
 # of the steps of features: what nearly all of them stay below, a byte holds 255
 LARGEST = 220
-SHARE_OF_LARGER = 0.0001
-SHARE_OF_LARGER_SIGNED = 0.001
+_SHARE_OF_LARGER = 0.0001
+_SHARE_OF_LARGER_SIGNED = 0.001
 LARGEST_WEIGHT = 127
-ZERO_OF_SIGNED = 128
-SMALLEST_TOP = 1e-3
+_ZERO_OF_SIGNED = 128
+_SMALLEST_TOP = 1e-3
+# px of the working image
 WINDOW = 87
-POOLED = 8
-SPREAD_WINDOWS = 6
-GOLDEN = 0.618034
+_POOLED = 8
+_SPREAD_WINDOWS = 6
+_GOLDEN = 0.618034
 # what a scorer calls; older versions of PyTorch have other arguments, or none
 ARGUMENTS = (
     *("qx", "x_scale", "x_zero_point", "qw", "w_scale", "w_zero_point", "qaccum", "bias"),
@@ -87,9 +88,9 @@ class Convolution:
 
     def signed(self, x: Bytes, top: float) -> Bytes:
         """Return a result of at most `top`, and at least the negative of it."""
-        scale = top / (ZERO_OF_SIGNED - 1)
-        values = self._convolve(x, scale, ZERO_OF_SIGNED, torch.uint8, "none")
-        return Bytes(values, scale, ZERO_OF_SIGNED)
+        scale = top / (_ZERO_OF_SIGNED - 1)
+        values = self._convolve(x, scale, _ZERO_OF_SIGNED, torch.uint8, "none")
+        return Bytes(values, scale, _ZERO_OF_SIGNED)
 
     def added_to(self, x: Bytes, shortcut: Bytes, top: float) -> Bytes:
         """Return what is positive of the sum with a shortcut, whose memory it takes."""
@@ -134,7 +135,7 @@ def tops_of_block(block: Residual, x: Tensor) -> Tuple[Tensor, List[float]]:
     shortcut = block.shortcut(x[:, :, 2 : -2 : block.stride, 2 : -2 : block.stride])
     inner = block.inner[:3](x)
     out = functional.relu(block.inner[3:](inner) + shortcut)
-    return out, [_top(inner), _top(shortcut, SHARE_OF_LARGER_SIGNED), _top(out)]
+    return out, [_top(inner), _top(shortcut, _SHARE_OF_LARGER_SIGNED), _top(out)]
 
 
 class EightBitFeatures(nn.Module):
@@ -191,13 +192,13 @@ def windows_of(image: Tensor) -> Tensor:
         (n, 1, side, side); or the whole of an image that is not much larger than they are.
     """
     height, width = image.shape[2:]
-    if height * width <= (SPREAD_WINDOWS + 2) * WINDOW**2 or min(height, width) < WINDOW:
+    if height * width <= (_SPREAD_WINDOWS + 2) * WINDOW**2 or min(height, width) < WINDOW:
         return image
-    pooled = functional.avg_pool2d(image, POOLED)[0, 0]
+    pooled = functional.avg_pool2d(image, _POOLED)[0, 0]
     spots = [divmod(int(i), pooled.shape[1]) for i in (pooled.argmax(), pooled.argmin())]
-    corners = [(POOLED * y - WINDOW // 2, POOLED * x - WINDOW // 2) for y, x in spots]
-    for n in range(SPREAD_WINDOWS):
-        y, x = (n + 0.5) / SPREAD_WINDOWS, (0.5 + n * GOLDEN) % 1
+    corners = [(_POOLED * y - WINDOW // 2, _POOLED * x - WINDOW // 2) for y, x in spots]
+    for n in range(_SPREAD_WINDOWS):
+        y, x = (n + 0.5) / _SPREAD_WINDOWS, (0.5 + n * _GOLDEN) % 1
         corners.append((int(y * (height - WINDOW)), int(x * (width - WINDOW))))
     windows = []
     for y, x in corners:
@@ -206,6 +207,6 @@ def windows_of(image: Tensor) -> Tensor:
     return torch.stack(windows).contiguous(memory_format=torch.channels_last)
 
 
-def _top(values: Tensor, larger: float = SHARE_OF_LARGER) -> float:
+def _top(values: Tensor, larger: float = _SHARE_OF_LARGER) -> float:
     flat = values.abs().flatten()
-    return max(float(flat.topk(1 + int(larger * len(flat))).values[-1]), SMALLEST_TOP)
+    return max(float(flat.topk(1 + int(larger * len(flat))).values[-1]), _SMALLEST_TOP)

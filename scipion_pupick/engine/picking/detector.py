@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Callable, Optional, Sequence, Tuple
+from typing import Callable, Optional, Sequence
 
 import numpy as np
 
@@ -105,11 +105,9 @@ def peaks_inside_border(
     scorer: Scorer, image: np.ndarray, diameter_px: float, sharpness: float = 0.0
 ) -> PeaksInsideBorder:
     """Maxima of the scores of an image, but for those nearer to the edges than half a diameter."""
-
-    def judge(images: np.ndarray) -> Tuple[np.ndarray, Optional[np.ndarray]]:
-        return scorer(images), None
-
-    return clean_peaks_inside_border(judge, image, diameter_px, sharpness=sharpness)
+    return clean_peaks_inside_border(
+        lambda images: (scorer(images), None), image, diameter_px, sharpness=sharpness
+    )
 
 
 def clean_peaks_inside_border(

@@ -27,6 +27,7 @@ from .shared import DIAMETER, NORMALISATION, PARTICLES
 
 # symmetric networks have each feature in four turns
 _UNITS_STEP = 4
+_TILES_AUTOMATIC = "8, or 4 where up to 250 picks adjust a trained network"
 
 
 @dataclass(frozen=True)
@@ -199,7 +200,7 @@ class OptimizerSettings(Checked):
             "mosaics of labelled patches in a batch",
             level=INTERNAL,
             above=0,
-            automatic="8, or 4 where up to 250 picks adjust a trained network",
+            automatic=_TILES_AUTOMATIC,
         ),
     )
     tiles: Optional[int] = field(
@@ -209,7 +210,7 @@ class OptimizerSettings(Checked):
             "tiles of unlabelled micrograph in a batch",
             level=INTERNAL,
             above=0,
-            automatic="8, or 4 where up to 250 picks adjust a trained network",
+            automatic=_TILES_AUTOMATIC,
         ),
     )
     unlabeled_scores: int = field(
