@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import logging
 from dataclasses import dataclass, field, replace
-from typing import Dict, Iterable, Iterator, List, Optional, Sequence, Tuple
+from typing import Dict, Iterable, Iterator, List, Optional, Sequence, Tuple, TypeVar
 
 import numpy as np
 from scipy.special import expit
@@ -28,6 +28,8 @@ from .parts import cut_part, side_of_parts
 
 log = logging.getLogger(__name__)
 
+Item = TypeVar("Item")
+
 SCALE_STEP = 1.25
 FURTHEST_STEP = 2
 # share of the confidence that a scale one step away must make up for, two steps four times as much;
@@ -40,10 +42,10 @@ MICROGRAPHS_SEARCHED = 3
 DIAMETERS_SEARCHED = 21.0
 
 
-def evenly_spaced(micrographs: Sequence[AnyMicrograph], most: int) -> List[AnyMicrograph]:
-    """Choose at most so many micrographs, evenly spread."""
-    count = min(most, len(micrographs))
-    return [micrographs[i] for i in np.linspace(0, len(micrographs) - 1, count).astype(int)]
+def evenly_spaced(items: Sequence[Item], most: int) -> List[Item]:
+    """Choose at most so many micrographs or images, evenly spread."""
+    count = min(most, len(items))
+    return [items[i] for i in np.linspace(0, len(items) - 1, count).astype(int)]
 
 
 def read_middles(

@@ -29,6 +29,12 @@ def make_scorer(network: Network, device: torch.device) -> Scorer:
     return lambda images: judge(images)[0]
 
 
+def make_picking_scorer(network: Network, device: torch.device) -> Scorer:
+    """Prepare a network as `make_scorer` does, with the features of `make_picking_judge`."""
+    judge = make_picking_judge(network, device)
+    return lambda images: judge(images)[0]
+
+
 def make_judge(network: Network, device: torch.device) -> Judge:
     """Prepare a network for scoring many micrographs, particles and contamination.
 
@@ -48,8 +54,8 @@ def make_judge(network: Network, device: torch.device) -> Judge:
 def make_picking_judge(network: Network, device: torch.device) -> Judge:
     """Prepare a network as `make_judge` does, with features in eight bits where that is fast.
 
-    What they round moves average precision by less than 0.003. Fits and calibrations do without:
-    of two scales that are as good, they may choose the other one, which moves it more
+    What they round moves average precision by less than 0.003. Fits do without: of two scales that
+    are as good, they may choose the other one, which moves it more
     (docs/decisions/032-eight-bits.md).
 
     Networks of version 0.1, which score every fourth pixel, round as they did: what they have begun

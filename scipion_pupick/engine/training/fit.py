@@ -9,7 +9,7 @@ from ..networks.architectures import Network
 from .batches import TILES
 from .loop import STEPS_PER_EPOCH, Trainer
 from .objectives import FEW_LABELS
-from .prior import fresh_network, with_prior
+from .prior import fresh_network, start_scores, with_prior
 from .progress import Progress
 from .pu_loss import PuLoss, make_teacher
 from .task import TrainingTask
@@ -46,7 +46,10 @@ def fit(
     if task.start is None:
         network, teacher = fresh_network(task.settings, pi), None
     else:
-        network = with_prior(task.start, task.images, pi, task.device)
+        scores = task.start_scores
+        if scores is None:
+            scores = start_scores(task.start, task.images, task.device)
+        network = with_prior(task.start, scores, pi)
         teacher = make_teacher(network, task)
     loss = PuLoss(task, network.field, network.step, teacher)
 

@@ -18,7 +18,7 @@ from ..coordinates.transform import PickTransform
 from ..errors import UsageError
 from ..micrographs import Micrograph, Shape
 from ..networks.model import Model, load_model
-from ..networks.scoring import make_scorer
+from ..networks.scoring import make_picking_scorer
 from ..picking.score_places import coarse
 from ..preprocessing.scale import WorkingScale
 from ..settings import GENERAL, MIRRORS, LabelSettings
@@ -91,7 +91,7 @@ def _ranked(
     device: torch.device,
 ) -> Tuple[List[RankedMicrograph], float]:
     """Rank the places of a few micrographs, and return the pixel size (Å/px) of one of them."""
-    scorer = make_scorer(general.network, device)
+    scorer = make_picking_scorer(general.network, device)
     ranked, pixel_size = [], 1.0
     for micrograph, working in read_usable(general, scale, [*_to_look_at(labels, micrographs)]):
         working_shape = (working.image.shape[0], working.image.shape[1])

@@ -89,7 +89,7 @@ def count_particles(
     sure = min(with_peak, math.ceil(_SURE_SHARE * len(scores)))
     if not sure:
         return 0.0
-    peaks = np.concatenate(
-        [detect_peaks(scorer, image.image, diameter_px).score for image in images]
-    )
+    if images is not labelled:
+        found = [detect_peaks(scorer, image.image, diameter_px) for image in images]
+    peaks = np.concatenate([peaks.score for peaks in found])
     return np.count_nonzero(peaks >= scores[sure - 1]) / len(images) * len(scores) / sure

@@ -13,10 +13,13 @@ from scipy.optimize import brentq
 from scipy.special import expit
 from torch import nn
 
+from ..adaptation.scale import evenly_spaced
 from ..networks.architectures import Network, make_network
-from ..networks.scoring import make_scorer
+from ..networks.scoring import make_picking_scorer
 from ..settings import OptimizerSettings
 from .regions import TrainingImage, expected_unlabeled, positive_fraction
+
+_MOST_SCORED = 10
 
 
 def labelled_images(images: Sequence[TrainingImage]) -> List[TrainingImage]:
@@ -60,24 +63,34 @@ def fresh_network(settings: OptimizerSettings, pi: float) -> Network:
     return network
 
 
-def with_prior(
-    network: Network, images: Sequence[TrainingImage], pi: float, device: torch.device
-) -> Network:
+def start_scores(
+    network: Network, images: Sequence[TrainingImage], device: torch.device
+) -> np.ndarray:
+    """Score labelled images with the network that training starts from.
+
+    Args:
+        network: trained on other images.
+        images: at least one with labels; ten of these are scored.
+        device: to score on.
+
+    Returns:
+        All their scores (n,).
+    """
+    scored = evenly_spaced(labelled_images(images), _MOST_SCORED)
+    scorer = make_picking_scorer(network, device)
+    return np.concatenate([scorer(image.image[None]).ravel() for image in scored])
+
+
+def with_prior(network: Network, scores: np.ndarray, pi: float) -> Network:
     """Copy a network, its scores shifted so that π is the mean probability over labelled images.
 
     The order of scores stays. Training then has only the order to improve.
 
     Args:
         network: trained on other images.
-        images: at least one with labels; ten of these are scored.
+        scores: its `start_scores`.
         pi: fraction of positive regions.
-        device: to score on.
     """
-    labelled = labelled_images(images)
-    number = min(10, len(labelled))
-    scored = [labelled[i] for i in np.linspace(0, len(labelled) - 1, number).astype(int)]
-    scorer = make_scorer(network, device)
-    scores = np.concatenate([scorer(image.image[None]).ravel() for image in scored])
     shift = brentq(lambda shift: expit(scores + shift).mean() - pi, -100, 100)
     shifted = copy.deepcopy(network)
     with torch.no_grad():

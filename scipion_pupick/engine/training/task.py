@@ -6,6 +6,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Optional, Sequence
 
+import numpy as np
 import torch
 
 from ..networks.architectures import Network
@@ -26,6 +27,7 @@ class TrainingTask:
         settings: how to train.
         device: to compute on.
         start: trained network to start from, instead of random weights.
+        start_scores: those of `prior.start_scores` of it, if they are known already.
     """
 
     images: Sequence[TrainingImage]
@@ -34,6 +36,7 @@ class TrainingTask:
     settings: OptimizerSettings
     device: torch.device
     start: Optional[Network] = None
+    start_scores: Optional[np.ndarray] = None
 
     @property
     def labels(self) -> int:

@@ -5,18 +5,21 @@ from __future__ import annotations
 
 import logging
 from dataclasses import dataclass, replace
-from typing import Callable
+from functools import cached_property
+from typing import Callable, Optional
 
+import numpy as np
 import torch
 
 from ..device import describe_device
 from ..networks.model import Model
-from ..networks.scoring import make_scorer
+from ..networks.scoring import make_picking_scorer
 from ..settings import OptimizerSettings
 from .checkpoint import Checkpoint
 from .data import TrainingData
 from .fit import fit, usual_steps, usual_tiles
 from .particle_count import count_particles, guess_particles
+from .prior import start_scores
 from .progress import Progress, best_network, log_epoch
 from .start import Start
 from .task import TrainingTask
@@ -24,7 +27,7 @@ from .trained_model import make_trained_model
 
 log = logging.getLogger(__name__)
 
-_FIRST_EPOCHS = 3
+_FIRST_EPOCHS = 2
 
 
 @dataclass(frozen=True)
@@ -64,9 +67,7 @@ class TrainJob:
             particles,
             describe_device(self.device),
         )
-        settings = self._settings()
-        steps = settings.steps or usual_steps(self.data.labels, self.start.model is not None)
-        task = self._task(particles, replace(settings, steps=steps))
+        task = self._task(particles, self._settings())
         progress = _fit(task, self.checkpoint, self.after_epoch)
         return make_trained_model(progress, task, self.start, self.data)
 
@@ -77,20 +78,34 @@ class TrainJob:
         log.info("Estimating how many particles a micrograph holds, starting from %.0f.", guess)
         task = self._task(guess, replace(settings, epochs=_FIRST_EPOCHS))
         progress = _fit(task, self.estimate, log_epoch)
-        scorer = make_scorer(best_network(progress, task.settings), self.device)
+        scorer = make_picking_scorer(best_network(progress, task.settings), self.device)
         labelled = self.data.held_out or images
         number = count_particles(scorer, labelled, images, settings.diameter_px)
         return max(number, self.data.labels / len(images), 1.0)
 
     def _settings(self) -> OptimizerSettings:
-        """Return how to train, with as many tiles in a batch as suit where none were chosen."""
-        settings = self.start.settings.training
-        tiles = usual_tiles(self.data.labels, self.start.model is not None)
-        return replace(settings, mosaics=settings.mosaics or tiles, tiles=settings.tiles or tiles)
+        """Return how to train, with as many batches and tiles as suit where none were chosen."""
+        settings, trained_before = self.start.settings.training, self.start.model is not None
+        tiles = usual_tiles(self.data.labels, trained_before)
+        return replace(
+            settings,
+            steps=settings.steps or usual_steps(self.data.labels, trained_before),
+            mosaics=settings.mosaics or tiles,
+            tiles=settings.tiles or tiles,
+        )
+
+    @cached_property
+    def _start_scores(self) -> Optional[np.ndarray]:
+        """What the start says of the labelled images; None of random weights."""
+        start = self.start.network
+        return None if start is None else start_scores(start, self.data.images, self.device)
 
     def _task(self, particles: float, settings: OptimizerSettings) -> TrainingTask:
         images, held_out = self.data.images, self.data.held_out
-        return TrainingTask(images, held_out, particles, settings, self.device, self.start.network)
+        return TrainingTask(
+            *(images, held_out, particles, settings, self.device, self.start.network),
+            start_scores=self._start_scores,
+        )
 
 
 def _fit(

@@ -10,6 +10,7 @@ from typing import Tuple
 
 import numpy as np
 
+from ..adaptation.scale import evenly_spaced
 from ..calibration.gaussian import PROBABILITY_PER_PARTICLE, calibrate
 from ..calibration.line import Calibration, calibrated
 from ..calibration.mixture_fit import ESTIMATED_COUNT_ERROR, GIVEN_COUNT_ERROR
@@ -18,7 +19,7 @@ from ..calibration.trained_scores import calibrate_trained
 from ..errors import PupickError
 from ..networks.architectures import Network
 from ..networks.model import Model
-from ..networks.scoring import make_scorer
+from ..networks.scoring import make_picking_scorer
 from ..networks.training_record import TrainingRecord
 from ..picking.detector import SHARPNESS_OF_TRAINED, expected_among, peaks_inside_border
 from ..preprocessing.scale import ModelScale
@@ -33,6 +34,9 @@ from .validation import validate
 from .weight_averaging import choose_fraction, interpolate_weights
 
 log = logging.getLogger(__name__)
+
+# their peaks say what scores are like, not how many there are
+_MOST_NEGATIVES = 5
 
 
 @dataclass(frozen=True)
@@ -122,7 +126,7 @@ def _average(progress: Progress, task: TrainingTask) -> _Average:
 
 def _calibrate(network: Network, task: TrainingTask, start: Start) -> Tuple[Calibration, float]:
     """The line from scores to log-odds, and the threshold."""
-    scorer = make_scorer(network, task.device)
+    scorer = make_picking_scorer(network, task.device)
     width = task.settings.diameter_px
     images = [*task.images, *task.held_out]
     peaks = [
@@ -136,7 +140,7 @@ def _calibrate(network: Network, task: TrainingTask, start: Start) -> Tuple[Cali
     if start.is_general:
         decoys = [
             peaks_inside_border(scorer, -image.image, width, SHARPNESS_OF_TRAINED).score
-            for image in images
+            for image in evenly_spaced(images, _MOST_NEGATIVES)
         ]
         negatives = np.concatenate(decoys)
         return calibrate_trained(scores, negatives, expected, is_given, network.step)

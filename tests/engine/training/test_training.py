@@ -28,7 +28,13 @@ from scipion_pupick.engine.training.fit import fit, usual_steps, usual_tiles
 from scipion_pupick.engine.training.labels import Labels
 from scipion_pupick.engine.training.loop import Trainer, one_cycle
 from scipion_pupick.engine.training.objectives import OBJECTIVE_FUNCTIONS
-from scipion_pupick.engine.training.prior import assumed_pi, fresh_network, prior_shift, with_prior
+from scipion_pupick.engine.training.prior import (
+    assumed_pi,
+    fresh_network,
+    prior_shift,
+    start_scores,
+    with_prior,
+)
 from scipion_pupick.engine.training.progress import Epoch, Progress, best_network, log_epoch
 from scipion_pupick.engine.training.pu_loss import _mixed
 from scipion_pupick.engine.training.regions import POSITIVE, TrainingImage, label_map
@@ -359,7 +365,8 @@ def test_pi_and_the_scores_to_start_with_are_of_the_micrographs_with_labels(trai
     assert assumed_pi(images, PARTICLES, QUICK) == pytest.approx(pi)
     shift = math.log(PARTICLES / (PARTICLES - 6))
     assert prior_shift(images, PARTICLES, QUICK) == pytest.approx(shift)
-    scorer = make_scorer(with_prior(best_network(progress, settings), images, pi, CPU), CPU)
+    network = best_network(progress, settings)
+    scorer = make_scorer(with_prior(network, start_scores(network, images, CPU), pi), CPU)
     assert expit(scorer(images[0].image[None])).mean() == pytest.approx(pi, rel=1e-4)
 
 
@@ -369,7 +376,8 @@ def test_the_answers_of_the_start_hold_a_network_that_has_one_label(trained):
     start = best_network(progress, settings)
     one_label = make_images([0], labels=1) + make_images([1], labels=0)
     pi = assumed_pi(one_label, PARTICLES, QUICK)
-    scorer = make_scorer(with_prior(start, one_label, pi, CPU), CPU)
+    scores = start_scores(start, one_label, CPU)
+    scorer = make_scorer(with_prior(start, scores, pi), CPU)
     known = expit(scorer(IMAGES[1].image[None]))
     distances = []
     for weight in (None, 0.0):
