@@ -11,7 +11,7 @@ from __future__ import annotations
 import json
 import logging
 import math
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Dict, Iterator, List, Optional, Sequence, Tuple
 
@@ -19,7 +19,7 @@ import numpy as np
 import torch
 from scipy.special import expit
 
-from ..calibration.line import calibrated, with_count
+from ..calibration.line import calibrated, with_count, with_coverage
 from ..calibration.mixture_fit import GIVEN_COUNT_ERROR, ExpectedCount
 from ..calibration.model_threshold import threshold_of_expected_f1
 from ..calibration.target_decoy import calibrate_target_decoy
@@ -33,7 +33,7 @@ from ..picking.contamination import Judge
 from ..picking.detector import PeaksInsideBorder, clean_peaks_inside_border, expected_among
 from ..preprocessing.scale import ModelScale, WorkingScale
 from ..preprocessing.working_image import WorkingImage, prepare
-from ..settings import EARLIER_GENERAL, MICROGRAPHS_FITTED
+from ..settings import EARLIER_GENERAL, MICROGRAPHS_FITTED, STRIDE
 from .contrast import fit_contrast
 from .parts import cut_part, place_of_part, side_of_parts
 from .scale import best_scale, evenly_spaced
@@ -48,6 +48,21 @@ MICROGRAPHS_PER_NEGATIVE = 3
 # model sees them, larger where there are fewer micrographs; chosen in
 # docs/decisions/027-fits-to-parts.md
 DIAMETERS_CALIBRATED = 14.0
+
+
+@dataclass(frozen=True)
+class _Parts:
+    """What was found in parts of micrographs.
+
+    Attributes:
+        peaks: of each part.
+        decoys: (n,) scores of the peaks of some of their negatives.
+        room: number of particles whose discs are as large as the area in which peaks may lie.
+    """
+
+    peaks: Sequence[PeaksInsideBorder]
+    decoys: Sequence[np.ndarray]
+    room: float
 
 
 def adapt_to_micrographs(
@@ -114,16 +129,19 @@ def fit_general_model(
     suited = best_scale(search)
     peaks: Dict[AnyMicrograph, PeaksInsideBorder] = {}
     decoys: List[np.ndarray] = []
+    width, area = suited.diameter_px, 0.0
     for micrograph, image, share in _read_parts(general, suited, fitted):
-        width = suited.diameter_px
         scored = judge(image[None])
         if len(peaks) % MICROGRAPHS_PER_NEGATIVE == 0:
             decoys.append(_decoys(judge, image, width, scored[1]))
         found = clean_peaks_inside_border(_given(scored), image, width)
+        area += found.share * image.size
         peaks[micrograph] = replace(found, share=found.share * share)
     fitted_to = {m.name: _status(m) for m in peaks}
     record = replace(general.training, adapted=request, fitted_to=fitted_to)
-    return _calibrate(general, suited, [*peaks.values()], decoys, particles, record)
+    room = area / (math.pi * (width / 2) ** 2)
+    parts = _Parts([*peaks.values()], decoys, room)
+    return _calibrate(general, suited, parts, particles, record)
 
 
 def _read_parts(
@@ -212,18 +230,20 @@ def _likely_count(
 def _calibrate(
     general: Model,
     scale: WorkingScale,
-    peaks: Sequence[PeaksInsideBorder],
-    decoys: Sequence[np.ndarray],
+    parts: _Parts,
     particles: Optional[float],
     record: TrainingRecord,
 ) -> Model:
+    peaks = parts.peaks
     scores = np.concatenate([of_micrograph.score for of_micrograph in peaks] + [np.empty(0)])
-    negatives = np.concatenate([*decoys, np.empty(0)])
+    negatives = np.concatenate([*parts.decoys, np.empty(0)])
     expected = None if particles is None else expected_among(peaks, particles)
     step = general.network.step
     line = calibrate_target_decoy(scores, negatives, expected, step=step)
-    in_negatives = float(expit(negatives).sum()) * len(peaks) / max(1, len(decoys))
+    in_negatives = float(expit(negatives).sum()) * len(peaks) / max(1, len(parts.decoys))
     line = with_count(line, scores, *_likely_count(scores, in_negatives, expected))
+    if expected is None and step < STRIDE and len(scores):
+        line = with_coverage(line, scores, parts.room)
     threshold = general.threshold
     if len(scores):
         count = None if expected is None else ExpectedCount(expected, GIVEN_COUNT_ERROR)

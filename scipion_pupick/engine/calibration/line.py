@@ -16,6 +16,9 @@ from ..networks.architectures import Network
 from ..settings import LEAST_SCORE
 
 LEAST_SLOPE = 0.1  # of a fit; scores must not lose their order
+# shift of log-odds by coverage, and what coverage was measured
+# (docs/decisions/035-coverage.md)
+_BY_COVERAGE, _USUAL_COVERAGE, _MEASURED_COVERAGE = 5.0, 0.265, (0.17, 0.5)
 # of the best peaks, for each particle expected, and of all
 _KEPT_A_PARTICLE, _KEPT_SHARE = 3.0, 0.95
 
@@ -57,6 +60,22 @@ def with_count(
         return calibration
     shift = brentq(lambda shift: float(expit(odds + shift).sum()) - wanted, -100, 100)
     return replace(calibration, offset=calibration.offset + float(shift))
+
+
+def with_coverage(calibration: Calibration, scores: np.ndarray, room: float) -> Calibration:
+    """Shift log-odds by the share of the area that the expected particles cover.
+
+    A fit draws every set to what is usual. So it leaves out particles where they are crowded, and
+    finds too many where they are rare (docs/decisions/035-coverage.md).
+
+    Args:
+        calibration: of the scores.
+        scores: (n,) of all peaks of some area.
+        room: number of particles whose discs are as large as that area.
+    """
+    coverage = float(expit(calibration.log_odds(scores)).sum()) / room
+    shift = _BY_COVERAGE * (float(np.clip(coverage, *_MEASURED_COVERAGE)) - _USUAL_COVERAGE)
+    return replace(calibration, offset=calibration.offset + shift)
 
 
 def with_kept_peaks(calibration: Calibration, scores: np.ndarray, particles: float) -> Calibration:

@@ -5,7 +5,11 @@ import numpy as np
 import pytest
 from scipy.special import expit
 
-from scipion_pupick.engine.calibration.line import Calibration, with_kept_peaks
+from scipion_pupick.engine.calibration.line import (
+    Calibration,
+    with_coverage,
+    with_kept_peaks,
+)
 from scipion_pupick.engine.settings import LEAST_SCORE
 
 PARTICLES = 200
@@ -47,3 +51,32 @@ def test_a_line_that_keeps_enough_stays(scores: np.ndarray) -> None:
     line = Calibration(1.0, 0.0, 1.0)
     assert kept(line, scores) > 3 * PARTICLES
     assert with_kept_peaks(line, scores, PARTICLES) == line
+
+
+def shift_of(coverage: float, scores: np.ndarray) -> float:
+    """Log-odds that are added where the particles that are expected cover such a share."""
+    line = Calibration(1.0, 0.5, 1.3)
+    expected = float(expit(line.log_odds(scores)).sum())
+    shifted = with_coverage(line, scores, expected / coverage)
+    assert (shifted.slope, shifted.error) == (line.slope, line.error)
+    return shifted.offset - line.offset
+
+
+def test_crowded_particles_are_likelier_than_the_fit_says_and_rare_ones_less(
+    scores: np.ndarray,
+) -> None:
+    by_coverage = [shift_of(coverage, scores) for coverage in (0.2, 0.25, 0.3, 0.4, 0.5)]
+    assert by_coverage == sorted(by_coverage)
+    assert -0.5 < by_coverage[0] < -0.2
+    assert abs(by_coverage[1]) < 0.2
+    assert 1.0 < by_coverage[-1] < 1.5
+
+
+def test_the_shift_stays_within_what_was_measured(scores: np.ndarray) -> None:
+    assert shift_of(0.01, scores) == pytest.approx(shift_of(0.17, scores))
+    assert shift_of(0.9, scores) == pytest.approx(shift_of(0.5, scores))
+
+
+def test_nothing_found_is_as_rare_particles(scores: np.ndarray) -> None:
+    line = Calibration(1.0, -50.0, 1.3)
+    assert with_coverage(line, scores, 100.0).offset < line.offset
