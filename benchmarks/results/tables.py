@@ -97,7 +97,11 @@ def accuracy() -> str:
 
 def pair(cells: Cells, on: str, labels: str) -> str:
     """Average precision of pupick and of Topaz, the better one bold."""
-    pupick, topaz = pupick_value(cells, on, labels), topaz_value(cells, on, labels)
+    return better_bold(pupick_value(cells, on, labels), topaz_value(cells, on, labels))
+
+
+def better_bold(pupick: str, topaz: str) -> str:
+    """Both values, the higher one bold."""
     if float(pupick) > float(topaz):
         return f"**{pupick}**/{topaz}"
     if float(topaz) > float(pupick):
@@ -141,6 +145,32 @@ def hard() -> str:
         [words, *(hard_value(rows, on, *column) for column in columns)] for on, words in HARD_SETS
     ]
     return table(head, lines)
+
+
+def hard_beside_topaz() -> str:
+    """Average precision of both programs on the hard real sets, by number of labels."""
+    cells = Cells.read(RESULTS / "hard_sets.csv")
+    head = ["set", "no label", "10 labels", "100", "1000"]
+    real = [(on, words) for on, words in HARD_SETS if on.startswith("empiar")]
+    lines = [[words, *(hard_pair(cells, on, labels) for labels in LABELS)] for on, words in real]
+    return table(head, lines)
+
+
+def hard_pair(cells: Cells, on: str, labels: str) -> str:
+    """Average precision of pupick, told the number only where labels are, and of Topaz.
+
+    A dash for what was not measured.
+    """
+    number_given = "no" if labels == "0" else "yes"
+    values = {
+        row["peaks"]: row["value"]
+        for row in cells.rows
+        if (row["set"], row["labels"], row["particle_number_given"], row["measure"])
+        == (on, labels, number_given, "average_precision")
+    }
+    if not {"now", "topaz"} <= values.keys():
+        return f"{values.get('now', '–')}/{values.get('topaz', '–')}"
+    return better_bold(values["now"], values["topaz"])
 
 
 def hard_value(rows: Sequence[Cell], on: str, labels: str, number_given: str) -> str:
@@ -397,6 +427,7 @@ def loop_corrections() -> str:
 TABLES: Mapping[str, Callable[[], str]] = MappingProxyType(
     {
         "hard": hard,
+        "hard-topaz": hard_beside_topaz,
         "accuracy": accuracy,
         "circumstances": circumstances,
         "speed": speed,
