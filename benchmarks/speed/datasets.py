@@ -21,13 +21,12 @@ Label = Tuple[str, float, float]
 
 
 def simulated_set(work: Path, count: int, seed: int) -> List[str]:
-    """Make the simulated micrographs in `work`/simulated, with labels; gives their file names."""
+    """Make the simulated micrographs in `work`/simulated; gives their file names."""
     folder = work / SIMULATED
     names = [f"sim_{index:02d}.mrc" for index in range(count)]
     script = str(Path(__file__).with_name("simulate.py"))
     options = ["--count", str(count), "--seed", str(seed)]
     subprocess.run([sys.executable, script, str(folder), *options], check=True)
-    write_star(work / "labels-simulated.star", draw(read_star(folder / "particles.star"), seed))
     many = fresh_folder(work / SIMULATED_MANY)
     for copy in range(COPIES):
         for name in names:

@@ -35,7 +35,7 @@ from benchmarks.speed.simulate import DIAMETER, write_set  # noqa: E402
 from scipion_pupick.engine import PickSettings, find_micrographs, fit, load_model  # noqa: E402
 from scipion_pupick.engine.device import choose_devices  # noqa: E402
 from scipion_pupick.engine.micrographs import image_of, require_pixel_size  # noqa: E402
-from scipion_pupick.engine.networks.scoring import make_scorer  # noqa: E402
+from scipion_pupick.engine.networks.scoring import make_picking_scorer  # noqa: E402
 from scipion_pupick.engine.picker import Picker  # noqa: E402
 from scipion_pupick.engine.preprocessing.fourier_crop import downsample  # noqa: E402
 from scipion_pupick.engine.preprocessing.fourier_crop_torch import downsample_on  # noqa: E402
@@ -69,7 +69,7 @@ def stages(images: Path, model: Path, device: torch.device) -> List[Tuple[str, f
     shape = picker.scale.shape(pixels.shape, require_pixel_size(micrograph))
     working = replace(picker.prepare(micrograph), image=downsample(pixels, shape))
     batch = np.repeat(picker.prepare(micrograph).image[None], GPU_BATCH, axis=0)
-    scorer = make_scorer(loaded.network, device)
+    scorer = make_picking_scorer(loaded.network, device)
     peaks = picker.find_peaks([picker.prepare(micrograph)])
     found = len(peaks[0].coordinates)
     return [

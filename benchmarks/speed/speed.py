@@ -74,14 +74,13 @@ def topaz_steps(options: argparse.Namespace, names: List[str], training: List[st
 
 
 def pupick_steps(options: argparse.Namespace, names: List[str], training: List[str]) -> List[Step]:
-    """The same for pupick; the model for the picking is trained here."""
+    """The same for pupick."""
     pupick = str(Path(sys.executable).with_name("pupick"))
     measured = [steps.pupick_start(pupick)]
     sets = ((steps.SIMULATED, len(names)), (steps.SIMULATED_MANY, len(names) * steps.COPIES))
     if "preprocess" in options.stages:
         measured += [steps.pupick_preprocess(pupick, *micrographs, 1) for micrographs in sets]
     if "pick" in options.stages:
-        run(steps.pupick_train_simulated(pupick, options.seed, CORES), options.work)
         measured += [steps.pupick_pick(pupick, *micrographs, 1) for micrographs in sets]
         measured.append(steps.pupick_pick(pupick, *sets[1], CORES))
     if training:

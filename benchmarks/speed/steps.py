@@ -24,7 +24,6 @@ COPIES = 4
 TRAIN_SET = "train"
 SIMULATED = "simulated"
 SIMULATED_MANY = "simulated-many"
-SIMULATED_MODEL = "model-simulated"
 
 
 def topaz_start(topaz: List[str]) -> Step:
@@ -102,8 +101,10 @@ def pupick_preprocess(pupick: str, folder: str, micrographs: int, threads: int) 
 
 
 def pupick_pick(pupick: str, folder: str, micrographs: int, threads: int) -> Step:
+    """With the general model, which is fitted to the micrographs first."""
     output = "pupick-picks"
-    model = ["--model", f"{SIMULATED_MODEL}/model.safetensors"]
+    size = ["--pixel-size", str(PIXEL_SIZE), "--diameter", f"{DIAMETER:g}"]
+    model = ["--model", "general", *size]
     options = ["--micrographs", folder, *model, "--output", output, "--threads", str(threads)]
     return Step(
         f"pupick/pick/{folder}, threads {threads}",
@@ -116,28 +117,13 @@ def pupick_pick(pupick: str, folder: str, micrographs: int, threads: int) -> Ste
 
 def pupick_train(pupick: str, seed: int, threads: int) -> Step:
     """A whole training on the real micrographs, with all that it does by default."""
-    data = ["--micrographs", TRAIN_SET, "--picks", "labels.star"]
+    data = ["--micrographs", TRAIN_SET, "--picks", "labels.star", "--diameter", f"{DIAMETER:g}"]
+    expected = ["--particles-per-micrograph", str(EXPECTED_PARTICLES)]
     output = "pupick-model"
+    options = ["--seed", str(seed), "--output", output, "--threads", str(threads)]
     return Step(
         f"pupick/train/threads {threads}",
-        [pupick, "train", *data, *train_options(seed, output, threads)],
+        [pupick, "train", *data, *expected, *options],
         threads,
         output,
     )
-
-
-def pupick_train_simulated(pupick: str, seed: int, threads: int) -> Step:
-    """The model that the picking is measured with; a short training makes one as fast as any."""
-    data = ["--micrographs", SIMULATED, "--picks", "labels-simulated.star", "--epochs", "3"]
-    return Step(
-        "pupick/model for the picking",
-        [pupick, "train", *data, *train_options(seed, SIMULATED_MODEL, threads)],
-        threads,
-        SIMULATED_MODEL,
-    )
-
-
-def train_options(seed: int, output: str, threads: int) -> List[str]:
-    network = ["--diameter", f"{DIAMETER:g}", "--network", "resnet8"]
-    expected = ["--particles-per-micrograph", str(EXPECTED_PARTICLES)]
-    return [*network, *expected, "--seed", str(seed), "--output", output, "--threads", str(threads)]
