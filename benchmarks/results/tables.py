@@ -248,7 +248,7 @@ def factor(cells: Cells, step: str, measure: str, of: str, scale: str) -> str:
         of=of,
         topaz_downsampling=scale,
         program="topaz / pupick",
-        machine="intel-xeon",
+        machine="amd-epyc-25-avx512",
     )
     return f"{value}×"
 
