@@ -69,6 +69,15 @@ def usual_steps(labels: int, trained_before: bool) -> int:
     return _STEPS_OF_FEW if _adjusts(labels, trained_before) else STEPS_PER_EPOCH
 
 
+def first_epochs(labels: int, trained_before: bool) -> int:
+    """Return the epochs of the short training that the number of particles is estimated with.
+
+    Two are enough where few labels adjust a trained network
+    (docs/decisions/026-smaller-batches.md).
+    """
+    return 2 if _adjusts(labels, trained_before) else 3
+
+
 def usual_tiles(labels: int, trained_before: bool) -> int:
     """Return the mosaics, and the tiles, of a batch: half as many where few labels adjust one.
 

@@ -17,7 +17,7 @@ from ..networks.scoring import make_picking_scorer
 from ..settings import OptimizerSettings
 from .checkpoint import Checkpoint
 from .data import TrainingData
-from .fit import fit, usual_steps, usual_tiles
+from .fit import first_epochs, fit, usual_steps, usual_tiles
 from .particle_count import count_particles, guess_particles
 from .prior import start_scores
 from .progress import Progress, best_network, log_epoch
@@ -26,8 +26,6 @@ from .task import TrainingTask
 from .trained_model import make_trained_model
 
 log = logging.getLogger(__name__)
-
-_FIRST_EPOCHS = 2
 
 
 @dataclass(frozen=True)
@@ -76,7 +74,8 @@ class TrainJob:
         settings, images = self._settings(), self.data.images
         guess = guess_particles(images, settings.diameter_px)
         log.info("Estimating how many particles a micrograph holds, starting from %.0f.", guess)
-        task = self._task(guess, replace(settings, epochs=_FIRST_EPOCHS))
+        epochs = first_epochs(self.data.labels, self.start.model is not None)
+        task = self._task(guess, replace(settings, epochs=epochs))
         progress = _fit(task, self.estimate, log_epoch)
         scorer = make_picking_scorer(best_network(progress, task.settings), self.device)
         labelled = self.data.held_out or images

@@ -24,7 +24,7 @@ from scipion_pupick.engine.picking.detector import detect_peaks
 from scipion_pupick.engine.settings import OptimizerSettings, TrainSettings, make_settings
 from scipion_pupick.engine.training.checkpoint import load_progress, save_progress
 from scipion_pupick.engine.training.data import hold_out, read_data
-from scipion_pupick.engine.training.fit import fit, usual_steps, usual_tiles
+from scipion_pupick.engine.training.fit import first_epochs, fit, usual_steps, usual_tiles
 from scipion_pupick.engine.training.labels import Labels
 from scipion_pupick.engine.training.loop import Trainer, one_cycle
 from scipion_pupick.engine.training.objectives import OBJECTIVE_FUNCTIONS
@@ -477,6 +477,8 @@ def test_few_labels_that_adjust_a_network_take_half_as_many_batches():
     assert [usual_steps(n, False) for n in (1, 250, 251)] == [50, 50, 50]
     assert [usual_tiles(n, True) for n in (1, 100, 250, 251, 1000)] == [4, 4, 4, 8, 8]
     assert [usual_tiles(n, False) for n in (1, 250, 251)] == [8, 8, 8]
+    assert [first_epochs(n, True) for n in (1, 250, 251)] == [2, 2, 3]
+    assert first_epochs(1, False) == 3
 
 
 @pytest.mark.parametrize(
