@@ -60,17 +60,29 @@ def as_suggested(picking_set: PickingSet, run: Path, clicks: int) -> Tuple[Picks
     """
     picked = read_pick_run(run)
     peaks = dict(picked.peaks())
-    count, number = clicks, clicks + 1
-    while number > clicks:
+    count = clicks
+    while True:
         found = suggest_picks(picked, peaks, count)
         shown = {name: join_coordinates([s.doubtful, s.neighbours]) for name, s in found.items()}
         number = sum(map(len, shown.values()))
-        count = min(count - 1, count * clicks // number)
+        if number <= clicks or count == 1:
+            break
+        count = max(1, min(count - 1, count * clicks // number))
+    shown = first_picks(shown, clicks)
     right = {name: is_right(picking_set, name, picks) for name, picks in shown.items()}
     return (
         {name: picks.select(right[name]) for name, picks in shown.items()},
         {name: picks.select(~right[name]) for name, picks in shown.items()},
     )
+
+
+def first_picks(picks: Picks, most: int) -> Picks:
+    """At most so many picks, of as few micrographs as hold them."""
+    first: Picks = {}
+    for name, of_one in picks.items():
+        first[name] = of_one.select(np.arange(len(of_one)) < most)
+        most -= len(first[name])
+    return first
 
 
 def rows(coordinates: Coordinates) -> np.ndarray:

@@ -65,6 +65,19 @@ def test_clicks_remove_and_add_in_turn_and_what_is_whole_is_confirmed(
     assert (row["negatives"], row["wrong_negatives"]) == (sum(negatives.values()), 0)
 
 
+@pytest.mark.parametrize(
+    ("most", "left"), [(0, (0, 0)), (2, (2, 0)), (6, (6, 0)), (7, (6, 1)), (99, (6, 6))]
+)
+def test_a_person_looks_at_the_first_picks_that_are_shown(discs, most, left):
+    from benchmarks.loop.by_corrections import first_picks
+
+    shown = picks_of(discs, missed=0, wrong=0)
+    found = first_picks(shown, most)
+    assert tuple(map(len, found.values())) == left
+    for name, picks in found.items():
+        np.testing.assert_array_equal(picks.xy, shown[name].xy[: len(picks)])
+
+
 @pytest.mark.slow
 @pytest.mark.skipif(
     shutil.which("relion_refine") is None,

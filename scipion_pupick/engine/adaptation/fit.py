@@ -10,59 +10,39 @@ from __future__ import annotations
 
 import json
 import logging
-import math
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Dict, Iterator, List, Optional, Sequence, Tuple
 
 import numpy as np
 import torch
-from scipy.special import expit
 
-from ..calibration.line import calibrated, with_count, with_coverage
+from ..calibration.general_scores import calibrate_general
+from ..calibration.line import calibrated
 from ..calibration.mixture_fit import GIVEN_COUNT_ERROR, ExpectedCount
 from ..calibration.model_threshold import threshold_of_expected_f1
-from ..calibration.target_decoy import calibrate_target_decoy
 from ..errors import MicrographError, UsageError
 from ..files.atomic import file_status
 from ..files.prefetch import prefetch
 from ..micrographs import AnyMicrograph, Micrograph
 from ..networks.model import Model, load_model, save_model
 from ..networks.training_record import TrainingRecord
-from ..picking.contamination import Judge
-from ..picking.detector import PeaksInsideBorder, clean_peaks_inside_border, expected_among
+from ..picking.decoys import PeaksAndDecoys, find_peaks_and_decoys
 from ..preprocessing.scale import ModelScale, WorkingScale
 from ..preprocessing.working_image import WorkingImage, prepare
-from ..settings import EARLIER_GENERAL, MICROGRAPHS_FITTED, STRIDE
+from ..settings import EARLIER_GENERAL, MICROGRAPHS_FITTED
 from .contrast import fit_contrast
 from .parts import cut_part, place_of_part, side_of_parts
 from .scale import best_scale, evenly_spaced
 
 log = logging.getLogger(__name__)
 
-# times the number of particles
-_ABOUT = 0.8, 1.25
 # noise is alike in a set: one negative in so many micrographs gives enough decoys
 MICROGRAPHS_PER_NEGATIVE = 3
 # side of the part of each of twelve micrographs that is scored to calibrate, in diameters as the
 # model sees them, larger where there are fewer micrographs; chosen in
 # docs/decisions/027-fits-to-parts.md
 DIAMETERS_CALIBRATED = 14.0
-
-
-@dataclass(frozen=True)
-class _Parts:
-    """What was found in parts of micrographs.
-
-    Attributes:
-        peaks: of each part.
-        decoys: (n,) scores of the peaks of some of their negatives.
-        room: number of particles whose discs are as large as the area in which peaks may lie.
-    """
-
-    peaks: Sequence[PeaksInsideBorder]
-    decoys: Sequence[np.ndarray]
-    room: float
 
 
 def adapt_to_micrographs(
@@ -127,21 +107,20 @@ def fit_general_model(
     search = fit_contrast(general, scale, fitted, device)
     general, judge = search.general, search.judge
     suited = best_scale(search)
-    peaks: Dict[AnyMicrograph, PeaksInsideBorder] = {}
-    decoys: List[np.ndarray] = []
-    width, area = suited.diameter_px, 0.0
-    for micrograph, image, share in _read_parts(general, suited, fitted):
-        scored = judge(image[None])
-        if len(peaks) % MICROGRAPHS_PER_NEGATIVE == 0:
-            decoys.append(_decoys(judge, image, width, scored[1]))
-        found = clean_peaks_inside_border(_given(scored), image, width)
-        area += found.share * image.size
-        peaks[micrograph] = replace(found, share=found.share * share)
-    fitted_to = {m.name: _status(m) for m in peaks}
-    record = replace(general.training, adapted=request, fitted_to=fitted_to)
-    room = area / (math.pi * (width / 2) ** 2)
-    parts = _Parts([*peaks.values()], decoys, room)
-    return _calibrate(general, suited, parts, particles, record)
+    parts = list(_read_parts(general, suited, fitted))
+    images = [image for _, image, _ in parts]
+    found = find_peaks_and_decoys(judge, images, suited.diameter_px, MICROGRAPHS_PER_NEGATIVE)
+    fitted_to = {micrograph.name: _status(micrograph) for micrograph, _, _ in parts}
+    record = replace(
+        general.training,
+        adapted=request,
+        fitted_to=fitted_to,
+        micrographs=len(parts),
+        particles_per_micrograph=particles,
+    )
+    if particles is not None:
+        particles *= sum(p.share * share for p, (_, _, share) in zip(found.peaks, parts))
+    return _calibrate(general, suited, found, particles, record)
 
 
 def _read_parts(
@@ -200,64 +179,22 @@ def _is_of(training: TrainingRecord, request: Dict[str, object]) -> bool:
     return training.adapted == json.loads(json.dumps(earlier))
 
 
-def _given(scored: Tuple[np.ndarray, Optional[np.ndarray]]) -> Judge:
-    return lambda images: scored
-
-
-def _decoys(
-    judge: Judge, image: np.ndarray, diameter_px: float, dirty: Optional[np.ndarray]
-) -> np.ndarray:
-    """Scores of the peaks of an image's negative that lie on no contamination of the image."""
-    where = None if dirty is None else dirty[0]
-    return clean_peaks_inside_border(judge, -image, diameter_px, where).score
-
-
-def _likely_count(
-    scores: np.ndarray, in_negatives: float, expected: Optional[float]
-) -> Tuple[float, float]:
-    """Fewest and most particles that may be among peaks.
-
-    Among strong contamination, faint particles look like a tail of other peaks, and the fit may
-    leave them out. The number that users know, within what "about" means, says otherwise; or else
-    what the model itself expects there, beyond what it expects in the negatives.
-    """
-    if expected is not None:
-        return _ABOUT[0] * expected, _ABOUT[1] * expected
-    excess = float(expit(scores).sum()) - in_negatives
-    return _ABOUT[0] * max(0.0, excess), math.inf
-
-
 def _calibrate(
     general: Model,
     scale: WorkingScale,
-    parts: _Parts,
-    particles: Optional[float],
+    found: PeaksAndDecoys,
+    expected: Optional[float],
     record: TrainingRecord,
 ) -> Model:
-    peaks = parts.peaks
-    scores = np.concatenate([of_micrograph.score for of_micrograph in peaks] + [np.empty(0)])
-    negatives = np.concatenate([*parts.decoys, np.empty(0)])
-    expected = None if particles is None else expected_among(peaks, particles)
-    step = general.network.step
-    line = calibrate_target_decoy(scores, negatives, expected, step=step)
-    in_negatives = float(expit(negatives).sum()) * len(peaks) / max(1, len(parts.decoys))
-    line = with_count(line, scores, *_likely_count(scores, in_negatives, expected))
-    if expected is None and step < STRIDE and len(scores):
-        line = with_coverage(line, scores, parts.room)
-    threshold = general.threshold
+    line = calibrate_general(found, expected, general.network.step)
+    threshold, scores = general.threshold, found.scores
     if len(scores):
         count = None if expected is None else ExpectedCount(expected, GIVEN_COUNT_ERROR)
         threshold = threshold_of_expected_f1(line.log_odds(scores), line.error, count)
-    training = replace(
-        record,
-        micrographs=len(peaks),
-        particles_per_micrograph=particles,
-        score_uncertainty=round(line.error, 3),
-    )
     return replace(
         general,
         network=calibrated(general.network, line),
         scale=ModelScale(scale.diameter, scale.diameter_px, scale.unit),
         threshold=threshold,
-        training=training,
+        training=replace(record, score_uncertainty=round(line.error, 3)),
     )

@@ -26,14 +26,16 @@ def calibrate_trained(
 ) -> Tuple[Calibration, float]:
     """Fit the line to the scores of the micrographs trained on, and choose the threshold.
 
-    A number of particles that users know decides both. One that was estimated only keeps the line
-    between half and twice as many (docs/decisions/031-numbers-estimated.md).
+    A number of particles that is known decides both: what users say, or what the general model
+    expects (docs/decisions/036-numbers-from-the-general-model.md). One that was estimated from
+    labels only keeps the line between half and twice as many
+    (docs/decisions/031-numbers-estimated.md).
 
     Args:
         scores: (n,) of all peaks, at least one.
         decoys: (m,) of the peaks of the micrographs' negatives.
         particles: expected among the peaks.
-        is_given: whether users know that number; it was estimated otherwise.
+        is_given: whether that number is known; it was estimated from labels otherwise.
         step: distance of two scores of the network, px.
 
     Returns:

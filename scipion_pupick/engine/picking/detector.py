@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Callable, Optional, Sequence
+from typing import Callable, Optional
 
 import numpy as np
 
@@ -90,51 +90,52 @@ class PeaksInsideBorder:
     Attributes:
         score: (n,) of the peaks.
         share: of the image in which they may lie.
+        on_contamination: number of those that were left out since they lie on it.
     """
 
     score: np.ndarray
     share: float
-
-
-def expected_among(peaks: Sequence[PeaksInsideBorder], particles: float) -> float:
-    """How many of the peaks should be particles, with so many particles in an image."""
-    return particles * sum(of_image.share for of_image in peaks)
-
-
-def peaks_inside_border(
-    scorer: Scorer, image: np.ndarray, diameter_px: float, sharpness: float = 0.0
-) -> PeaksInsideBorder:
-    """Maxima of the scores of an image, but for those nearer to the edges than half a diameter."""
-    return clean_peaks_inside_border(
-        lambda images: (scorer(images), None), image, diameter_px, sharpness=sharpness
-    )
+    on_contamination: int = 0
 
 
 def clean_peaks_inside_border(
-    judge: Judge,
-    image: np.ndarray,
-    diameter_px: float,
-    dirty: Optional[np.ndarray] = None,
-    sharpness: float = 0.0,
+    judge: Judge, image: np.ndarray, diameter_px: float
 ) -> PeaksInsideBorder:
-    """As `peaks_inside_border`, without the peaks on contamination.
+    """Maxima of the scores of an image that lie inside its border, and on no contamination.
 
     Args:
         judge: of a network.
         image: (h, w) working image.
         diameter_px: of the particle, px of the working image.
-        dirty: (n, m) log-odds of contamination; None for those that the judge gives.
+    """
+    scores, dirty = judge(image[None])
+    shape = (image.shape[0], image.shape[1])
+    return clean_peaks_in_map(scores[0], None if dirty is None else dirty[0], shape, diameter_px)
+
+
+def clean_peaks_in_map(
+    score_map: np.ndarray,
+    dirty: Optional[np.ndarray],
+    shape: Shape,
+    diameter_px: float,
+    sharpness: float = 0.0,
+) -> PeaksInsideBorder:
+    """As `clean_peaks_inside_border`, of an image that has been scored.
+
+    Args:
+        score_map: (h, w) of the image.
+        dirty: (n, m) log-odds of contamination; None if that is not known.
+        shape: (ny, nx) of the working image, px.
+        diameter_px: of the particle, px of the working image.
         sharpness: see `Detector`.
     """
-    shape = (image.shape[0], image.shape[1])
-    scores, of_image = judge(image[None])
     distance = MIN_DISTANCE_DIAMETERS * diameter_px
-    detector = Detector(lambda _: scores, distance, between=False, sharpness=sharpness)
-    peaks = detector.find_in_map(scores[0], shape)
+    detector = Detector(lambda _: score_map[None], distance, between=False, sharpness=sharpness)
+    peaks = detector.find_in_map(score_map, shape)
     border = diameter_px / 2
     inside = inside_border(peaks.xy, border, shape)
-    if dirty is None and of_image is not None:
-        dirty = of_image[0]
+    clean = inside
     if dirty is not None:
-        inside &= ContaminationMap(dirty).at(peaks.xy) <= MOST_CONTAMINATION
-    return PeaksInsideBorder(peaks.score[inside], share_inside(border, shape))
+        clean = inside & (ContaminationMap(dirty).at(peaks.xy) <= MOST_CONTAMINATION)
+    left_out = int(inside.sum() - clean.sum())
+    return PeaksInsideBorder(peaks.score[clean], share_inside(border, shape), left_out)

@@ -8,11 +8,18 @@ import math
 from typing import Sequence
 
 import numpy as np
+import torch
+from scipy.special import expit
 
+from ..adaptation.fit import MICROGRAPHS_PER_NEGATIVE
+from ..adaptation.scale import evenly_spaced
+from ..calibration.general_scores import calibrate_general
 from ..evaluation.partial_labels import label_scores
-from ..networks.scoring import Scorer
+from ..networks.architectures import Network
+from ..networks.scoring import Scorer, make_picking_judge
+from ..picking.decoys import find_peaks_and_decoys
 from ..picking.detector import detect_peaks
-from ..settings import TOLERANCE_DIAMETERS, OptimizerSettings
+from ..settings import MICROGRAPHS_FITTED, TOLERANCE_DIAMETERS, OptimizerSettings
 from .prior import assumed_pi
 from .regions import TrainingImage
 
@@ -20,6 +27,8 @@ log = logging.getLogger(__name__)
 
 _CROWDING = 0.1  # share of the area that particles cover, until more is known
 _SURE_SHARE = 0.8
+# in the mean of the two estimates
+_WEIGHT_OF_EXPECTED = 2 / 3
 
 
 def check_particle_count(
@@ -60,6 +69,27 @@ def guess_particles(images: Sequence[TrainingImage], diameter_px: float) -> floa
     return max(most_labels, _CROWDING * float(np.mean(areas)) / disc)
 
 
+def expected_particles(
+    network: Network, images: Sequence[TrainingImage], diameter_px: float, device: torch.device
+) -> float:
+    """Particles that the general model expects in an image, as where it picks without labels.
+
+    Labels are not needed: people label what is clear, and what scores as high is often junk
+    (docs/decisions/036-numbers-from-the-general-model.md).
+
+    Args:
+        network: of the general model, for the contrast of the images.
+        images: to count in; twelve are scored.
+        diameter_px: of the particle, px of the working image.
+        device: to score on.
+    """
+    judge = make_picking_judge(network, device)
+    scored = [image.image for image in evenly_spaced(images, MICROGRAPHS_FITTED)]
+    found = find_peaks_and_decoys(judge, scored, diameter_px, MICROGRAPHS_PER_NEGATIVE)
+    line = calibrate_general(found, None, network.step)
+    return float(expit(line.log_odds(found.scores)).sum()) / found.share
+
+
 def count_particles(
     scorer: Scorer,
     labelled: Sequence[TrainingImage],
@@ -93,3 +123,13 @@ def count_particles(
         found = [detect_peaks(scorer, image.image, diameter_px) for image in images]
     peaks = np.concatenate([peaks.score for peaks in found])
     return np.count_nonzero(peaks >= scores[sure - 1]) / len(images) * len(scores) / sure
+
+
+def mean_count(expected: float, counted: float) -> float:
+    """Mean of the particles that the general model expects and those that score as labels do.
+
+    Args:
+        expected: see `expected_particles`.
+        counted: see `count_particles`.
+    """
+    return expected**_WEIGHT_OF_EXPECTED * counted ** (1 - _WEIGHT_OF_EXPECTED)

@@ -19,6 +19,7 @@ from ..preprocessing.scale import ANGSTROM, LengthUnit, WorkingScale
 from ..settings import (
     EARLIER_GENERAL,
     GENERAL,
+    STRIDE,
     OptimizerSettings,
     TrainSettings,
     as_meant_by_version_01,
@@ -55,6 +56,19 @@ class Start:
     def is_general(self) -> bool:
         """Whether the model is one for particles of any kind."""
         return self.model is not None and bool(self.model.training.general)
+
+    @property
+    def expects_particles(self) -> bool:
+        """Whether the model has its say of how many particles a micrograph holds.
+
+        That of version 0.1 has none: how much it may be trusted has not been measured.
+        """
+        return self.is_general and self.network is not None and self.network.step < STRIDE
+
+    @property
+    def knows_particles(self) -> bool:
+        """Whether not labels alone say how many particles a micrograph holds."""
+        return self.settings.particles_per_micrograph is not None or self.expects_particles
 
     @property
     def sees_negatives(self) -> bool:

@@ -10,7 +10,6 @@ from typing import Tuple
 
 import numpy as np
 
-from ..adaptation.scale import evenly_spaced
 from ..calibration.gaussian import PROBABILITY_PER_PARTICLE, calibrate
 from ..calibration.line import Calibration, calibrated
 from ..calibration.mixture_fit import ESTIMATED_COUNT_ERROR, GIVEN_COUNT_ERROR
@@ -19,13 +18,15 @@ from ..calibration.trained_scores import calibrate_trained
 from ..errors import PupickError
 from ..networks.architectures import Network
 from ..networks.model import Model
-from ..networks.scoring import make_picking_scorer
+from ..networks.scoring import make_picking_judge
 from ..networks.training_record import TrainingRecord
-from ..picking.detector import SHARPNESS_OF_TRAINED, expected_among, peaks_inside_border
+from ..picking.decoys import PeaksAndDecoys, find_peaks_and_decoys
+from ..picking.detector import SHARPNESS_OF_TRAINED
 from ..preprocessing.scale import ModelScale
 from ..preprocessing.working_image import pixel_method
 from ..settings import LEAST_SCORE
 from .data import TrainingData
+from .particle_count import expected_particles, mean_count
 from .prior import prior_shift
 from .progress import Progress, best_network
 from .start import Start
@@ -70,7 +71,9 @@ def make_trained_model(
     """
     settings = start.settings
     average = _average(progress, task)
-    calibration, threshold = _calibrate(average.network, task, start)
+    found = _find_peaks(average.network, task)
+    particles = _particles(found, task, start, data)
+    calibration, threshold = _calibrate(found, particles, average.network.step, task, start)
     return Model(
         network=calibrated(average.network, calibration),
         network_name=task.settings.network,
@@ -80,6 +83,7 @@ def make_trained_model(
         mixture=data.mixture,
         training=replace(
             _record(progress, task, start, data),
+            particles_per_micrograph=round(particles, 1),
             score_uncertainty=round(calibration.error, 3),
             finetuned_fraction=average.fraction,
             held_out_average_precision=None if math.isnan(average.precision) else average.precision,
@@ -99,7 +103,6 @@ def _record(
         bright_particles=start.sees_negatives,
         held_out_micrographs=len(data.held_out),
         failed_micrographs=data.failures,
-        particles_per_micrograph=round(task.particles, 1),
         particles_estimated=start.settings.particles_per_micrograph is None,
         pi=progress.history[-1].pi,
         best_epoch=progress.best_epoch,
@@ -124,28 +127,45 @@ def _average(progress: Progress, task: TrainingTask) -> _Average:
     return _Average(interpolate_weights(network, task.start, fraction), fraction, precision)
 
 
-def _calibrate(network: Network, task: TrainingTask, start: Start) -> Tuple[Calibration, float]:
-    """The line from scores to log-odds, and the threshold."""
-    scorer = make_picking_scorer(network, task.device)
-    width = task.settings.diameter_px
-    images = [*task.images, *task.held_out]
-    peaks = [
-        peaks_inside_border(scorer, image.image, width, SHARPNESS_OF_TRAINED) for image in images
-    ]
-    scores = np.concatenate([of_image.score for of_image in peaks])
-    if not len(scores):
+def _find_peaks(network: Network, task: TrainingTask) -> PeaksAndDecoys:
+    images = [image.image for image in (*task.images, *task.held_out)]
+    found = find_peaks_and_decoys(
+        make_picking_judge(network, task.device),
+        images,
+        task.settings.diameter_px,
+        math.ceil(len(images) / _MOST_NEGATIVES),
+        SHARPNESS_OF_TRAINED,
+    )
+    if not len(found.scores):
         raise PupickError("The trained network finds no peak at all: check the micrographs.")
-    expected = expected_among(peaks, task.particles)
+    return found
+
+
+def _particles(
+    found: PeaksAndDecoys, task: TrainingTask, start: Start, data: TrainingData
+) -> float:
+    """How many an image holds: as users said, or what seems likely after the training."""
+    general = start.network
     is_given = start.settings.particles_per_micrograph is not None
+    if is_given or general is None or not start.expects_particles:
+        return task.particles
+    width = task.settings.diameter_px
+    expected = expected_particles(general, data.images, width, task.device)
+    likely = mean_count(expected, task.particles * found.clean_share)
+    return max(likely, data.labels / len(data.images), 1.0)
+
+
+def _calibrate(
+    found: PeaksAndDecoys, particles: float, step: int, task: TrainingTask, start: Start
+) -> Tuple[Calibration, float]:
+    """The line from scores to log-odds, and the threshold."""
+    scores, expected = found.scores, particles * found.share
     if start.is_general:
-        decoys = [
-            peaks_inside_border(scorer, -image.image, width, SHARPNESS_OF_TRAINED).score
-            for image in evenly_spaced(images, _MOST_NEGATIVES)
-        ]
-        negatives = np.concatenate(decoys)
-        return calibrate_trained(scores, negatives, expected, is_given, network.step)
+        decoys = np.concatenate(found.decoys)
+        return calibrate_trained(scores, decoys, expected, start.knows_particles, step)
+    is_given = start.settings.particles_per_micrograph is not None
     error = GIVEN_COUNT_ERROR if is_given else ESTIMATED_COUNT_ERROR
-    shift = prior_shift(task.images, task.particles, task.settings)
+    shift = prior_shift(task.images, particles, task.settings)
     line = calibrate(scores + shift, PROBABILITY_PER_PARTICLE * expected, error)
     line = replace(line, offset=line.offset + line.slope * shift)
     curve = estimate_precision_recall([line.log_odds(scores)])
