@@ -407,17 +407,18 @@ def share_of(part: str, number: str) -> str:
 
 
 def loop_corrections() -> str:
-    """AP by clicks: of corrections, and of as many random labels."""
+    """AP and own F1 by clicks: of corrections, of suggested picks, and of random labels."""
     cells = Cells.read(RESULTS / "loop.csv").rows
     real = [row for row in cells if row["set"].startswith("empiar")]
     found = {(row["set"], row["what"], row["clicks"]): row for row in real}
+    ways = ("corrected", "suggested", "random labels")
+    columns = ("corrections", "suggested", "random labels")
     head = ["set", "clicks", "added and confirmed", "removed"]
-    head += ["AP, corrections", "AP, random labels", "own F1, corrections", "own F1, random labels"]
+    head += [f"{figure}, {column}" for figure in ("AP", "own F1") for column in columns]
     lines = []
     for on, clicks in sorted({(row["set"], int(row["clicks"])) for row in real}):
-        none = clicks == 0
-        ways = ("general", "general") if none else ("corrected", "random labels")
-        rows = [found.get((on, way, str(clicks)), {}) for way in ways]
+        asked = ways if clicks else ("general",) * len(ways)
+        rows = [found.get((on, way, str(clicks)), {}) for way in asked]
         numbers = [rows[0].get(name, "–") for name in ("labels", "negatives")]
         values = [row.get(name, "–") for name in ("ap", "own_f1") for row in rows]
         lines.append([LOOP_SETS[on], str(clicks), *numbers, *values])
