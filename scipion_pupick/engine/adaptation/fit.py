@@ -107,10 +107,17 @@ def fit_general_model(
     search = fit_contrast(general, scale, fitted, device)
     general, judge = search.general, search.judge
     suited = best_scale(search)
-    parts = list(_read_parts(general, suited, fitted))
-    images = [image for _, image, _ in parts]
-    found = find_peaks_and_decoys(judge, images, suited.diameter_px, MICROGRAPHS_PER_NEGATIVE)
-    fitted_to = {micrograph.name: _status(micrograph) for micrograph, _, _ in parts}
+    parts: List[Tuple[AnyMicrograph, float]] = []
+
+    def read_images() -> Iterator[np.ndarray]:
+        # one by one, so that the next is read while one is scored
+        for micrograph, image, share in _read_parts(general, suited, fitted):
+            parts.append((micrograph, share))
+            yield image
+
+    width = suited.diameter_px
+    found = find_peaks_and_decoys(judge, read_images(), width, MICROGRAPHS_PER_NEGATIVE)
+    fitted_to = {micrograph.name: _status(micrograph) for micrograph, _ in parts}
     record = replace(
         general.training,
         adapted=request,
@@ -119,7 +126,7 @@ def fit_general_model(
         particles_per_micrograph=particles,
     )
     if particles is not None:
-        particles *= sum(p.share * share for p, (_, _, share) in zip(found.peaks, parts))
+        particles *= sum(p.share * share for p, (_, share) in zip(found.peaks, parts))
     return _calibrate(general, suited, found, particles, record)
 
 

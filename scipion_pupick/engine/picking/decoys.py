@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import List, Sequence
+from typing import Iterable, List, Optional, Sequence
 
 import numpy as np
 
@@ -46,9 +46,9 @@ class PeaksAndDecoys:
 
 def find_peaks_and_decoys(
     judge: Judge,
-    images: Sequence[np.ndarray],
+    images: Iterable[np.ndarray],
     diameter_px: float,
-    images_per_negative: int,
+    images_per_negative: Optional[int],
     sharpness: float = 0.0,
 ) -> PeaksAndDecoys:
     """Find the peaks of images, and those of some negatives but for contamination of the image.
@@ -57,7 +57,8 @@ def find_peaks_and_decoys(
         judge: of a network.
         images: (h, w) working images.
         diameter_px: of the particle, px of the working image.
-        images_per_negative: the negative of one image in so many is searched, the first of them.
+        images_per_negative: the negative of one image in so many is searched, the first of them;
+            None for no negative.
         sharpness: see `Detector`.
     """
     peaks: List[PeaksInsideBorder] = []
@@ -70,7 +71,7 @@ def find_peaks_and_decoys(
         found = clean_peaks_in_map(scores[0], where, shape, diameter_px, sharpness)
         peaks.append(found)
         area += found.share * image.size
-        if number % images_per_negative == 0:
+        if images_per_negative is not None and number % images_per_negative == 0:
             negative = judge(-image[None])[0][0]
             of_negative = clean_peaks_in_map(negative, where, shape, diameter_px, sharpness)
             decoys.append(of_negative.score)

@@ -71,7 +71,7 @@ def make_trained_model(
     """
     settings = start.settings
     average = _average(progress, task)
-    found = _find_peaks(average.network, task)
+    found = _find_peaks(average.network, task, start.is_general)
     particles = _particles(found, task, start, data)
     calibration, threshold = _calibrate(found, particles, average.network.step, task, start)
     return Model(
@@ -127,13 +127,13 @@ def _average(progress: Progress, task: TrainingTask) -> _Average:
     return _Average(interpolate_weights(network, task.start, fraction), fraction, precision)
 
 
-def _find_peaks(network: Network, task: TrainingTask) -> PeaksAndDecoys:
+def _find_peaks(network: Network, task: TrainingTask, with_decoys: bool) -> PeaksAndDecoys:
     images = [image.image for image in (*task.images, *task.held_out)]
     found = find_peaks_and_decoys(
         make_picking_judge(network, task.device),
         images,
         task.settings.diameter_px,
-        math.ceil(len(images) / _MOST_NEGATIVES),
+        math.ceil(len(images) / _MOST_NEGATIVES) if with_decoys else None,
         SHARPNESS_OF_TRAINED,
     )
     if not len(found.scores):

@@ -68,7 +68,9 @@ def test_negatives_are_searched_where_the_image_itself_is_clean():
     )
 
 
-@pytest.mark.parametrize(("images", "every", "negatives"), [(5, 2, 3), (5, 5, 1), (4, 1, 4)])
+@pytest.mark.parametrize(
+    ("images", "every", "negatives"), [(5, 2, 3), (5, 5, 1), (4, 1, 4), (3, None, 0)]
+)
 def test_one_negative_in_so_many_images_is_searched_and_each_image_once(images, every, negatives):
     seen = []
     several = [image_of(seed)[0] + 0.001 for seed in range(images)]
