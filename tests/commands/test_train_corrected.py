@@ -74,6 +74,33 @@ def test_what_was_left_is_a_particle_where_a_micrograph_is_done(run, done, micro
     np.testing.assert_allclose(found.particles[names[0]].xy, before[1:], atol=1e-3)
 
 
+@pytest.mark.parametrize(("done", "warned"), [("none", True), ("changed", False)])
+def test_who_adds_particles_and_confirms_none_is_warned(run, caplog, done, warned):
+    name = read_pick_run(run).micrographs[0].name
+    rewrite(run, name, lambda xy: np.vstack([xy[1:], [[5.0, 6.0]]]))
+    read_corrected_run(run, settings=CorrectionSettings(done=done))
+    assert ("only those that were added are learned" in caplog.text) == warned
+
+
+def test_who_only_removes_picks_is_not_warned_of_what_was_added(run, caplog):
+    name = read_pick_run(run).micrographs[0].name
+    rewrite(run, name, lambda xy: xy[1:])
+    read_corrected_run(run)
+    assert "only those that were added are learned" not in caplog.text
+
+
+def test_labels_that_the_model_learned_from_spare_the_warning(run, caplog):
+    of_run = read_pick_run(run)
+    rewrite(run, of_run.micrographs[0].name, lambda xy: np.vstack([xy, [[5.0, 6.0]]]))
+    labels = of_run.model.parent / "labels.csv"
+    write_picks({of_run.micrographs[0].name: Coordinates.unscored([50.0], [60.0])}, labels)
+    try:
+        assert sum(map(len, read_corrected_run(run).particles.values())) == 2
+    finally:
+        labels.unlink()
+    assert "only those that were added are learned" not in caplog.text
+
+
 def test_a_run_without_a_correction_is_refused(run):
     with pytest.raises(UsageError, match="no pick was removed, added or confirmed"):
         read_corrected_run(run)

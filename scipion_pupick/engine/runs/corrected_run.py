@@ -59,6 +59,12 @@ class CorrectedRun:
         before = read_labels(self.run.model.parent)
         return join_picks([labels_of_corrections(self.corrections)[0], before])
 
+    @property
+    def has_only_added(self) -> bool:
+        """Whether all particles are such that the model had missed."""
+        added = sum(len(c.added) for c in self.corrections.values())
+        return 0 < added == sum(map(len, self.particles.values()))
+
     def summary(self) -> str:
         """Say in a line what was corrected."""
         kept = self.corrections.values()
@@ -116,6 +122,14 @@ def read_corrected_run(
             setting=("corrected", "corrections"),
         )
     log.info("%s: %s.", folder, result.summary())
+    if result.has_only_added:
+        log.warning(
+            "%s: of the particles only those that were added are learned, which the model had "
+            "missed; alone they can make it find fewer of the others. If you looked at every pick "
+            "of the micrographs that you changed, say that these are done: what you left is "
+            "learned then, too.",
+            folder,
+        )
     return result
 
 
