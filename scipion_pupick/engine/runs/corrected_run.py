@@ -125,9 +125,8 @@ def read_corrected_run(
     if result.has_only_added:
         log.warning(
             "%s: of the particles only those that were added are learned, which the model had "
-            "missed; alone they can make it find fewer of the others. If you looked at every pick "
-            "of the micrographs that you changed, say that these are done: what you left is "
-            "learned then, too.",
+            "missed; alone they can make it worse. If you looked at every pick of the micrographs "
+            "that you changed, say that these are done: what you left is learned then, too.",
             folder,
         )
     return result
