@@ -222,7 +222,8 @@ def test_an_aborted_job_is_aborted(project, trained):
     (job / "RELION_JOB_ABORT_NOW").touch()
     pipeliner.wait(30)
     assert project.status(job) == ABORTED
-    assert processes_of(project, job) == []
+    # RELION goes on at the exit file, the last thing that the supervisor writes before it ends
+    wait_for(lambda: processes_of(project, job) == [])
 
 
 def test_picking_is_aborted_within_two_seconds(project, trained):
