@@ -42,7 +42,7 @@ SUMMARIES = {
     TRAIN: "Train a model on micrographs and a few particles picked by hand.",
     PICK: "Pick particles with the general model, which needs no training, or a trained one.",
     BOTH: "Train a model on micrographs and a few particles picked by hand, then pick with it.",
-    SUGGEST: "Name the picks whose correction would teach most, for the manual picker.",
+    SUGGEST: "Name the areas where correction would teach most, for the manual picker.",
 }
 
 INPUTS = {
@@ -138,9 +138,7 @@ CORRECTED = Parameter(
     "picking job of pupick whose picks were corrected, such as External/job006, or job that has "
     "suggested picks: the model learns what was removed and added",
 )
-TO_SUGGEST = Parameter(
-    "count", COUNT, "doubtful picks to ask for; those next to them come with them; default: 30"
-)
+TO_SUGGEST = Parameter("count", COUNT, "picks to look at, in up to six micrographs; default: 50")
 VERSION_OF_RELION = Parameter(
     "relion_version", VERSION, "whose files to write; default: by job.star"
 )

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The job that names the picks whose correction would teach most, for RELION's manual picker."""
+"""The job that names where correction would teach most, for RELION's manual picker."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from scipion_pupick import engine
 from scipion_pupick.engine import UsageError
 from scipion_pupick.engine.runs.pick_run import holds_pick_run
 from scipion_pupick.engine.runs.suggested import Suggested, holds_suggestion, read_suggested
+from scipion_pupick.engine.settings import SUGGESTED_PICKS
 
 from . import versions
 from .outputs import (
@@ -27,11 +28,10 @@ from .parameters import Options
 log = logging.getLogger(__name__)
 
 MICROGRAPHS = "micrographs.star"
-USUAL_COUNT = 30
 
 
 def suggest(options: Options) -> None:
-    """Choose picks of a picking job, and write them as coordinates for the manual picker.
+    """Choose areas of a picking job, and write the picks in them for the manual picker.
 
     Called again, it leaves the picks to what people have made of them.
 
@@ -45,7 +45,7 @@ def suggest(options: Options) -> None:
     if holds_suggestion(home):
         log.info("Picks have been suggested before: they stay, for they may have been corrected.")
     else:
-        engine.suggest(_run_of(options), home, options.values.get("count", USUAL_COUNT))
+        engine.suggest(_run_of(options), home, options.values.get("count", SUGGESTED_PICKS))
     suggested = read_suggested(home)
     files = coordinate_files(list(suggested.shown), folder, version)
     listed = folder / MICROGRAPHS
@@ -54,8 +54,8 @@ def suggest(options: Options) -> None:
     picks = write_list(files, str(listed), folder, version)
     nodes = [(picks, versions.COORDINATES), (listed, versions.MICROGRAPHS)]
     write_nodes(nodes, folder, version)
-    for name, reason in suggested.reasons.items():
-        log.info("%s: %d picks (%s)", name, len(suggested.shown[name]), reason)
+    for name in suggested.reasons:
+        log.info("%s: %s", name, suggested.what(name))
     log.info(
         "Correct them with Display; then give a training job the parameter corrected = %s", folder
     )

@@ -12,8 +12,11 @@ from benchmarks.common.picking_sets import PickingSet
 from scipion_pupick.engine import Coordinates, Picks
 from scipion_pupick.engine.coordinates.table import join_coordinates
 from scipion_pupick.engine.evaluation.matching import match_points
-from scipion_pupick.engine.reporting.suggestion import suggest_picks
+from scipion_pupick.engine.reporting.suggestion import Suggestion, suggest_picks
 from scipion_pupick.engine.runs.pick_run import read_pick_run
+
+# picks that are shown in areas, one more for each of six micrographs
+_STEP, _MOST_SHOWN = 6, 1200
 
 
 def is_right(picking_set: PickingSet, name: str, picks: Coordinates) -> np.ndarray:
@@ -48,41 +51,42 @@ def as_corrected(picking_set: PickingSet, picks: Picks, clicks: int) -> Tuple[Pi
 
 
 def as_suggested(picking_set: PickingSet, run: Path, clicks: int) -> Tuple[Picks, Picks]:
-    """Particles and negatives after a look at so many picks that `pupick suggest` shows.
+    """Particles and negatives after so many clicks in the areas that `pupick suggest` names.
 
-    Each pick that is shown counts as a click, also where a particle is only confirmed; so do those
-    next to the doubtful ones.
+    In each, wrong picks are removed and missed particles added; what was left is confirmed without
+    a click. The areas are as large as the clicks are enough for.
 
     Args:
         picking_set: that knows the truth.
         run: folder of the picks.
-        clicks: picks to look at.
+        clicks: at most.
     """
     picked = read_pick_run(run)
     peaks = dict(picked.peaks())
-    count = clicks
-    while True:
+    best: Tuple[Picks, Picks] = {}, {}
+    for count in range(_STEP, _MOST_SHOWN, _STEP):
         found = suggest_picks(picked, peaks, count)
-        shown = {name: join_coordinates([s.doubtful, s.neighbours]) for name, s in found.items()}
-        number = sum(map(len, shown.values()))
-        if number <= clicks or count == 1:
+        corrected = {name: correct_area(picking_set, name, s) for name, s in found.items()}
+        if sum(made for _, _, made in corrected.values()) > clicks:
             break
-        count = max(1, min(count - 1, count * clicks // number))
-    shown = first_picks(shown, clicks)
-    right = {name: is_right(picking_set, name, picks) for name, picks in shown.items()}
-    return (
-        {name: picks.select(right[name]) for name, picks in shown.items()},
-        {name: picks.select(~right[name]) for name, picks in shown.items()},
-    )
+        best = (
+            {name: right for name, (right, _, _) in corrected.items()},
+            {name: wrong for name, (_, wrong, _) in corrected.items()},
+        )
+    return best
 
 
-def first_picks(picks: Picks, most: int) -> Picks:
-    """At most so many picks, of as few micrographs as hold them."""
-    first: Picks = {}
-    for name, of_one in picks.items():
-        first[name] = of_one.select(np.arange(len(of_one)) < most)
-        most -= len(first[name])
-    return first
+def correct_area(
+    picking_set: PickingSet, name: str, suggestion: Suggestion
+) -> Tuple[Coordinates, Coordinates, int]:
+    """All particles of an area, what is wrong there, and how many clicks it takes to say so."""
+    picks, truth = suggestion.picks, picking_set.particles[name]
+    inside = truth.select(suggestion.area.holds(truth.xy))
+    match = match_points(inside.xy, picks.xy, picking_set.tolerance, np.zeros(len(inside)))
+    right, missed = is_right(picking_set, name, picks), inside.select(match < 0)
+    wrong = picks.select(~right)
+    particles = join_coordinates([picks.select(right), missed])
+    return particles, wrong, len(wrong) + len(missed)
 
 
 def rows(coordinates: Coordinates) -> np.ndarray:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Name the picks whose correction would teach most."""
+"""Name where the correction of picks would teach most."""
 
 from __future__ import annotations
 
@@ -19,18 +19,17 @@ from ..convert import (
     run_of,
 )
 from ..engine.runs.suggested import Suggested, holds_suggestion, read_suggested
+from ..engine.settings import SUGGESTED_PICKS
 from .form_inputs import define_coordinates
 from .input_checks import input_ids, lacks_input, open_errors
 from .protocol_base import CITATION, EngineProtocol
 
-USUAL_COUNT = 30
-
 
 class PUPickProtSuggest(EngineProtocol):
-    """Names the picks that are most worth a look: those whose correction would teach most.
+    """Names where correction would teach most: an area in each of up to six micrographs.
 
-    They may be particles as well as not, and look unlike each other. They come as a small set,
-    with the picks next to them. Correct that, and give both sets to *pupick - train*.
+    The model is in most doubt there. The picks in these areas come as a small set. Remove what is
+    no particle, add what was missed there, and give both sets to *pupick - train*.
     """
 
     _label = "suggest"
@@ -45,11 +44,10 @@ class PUPickProtSuggest(EngineProtocol):
         form.addParam(
             "count",
             params.IntParam,
-            default=USUAL_COUNT,
+            default=SUGGESTED_PICKS,
             validators=[params.Positive],
-            label="Doubtful picks",
-            help="How many to ask for, in up to six micrographs; peaks below the threshold are "
-            "among them. The picks next to them come with them.",
+            label="Picks to look at",
+            help="In areas of up to six micrographs; all picks in these areas are in the set.",
         )
 
     # --------------------------- steps -----------------------------------------------------------
@@ -59,7 +57,7 @@ class PUPickProtSuggest(EngineProtocol):
         )
 
     def suggestStep(self, ids: List[str], number: int) -> None:
-        """Have the engine choose picks, and make a set of them."""
+        """Have the engine choose areas, and make a set of the picks in them."""
         run = picking_folder(self.inputCoordinates.get())
         # what a step that was stopped has left
         shutil.rmtree(self._folder(), ignore_errors=True)
@@ -101,19 +99,19 @@ class PUPickProtSuggest(EngineProtocol):
     def _summary(self) -> List[str]:
         if not hasattr(self, "outputCoordinates") or not holds_suggestion(self._folder()):
             return ["Nothing is suggested yet."]
-        reasons = read_suggested(self._folder()).reasons
+        suggested = read_suggested(self._folder())
         return [
             f"{self.outputCoordinates.getObjComment()}:",
-            *(f"  {Path(name).name}: {reason}" for name, reason in reasons.items()),
-            "Correct them; then *pupick - train* takes the corrected ones as picked particles, and "
-            "these as picks before they were corrected.",
+            *(f"  {Path(name).name}: {suggested.what(name)}" for name in suggested.reasons),
+            "Correct them, and add what was missed in these areas; then *pupick - train* takes the "
+            "corrected ones as picked particles, and these as picks before they were corrected.",
         ]
 
     def _methods(self) -> List[str]:
         if not hasattr(self, "outputCoordinates"):
             return []
         return [
-            f"{self.outputCoordinates.getSize()} picks whose correction would teach most were "
+            f"{self.outputCoordinates.getSize()} picks where correction would teach most were "
             f"chosen with pupick [{CITATION}]."
         ]
 

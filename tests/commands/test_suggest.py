@@ -20,8 +20,13 @@ from scipion_pupick.engine import (
     read_picks,
 )
 from scipion_pupick.engine.cli.main import main
+from scipion_pupick.engine.coordinates.area import Area
 from scipion_pupick.engine.coordinates.relion import coordinates_text
-from scipion_pupick.engine.runs.pick_run import read_pick_run
+from scipion_pupick.engine.micrographs.mrc import write_image
+from scipion_pupick.engine.picking.peaks_file import MicrographPeaks, save_peaks
+from scipion_pupick.engine.reporting.suggestion import suggest_picks
+from scipion_pupick.engine.runs.lists import write_micrographs
+from scipion_pupick.engine.runs.pick_run import PickRun, read_pick_run
 from scipion_pupick.engine.runs.suggested import read_suggested
 
 
@@ -34,23 +39,75 @@ def run(tmp_path_factory):
     return folder / "run"
 
 
-def test_doubtful_picks_of_a_few_micrographs_are_named_and_written(run, tmp_path, capsys):
+def test_all_picks_of_an_area_of_a_few_micrographs_are_named_and_written(run, tmp_path, capsys):
     assert main(["suggest", str(run), "--count", "12", "--output", str(tmp_path / "look")]) == 0
     found = read_picks(tmp_path / "look")
-    picked = read_pick_run(run)
-    assert 0 < len(found) <= 6
+    picked, suggested = read_pick_run(run), read_suggested(tmp_path / "look")
     said = capsys.readouterr().out
     peaks = dict(picked.peaks())
     for name, coordinates in found.items():
         name = next(full for full in peaks if full.strip("/").startswith(name))
-        assert f"{name}: 2 doubtful picks" in said
-        every = peaks[name].coordinates
-        # all are peaks of the run, and the one with the least certain score is among them
-        distance = np.linalg.norm(coordinates.xy[:, None] - every.xy[None], axis=2)
+        area = suggested.areas[name]
+        left, top, right, bottom = area.corners
+        where = f"x {left} to {right} and y {top} to {bottom} px"
+        assert f"{name}: {len(coordinates)} picks in {where} (many doubtful picks)" in said
+        every = picked.cut.choose(peaks[name])
+        x, y = every.xy.T
+        inside = (x >= left) & (x <= right) & (y >= top) & (y <= bottom)
+        assert 2 <= len(coordinates) == inside.sum() < len(every)
+        distance = np.linalg.norm(coordinates.xy[:, None] - every.xy[inside][None], axis=2)
         assert distance.min(axis=1).max() < 0.01
-        least_certain = np.argmin(np.abs(every.score - min(0.0, picked.threshold)))
-        assert distance[:, least_certain].min() < 0.01
-    assert said.count("(many doubtful picks)") == len(found) == 6
+    assert len(found) == 6
+
+
+def spread_run(folder, scores):
+    """A run of one micrograph with a peak each 100 px, of the given scores (rows, columns)."""
+    side = 100 * scores.shape[0]
+    write_image(folder / "m.mrc", np.zeros((side, side), np.float32), 1.0)
+    run = PickRun(folder / "run")
+    run.folder.mkdir()
+    write_micrographs(find_micrographs([str(folder / "m.mrc")]), run.folder)
+    rows, columns = np.indices(scores.shape)
+    order = np.argsort(-scores.ravel(), kind="stable")
+    places = [100.0 * axis.ravel()[order] + 50 for axis in (columns, rows)]
+    peaks = MicrographPeaks(Coordinates(*places, scores.ravel()[order]), (side, side), 1.0)
+    (name,) = (m.name for m in find_micrographs([str(folder / "m.mrc")]))
+    save_peaks(peaks, run.peaks_path(name))
+    run.write_record({"threshold": 0.0, "diameter": 80, "edge": 0, "seconds": 1})
+    return name, {name: peaks}, read_pick_run(run.folder)
+
+
+def test_the_area_is_where_the_model_doubts_most(tmp_path):
+    scores = np.full((12, 12), 5.0)
+    scores[2:5, 6:9] = 0.3
+    name, peaks, run = spread_run(tmp_path, scores)
+    suggestion = suggest_picks(run, peaks, 9)[name]
+    assert {*map(tuple, suggestion.picks.xy)} == {
+        (100.0 * x + 50, 100.0 * y + 50) for y in range(2, 5) for x in range(6, 9)
+    }
+    assert suggestion.area == Area(650, 250, 850, 450)
+    chosen = peaks[name].coordinates.select(list(suggestion.which))
+    assert np.array_equal(chosen.xy, suggestion.picks.xy)
+
+
+def test_where_nothing_is_picked_the_best_peaks_are_shown(tmp_path):
+    scores = np.full((12, 12), -6.0)
+    scores[0, :3] = -2.0
+    name, peaks, run = spread_run(tmp_path, scores)
+    suggestion = suggest_picks(run, peaks, 3)[name]
+    assert sorted(suggestion.picks.x.tolist()) == [50, 150, 250]
+    assert suggestion.picks.y.tolist() == [50, 50, 50]
+
+
+def test_what_was_suggested_before_areas_were_is_read(look):
+    record = json.loads((look / "suggestion.json").read_text())
+    for of_one in record["micrographs"].values():
+        del of_one["area"]
+    (look / "suggestion.json").write_text(json.dumps(record))
+    suggested = read_suggested(look)
+    name = next(iter(suggested.shown))
+    assert suggested.areas == {}
+    assert suggested.what(name) == f"{len(suggested.shown[name])} picks (many doubtful picks)"
 
 
 def test_micrographs_with_far_fewer_picks_than_those_round_them_are_named(tmp_path):
@@ -67,7 +124,7 @@ def test_micrographs_with_far_fewer_picks_than_those_round_them_are_named(tmp_pa
     peaks = dict(read_pick_run(tmp_path / "run").peaks())
     for name, suggestion in found.items():
         chosen = peaks[name].coordinates.select(list(suggestion.which))
-        assert np.array_equal(chosen.xy, suggestion.doubtful.xy)
+        assert np.array_equal(chosen.xy, suggestion.picks.xy)
 
 
 @pytest.fixture

@@ -124,13 +124,13 @@ def test_what_is_changed_in_relions_window_is_learned(project, screen):
         mouse.click(mouse.find("RELION manual-picking GUI"), 369, 40)
         window = mouse.find("Micrographs/a.mrc")
         mouse.click(window, *before[0], button=2)
-        mouse.click(window, 200, 150)
+        mouse.click(window, 60, 60)
         written = file.stat().st_mtime_ns
         mouse.choose(window, SAVE)
         wait_for(lambda: file.stat().st_mtime_ns != written)
         found = learned()
         np.testing.assert_allclose(found.negatives[NAMES[0]].xy, before[:1], atol=1e-3)
-        assert found.picks[NAMES[0]].xy.tolist() == [[200, 150]]
+        assert found.picks[NAMES[0]].xy.tolist() == [[60, 60]]
         done = learned("--done", "changed")
         assert len(done.picks[NAMES[0]]) == len(before)
         mouse.choose(window, CLEAR)

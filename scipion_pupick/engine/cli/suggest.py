@@ -9,22 +9,23 @@ from typing import Any
 
 from scipion_pupick import engine
 
+from ..settings import SUGGESTED_PICKS
 from .options import SUCCESS, add_command, add_output
 
 
 def add_suggest(commands: Any) -> None:
     """Add the command."""
     parser = add_command(
-        commands, "suggest", "Name the picks whose correction would teach most.", _suggest
+        commands, "suggest", "Name the areas where correction would teach most.", _suggest
     )
     parser.add_argument("folder", metavar="RUN_FOLDER", help="that pupick pick has written to")
     add_output(parser, "folder for a file of picks a micrograph")
     parser.add_argument(
         "--count",
         type=int,
-        default=30,
+        default=SUGGESTED_PICKS,
         metavar="N",
-        help="doubtful picks to ask for; those next to them come with them; default: %(default)s",
+        help="picks to look at, in up to six micrographs; default: %(default)s",
     )
     parser.add_argument(
         "--to", metavar="FORMAT", default="star", help="as of convert; default: %(default)s"
@@ -35,7 +36,8 @@ def _suggest(options: argparse.Namespace) -> int:
     result = engine.suggest(options.folder, options.output, options.count, options.to)
     print(result.summary())
     print(
-        f"Written to {options.output}. Correct the files there, and train on that: pupick train "
+        f"Written to {options.output}. Correct the files there: remove what is no particle, and "
+        "add what was missed in these areas. Then train on that: pupick train "
         f"--corrected {shlex.quote(options.output)} --done changed --output FOLDER"
     )
     return SUCCESS

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Suggest the picks whose correction would teach most."""
+"""Suggest where correction would teach most."""
 
 from __future__ import annotations
 
@@ -7,13 +7,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Dict
 
-from ..coordinates import Coordinates, write_picks_folder
-from ..coordinates.table import join_coordinates
+from ..coordinates import write_picks_folder
 from ..errors import UsageError
 from ..files.atomic import PathLike
-from ..reporting.suggestion import MOST_SUGGESTED, Suggestion, suggest_picks
+from ..reporting.suggestion import Suggestion, suggest_picks
 from ..runs.pick_run import read_pick_run
 from ..runs.suggested import Suggested, holds_suggestion, write_suggested
+from ..settings import SUGGESTED_PICKS
 
 
 @dataclass(frozen=True)
@@ -21,43 +21,33 @@ class SuggestResult:
     """What to look at.
 
     Attributes:
-        suggestions: by micrograph name, the most doubtful first.
+        suggestions: an area by micrograph name, the most doubtful first.
+        written: what was written of them.
     """
 
     suggestions: Dict[str, Suggestion]
-
-    @property
-    def picks(self) -> Dict[str, Coordinates]:
-        """The doubtful picks with those next to them, by micrograph name, px."""
-        return {
-            name: join_coordinates([s.doubtful, s.neighbours])
-            for name, s in self.suggestions.items()
-        }
+    written: Suggested
 
     def summary(self) -> str:
         """Say in a line for each micrograph what to look at, and why."""
-        return "\n".join(
-            f"{name}: {len(s.doubtful)} doubtful picks and {len(s.neighbours)} next to them "
-            f"({s.reason})"
-            for name, s in self.suggestions.items()
-        )
+        return "\n".join(f"{name}: {self.written.what(name)}" for name in self.suggestions)
 
 
 def suggest(
     run: PathLike,
     output: PathLike,
-    count: int = MOST_SUGGESTED,
+    count: int = SUGGESTED_PICKS,
     format: str = "star",
     suffix: str = "",
 ) -> SuggestResult:
-    """Choose the picks of a run whose correction would teach most, and write them.
+    """Choose areas whose correction would teach most, and write the picks of a run in them.
 
     `read_corrected_run` takes the folder when the files in it have been corrected.
 
     Args:
         run: folder that `pick` has written to.
-        output: folder for a file a micrograph, with the doubtful picks and those next to them.
-        count: of doubtful picks.
+        output: folder for a file a micrograph, with the picks in its area.
+        count: of picks to look at.
         format: to write.
         suffix: between a micrograph's name and the extension, such as _autopick.
 
@@ -75,10 +65,16 @@ def suggest(
             setting="output",
         )
     picked = read_pick_run(run)
-    found = SuggestResult(suggest_picks(picked, dict(picked.peaks()), count))
-    if not found.suggestions:
+    found = suggest_picks(picked, dict(picked.peaks()), count)
+    if not found:
         raise UsageError(f"{run}: there is no peak in any micrograph, so nothing to look at.")
-    files = write_picks_folder(found.picks, output, format, suffix)
-    reasons = {name: s.reason for name, s in found.suggestions.items()}
-    write_suggested(output, Suggested(Path(run), found.picks, files, reasons))
-    return found
+    shown = {name: s.picks for name, s in found.items()}
+    written = Suggested(
+        Path(run),
+        shown,
+        write_picks_folder(shown, output, format, suffix),
+        {name: s.reason for name, s in found.items()},
+        {name: s.area for name, s in found.items()},
+    )
+    write_suggested(output, written)
+    return SuggestResult(found, written)

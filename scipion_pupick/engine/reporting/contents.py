@@ -52,7 +52,7 @@ def pick_page(
         **_common(pictures, view, run.diameter),
         "tables": tables.as_json(),
         "names": tables.names,
-        "look": [[name, s.reason, s.which] for name, s in suggestions.items()],
+        "look": [[name, s.reason, s.which, s.area.corners] for name, s in suggestions.items()],
         "overTime": over_time,
         "run": shlex.quote(str(run.folder.absolute())),
         "chosen": shlex.quote(f"{run.folder.absolute()}-chosen"),

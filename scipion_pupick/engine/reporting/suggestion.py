@@ -1,63 +1,61 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Which picks a person should look at first: those whose correction would teach most."""
+"""Where a person should correct picks first: areas in which correction would teach most."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Dict, Mapping, Sequence, Tuple
+from typing import Dict, Mapping, Tuple
 
 import numpy as np
 
 from ..calibration.precision_recall_estimate import chance_of
 from ..coordinates import Coordinates
-from ..errors import MicrographError
+from ..coordinates.area import Area
+from ..micrographs import Shape
 from ..picking.peaks_file import MicrographPeaks
-from ..preprocessing.scale import WorkingScale, to_working
-from ..preprocessing.shrink import shrink
-from ..preprocessing.working_image import read_working_image
 from ..runs.outliers import Outlier, find_outliers
 from ..runs.pick_run import PickRun
+from ..settings import SUGGESTED_PICKS
 
-# doubtful picks to ask for
-MOST_SUGGESTED = 30
 _MICROGRAPHS_SHOWN = 6
 _ODD_MICROGRAPHS = 2
-# as many doubtful picks as this times those wanted are told apart by their looks
-_CANDIDATES = 4
-_NEIGHBOURS_DIAMETERS = 1.5
-_RINGS = 8
+# half the side of the smallest area, diameters
+_LEAST_REACH = 1.0
+# areas of a micrograph that are compared
+_MOST_CENTRES = 200
 
 
 @dataclass(frozen=True)
 class Suggestion:
-    """What to look at in one micrograph.
+    """An area of one micrograph in which all is to be looked at.
 
     Attributes:
-        doubtful: picks, and peaks below the threshold, that may be particles or not.
-        neighbours: picks next to these, which are seen with them.
+        area: where, px of the micrograph.
+        picks: in it, those in most doubt first; the best peaks where nothing was picked.
         reason: why this micrograph, for people.
-        which: indices of the doubtful ones among the peaks of the micrograph.
+        which: indices of these among the peaks of the micrograph.
     """
 
-    doubtful: Coordinates
-    neighbours: Coordinates
+    area: Area
+    picks: Coordinates
     reason: str
-    which: Tuple[int, ...] = ()
+    which: Tuple[int, ...]
 
 
 def suggest_picks(
-    run: PickRun, peaks: Mapping[str, MicrographPeaks], count: int = MOST_SUGGESTED
+    run: PickRun, peaks: Mapping[str, MicrographPeaks], count: int = SUGGESTED_PICKS
 ) -> Dict[str, Suggestion]:
-    """Choose the micrographs and peaks of a run whose correction would teach most.
+    """Choose micrographs of a run, and an area in each, whose correction would teach most.
 
-    A peak teaches most if it may be a particle as well as not, and if it looks unlike others that
-    are asked for. Most micrographs are those with most of such peaks; a few are those whose number
-    of picks is out of line, where the model may be wrong as a whole.
+    All of an area is looked at: scattered picks that the model doubts taught less than as many
+    random labels. Most micrographs are those with most peaks that may be particles as well as not;
+    a few are those whose number of picks is out of line, where the model may be wrong as a whole.
+    In each, the area is that with most doubt of those with as many picks.
 
     Args:
         run: that picked.
         peaks: of the run by micrograph name, as it returns them.
-        count: of doubtful picks to ask for, in all micrographs.
+        count: of picks to look at, in all micrographs.
 
     Returns:
         Suggestions by micrograph name, the most doubtful first; nothing where there is no peak.
@@ -65,15 +63,10 @@ def suggest_picks(
     doubts = {name: _doubt(kept.coordinates, run.threshold) for name, kept in peaks.items()}
     chosen = _choose_micrographs(run, peaks, doubts)
     share = -(-count // max(1, len(chosen)))
-    found: Dict[str, Suggestion] = {}
-    for name, reason in chosen.items():
-        kept, doubt = peaks[name].coordinates, doubts[name]
-        order = np.argsort(-doubt, kind="stable")[: _CANDIDATES * share]
-        looks = _looks(run, name, kept.select(order))
-        which = order[_unlike(looks, doubt[order], share)]
-        near = _neighbours(run, peaks[name], which)
-        found[name] = Suggestion(kept.select(which), near, reason, tuple(which.tolist()))
-    return found
+    return {
+        name: _suggest(run, peaks[name], doubts[name], share, reason)
+        for name, reason in chosen.items()
+    }
 
 
 def _doubt(coordinates: Coordinates, threshold: float) -> np.ndarray:
@@ -89,7 +82,7 @@ def _choose_micrographs(
     run: PickRun, peaks: Mapping[str, MicrographPeaks], doubts: Mapping[str, np.ndarray]
 ) -> Dict[str, str]:
     """Choose micrographs, each with the reason."""
-    names = [name for name in peaks if len(doubts[name])]
+    names = [name for name, kept in peaks.items() if run.cut.of_all_scores.admits(kept).any()]
     doubtful = sorted(names, key=lambda name: -float(doubts[name].sum()))
     # what the run admits lies apart from the threshold in these peaks already
     counts = np.array([(peaks[name].coordinates.score >= run.threshold).sum() for name in names])
@@ -104,57 +97,31 @@ def _say_count(odd: Outlier) -> str:
     return f"{more} picks than usual: {odd.value:.0f}, not {odd.usual:.0f}"
 
 
-def _looks(run: PickRun, name: str, places: Coordinates) -> np.ndarray:
-    """Return what each place (n) looks like: mean grey and its spread on rings round it, (n, 16).
-
-    The same particle turned round looks the same. All look alike in a micrograph that cannot be
-    read.
-    """
-    micrograph = next(m for m in run.micrographs if m.name == name)
-    try:
-        # looks are compared within a micrograph, so grey values need no normalising
-        working = read_working_image(micrograph, WorkingScale(run.diameter), resample=shrink)
-    except MicrographError:
-        return np.zeros((len(places), 1))
-    shape = (working.image.shape[0], working.image.shape[1])
-    xy = to_working(places.xy, working.shape, shape)
-    radius = WorkingScale(run.diameter).diameter_px / 2
-    return np.array([_rings(working.image, x, y, radius) for x, y in xy])
+def _suggest(
+    run: PickRun, peaks: MicrographPeaks, doubt: np.ndarray, share: int, reason: str
+) -> Suggestion:
+    """Choose the area with most doubt of those that hold so many picks."""
+    xy, picks = peaks.coordinates.xy, _picks_or_best(run, peaks, share)
+    centres = xy[picks[:: -(-len(picks) // _MOST_CENTRES)]]
+    least = _LEAST_REACH * run.diameter / peaks.pixel_size
+    areas = [_area_of(share, centre, xy[picks], least, peaks.shape) for centre in centres]
+    area = max(areas, key=lambda each: float(doubt[each.holds(xy)].sum()))
+    shown = picks[area.holds(xy[picks])]
+    which = shown[np.argsort(-doubt[shown], kind="stable")]
+    return Suggestion(area, peaks.coordinates.select(which), reason, tuple(which.tolist()))
 
 
-def _rings(image: np.ndarray, x: float, y: float, radius: float) -> np.ndarray:
-    """Return the mean grey on each ring round a point (px), and then its spread on each."""
-    top, left = max(0, int(y - radius)), max(0, int(x - radius))
-    part = image[top : int(y + radius) + 1, left : int(x + radius) + 1].astype(float)
-    rows, columns = np.ogrid[top : top + part.shape[0], left : left + part.shape[1]]
-    ring = np.minimum(_RINGS * np.hypot(columns - x, rows - y) / radius, _RINGS).astype(int)
-    number, total, squares = (
-        np.bincount(ring.ravel(), weights, _RINGS + 1)[:_RINGS]
-        for weights in (None, part.ravel(), part.ravel() ** 2)
-    )
-    mean = total / np.maximum(number, 1)
-    variance = squares / np.maximum(number, 1) - mean**2
-    return np.concatenate([mean, np.sqrt(np.maximum(variance, 0))])
+def _picks_or_best(run: PickRun, peaks: MicrographPeaks, least: int) -> np.ndarray:
+    """Return the indices of the picks; of the best peaks, where there are fewer picks."""
+    picks = np.flatnonzero(run.cut.admits(peaks))
+    best = np.flatnonzero(run.cut.of_all_scores.admits(peaks))[:least]
+    return picks if len(picks) >= len(best) else best
 
 
-def _unlike(looks: np.ndarray, doubt: np.ndarray, count: int) -> Sequence[int]:
-    """Choose places one by one: doubtful, and unlike all chosen before."""
-    chosen = [0] if len(looks) else []
-    spread = looks.std(axis=0)
-    scaled = looks / np.where(spread > 0, spread, 1)
-    while len(chosen) < min(count, len(looks)):
-        distance = np.min([np.linalg.norm(scaled - scaled[i], axis=1) for i in chosen], axis=0)
-        worth = doubt * (distance + 1e-6)
-        worth[chosen] = -1
-        chosen.append(int(np.argmax(worth)))
-    return chosen
-
-
-def _neighbours(run: PickRun, peaks: MicrographPeaks, which: np.ndarray) -> Coordinates:
-    """Return the picks near some peaks, without these."""
-    doubtful = peaks.coordinates.select(which)
-    picks = run.cut.choose(peaks)
-    apart = np.linalg.norm(picks.xy[:, None] - doubtful.xy[None], axis=2)
-    distance = apart.min(axis=1, initial=np.inf)
-    reach = _NEIGHBOURS_DIAMETERS * run.diameter / peaks.pixel_size
-    return picks.select((distance > 0) & (distance <= reach))
+def _area_of(
+    count: int, centre: np.ndarray, places: np.ndarray, least: float, shape: Shape
+) -> Area:
+    """Return the least area round a point that holds so many places, if there are as many (px)."""
+    apart = np.sort(np.abs(places - centre).max(axis=1))
+    reach = max(least, float(apart[min(count, len(apart)) - 1]))
+    return Area.around((float(centre[0]), float(centre[1])), reach, shape)

@@ -7,13 +7,14 @@ The files of picks beside the record are for people to correct; the record keeps
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Dict, List, Mapping
 
 import numpy as np
 
 from ..coordinates import Coordinates, Picks, read_picks
+from ..coordinates.area import Area
 from ..coordinates.table import join_coordinates
 from ..errors import PupickError
 from ..files.atomic import PathLike
@@ -32,12 +33,19 @@ class Suggested:
         shown: the picks as they were written, by micrograph name, px; nothing else was shown.
         files: in which they were written, by micrograph name.
         reasons: why each micrograph was chosen, by its name, the most doubtful first.
+        areas: in which all picks were shown, px, by micrograph name; older records have none.
     """
 
     run: Path
     shown: Picks
     files: Mapping[str, Path]
     reasons: Mapping[str, str]
+    areas: Mapping[str, Area] = field(default_factory=dict)
+
+    def what(self, name: str) -> str:
+        """Say in a line what to look at in a micrograph, and why."""
+        where = f" in {self.areas[name].describe()}" if name in self.areas else ""
+        return f"{len(self.shown[name])} picks{where} ({self.reasons[name]})"
 
     def as_they_are(self) -> Picks:
         """Read the picks as people have left them; a micrograph whose file is gone has none.
@@ -69,6 +77,7 @@ def write_suggested(folder: PathLike, suggested: Suggested) -> None:
             "reason": suggested.reasons[name],
             "file": os.path.relpath(suggested.files[name], home),
             "picks": np.c_[picks.xy, picks.score].tolist(),
+            **({"area": suggested.areas[name].corners} if name in suggested.areas else {}),
         }
         for name, picks in suggested.shown.items()
     }
@@ -98,12 +107,14 @@ def read_suggested(folder: PathLike) -> Suggested:
         shown = {name: _coordinates(of_one["picks"]) for name, of_one in kept.items()}
         files = {name: home / of_one["file"] for name, of_one in kept.items()}
         reasons = {name: str(of_one["reason"]) for name, of_one in kept.items()}
+        corners = {name: of_one["area"] for name, of_one in kept.items() if "area" in of_one}
+        areas = {name: Area(*map(int, four)) for name, four in corners.items()}
         run = Path(os.path.normpath(home / record["run"]))
     except (LookupError, TypeError, ValueError) as error:
         raise PupickError(
             f"{home / SUGGESTION} is damaged ({error}): suggest picks again."
         ) from error
-    return Suggested(run, shown, files, reasons)
+    return Suggested(run, shown, files, reasons, areas)
 
 
 def _coordinates(rows: List[List[float]]) -> Coordinates:

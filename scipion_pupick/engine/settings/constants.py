@@ -12,6 +12,8 @@ WORKING_DIAMETER_PX = 24.0
 STRIDE = 4  # px of the working image from one score to the next, in every network
 UNITS = 32  # filters of a network's first layer
 LEAST_SCORE = -8.0
+# picks whose correction is asked for
+SUGGESTED_PICKS = 50
 # particles overlap in projection, and diameters are guesses
 MIN_DISTANCE_DIAMETERS = 0.4
 # so near to a particle, a pick is right

@@ -26,8 +26,10 @@ from scipion_pupick.engine.coordinates.corrections import read_corrections
 from scipion_pupick.engine.picking.peaks_file import save_peaks
 from scipion_pupick.engine.reporting.correcting.access import Gate
 from scipion_pupick.engine.reporting.correcting.edits import marks_of, places
+from scipion_pupick.engine.reporting.suggestion import suggest_picks
 from scipion_pupick.engine.runs.layout import FAILED
 from scipion_pupick.engine.runs.lists import write_failures, write_micrographs
+from scipion_pupick.engine.runs.pick_run import read_pick_run
 
 webdriver = pytest.importorskip("selenium.webdriver")
 pytestmark = MARKS
@@ -38,6 +40,7 @@ PLACES = [tuple(place) for place in places(PEAKS).tolist()]
 PICKED = int(np.count_nonzero(PEAKS.score >= THRESHOLD))
 ODD = "a<script>document.hacked=1<'b'&amp;.mrc"
 ADDED_AT = (48.0, 48.0)
+CANVAS = "return document.getElementById('canvas').toDataURL()"
 
 
 @pytest.fixture(scope="module")
@@ -315,6 +318,29 @@ def test_the_list_says_what_was_corrected_and_is_sorted_and_searched(page):
     wait(page, f"return {text('current')}.startsWith('c.mrc: ')")
 
 
+def test_what_is_left_in_the_frame_is_confirmed_at_once_and_taken_back_at_once(page, run):
+    wait(page, "return !document.getElementById('area').disabled")
+    picked = read_pick_run(run)
+    suggestion = suggest_picks(picked, dict(picked.peaks()))["a.mrc"]
+    shown = {tuple(place) for place in places(suggestion.picks).tolist()}
+    assert 1 < len(shown) < PICKED
+    first = PLACES.index(min(shown))
+    with_frame = page.execute_script(CANVAS)
+    at_peak(page, first).click().perform()
+    wait_until_saved(page)
+    by_id(page, "area").click()
+    expected = {**dict.fromkeys(shown, "confirmed"), PLACES[first]: "removed"}
+    assert saved_marks(page, run) == expected
+    wait(page, "return document.getElementById('area').disabled")
+    assert page.execute_script(CANVAS) != with_frame
+    press(page, "u")
+    assert saved_marks(page, run) == {PLACES[first]: "removed"}
+    press(page, "f")
+    assert saved_marks(page, run) == expected
+    # the micrograph is not done: of its other picks nothing is said
+    assert not is_done(run)
+
+
 def test_micrographs_that_teach_most_come_first(browser, tmp_path):
     """Of two alike but for their scores, the one whose scores are doubtful."""
     run = make_run(tmp_path, ("sure.mrc", "doubtful.mrc"))
@@ -547,7 +573,7 @@ def test_help_shows_all_keys_that_there_are(page):
     press(page, "h")
     assert by_id(page, "help").is_displayed()
     shown = {key.text for key in page.find_elements("css selector", "#help kbd")}
-    assert shown >= set("NPDURXCABV[]0+") | {"Space", "−"}
+    assert shown >= set("NPDFURXCABV[]0+") | {"Space", "−"}
     at_before = text_of(page, "current")
     page.switch_to.active_element.send_keys("n")
     assert text_of(page, "current") == at_before
@@ -673,8 +699,9 @@ def test_it_opens_where_a_look_teaches_most_and_marks_the_picks(browser, tmp_pat
         _, found = client_of(server).get("/suggestions")
         number, first = found["suggested"][0]
         assert number == 1
-        assert first["places"]
-        assert {tuple(place) for place in first["places"]} <= {*PLACES}
+        left, top, right, bottom = first["area"]
+        assert 0 <= left < right < SIDE
+        assert 0 <= top < bottom < SIDE
         rows = [row.text for row in browser.find_elements("css selector", ".micrograph")]
         assert "b.mrc" in rows[0]
         assert "many doubtful picks" in rows[0]

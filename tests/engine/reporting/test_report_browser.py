@@ -361,14 +361,15 @@ def test_what_is_worth_a_look_comes_first_and_leads_to_its_micrograph(browser, u
     assert reasons == [suggestion.reason for suggestion in found.values()]
     assert list(captions(page))[: len(names)] == names
     assert by_id(page, "current").text.startswith(Path(names[0]).name)
-    # the squares are on the picks that the command writes
+    # the frames are round the picks that the command writes
     marked = page.execute_script("return JSON.parse(document.getElementById('data').text).look")
     peaks = dict(read_pick_run(uneven).peaks())
-    for name, _, which in marked:
-        assert np.array_equal(peaks[name].coordinates.xy[which], found[name].doubtful.xy)
-    with_squares = page.execute_script(PICTURES)["canvas"]
+    for name, _, which, area in marked:
+        assert np.array_equal(peaks[name].coordinates.xy[which], found[name].picks.xy)
+        assert tuple(area) == found[name].area.corners
+    with_frame = page.execute_script(PICTURES)["canvas"]
     by_id(page, "show-doubtful").click()
-    assert page.execute_script(PICTURES)["canvas"] != with_squares
+    assert page.execute_script(PICTURES)["canvas"] != with_frame
     items[-1].find_element("tag name", "button").click()
     assert by_id(page, "current").text.startswith(Path(names[-1]).name)
     whole_view = page.execute_script(PICTURES)["canvas"]

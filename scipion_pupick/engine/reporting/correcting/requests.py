@@ -15,7 +15,7 @@ from ..tables import tabulate
 from .access import Gate, RefusalError
 from .desk import Desk
 from .drawing import SMOOTHING, Drawings
-from .edits import parse_edits, places
+from .edits import parse_edits
 from .of_run import OfRun
 from .page import render_page
 from .server import JSON, Answer, Request
@@ -127,8 +127,7 @@ def _suggestions(run: PickRun) -> Dict[str, Any]:
     """Return why micrographs are worth a look, and where, by name, the best first."""
     found = suggest_picks(run, dict(run.peaks()))
     return {
-        name: {"reason": each.reason, "places": places(each.doubtful).tolist()}
-        for name, each in found.items()
+        name: {"reason": each.reason, "area": each.area.corners} for name, each in found.items()
     }
 
 

@@ -53,9 +53,10 @@ export const shown = data.shown.map((m, index) => ({
   order: data.names.indexOf(m.name),
   peaks: unpack(m.peaks), ranks: unpack(m.ranks), reference: unpack(m.reference),
 }));
-// micrographs that are worth a look, in their order: why, and which of their peaks
-export const look = data.look.map(([name, reason, which]) => (
-  { m: shown.find((m) => m.name === name), reason, which }));
+// micrographs that are worth a look, in their order: why, which of their peaks, and the area (px)
+// that holds these
+export const look = data.look.map(([name, reason, which, area]) => (
+  { m: shown.find((m) => m.name === name), reason, which, area }));
 look.forEach((entry, rank) => Object.assign(entry.m, { look: entry, lookRank: rank }));
 export const baseName = (name) => name.split("/").pop();
 export const radiusOf = (m) => data.diameter / m.pixelSize / 2;

@@ -25,7 +25,7 @@ export function makeLook() {
     name.onclick = () => go(m);
     entry.row = element("canvas", {});
     entry.row.setAttribute("role", "img");
-    entry.row.setAttribute("aria-label", `${which.length} picks in doubt`);
+    entry.row.setAttribute("aria-label", `${which.length} picks, those in most doubt first`);
     entry.row.onclick = (e) => {
       const place = Math.floor(e.offsetX / (CUT + BETWEEN));
       if (place < which.length) go(m, centreOf(m, which[place]));

@@ -65,7 +65,7 @@ function describeColours(known) {
     const [low, high] = colourRange.map((score) => signed(score, 1));
     legend.append(`${size}, score ${low}`, scale, high);
   }
-  if (look.length) legend.append("; square: worth a look");
+  if (look.length) legend.append("; frame: worth a look");
   if (shown.some((m) => m.dirt)) legend.append("; hatched: contamination");
   if (known) {
     const cross = element("span", { className: "cross", textContent: "+" });

@@ -91,7 +91,7 @@ export function paint(context, m, { scale, x, y, width, height, line }) {
     circles(context, m, (rank) => rank >= state.level, (rank) => colourOf(tables.grid[rank]));
   }
   if (isOn("show-reference")) marks(context, m, scale);
-  if (m.look && isOn("show-doubtful")) squares(context, m);
+  if (m.look && isOn("show-doubtful")) areaFrame(context, m);
 }
 
 function overlay(context, m) {
@@ -141,13 +141,10 @@ function marks(context, m, scale) {
   context.stroke(path);
 }
 
-// round what is worth a look: squares, which differ from circles without any colour
-function squares(context, m) {
-  const path = new Path2D(), side = 2.6 * radiusOf(m);
-  for (const i of m.look.which) {
-    const [x, y] = pointOf(m.peaks, i);
-    path.rect(x - side / 2, y - side / 2, side, side);
-  }
+// round the area that is worth a look: a frame, which differs from circles without any colour
+function areaFrame(context, m) {
+  const path = new Path2D(), [left, top, right, bottom] = m.look.area, beyond = radiusOf(m);
+  path.rect(left - beyond, top - beyond, right - left + 2 * beyond, bottom - top + 2 * beyond);
   const line = context.lineWidth;
   for (const [width, colour] of [[2.2 * line, "#000"], [1.2 * line, "#fff"]]) {
     context.lineWidth = width;

@@ -7,17 +7,19 @@ import { canRedo, canUndo, change, redoLast, undoLast } from "./edits.js";
 import { open, openNext } from "./micrographs.js";
 import { redraw, run } from "./run.js";
 import { scores } from "./scores.js";
-import { countMarks, nearest, openPicks, radius, sheet, toStep } from "./sheet.js";
+import { countMarks, nearest, openInArea, openPicks, radius, sheet, toStep } from "./sheet.js";
 import { pointedAt, reveal, view } from "./stage.js";
 
 // an added particle is put on a peak that is nearer than this, in radii
 const SNAP = 0.5;
 
-function mark(at, after) {
+function changeOf(at, after) {
   const before = sheet.marks.get(at.key)?.mark || "";
   const [x, y] = at.key.split(",").map(Number);
-  change([{ x, y, before, after }]);
+  return { x, y, before, after };
 }
+
+const mark = (at, after) => change([changeOf(at, after)]);
 
 // the place that a key is about: where the cross is, or else the mouse
 const place = () => sheet.selected || view.mouse;
@@ -70,6 +72,11 @@ export function addHere() {
   if (sheet.picked && place() && !found()) addAt(place());
 }
 
+// what is left in the area that is worth a look is right
+export function confirmArea() {
+  change(openInArea().map((peak) => changeOf(peak, "confirmed")));
+}
+
 // ---- going through the picks, doubtful ones first
 
 export function selectPick(by) {
@@ -104,10 +111,7 @@ export function toggleDone() {
   const between = sheet.peaks.filter(
     ({ key, score }) => score >= low && score < high && !sheet.marks.has(key));
   const after = scores.threshold < run.threshold ? "confirmed" : "removed";
-  change(between.map(({ key }) => {
-    const [x, y] = key.split(",").map(Number);
-    return { x, y, before: "", after };
-  }), true);
+  change(between.map((peak) => changeOf(peak, after)), true);
   openNext(1);
 }
 
@@ -144,6 +148,7 @@ export function describe() {
   byId("canvas").setAttribute("aria-label", `${sheet.name}: ${text}`);
   byId("done").setAttribute("aria-pressed", String(sheet.done));
   byId("done").textContent = sheet.done ? "Done ✓" : "Done, next";
+  byId("area").disabled = sheet.done || !openInArea().length;
   byId("undo").disabled = !canUndo();
   byId("redo").disabled = !canRedo();
   describePointed();

@@ -2,7 +2,7 @@
 // Keys, wherever on the page; and the buttons that do the same.
 
 import { byId } from "../../js/dom.js";
-import { addHere, confirmHere, moveCross, redo, removeHere, selectPick, toggleDone, undo } from "./actions.js";
+import { addHere, confirmArea, confirmHere, moveCross, redo, removeHere, selectPick, toggleDone, undo } from "./actions.js";
 import { openNext, smoothingNow } from "./micrographs.js";
 import { redraw, redrawAll, run } from "./run.js";
 import { setThreshold, stepThreshold } from "./scores.js";
@@ -26,7 +26,7 @@ function moveThreshold(steps) {
 const KEYS = {
   "+": () => zoomBy(ZOOM), "=": () => zoomBy(ZOOM), "-": () => zoomBy(1 / ZOOM), 0: fit,
   n: () => openNext(1), p: () => openNext(-1), d: toggleDone, u: undo, r: redo,
-  x: removeHere, delete: removeHere, c: confirmHere, a: addHere,
+  x: removeHere, delete: removeHere, c: confirmHere, a: addHere, f: confirmArea,
   "[": () => moveThreshold(-1), "]": () => moveThreshold(1),
   b: () => toggleBox("show-below"), v: () => toggleBox("show-picks"),
   h: () => byId("help").showModal(), "?": () => byId("help").showModal(),
@@ -60,7 +60,7 @@ export function listenToKeys() {
 
 export function listenToButtons() {
   const clicks = {
-    previous: () => openNext(-1), next: () => openNext(1), undo, redo, done: toggleDone,
+    previous: () => openNext(-1), next: () => openNext(1), undo, redo, done: toggleDone, area: confirmArea,
     "zoom-in": () => zoomBy(ZOOM), "zoom-out": () => zoomBy(1 / ZOOM), fit,
     "open-help": () => byId("help").showModal(), own: () => chooseThreshold(run.threshold),
   };

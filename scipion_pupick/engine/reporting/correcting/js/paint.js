@@ -5,9 +5,8 @@
 import { isOn } from "../../js/dom.js";
 import { css, shadeOf, shadesBetween } from "../../js/palette.js";
 import { constants } from "./constants.js";
-import { run } from "./run.js";
 import { colourRangeNow, scores } from "./scores.js";
-import { radius, sheet } from "./sheet.js";
+import { areaHere, openInArea, radius, sheet } from "./sheet.js";
 
 const PALETTE = shadesBetween(constants.scoreColours);
 const BELOW = "rgba(255,255,255,.5)";
@@ -32,7 +31,7 @@ export function paint(context, { scale, x, y, width, height, line }, pointed) {
   paintPeaks(context, shown, line / scale);
   if (isOn("show-picks")) {
     paintMarks(context, shown, line / scale);
-    paintSuggested(context, line / scale);
+    paintArea(context, line / scale);
   }
   if (pointed) ring(context, pointed, 2 * line / scale, 1.12, "#fff");
   if (sheet.selected) cursor(context, sheet.selected, line / scale);
@@ -100,13 +99,11 @@ function addMark({ rings, signs }, mark, at, size, line) {
   }
 }
 
-// what is worth a look, and has not been looked at: squares
-function paintSuggested(context, line) {
-  const path = new Path2D(), side = 2.6 * radius(), unit = constants.stepsPerPx;
-  for (const [x, y] of run.suggested.get(sheet.number)?.places || []) {
-    if (sheet.marks.has(`${x},${y}`) || sheet.done) continue;
-    path.rect(x / unit - side / 2, y / unit - side / 2, side, side);
-  }
+// round the area that is worth a look, while a pick in it has no mark: a frame
+function paintArea(context, line) {
+  if (sheet.done || !openInArea().length) return;
+  const path = new Path2D(), [left, top, right, bottom] = areaHere(), beyond = radius();
+  path.rect(left - beyond, top - beyond, right - left + 2 * beyond, bottom - top + 2 * beyond);
   strokeTwice(context, path, line, "#fff");
 }
 

@@ -3,8 +3,8 @@
 
 import { PATIENT, askJson } from "./server.js";
 
-// corrected: [removed, added, confirmed, done] by number; suggested: { reason, places }, why
-// and where a look at it teaches most, by number, the best first
+// corrected: [removed, added, confirmed, done] by number; suggested: { reason, area }, why
+// and where (px) a look at it teaches most, by number, the best first
 export const run = {
   folder: "", names: [], numbers: new Map(), failed: new Map(), diameter: 1, threshold: 0,
   corrected: new Map(), suggested: new Map(), life: "", count: 0, changes: 0,

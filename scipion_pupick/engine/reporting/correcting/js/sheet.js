@@ -114,6 +114,17 @@ async function loadPicture(number, smoothing) {
 export const openPicks = () => sheet.peaks.filter(
   (peak) => peak.score >= scores.threshold && !sheet.marks.has(peak.key));
 
+// the area that is worth a look: [left, top, right, bottom] in px, if there is one
+export const areaHere = () => run.suggested.get(sheet.number)?.area;
+
+// unmarked picks in it
+export function openInArea() {
+  const area = areaHere();
+  if (!area) return [];
+  const [left, top, right, bottom] = area;
+  return openPicks().filter(({ x, y }) => x >= left && x <= right && y >= top && y <= bottom);
+}
+
 // what is shown nearest to a point (px), within a distance: { key, x, y, score, mark }
 export function nearest(x, y, distance, below = false) {
   let best = null, least = distance;

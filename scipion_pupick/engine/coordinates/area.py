@@ -1,0 +1,56 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""A part of a micrograph."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Tuple
+
+import numpy as np
+
+from ..micrographs import Shape
+
+
+@dataclass(frozen=True)
+class Area:
+    """A rectangle in a micrograph, px; its edges belong to it.
+
+    Attributes:
+        left: least x.
+        top: least y.
+        right: greatest x.
+        bottom: greatest y.
+    """
+
+    left: int
+    top: int
+    right: int
+    bottom: int
+
+    @classmethod
+    def around(cls, centre: Tuple[float, float], reach: float, shape: Shape) -> Area:
+        """Return the square round a point, in whole px, without what lies beyond the micrograph.
+
+        Args:
+            centre: (x, y), px.
+            reach: half of the least side, px.
+            shape: (ny, nx) of the micrograph, px.
+        """
+        first = [max(0, math.floor(at - reach)) for at in centre]
+        last = [min(size - 1, math.ceil(at + reach)) for at, size in zip(centre, shape[::-1])]
+        return cls(first[0], first[1], last[0], last[1])
+
+    @property
+    def corners(self) -> Tuple[int, int, int, int]:
+        """Left, top, right and bottom, px."""
+        return self.left, self.top, self.right, self.bottom
+
+    def holds(self, xy: np.ndarray) -> np.ndarray:
+        """Tell which points (n, 2), px, lie in it: (n,) bool."""
+        x, y = xy[:, 0], xy[:, 1]
+        return (x >= self.left) & (x <= self.right) & (y >= self.top) & (y <= self.bottom)
+
+    def describe(self) -> str:
+        """Return where it is, for people."""
+        return f"x {self.left} to {self.right} and y {self.top} to {self.bottom} px"
