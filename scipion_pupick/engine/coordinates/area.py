@@ -46,6 +46,11 @@ class Area:
         """Left, top, right and bottom, px."""
         return self.left, self.top, self.right, self.bottom
 
+    def shares(self, shape: Shape) -> Tuple[float, float, float, float]:
+        """Return the corners as shares of a micrograph's width and height, (ny, nx) px."""
+        height, width = shape
+        return self.left / width, self.top / height, self.right / width, self.bottom / height
+
     def holds(self, xy: np.ndarray) -> np.ndarray:
         """Tell which points (n, 2), px, lie in it: (n,) bool."""
         x, y = xy[:, 0], xy[:, 1]

@@ -45,6 +45,7 @@ def pick_page(
     over_time = quality_over_time(run, tables.names)
     shown = _shown(run, tables, suggestions, over_time)
     reference_by_name, unmatched = _by_name(reference, run.micrographs, reference_is)
+    shapes = {name: peaks[name].shape for name in suggestions}
     # those of all others need no memory any more
     peaks = {m.name: peaks[m.name] for m in shown}
     pictures = draw(shown, peaks, reference_by_name, view, tables.grid)
@@ -52,7 +53,10 @@ def pick_page(
         **_common(pictures, view, run.diameter),
         "tables": tables.as_json(),
         "names": tables.names,
-        "look": [[name, s.reason, s.which, s.area.corners] for name, s in suggestions.items()],
+        "look": [
+            [name, s.reason, s.which, s.area.shares(shapes[name])]
+            for name, s in suggestions.items()
+        ],
         "overTime": over_time,
         "run": shlex.quote(str(run.folder.absolute())),
         "chosen": shlex.quote(f"{run.folder.absolute()}-chosen"),

@@ -53,8 +53,8 @@ export const shown = data.shown.map((m, index) => ({
   order: data.names.indexOf(m.name),
   peaks: unpack(m.peaks), ranks: unpack(m.ranks), reference: unpack(m.reference),
 }));
-// micrographs that are worth a look, in their order: why, which of their peaks, and the area (px)
-// that holds these
+// micrographs that are worth a look, in their order: why, which of their peaks, and the area
+// that holds these, in shares of width and height
 export const look = data.look.map(([name, reason, which, area]) => (
   { m: shown.find((m) => m.name === name), reason, which, area }));
 look.forEach((entry, rank) => Object.assign(entry.m, { look: entry, lookRank: rank }));

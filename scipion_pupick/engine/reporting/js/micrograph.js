@@ -143,7 +143,8 @@ function marks(context, m, scale) {
 
 // round the area that is worth a look: a frame, which differs from circles without any colour
 function areaFrame(context, m) {
-  const path = new Path2D(), [left, top, right, bottom] = m.look.area, beyond = radiusOf(m);
+  const path = new Path2D(), beyond = radiusOf(m), sides = [m.width, m.height];
+  const [left, top, right, bottom] = m.look.area.map((share, i) => share * sides[i % 2]);
   path.rect(left - beyond, top - beyond, right - left + 2 * beyond, bottom - top + 2 * beyond);
   const line = context.lineWidth;
   for (const [width, colour] of [[2.2 * line, "#000"], [1.2 * line, "#fff"]]) {
