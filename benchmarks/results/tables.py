@@ -16,6 +16,7 @@ import re
 import sys
 from dataclasses import dataclass
 from pathlib import Path
+from statistics import fmean
 from types import MappingProxyType
 from typing import Callable, Dict, List, Mapping, Optional, Sequence
 
@@ -407,10 +408,9 @@ def share_of(part: str, number: str) -> str:
 
 
 def loop_corrections() -> str:
-    """AP and own F1 by clicks: of corrections, of suggested picks, and of random labels."""
+    """Mean AP and own F1 by clicks: of corrections, of suggested areas, and of random labels."""
     cells = Cells.read(RESULTS / "loop.csv").rows
     real = [row for row in cells if row["set"].startswith("empiar")]
-    found = {(row["set"], row["what"], row["clicks"]): row for row in real}
     ways = ("corrected", "suggested", "random labels")
     columns = ("corrections", "suggested", "random labels")
     head = ["set", "clicks", "added and confirmed", "removed"]
@@ -418,11 +418,19 @@ def loop_corrections() -> str:
     lines = []
     for on, clicks in sorted({(row["set"], int(row["clicks"])) for row in real}):
         asked = ways if clicks else ("general",) * len(ways)
-        rows = [found.get((on, way, str(clicks)), {}) for way in asked]
-        numbers = [rows[0].get(name, "–") for name in ("labels", "negatives")]
-        values = [row.get(name, "–") for name in ("ap", "own_f1") for row in rows]
+        rows = [
+            [r for r in real if (r["set"], r["what"], int(r["clicks"])) == (on, way, clicks)]
+            for way in asked
+        ]
+        numbers = [rows[0][0][name] if rows[0] else "–" for name in ("labels", "negatives")]
+        values = [mean_of(same, name) for name in ("ap", "own_f1") for same in rows]
         lines.append([LOOP_SETS[on], str(clicks), *numbers, *values])
     return table(head, lines)
+
+
+def mean_of(rows: Sequence[Cell], name: str) -> str:
+    """Mean of a figure over trainings that are alike; a dash for none."""
+    return f"{fmean(float(row[name]) for row in rows):.3f}" if rows else "–"
 
 
 TABLES: Mapping[str, Callable[[], str]] = MappingProxyType(

@@ -65,17 +65,18 @@ def test_clicks_remove_and_add_in_turn_and_what_is_whole_is_confirmed(
     assert (row["negatives"], row["wrong_negatives"]) == (sum(negatives.values()), 0)
 
 
-@pytest.mark.parametrize(
-    ("most", "left"), [(0, (0, 0)), (2, (2, 0)), (6, (6, 0)), (7, (6, 1)), (99, (6, 6))]
-)
-def test_a_person_looks_at_the_first_picks_that_are_shown(discs, most, left):
-    from benchmarks.loop.by_corrections import first_picks
+def test_in_an_area_what_is_wrong_is_removed_what_was_missed_is_added_and_the_rest_confirmed(discs):
+    from benchmarks.loop.by_corrections import correct_area
+    from scipion_pupick.engine.coordinates.area import Area
+    from scipion_pupick.engine.reporting.suggestion import Suggestion
 
-    shown = picks_of(discs, missed=0, wrong=0)
-    found = first_picks(shown, most)
-    assert tuple(map(len, found.values())) == left
-    for name, picks in found.items():
-        np.testing.assert_array_equal(picks.xy, shown[name].xy[: len(picks)])
+    # the upper row of particles, of which the first was missed, and one pick on noise below it
+    area = Area(40, 50, 200, 90)
+    shown = Coordinates([X[1] + 2, X[2] + 2, 100.0], [Y[1], Y[2], 88.0], [3, 2, 1])
+    right, wrong, clicks = correct_area(discs, "m0.mrc", Suggestion(area, shown, "", (0, 1, 2)))
+    assert sorted(right.xy.tolist()) == [[X[0], Y[0]], [X[1] + 2, Y[1]], [X[2] + 2, Y[2]]]
+    assert wrong.xy.tolist() == [[100, 88]]
+    assert clicks == 2
 
 
 @pytest.mark.slow
