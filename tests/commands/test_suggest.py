@@ -60,7 +60,7 @@ def test_all_picks_of_an_area_of_a_few_micrographs_are_named_and_written(run, tm
     assert len(found) == 6
 
 
-def spread_run(folder, scores):
+def spread_run(folder, scores, border=0.0):
     """A run of one micrograph with a peak each 100 px, of the given scores (rows, columns)."""
     side = 100 * scores.shape[0]
     write_image(folder / "m.mrc", np.zeros((side, side), np.float32), 1.0)
@@ -73,7 +73,7 @@ def spread_run(folder, scores):
     peaks = MicrographPeaks(Coordinates(*places, scores.ravel()[order]), (side, side), 1.0)
     (name,) = (m.name for m in find_micrographs([str(folder / "m.mrc")]))
     save_peaks(peaks, run.peaks_path(name))
-    run.write_record({"threshold": 0.0, "diameter": 80, "edge": 0, "seconds": 1})
+    run.write_record({"threshold": 0.0, "diameter": 80, "edge": border, "seconds": 1})
     return name, {name: peaks}, read_pick_run(run.folder)
 
 
@@ -88,6 +88,14 @@ def test_the_area_is_where_the_model_doubts_most(tmp_path):
     assert suggestion.area == Area(650, 250, 850, 450)
     chosen = peaks[name].coordinates.select(list(suggestion.which))
     assert np.array_equal(chosen.xy, suggestion.picks.xy)
+
+
+def test_the_border_is_not_shown_and_nothing_there_is_in_doubt(tmp_path):
+    scores = np.full((12, 12), 5.0)
+    scores[5:8, 5:8], scores[:, :2] = 0.3, 0.0
+    name, peaks, run = spread_run(tmp_path, scores, border=160.0)
+    assert suggest_picks(run, peaks, 9)[name].area == Area(550, 550, 750, 750)
+    assert suggest_picks(run, peaks, 64)[name].area == Area(160, 160, 1039, 1039)
 
 
 def test_where_nothing_is_picked_the_best_peaks_are_shown(tmp_path):

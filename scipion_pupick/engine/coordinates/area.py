@@ -29,16 +29,21 @@ class Area:
     bottom: int
 
     @classmethod
-    def around(cls, centre: Tuple[float, float], reach: float, shape: Shape) -> Area:
-        """Return the square round a point, in whole px, without what lies beyond the micrograph.
+    def around(
+        cls, centre: Tuple[float, float], reach: float, shape: Shape, border: float = 0.0
+    ) -> Area:
+        """Return the square round a point, in whole px, without what lies in the border or beyond.
 
         Args:
             centre: (x, y), px.
             reach: half of the least side, px.
             shape: (ny, nx) of the micrograph, px.
+            border: width of the border of the micrograph, px.
         """
-        first = [max(0, math.floor(at - reach)) for at in centre]
-        last = [min(size - 1, math.ceil(at + reach)) for at, size in zip(centre, shape[::-1])]
+        first = [math.floor(max(border, at - reach)) for at in centre]
+        last = [
+            math.ceil(min(size - 1 - border, at + reach)) for at, size in zip(centre, shape[::-1])
+        ]
         return cls(first[0], first[1], last[0], last[1])
 
     @property

@@ -11,7 +11,6 @@ import numpy as np
 from ..calibration.precision_recall_estimate import chance_of
 from ..coordinates import Coordinates
 from ..coordinates.area import Area
-from ..micrographs import Shape
 from ..picking.peaks_file import MicrographPeaks
 from ..runs.outliers import Outlier, find_outliers
 from ..runs.pick_run import PickRun
@@ -60,7 +59,7 @@ def suggest_picks(
     Returns:
         Suggestions by micrograph name, the most doubtful first; nothing where there is no peak.
     """
-    doubts = {name: _doubt(kept.coordinates, run.threshold) for name, kept in peaks.items()}
+    doubts = {name: _doubt(run, kept) for name, kept in peaks.items()}
     chosen = _choose_micrographs(run, peaks, doubts)
     share = -(-count // max(1, len(chosen)))
     return {
@@ -69,13 +68,14 @@ def suggest_picks(
     }
 
 
-def _doubt(coordinates: Coordinates, threshold: float) -> np.ndarray:
+def _doubt(run: PickRun, peaks: MicrographPeaks) -> np.ndarray:
     """Variance (n,) of whether each peak is a particle: highest at even odds.
 
-    A threshold far from even odds says that the scores are not taken for log-odds.
+    Of what no threshold makes a pick, as in the border, there is no doubt. A threshold far from
+    even odds says that the scores are not taken for log-odds.
     """
-    probability = chance_of(coordinates.score - min(0.0, threshold))
-    return np.asarray(probability * (1 - probability))
+    probability = chance_of(peaks.coordinates.score - min(0.0, run.threshold))
+    return np.where(run.cut.of_all_scores.admits(peaks), probability * (1 - probability), 0.0)
 
 
 def _choose_micrographs(
@@ -103,8 +103,12 @@ def _suggest(
     """Choose the area with most doubt of those that hold so many picks."""
     xy, picks = peaks.coordinates.xy, _picks_or_best(run, peaks, share)
     centres = xy[picks[:: -(-len(picks) // _MOST_CENTRES)]]
-    least = _LEAST_REACH * run.diameter / peaks.pixel_size
-    areas = [_area_of(share, centre, xy[picks], least, peaks.shape) for centre in centres]
+    least, border = _LEAST_REACH * run.diameter, run.cut.border
+    reaches = [_reach(share, centre, xy[picks], least / peaks.pixel_size) for centre in centres]
+    areas = [
+        Area.around((float(x), float(y)), reach, peaks.shape, border / peaks.pixel_size)
+        for (x, y), reach in zip(centres, reaches)
+    ]
     area = max(areas, key=lambda each: float(doubt[each.holds(xy)].sum()))
     shown = picks[area.holds(xy[picks])]
     which = shown[np.argsort(-doubt[shown], kind="stable")]
@@ -118,10 +122,7 @@ def _picks_or_best(run: PickRun, peaks: MicrographPeaks, least: int) -> np.ndarr
     return picks if len(picks) >= len(best) else best
 
 
-def _area_of(
-    count: int, centre: np.ndarray, places: np.ndarray, least: float, shape: Shape
-) -> Area:
-    """Return the least area round a point that holds so many places, if there are as many (px)."""
+def _reach(count: int, centre: np.ndarray, places: np.ndarray, least: float) -> float:
+    """Return how far a square reaches from a point that holds so many places, if there are (px)."""
     apart = np.sort(np.abs(places - centre).max(axis=1))
-    reach = max(least, float(apart[min(count, len(apart)) - 1]))
-    return Area.around((float(centre[0]), float(centre[1])), reach, shape)
+    return max(least, float(apart[min(count, len(apart)) - 1]))
