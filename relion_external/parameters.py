@@ -13,7 +13,13 @@ from dataclasses import dataclass
 from typing import Any, Dict, List, Mapping, Optional, Sequence, Tuple
 
 from scipion_pupick.engine import CorrectionSettings, PickSettings, TrainSettings
-from scipion_pupick.engine.settings import ADVANCED, PicksSettings, Setting, offered_settings
+from scipion_pupick.engine.settings import (
+    ADVANCED,
+    SUGGESTED_PICKS,
+    PicksSettings,
+    Setting,
+    offered_settings,
+)
 
 from .errors import JobError
 from .kinds import (
@@ -42,7 +48,7 @@ SUMMARIES = {
     TRAIN: "Train a model on micrographs and a few particles picked by hand.",
     PICK: "Pick particles with the general model, which needs no training, or a trained one.",
     BOTH: "Train a model on micrographs and a few particles picked by hand, then pick with it.",
-    SUGGEST: "Name the areas where correction would teach most, for the manual picker.",
+    SUGGEST: "Name the areas where the model is in most doubt, for the manual picker.",
 }
 
 INPUTS = {
@@ -138,7 +144,9 @@ CORRECTED = Parameter(
     "picking job of pupick whose picks were corrected, such as External/job006, or job that has "
     "suggested picks: the model learns what was removed and added",
 )
-TO_SUGGEST = Parameter("count", COUNT, "picks to look at, in up to six micrographs; default: 50")
+TO_SUGGEST = Parameter(
+    "count", COUNT, f"picks to look at, in up to six micrographs; default: {SUGGESTED_PICKS}"
+)
 VERSION_OF_RELION = Parameter(
     "relion_version", VERSION, "whose files to write; default: by job.star"
 )

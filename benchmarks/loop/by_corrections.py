@@ -25,6 +25,14 @@ def is_right(picking_set: PickingSet, name: str, picks: Coordinates) -> np.ndarr
     return match_points(picks.xy, truth.xy, picking_set.tolerance, picks.score) >= 0
 
 
+def missed_by(picks: Coordinates, particles: Coordinates, picking_set: PickingSet) -> Coordinates:
+    """Particles that no pick is near to."""
+    no_scores = np.zeros(len(particles))
+    return particles.select(
+        match_points(particles.xy, picks.xy, picking_set.tolerance, no_scores) < 0
+    )
+
+
 def as_corrected(picking_set: PickingSet, picks: Picks, clicks: int) -> Tuple[Picks, Picks]:
     """Particles and negatives after so many clicks, micrograph by micrograph.
 
@@ -37,8 +45,7 @@ def as_corrected(picking_set: PickingSet, picks: Picks, clicks: int) -> Tuple[Pi
         if clicks <= 0:
             break
         truth, right = picking_set.particles[name], is_right(picking_set, name, picked)
-        match = match_points(truth.xy, picked.xy, picking_set.tolerance, np.zeros(len(truth)))
-        wrong, missed = picked.select(~right), truth.select(match < 0)
+        wrong, missed = picked.select(~right), missed_by(picked, truth, picking_set)
         removed = wrong.select(np.arange(len(wrong)) < (clicks + 1) // 2)
         added = missed.select(np.arange(len(missed)) < clicks - len(removed))
         removed = wrong.select(np.arange(len(wrong)) < clicks - len(added))
@@ -82,8 +89,7 @@ def correct_area(
     """All particles of an area, what is wrong there, and how many clicks it takes to say so."""
     picks, truth = suggestion.picks, picking_set.particles[name]
     inside = truth.select(suggestion.area.holds(truth.xy))
-    match = match_points(inside.xy, picks.xy, picking_set.tolerance, np.zeros(len(inside)))
-    right, missed = is_right(picking_set, name, picks), inside.select(match < 0)
+    right, missed = is_right(picking_set, name, picks), missed_by(picks, inside, picking_set)
     wrong = picks.select(~right)
     particles = join_coordinates([picks.select(right), missed])
     return particles, wrong, len(wrong) + len(missed)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Name where the correction of picks would teach most."""
+"""Name the areas where the model is in most doubt, to correct the picks there."""
 
 from __future__ import annotations
 
@@ -26,10 +26,10 @@ from .protocol_base import CITATION, EngineProtocol
 
 
 class PUPickProtSuggest(EngineProtocol):
-    """Names where correction would teach most: an area in each of up to six micrographs.
+    """Names an area in each of up to six micrographs, where the model is in most doubt.
 
-    The model is in most doubt there. The picks in these areas come as a small set. Remove what is
-    no particle, add what was missed there, and give both sets to *pupick - train*.
+    The picks in these areas come as a small set. Remove what is no particle, add what was missed
+    there, and give both sets to *pupick - train*.
     """
 
     _label = "suggest"
@@ -111,7 +111,7 @@ class PUPickProtSuggest(EngineProtocol):
         if not hasattr(self, "outputCoordinates"):
             return []
         return [
-            f"{self.outputCoordinates.getSize()} picks where correction would teach most were "
+            f"{self.outputCoordinates.getSize()} picks where the model is in most doubt were "
             f"chosen with pupick [{CITATION}]."
         ]
 

@@ -16,7 +16,10 @@ from .options import SUCCESS, add_command, add_output
 def add_suggest(commands: Any) -> None:
     """Add the command."""
     parser = add_command(
-        commands, "suggest", "Name the areas where correction would teach most.", _suggest
+        commands,
+        "suggest",
+        "Name the areas where the model is in most doubt, to correct.",
+        _suggest,
     )
     parser.add_argument("folder", metavar="RUN_FOLDER", help="that pupick pick has written to")
     add_output(parser, "folder for a file of picks a micrograph")

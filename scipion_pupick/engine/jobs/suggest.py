@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Suggest where correction would teach most."""
+"""Suggest which areas to correct: those where the model is in most doubt."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def suggest(
     format: str = "star",
     suffix: str = "",
 ) -> SuggestResult:
-    """Choose areas whose correction would teach most, and write the picks of a run in them.
+    """Choose areas where the model is in most doubt, and write the picks of a run in them.
 
     `read_corrected_run` takes the folder when the files in it have been corrected.
 

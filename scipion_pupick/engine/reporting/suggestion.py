@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Where a person should correct picks first: areas in which correction would teach most."""
+"""Where a person should correct picks first: areas in which the model is in most doubt."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ class Suggestion:
 def suggest_picks(
     run: PickRun, peaks: Mapping[str, MicrographPeaks], count: int = SUGGESTED_PICKS
 ) -> Dict[str, Suggestion]:
-    """Choose micrographs of a run, and an area in each, whose correction would teach most.
+    """Choose micrographs of a run, and an area in each, where the model is in most doubt.
 
     All of an area is looked at: scattered picks that the model doubts taught less than as many
     random labels. Most micrographs are those with most peaks that may be particles as well as not;

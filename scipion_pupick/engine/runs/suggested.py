@@ -77,7 +77,7 @@ def write_suggested(folder: PathLike, suggested: Suggested) -> None:
             "reason": suggested.reasons[name],
             "file": os.path.relpath(suggested.files[name], home),
             "picks": np.c_[picks.xy, picks.score].tolist(),
-            **({"area": suggested.areas[name].corners} if name in suggested.areas else {}),
+            "area": suggested.areas[name].corners,
         }
         for name, picks in suggested.shown.items()
     }
