@@ -134,7 +134,7 @@ class PickJob:
             self.micrographs,
             inputs.picks,
             self.folder,
-            make_settings(TrainSettings, {**self.options.values, "diameter": inputs.diameter}),
+            make_settings(TrainSettings, inputs.settings),
             negatives=inputs.negatives,
             start=inputs.start,
             overwrite=True,

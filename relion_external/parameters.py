@@ -48,7 +48,7 @@ SUMMARIES = {
     TRAIN: "Train a model on micrographs and a few particles picked by hand.",
     PICK: "Pick particles with the general model, which needs no training, or a trained one.",
     BOTH: "Train a model on micrographs and a few particles picked by hand, then pick with it.",
-    SUGGEST: "Name the areas where the model is in most doubt, for the manual picker.",
+    SUGGEST: "Name the areas to correct first, for the manual picker.",
 }
 
 INPUTS = {

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The job that names where the model is in most doubt, for RELION's manual picker."""
+"""The job that names the areas to correct first, for RELION's manual picker."""
 
 from __future__ import annotations
 

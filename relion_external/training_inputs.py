@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import List, Optional, Sequence
+from typing import Any, Dict, List, Mapping, Optional, Sequence
 
 from scipion_pupick.engine import (
     CorrectedRun,
@@ -38,13 +38,13 @@ class TrainingInputs:
         picks: particles, px of the micrographs, under the names of some file.
         negatives: places that are none, in the same form; None where none are given.
         start: model to start from; None for random weights.
-        diameter: of the particle, Å.
+        settings: of the training, by name: those of the job, and what corrections tell.
     """
 
     picks: Picks
     negatives: Optional[Picks]
     start: Optional[Path]
-    diameter: float
+    settings: Mapping[str, Any]
 
 
 def read_training_inputs(options: Options, micrographs: Sequence[Micrograph]) -> TrainingInputs:
@@ -60,18 +60,19 @@ def read_training_inputs(options: Options, micrographs: Sequence[Micrograph]) ->
     if options.values.get("selected_from"):
         all_negatives.append(_rejected(options, micrographs))
     values = options.values
-    start, diameter = values.get("start", GENERAL), float(values.get("diameter", 0))
+    start = values.get("start", GENERAL)
+    settings: Dict[str, Any] = {}
     if values.get("corrected"):
         corrected = _corrected(options)
         picks.append(corrected.particles)
         all_negatives.append(corrected.negatives)
         start = values.get("start", str(corrected.run.model))
-        diameter = diameter or corrected.run.diameter
+        settings = corrected.settings
     return TrainingInputs(
         join_picks(picks),
         join_picks(all_negatives) if all_negatives else None,
         find_start(start),
-        diameter,
+        {**settings, **values},
     )
 
 

@@ -11,7 +11,8 @@
 - `selection`: the same, but the truth stands for the classification, with a share of each side on
   the wrong one.
 - `corrections`: any set. A person removes wrong picks of the general model and adds missed
-  particles, micrograph by micrograph, until the clicks are used up.
+  particles, micrograph by micrograph, until the clicks are used up. The training is told how many
+  particles a micrograph holds by what is done, if that is enough.
 
 Beside each stand the general model and as many random labels as there are clicks, or 100.
 A row a cell is kept as JSON, so that the script can be stopped and called again.
@@ -57,6 +58,10 @@ from scipion_pupick.engine import (
     pick,
     train,
 )
+from scipion_pupick.engine.coordinates.area import Area
+from scipion_pupick.engine.coordinates.corrections import Corrections, labels_of_corrections
+from scipion_pupick.engine.runs.corrected_count import particles_by_corrections
+from scipion_pupick.engine.runs.pick_run import read_pick_run
 from scipion_pupick.engine.settings import GENERAL, LEAST_SCORE
 from scipion_pupick.engine.simulation import SimulationSettings
 
@@ -79,6 +84,7 @@ COLUMNS = (
         "clicks",
         "labels",
         "negatives",
+        "told",
         "wrong_labels",
         "wrong_negatives",
     ),
@@ -98,6 +104,7 @@ class Cell:
         negatives: places that are no particle.
         wrong: share of each that is on the wrong side; None where nothing was put there.
         threshold: of the picks that were classified; None for the general model's own.
+        told: how many particles a micrograph holds, as corrections tell; None where nothing does.
         seed: of the training, and of random labels.
     """
 
@@ -107,6 +114,7 @@ class Cell:
     negatives: Optional[Picks] = None
     wrong: Optional[float] = None
     threshold: Optional[float] = None
+    told: Optional[float] = None
     seed: int = 0
 
 
@@ -162,7 +170,9 @@ def measure(picking_set: PickingSet, work: Path, cell: Cell) -> Row:
     started = time.process_time()
     if labels is not None:
         optimizer = OptimizerSettings(seed=cell.seed) if cell.seed else OptimizerSettings()
-        settings = TrainSettings(picking_set.diameter, training=optimizer)
+        settings = TrainSettings(
+            picking_set.diameter, particles_per_micrograph=cell.told, training=optimizer
+        )
         micrographs = picking_set.micrographs(picking_set.train)
         train(micrographs, labels, work / "model", settings, negatives=negatives, **CPU)
         model = work / "model" / "model.safetensors"
@@ -178,6 +188,7 @@ def measure(picking_set: PickingSet, work: Path, cell: Cell) -> Row:
     return {
         **figures(curves["all"]),
         **{"own_precision": precision, "own_recall": recall, "own_f1": f1, "train_cpu": cost},
+        "told": cell.told,
         **described(picking_set, labels or {}, negatives or {}),
     }
 
@@ -259,15 +270,21 @@ def run_corrections(picking_set: PickingSet, options: argparse.Namespace, store:
     """AP against the number of clicks, beside as many random labels."""
     work = options.work / "loop" / picking_set.name
     picked = general_picks(picking_set, work)
+    run = read_pick_run(work / "picked")
     cells = [Cell(GENERAL, 0)]
     for clicks in options.clicks:
         corrected = as_corrected(picking_set, picked, clicks)
-        for seed in options.seeds:
-            cells.append(Cell("corrected", clicks, *corrected, seed=seed))
-            cells.append(random_labels(picking_set, clicks, seed))
+        whole: Dict[str, Optional[Area]] = {n: None for n, c in corrected.items() if c.done}
+        ways: Dict[str, Tuple[Corrections, Dict[str, Optional[Area]]]] = {}
+        ways["corrected"] = corrected, whole
         if options.suggest:
-            suggested = as_suggested(picking_set, work / "picked", clicks)
-            cells += [Cell("suggested", clicks, *suggested, seed=seed) for seed in options.seeds]
+            ways["suggested"] = as_suggested(picking_set, run, clicks)
+        for seed in options.seeds:
+            cells.append(random_labels(picking_set, clicks, seed))
+            for way, (said, looked_at) in ways.items():
+                told = particles_by_corrections(run, said, looked_at)
+                labels = labels_of_corrections(said)
+                cells.append(Cell(way, clicks, *labels, told=told, seed=seed))
     run_cells(picking_set, cells, work, store)
 
 

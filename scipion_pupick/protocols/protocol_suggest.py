@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Name the areas where the model is in most doubt, to correct the picks there."""
+"""Name the areas to correct first, in the micrographs that the model doubts most."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from .protocol_base import CITATION, EngineProtocol
 
 
 class PUPickProtSuggest(EngineProtocol):
-    """Names an area in each of up to six micrographs, where the model is in most doubt.
+    """Names an area in each of the up to six micrographs that the model doubts most.
 
     The picks in these areas come as a small set. Remove what is no particle, add what was missed
     there, and give both sets to *pupick - train*.
@@ -111,8 +111,8 @@ class PUPickProtSuggest(EngineProtocol):
         if not hasattr(self, "outputCoordinates"):
             return []
         return [
-            f"{self.outputCoordinates.getSize()} picks where the model is in most doubt were "
-            f"chosen with pupick [{CITATION}]."
+            f"{self.outputCoordinates.getSize()} picks of micrographs that the model doubts most "
+            f"were chosen with pupick [{CITATION}]."
         ]
 
     def _citations(self) -> List[str]:

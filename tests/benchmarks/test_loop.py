@@ -57,8 +57,12 @@ def test_clicks_remove_and_add_in_turn_and_what_is_whole_is_confirmed(
 ):
     from benchmarks.loop.by_corrections import as_corrected
     from benchmarks.loop.loop import described
+    from scipion_pupick.engine.coordinates.corrections import labels_of_corrections
 
-    found = as_corrected(discs, picks_of(discs, missed=1, wrong=2), clicks)
+    said = as_corrected(discs, picks_of(discs, missed=1, wrong=2), clicks)
+    assert sum(correction.clicks for correction in said.values()) == min(clicks, 6)
+    assert {n for n, c in said.items() if c.done} == {n for n, c in labels.items() if c == 6}
+    found = labels_of_corrections(said)
     assert [counts(side) for side in found] == [labels, negatives]
     row = described(discs, *found)
     assert (row["labels"], row["wrong_labels"]) == (sum(labels.values()), 0)
@@ -68,15 +72,17 @@ def test_clicks_remove_and_add_in_turn_and_what_is_whole_is_confirmed(
 def test_in_an_area_what_is_wrong_is_removed_what_was_missed_is_added_and_the_rest_confirmed(discs):
     from benchmarks.loop.by_corrections import correct_area
     from scipion_pupick.engine.coordinates.area import Area
-    from scipion_pupick.engine.reporting.suggestion import Suggestion
+    from scipion_pupick.engine.runs.suggestion import Suggestion
 
     # the upper row of particles, of which the first was missed, and one pick on noise below it
     area = Area(40, 50, 200, 90)
     shown = Coordinates([X[1] + 2, X[2] + 2, 100.0], [Y[1], Y[2], 88.0], [3, 2, 1])
-    right, wrong, clicks = correct_area(discs, "m0.mrc", Suggestion(area, shown, "", (0, 1, 2)))
-    assert sorted(right.xy.tolist()) == [[X[0], Y[0]], [X[1] + 2, Y[1]], [X[2] + 2, Y[2]]]
-    assert wrong.xy.tolist() == [[100, 88]]
-    assert clicks == 2
+    said = correct_area(discs, "m0.mrc", Suggestion(area, shown, "", (0, 1, 2)))
+    assert said.added.xy.tolist() == [[X[0], Y[0]]]
+    assert sorted(said.confirmed.xy.tolist()) == [[X[1] + 2, Y[1]], [X[2] + 2, Y[2]]]
+    assert said.removed.xy.tolist() == [[100, 88]]
+    assert said.done
+    assert said.clicks == 2
 
 
 @pytest.mark.slow

@@ -20,14 +20,13 @@ from scipion_pupick.engine import (
     read_picks,
 )
 from scipion_pupick.engine.cli.main import main
-from scipion_pupick.engine.coordinates.area import Area
 from scipion_pupick.engine.coordinates.relion import coordinates_text
 from scipion_pupick.engine.micrographs.mrc import write_image
 from scipion_pupick.engine.picking.peaks_file import MicrographPeaks, save_peaks
-from scipion_pupick.engine.reporting.suggestion import suggest_picks
 from scipion_pupick.engine.runs.lists import write_micrographs
 from scipion_pupick.engine.runs.pick_run import PickRun, read_pick_run
 from scipion_pupick.engine.runs.suggested import read_suggested
+from scipion_pupick.engine.runs.suggestion import suggest_picks
 
 
 @pytest.fixture(scope="module")
@@ -60,52 +59,70 @@ def test_all_picks_of_an_area_of_a_few_micrographs_are_named_and_written(run, tm
     assert len(found) == 6
 
 
-def spread_run(folder, scores, border=0.0):
-    """A run of one micrograph with a peak each 100 px, of the given scores (rows, columns)."""
-    side = 100 * scores.shape[0]
-    write_image(folder / "m.mrc", np.zeros((side, side), np.float32), 1.0)
+def spread_run(folder, *scores, border=0.0):
+    """A run of a micrograph for each grid of scores (rows, columns), with a peak each 100 px."""
+    folder.mkdir(exist_ok=True)
+    for number, grid in enumerate(scores):
+        image = np.zeros((100 * grid.shape[0],) * 2, np.float32)
+        write_image(folder / f"m{number}.mrc", image, 1.0)
+    micrographs = find_micrographs([str(folder)])
     run = PickRun(folder / "run")
     run.folder.mkdir()
-    write_micrographs(find_micrographs([str(folder / "m.mrc")]), run.folder)
-    rows, columns = np.indices(scores.shape)
-    order = np.argsort(-scores.ravel(), kind="stable")
-    places = [100.0 * axis.ravel()[order] + 50 for axis in (columns, rows)]
-    peaks = MicrographPeaks(Coordinates(*places, scores.ravel()[order]), (side, side), 1.0)
-    (name,) = (m.name for m in find_micrographs([str(folder / "m.mrc")]))
-    save_peaks(peaks, run.peaks_path(name))
-    run.write_record({"threshold": 0.0, "diameter": 80, "edge": border, "seconds": 1})
-    return name, {name: peaks}, read_pick_run(run.folder)
+    write_micrographs(micrographs, run.folder)
+    found = {}
+    for micrograph, grid in zip(micrographs, scores):
+        rows, columns = np.indices(grid.shape)
+        order = np.argsort(-grid.ravel(), kind="stable")
+        places = [100.0 * axis.ravel()[order] + 50 for axis in (columns, rows)]
+        side = 100 * grid.shape[0]
+        peaks = MicrographPeaks(Coordinates(*places, grid.ravel()[order]), (side, side), 1.0)
+        save_peaks(peaks, run.peaks_path(micrograph.name))
+        found[micrograph.name] = peaks
+    record = {"threshold": 0.0, "diameter": 80, "edge": border, "seconds": 1, "model": str(MODEL)}
+    run.write_record(record)
+    return found, read_pick_run(run.folder)
 
 
-def test_the_area_is_where_the_model_doubts_most(tmp_path):
-    scores = np.full((12, 12), 5.0)
-    scores[2:5, 6:9] = 0.3
-    name, peaks, run = spread_run(tmp_path, scores)
-    suggestion = suggest_picks(run, peaks, 9)[name]
-    assert {*map(tuple, suggestion.picks.xy)} == {
-        (100.0 * x + 50, 100.0 * y + 50) for y in range(2, 5) for x in range(6, 9)
-    }
-    assert suggestion.area == Area(650, 250, 850, 450)
+def test_the_area_has_the_median_doubt_of_those_with_as_many_picks(tmp_path):
+    random = np.random.default_rng(4)
+    scores = np.clip(random.normal(2, 2, (11, 11)), 0.01, None)
+    peaks, run = spread_run(tmp_path, scores)
+    ((name, suggestion),) = suggest_picks(run, peaks, 9).items()
+    probability = 1 / (1 + np.exp(-scores))
+    doubt = probability * (1 - probability)
+
+    def doubt_of_square(row, column):
+        # the nearest nine of a grid lie within 100 px, or at the edges 200 px, and those beside
+        inside = np.maximum(*np.abs(np.indices(scores.shape) - [[[row]], [[column]]]))
+        reach = next(r for r in range(11) if (inside <= r).sum() >= 9)
+        return doubt[inside <= reach].sum()
+
+    doubts = sorted(doubt_of_square(row, column) for row in range(11) for column in range(11))
+    columns, rows = np.round((suggestion.picks.xy - 50) / 100).astype(int).T
+    assert doubt[rows, columns].sum() == pytest.approx(doubts[len(doubts) // 2])
+    assert np.all(np.diff(doubt[rows, columns]) <= 1e-9)
     chosen = peaks[name].coordinates.select(list(suggestion.which))
     assert np.array_equal(chosen.xy, suggestion.picks.xy)
 
 
 def test_the_border_is_not_shown_and_nothing_there_is_in_doubt(tmp_path):
-    scores = np.full((12, 12), 5.0)
-    scores[5:8, 5:8], scores[:, :2] = 0.3, 0.0
-    name, peaks, run = spread_run(tmp_path, scores, border=160.0)
-    assert suggest_picks(run, peaks, 9)[name].area == Area(550, 550, 750, 750)
-    every = suggest_picks(run, peaks, 64)[name]
-    assert len(every.picks) == 64
-    assert min(every.area.corners) >= 160
-    assert max(every.area.corners) <= 1039
+    sure, doubtful, border = (np.full((12, 12), 5.0) for _ in range(3))
+    doubtful[5:8, 5:8], border[:, :2] = 0.3, 0.0
+    peaks, run = spread_run(tmp_path, sure, border, doubtful, border=160.0)
+    found = suggest_picks(run, peaks, 27)
+    assert next(iter(found)) == [*peaks][2]
+    every = suggest_picks(run, peaks, 3 * 64)
+    for suggestion in every.values():
+        assert len(suggestion.picks) == 64
+        assert min(suggestion.area.corners) >= 160
+        assert max(suggestion.area.corners) <= 1039
 
 
 def test_where_nothing_is_picked_the_best_peaks_are_shown(tmp_path):
     scores = np.full((12, 12), -6.0)
     scores[0, :3] = -2.0
-    name, peaks, run = spread_run(tmp_path, scores)
-    suggestion = suggest_picks(run, peaks, 3)[name]
+    peaks, run = spread_run(tmp_path, scores)
+    (suggestion,) = suggest_picks(run, peaks, 3).values()
     assert sorted(suggestion.picks.x.tolist()) == [50, 150, 250]
     assert suggestion.picks.y.tolist() == [50, 50, 50]
 
@@ -191,6 +208,31 @@ def test_a_project_that_was_moved_finds_what_was_suggested(look, tmp_path):
         folder.rename(tmp_path / "moved" / folder.name)
     with pytest.raises(UsageError, match="no pick was removed, added or confirmed"):
         read_corrected_run(tmp_path / "moved" / "look")
+
+
+def test_areas_that_are_done_tell_how_many_particles_a_micrograph_holds(tmp_path):
+    peaks, run = spread_run(tmp_path, np.full((12, 12), 5.0), np.full((12, 12), -2.0))
+    first, second = peaks
+    engine.suggest(run.folder, tmp_path / "look", 60)
+    suggested = read_suggested(tmp_path / "look")
+    shown = len(suggested.shown[first])
+    assert 20 < shown < 144
+    left, top = suggested.areas[first].corners[:2]
+
+    def change(xy):
+        # five of them are none, and two were missed; what is added outside was not looked for
+        return np.vstack([xy[5:], [[left + 1, top + 1], [left + 1, top + 30], [left - 40, top]]])
+
+    rewrite(suggested.files[first], change)
+    assert read_corrected_run(tmp_path / "look").particles_per_micrograph is None
+    done = CorrectionSettings(done="changed")
+    found = read_corrected_run(tmp_path / "look", settings=done)
+    # of the other micrograph nothing is picked
+    assert found.particles_per_micrograph == pytest.approx(144 / 2 * (shown - 3) / shown)
+    # the best peaks of that were shown: two are particles, and were not picked
+    rewrite(suggested.files[second], lambda xy: xy[:2])
+    found = read_corrected_run(tmp_path / "look", settings=done)
+    assert found.particles_per_micrograph == pytest.approx(144 / 2 * (shown - 1) / shown)
 
 
 def test_one_option_trains_on_what_was_suggested(look, tmp_path, capsys):

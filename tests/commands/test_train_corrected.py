@@ -23,6 +23,7 @@ from scipion_pupick.engine.coordinates.corrections import Correction, write_corr
 from scipion_pupick.engine.coordinates.relion import coordinates_text
 from scipion_pupick.engine.errors import PupickError, UsageError
 from scipion_pupick.engine.runs.pick_run import PickRun, read_pick_run
+from scipion_pupick.engine.runs.suggestion import suggest_picks
 
 HASTY = ["--epochs", "1", "--steps", "1", "--check-picks", "off", "--threads", "1"]
 HASTY += ["--particles-per-micrograph", "9"]
@@ -175,6 +176,102 @@ def test_one_option_trains_on_from_the_model_whose_picks_were_corrected(run, tmp
     record = json.loads((tmp_path / "new" / "train.json").read_text())
     assert record["labels"] == len(own) - 2
     assert record["negatives"] == 2
+
+
+@pytest.fixture(scope="module")
+def many(tmp_path_factory):
+    """Two micrographs with some thirty picks each."""
+    folder = tmp_path_factory.mktemp("many")
+    simulate_set(folder / "mics", range(2), side=288, particles=30)
+    shutil.copy(MODEL, folder / "old.safetensors")
+    micrographs = find_micrographs([str(folder / "mics")])
+    pick(micrographs, folder / "old.safetensors", folder / "run", device="cpu", threads=1)
+    return folder / "run"
+
+
+def picks_of(run):
+    return {name: run.cut.choose(peaks) for name, peaks in run.peaks()}
+
+
+@pytest.mark.parametrize("where", ["browser", "files"])
+def test_done_micrographs_tell_how_many_particles_one_holds(many, tmp_path, where):
+    folder = shutil.copytree(many, tmp_path / "run")
+    picked = picks_of(read_pick_run(folder))
+    (name, first), (_, second) = picked.items()
+    assert len(first) > 24
+    if where == "browser":
+        removed, added = first.select(range(4)), Coordinates.unscored([5.0], [6.0])
+        correction = Correction(removed, added, done=True)
+        write_corrections(folder / "corrections.json", {name: correction})
+    else:
+        rewrite(folder, name, lambda xy: np.vstack([xy[4:], [[5.0, 6.0]]]))
+    found = read_corrected_run(folder, settings=CorrectionSettings(done="changed"))
+    mean = (len(first) + len(second)) / 2
+    expected = mean * (len(first) - 3) / len(first)
+    assert found.particles_per_micrograph == pytest.approx(expected)
+
+
+def test_of_what_is_not_done_no_number_follows(many, tmp_path):
+    folder = shutil.copytree(many, tmp_path / "run")
+    name = next(iter(picks_of(read_pick_run(folder))))
+    rewrite(folder, name, lambda xy: np.vstack([xy[4:], [[5.0, 6.0]]]))
+    assert read_corrected_run(folder).particles_per_micrograph is None
+
+
+def test_too_few_picks_tell_no_number(run):
+    name = PickRun(run).micrographs[0].name
+    rewrite(run, name, lambda xy: xy[1:])
+    found = read_corrected_run(run, settings=CorrectionSettings(done="changed"))
+    assert found.particles_per_micrograph is None
+    assert found.settings == {"diameter": found.run.diameter}
+
+
+@pytest.mark.parametrize("all_marked", [True, False])
+def test_a_frame_in_which_each_pick_is_marked_counts_as_looked_at(many, tmp_path, all_marked):
+    folder = shutil.copytree(many, tmp_path / "run")
+    run = read_pick_run(folder)
+    frames = suggest_picks(run, dict(run.peaks()))
+    picked = picks_of(run)
+    corrections, seen = {}, 0
+    for name, frame in frames.items():
+        inside = picked[name].select(frame.area.holds(picked[name].xy))
+        seen += len(inside)
+        rows = np.arange(len(inside))
+        left, top = frame.area.corners[:2]
+        corrections[name] = Correction(
+            removed=inside.select(rows < 3),
+            added=Coordinates.unscored([left + 1.0, 1.0], [top + 1.0, 1.0]),
+            confirmed=inside.select((rows >= 3) & (rows < len(inside) - (not all_marked))),
+        )
+        assert not frame.area.holds(np.array([[1.0, 1.0]])).any()
+    write_corrections(folder / "corrections.json", corrections)
+    number = read_corrected_run(folder).particles_per_micrograph
+    if all_marked:
+        mean = np.mean([len(picks) for picks in picked.values()])
+        assert number == pytest.approx(mean * (seen - 2 * len(frames)) / seen)
+    else:
+        assert number is None
+
+
+@pytest.mark.parametrize("told", [None, "50"])
+def test_the_number_that_follows_is_trained_with_unless_another_is_given(
+    many, tmp_path, told, caplog
+):
+    caplog.set_level("INFO")
+    folder = shutil.copytree(many, tmp_path / "run")
+    picked = picks_of(read_pick_run(folder))
+    (name, first), (_, second) = picked.items()
+    rewrite(folder, name, lambda xy: xy[4:])
+    number = (len(first) + len(second)) / 2 * (len(first) - 4) / len(first)
+    arguments = ["train", "--corrected", str(folder), "--done", "changed", *HASTY[:-2]]
+    if told is not None:
+        arguments += ["--particles-per-micrograph", told]
+    assert main([*arguments, "--output", str(tmp_path / "new")]) == 0
+    assert f"a micrograph holds about {number:.0f} particles" in caplog.text
+    record = json.loads((tmp_path / "new" / "train.json").read_text())
+    expected = number if told is None else 50
+    assert record["particles_per_micrograph"] == pytest.approx(expected)
+    assert record["particles_estimated"] is False
 
 
 def test_rejected_classes_are_negatives(picked, tmp_path, caplog):

@@ -607,7 +607,7 @@ def test_picks_corrected_by_the_manual_picker_are_labels(tmp_path, monkeypatch, 
     np.testing.assert_allclose(removed.xy, [np.array(rows[0][:2], float)], atol=1e-3)
     assert added.xy.tolist() == [[77, 88]]
     assert found.start == tmp_path / "External/job004/model.safetensors"
-    assert found.diameter == 180
+    assert found.settings["diameter"] == 180
     done = inputs_of("--corrected", "External/job005", "--done", "changed")
     assert len(done.picks[NAMES[0]]) == len(rows)
     with pytest.raises(UsageError, match="is no job of pupick with picks"):

@@ -91,7 +91,7 @@ def test_what_a_person_has_changed_is_learned_and_stays(picked):
     assert len(found.negatives[NAMES[1]]) == gone > 0
     assert found.picks[NAMES[0]].xy.tolist() == [[77, 3]]
     assert found.start == project / "External/job004/model.safetensors"
-    assert found.diameter == 180
+    assert found.settings["diameter"] == 180
     done = inputs_of("--corrected", "External/job006", "--done", "changed")
     assert len(done.picks[NAMES[0]]) == len(rows)
     # Continue! does not undo it, also when it is asked for another number

@@ -18,7 +18,7 @@ def add_suggest(commands: Any) -> None:
     parser = add_command(
         commands,
         "suggest",
-        "Name the areas where the model is in most doubt, to correct.",
+        "Name the areas to correct first, in the micrographs that the model doubts most.",
         _suggest,
     )
     parser.add_argument("folder", metavar="RUN_FOLDER", help="that pupick pick has written to")

@@ -6,7 +6,7 @@ from __future__ import annotations
 import argparse
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Optional, Sequence
+from typing import Any, Dict, Mapping, Optional, Sequence
 
 from scipion_pupick import engine
 
@@ -102,14 +102,11 @@ def _add_start(group: Any) -> None:
 
 def _train(options: argparse.Namespace) -> int:
     request = _request(options)
-    settings = make_settings(
-        TrainSettings, {**given_settings(options), "diameter": request.diameter}
-    )
     model = engine.train(
         request.micrographs,
         request.picks,
         options.output,
-        settings,
+        make_settings(TrainSettings, request.settings),
         negatives=request.negatives,
         start=request.start,
         overwrite=options.overwrite,
@@ -123,13 +120,13 @@ def _train(options: argparse.Namespace) -> int:
 
 @dataclass(frozen=True)
 class _Request:
-    """What is trained on, and from where."""
+    """What is trained on, from where, and how."""
 
     micrographs: Sequence[engine.Micrograph]
     picks: engine.Picks
     negatives: Optional[engine.Picks]
-    diameter: float
     start: Optional[str]
+    settings: Mapping[str, Any]
 
 
 def _request(options: argparse.Namespace) -> _Request:
@@ -140,20 +137,22 @@ def _request(options: argparse.Namespace) -> _Request:
     if options.selected_from:
         rejected = engine.read_rejected(options.picks, options.selected_from, options.pixel_size)
         negatives.append(rejected)
-    usual, diameter = GENERAL, options.diameter
+    usual = GENERAL
+    settings: Dict[str, Any] = {}
     micrographs = find(options) if options.micrographs else []
     if options.corrected:
         corrected = _corrected_run(options)
         picks.append(corrected.particles)
         negatives.append(corrected.negatives)
-        usual, diameter = str(corrected.run.model), diameter or corrected.run.diameter
+        usual = str(corrected.run.model)
+        settings = corrected.settings
         micrographs = micrographs or list(corrected.run.micrographs)
     return _Request(
         micrographs,
         engine.join_picks(picks),
         engine.join_picks(negatives) if negatives else None,
-        diameter,
         usual if options.start == _UNSAID else options.start,
+        {**settings, **given_settings(options)},
     )
 
 

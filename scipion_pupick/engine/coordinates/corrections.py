@@ -154,9 +154,19 @@ def with_left_confirmed(
     """
     if not correction.done:
         return correction
-    known = join_coordinates([correction.removed, correction.confirmed])
-    left = picked.select(~_is_near(picked, known, tolerance))
+    left = picked.select(~_is_said(correction, picked, tolerance))
     return replace(correction, confirmed=join_coordinates([correction.confirmed, left]))
+
+
+def says_all(correction: Correction, picked: Coordinates, tolerance: float) -> bool:
+    """Tell whether each of some picks was removed or confirmed.
+
+    Args:
+        correction: of one micrograph.
+        picked: picks of it.
+        tolerance: nearer than this (px), two positions are the same pick.
+    """
+    return bool(_is_said(correction, picked, tolerance).all())
 
 
 def corrected_picks(picked: Coordinates, correction: Correction, tolerance: float) -> Coordinates:
@@ -179,6 +189,12 @@ def labels_of_corrections(corrections: Mapping[str, Correction]) -> Tuple[Picks,
     """Return what corrections say are particles, and what they say are none, by micrograph."""
     particles = {n: join_coordinates([c.added, c.confirmed]) for n, c in corrections.items()}
     return particles, {name: correction.removed for name, correction in corrections.items()}
+
+
+def _is_said(correction: Correction, picked: Coordinates, tolerance: float) -> np.ndarray:
+    """Tell which picks (n,) were removed or confirmed."""
+    said = join_coordinates([correction.removed, correction.confirmed])
+    return _is_near(picked, said, tolerance)
 
 
 def _is_near(these: Coordinates, others: Coordinates, tolerance: float) -> np.ndarray:

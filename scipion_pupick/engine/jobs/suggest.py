@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Suggest which areas to correct: those where the model is in most doubt."""
+"""Suggest which areas to correct, in the micrographs that the model doubts most."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from typing import Dict
 from ..coordinates import write_picks_folder
 from ..errors import UsageError
 from ..files.atomic import PathLike
-from ..reporting.suggestion import Suggestion, suggest_picks
 from ..runs.pick_run import read_pick_run
 from ..runs.suggested import Suggested, holds_suggestion, write_suggested
+from ..runs.suggestion import Suggestion, suggest_picks
 from ..settings import SUGGESTED_PICKS
 
 
@@ -40,7 +40,7 @@ def suggest(
     format: str = "star",
     suffix: str = "",
 ) -> SuggestResult:
-    """Choose areas where the model is in most doubt, and write the picks of a run in them.
+    """Choose areas of the micrographs that the model doubts most, and write the picks in them.
 
     `read_corrected_run` takes the folder when the files in it have been corrected.
 

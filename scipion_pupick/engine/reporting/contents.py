@@ -15,11 +15,11 @@ from ..micrographs import Micrograph, match_names
 from ..networks.training_record import TrainingRecord
 from ..runs.layout import TRAINING_LOG
 from ..runs.pick_run import PickRun
+from ..runs.suggestion import suggest_picks
 from ..runs.training_log import read_training_log
 from .over_time import quality_over_time
 from .page import Page
 from .pictures import MAP_RANGE, Pictures, View, choose_shown, draw
-from .suggestion import suggest_picks
 from .tables import ScoreTables, tabulate, threshold_grid
 
 Facts = List[Tuple[str, str]]

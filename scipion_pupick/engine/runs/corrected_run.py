@@ -6,7 +6,7 @@ from __future__ import annotations
 import logging
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Collection, Dict, Mapping, Optional
+from typing import Any, Collection, Dict, Mapping, Optional
 
 from ..coordinates import Coordinates, Picks, read_picks
 from ..coordinates.assign_picks import assign_to_micrographs
@@ -24,6 +24,7 @@ from ..errors import PupickError, UsageError
 from ..files.atomic import PathLike
 from ..picking.peaks_file import MicrographPeaks
 from ..settings import CorrectionSettings
+from .corrected_count import looked_at_of_run, particles_by_corrections
 from .layout import COORDINATES, CORRECTIONS
 from .pick_run import PickRun, read_pick_run
 from .suggested import Suggested, holds_suggestion, read_suggested
@@ -43,10 +44,13 @@ class CorrectedRun:
         run: that picked.
         corrections: by micrograph name; picks that were left are confirmed where the micrograph is
             done.
+        particles_per_micrograph: about how many a micrograph holds, by the parts that were looked
+            at wholly; None where these hold too few.
     """
 
     run: PickRun
     corrections: Corrections
+    particles_per_micrograph: Optional[float] = None
 
     @property
     def negatives(self) -> Picks:
@@ -58,6 +62,14 @@ class CorrectedRun:
         """What was added and confirmed, and the labels that the model was trained on before."""
         before = read_labels(self.run.model.parent)
         return join_picks([labels_of_corrections(self.corrections)[0], before])
+
+    @property
+    def settings(self) -> Dict[str, Any]:
+        """Settings of a training that need not be given then, by name."""
+        known = {"diameter": self.run.diameter}
+        if self.particles_per_micrograph is not None:
+            known["particles_per_micrograph"] = self.particles_per_micrograph
+        return known
 
     @property
     def has_only_added(self) -> bool:
@@ -101,27 +113,31 @@ def read_corrected_run(
         raise PupickError(
             f"{run.folder}: the model that picked is no longer at {run.model}: pick again."
         )
-    shown = _picks_of_run(run) if suggested is None else _suggested_picks(run, suggested)
     done = (settings or CorrectionSettings()).done
     if suggested is None:
-        found = _corrections(run, corrected, shown, done)
+        shown = _picks_of_run(run)
+        corrections = shown.complete(_corrections(run, corrected, shown, done))
+        looked_at = looked_at_of_run(run, corrections, shown.same)
     else:
+        shown = _suggested_picks(run, suggested)
         found = _changes_of_suggested(run, suggested, corrected, shown, done)
-    result = CorrectedRun(
-        run,
-        {
-            name: with_left_confirmed(correction, shown.picks[name], shown.same[name])
-            for name, correction in found.items()
-            if name in shown.picks and not correction.is_empty
-        },
-    )
-    if not result.corrections:
+        corrections = shown.complete(found)
+        looked_at = suggested.looked_at(corrections)
+    if not corrections:
         raise UsageError(
             f"{folder}: no pick was removed, added or confirmed: correct the picks of a few "
             "micrographs, or name the files of the corrected picks.",
             setting=("corrected", "corrections"),
         )
+    count = particles_by_corrections(run, corrections, looked_at)
+    result = CorrectedRun(run, corrections, count)
     log.info("%s: %s.", folder, result.summary())
+    if count is not None:
+        log.info(
+            "By the parts that were looked at wholly, a micrograph holds about %.0f particles: the "
+            "training is told so, unless another number is given.",
+            count,
+        )
     if result.has_only_added:
         log.warning(
             "%s: of the particles only those that were added are learned, which the model had "
@@ -169,6 +185,14 @@ class _Shown:
 
     picks: Picks
     same: Mapping[str, float]
+
+    def complete(self, corrections: Corrections) -> Corrections:
+        """Return what was said of these picks, those that were left confirmed where all is done."""
+        return {
+            name: with_left_confirmed(correction, self.picks[name], self.same[name])
+            for name, correction in corrections.items()
+            if name in self.picks and not correction.is_empty
+        }
 
 
 def _picks_of_run(run: PickRun) -> _Shown:

@@ -9,12 +9,13 @@ from __future__ import annotations
 import os
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Dict, List, Mapping
+from typing import Any, Dict, List, Mapping, Optional
 
 import numpy as np
 
 from ..coordinates import Coordinates, Picks, read_picks
 from ..coordinates.area import Area
+from ..coordinates.corrections import Corrections
 from ..coordinates.table import join_coordinates
 from ..errors import PupickError
 from ..files.atomic import PathLike
@@ -46,6 +47,11 @@ class Suggested:
         """Say in a line what to look at in a micrograph, and why."""
         where = f" in {self.areas[name].describe()}" if name in self.areas else ""
         return f"{len(self.shown[name])} picks{where} ({self.reasons[name]})"
+
+    def looked_at(self, corrections: Corrections) -> Dict[str, Optional[Area]]:
+        """Return the areas of micrographs that are done, by micrograph name."""
+        done = {name for name, correction in corrections.items() if correction.done}
+        return {name: area for name, area in self.areas.items() if name in done}
 
     def as_they_are(self) -> Picks:
         """Read the picks as people have left them; a micrograph whose file is gone has none.

@@ -26,10 +26,10 @@ from scipion_pupick.engine.coordinates.corrections import read_corrections
 from scipion_pupick.engine.picking.peaks_file import save_peaks
 from scipion_pupick.engine.reporting.correcting.access import Gate
 from scipion_pupick.engine.reporting.correcting.edits import marks_of, places
-from scipion_pupick.engine.reporting.suggestion import suggest_picks
 from scipion_pupick.engine.runs.layout import FAILED
 from scipion_pupick.engine.runs.lists import write_failures, write_micrographs
 from scipion_pupick.engine.runs.pick_run import read_pick_run
+from scipion_pupick.engine.runs.suggestion import suggest_picks
 
 webdriver = pytest.importorskip("selenium.webdriver")
 pytestmark = MARKS

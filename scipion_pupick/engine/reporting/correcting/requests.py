@@ -10,7 +10,7 @@ from typing import Any, Callable, Dict, Tuple
 from ...errors import MicrographError, UsageError
 from ...files.json_files import parse_object
 from ...runs.pick_run import PickRun
-from ..suggestion import suggest_picks
+from ...runs.suggestion import suggest_picks
 from ..tables import tabulate
 from .access import Gate, RefusalError
 from .desk import Desk

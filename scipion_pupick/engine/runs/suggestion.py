@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Where a person should correct picks first: areas in which the model is in most doubt."""
+"""Where a person should correct picks first: areas of micrographs that the model doubts."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from ..calibration.precision_recall_estimate import chance_of
 from ..coordinates import Coordinates
 from ..coordinates.area import Area
 from ..picking.peaks_file import MicrographPeaks
-from ..runs.outliers import Outlier, find_outliers
-from ..runs.pick_run import PickRun
 from ..settings import SUGGESTED_PICKS
+from .outliers import Outlier, find_outliers
+from .pick_run import PickRun
 
 _MICROGRAPHS_SHOWN = 6
 _ODD_MICROGRAPHS = 2
@@ -44,12 +44,14 @@ class Suggestion:
 def suggest_picks(
     run: PickRun, peaks: Mapping[str, MicrographPeaks], count: int = SUGGESTED_PICKS
 ) -> Dict[str, Suggestion]:
-    """Choose micrographs of a run, and an area in each, where the model is in most doubt.
+    """Choose micrographs of a run in which the model is in most doubt, and an area in each.
 
     All of an area is looked at: scattered picks that the model doubts taught less than as many
     random labels. Most micrographs are those with most peaks that may be particles as well as not;
     a few are those whose number of picks is out of line, where the model may be wrong as a whole.
-    In each, the area is that with most doubt of those with as many picks.
+    In each, the area is one of median doubt among those with as many picks, so that what is found
+    there holds for the rest, too: which share of the picks is right, and how many are missed
+    (docs/decisions/039-areas-that-stand-for-the-rest.md).
 
     Args:
         run: that picked.
@@ -100,7 +102,7 @@ def _say_count(odd: Outlier) -> str:
 def _suggest(
     run: PickRun, peaks: MicrographPeaks, doubt: np.ndarray, share: int, reason: str
 ) -> Suggestion:
-    """Choose the area with most doubt of those that hold so many picks."""
+    """Choose the area of median doubt of those that hold so many picks."""
     xy, picks = peaks.coordinates.xy, _picks_or_best(run, peaks, share)
     centres = xy[picks[:: -(-len(picks) // _MOST_CENTRES)]]
     least, border = _LEAST_REACH * run.diameter, run.cut.border
@@ -109,7 +111,8 @@ def _suggest(
         Area.around((float(x), float(y)), reach, peaks.shape, border / peaks.pixel_size)
         for (x, y), reach in zip(centres, reaches)
     ]
-    area = max(areas, key=lambda each: float(doubt[each.holds(xy)].sum()))
+    by_doubt = sorted(areas, key=lambda each: float(doubt[each.holds(xy)].sum()))
+    area = by_doubt[len(by_doubt) // 2]
     shown = picks[area.holds(xy[picks])]
     which = shown[np.argsort(-doubt[shown], kind="stable")]
     return Suggestion(area, peaks.coordinates.select(which), reason, tuple(which.tolist()))
