@@ -122,8 +122,9 @@ def test_the_whole_way_in_relion(tmp_path):
         r'param5_label +""': "param5_label steps",
         r'param5_value +""': "param5_value 2",
     }
-    changes = {**LISTED, "Select/job007": "Select/job004"}
-    write_schedule(project, AGAIN, changes, {"again": short, "extract": SMALL})
+    write_schedule(project, AGAIN, LISTED, {"again": short, "extract": SMALL})
+    value = "Select/job004/particles.star"
+    scheduler(project, AGAIN.name, "--set_var", "selected", "--value", value)
     scheduler(project, AGAIN.name, "--run")
     (again,) = set(tmp_path.glob("External/job*")) - {tmp_path / "External/job001"}
     assert project.status(again) == SUCCEEDED, (again / "run.err").read_text()
