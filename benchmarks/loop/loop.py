@@ -282,7 +282,7 @@ def run_corrections(picking_set: PickingSet, options: argparse.Namespace, store:
         for seed in options.seeds:
             cells.append(random_labels(picking_set, clicks, seed))
             for way, (said, looked_at) in ways.items():
-                told = particles_by_corrections(run, said, looked_at)
+                told = particles_by_corrections(run, run.peaks(), said, looked_at)
                 labels = labels_of_corrections(said)
                 cells.append(Cell(way, clicks, *labels, told=told, seed=seed))
     run_cells(picking_set, cells, work, store)

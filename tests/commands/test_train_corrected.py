@@ -29,15 +29,19 @@ HASTY = ["--epochs", "1", "--steps", "1", "--check-picks", "off", "--threads", "
 HASTY += ["--particles-per-micrograph", "9"]
 
 
-@pytest.fixture(scope="module")
-def picked(tmp_path_factory):
-    """Picks of three small micrographs, by a model that lies with them."""
-    folder = tmp_path_factory.mktemp("picked")
-    simulate_set(folder / "mics", range(3), side=144, particles=8)
+def pick_simulated(folder, count, side, particles):
+    """Pick simulated micrographs with a model that lies with them, and return the folder."""
+    simulate_set(folder / "mics", range(count), side=side, particles=particles)
     shutil.copy(MODEL, folder / "old.safetensors")
     micrographs = find_micrographs([str(folder / "mics")])
     pick(micrographs, folder / "old.safetensors", folder / "run", device="cpu", threads=1)
     return folder
+
+
+@pytest.fixture(scope="module")
+def picked(tmp_path_factory):
+    """Picks of three small micrographs."""
+    return pick_simulated(tmp_path_factory.mktemp("picked"), 3, side=144, particles=8)
 
 
 @pytest.fixture
@@ -181,12 +185,7 @@ def test_one_option_trains_on_from_the_model_whose_picks_were_corrected(run, tmp
 @pytest.fixture(scope="module")
 def many(tmp_path_factory):
     """Two micrographs with some thirty picks each."""
-    folder = tmp_path_factory.mktemp("many")
-    simulate_set(folder / "mics", range(2), side=288, particles=30)
-    shutil.copy(MODEL, folder / "old.safetensors")
-    micrographs = find_micrographs([str(folder / "mics")])
-    pick(micrographs, folder / "old.safetensors", folder / "run", device="cpu", threads=1)
-    return folder / "run"
+    return pick_simulated(tmp_path_factory.mktemp("many"), 2, side=288, particles=30) / "run"
 
 
 def picks_of(run):
@@ -251,6 +250,23 @@ def test_a_frame_in_which_each_pick_is_marked_counts_as_looked_at(many, tmp_path
         assert number == pytest.approx(mean * (seen - 2 * len(frames)) / seen)
     else:
         assert number is None
+
+
+def test_a_frame_of_which_all_picks_were_removed_counts_as_well(many, tmp_path):
+    folder = shutil.copytree(many, tmp_path / "run")
+    run = read_pick_run(folder)
+    picked = picks_of(run)
+    frames = suggest_picks(run, dict(run.peaks()))
+    (one, right), (other, wrong) = (
+        (name, picked[name].select(frame.area.holds(picked[name].xy)))
+        for name, frame in frames.items()
+    )
+    corrections = {one: Correction(confirmed=right), other: Correction(removed=wrong)}
+    write_corrections(folder / "corrections.json", corrections)
+    assert len(right) >= 20
+    mean = np.mean([len(picks) for picks in picked.values()])
+    expected = mean * len(right) / (len(right) + len(wrong))
+    assert read_corrected_run(folder).particles_per_micrograph == pytest.approx(expected)
 
 
 @pytest.mark.parametrize("told", [None, "50"])

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The Scheme for picking on the fly: its form for RELION 5, and its rounds in a real RELION 3.1."""
+"""The Scheme for picking on the fly, and its rounds in a real RELION 3.1; all Schemes' form."""
 
 import re
 import shutil
@@ -28,11 +28,11 @@ def scheme():
     return tables_of(SCHEME / "scheme.star")
 
 
-@pytest.mark.parametrize("path", ["scheme.star", "pick/job.star", "extract/job.star"])
+@pytest.mark.parametrize("path", sorted(EXAMPLES.glob("relion_*/Schemes/**/*.star")), ids=str)
 def test_the_files_are_those_of_relion_5(path):
-    text = (SCHEME / path).read_text(encoding="utf-8")
+    text = path.read_text(encoding="utf-8")
     assert set(re.findall(r"# version (\d+)", text)) == {"50001"}
-    assert path == "scheme.star" or version_of_text(text) == V5
+    assert path.name == "scheme.star" or version_of_text(text) == V5
 
 
 def test_what_a_node_of_the_scheme_names_is_there(scheme):

@@ -3,13 +3,14 @@
 
 from __future__ import annotations
 
-from typing import Dict, List, Mapping, Optional
+from typing import Dict, Iterable, List, Mapping, Optional, Tuple
 
 import numpy as np
 
 from ..coordinates import Coordinates
 from ..coordinates.area import Area
 from ..coordinates.corrections import Corrections, says_all
+from ..picking.peaks_file import MicrographPeaks
 from .pick_run import PickRun
 from .suggestion import suggest_picks
 
@@ -18,7 +19,10 @@ _LEAST_SEEN = 20
 
 
 def particles_by_corrections(
-    run: PickRun, corrections: Corrections, looked_at: Mapping[str, Optional[Area]]
+    run: PickRun,
+    peaks: Iterable[Tuple[str, MicrographPeaks]],
+    corrections: Corrections,
+    looked_at: Mapping[str, Optional[Area]],
 ) -> Optional[float]:
     """Estimate the particles in a micrograph of a run from the parts that were looked at wholly.
 
@@ -26,6 +30,8 @@ def particles_by_corrections(
 
     Args:
         run: whose picks were corrected.
+        peaks: of the run, with the names of the micrographs, as it returns them; not read where
+            nothing was looked at.
         corrections: with the picks that were left confirmed.
         looked_at: the part of each micrograph that was looked at wholly, by its name; None for all
             of it.
@@ -36,10 +42,12 @@ def particles_by_corrections(
     Raises:
         PupickError: a file of the run is damaged.
     """
+    if not looked_at:
+        return None
     picked: List[int] = []
     picks_seen = particles_seen = 0
-    for name, peaks in run.peaks():
-        picks = run.cut.choose(peaks)
+    for name, kept in peaks:
+        picks = run.cut.choose(kept)
         picked.append(len(picks))
         if name in looked_at:
             area, correction = looked_at[name], corrections[name]
@@ -55,28 +63,29 @@ def _count(places: Coordinates, area: Optional[Area]) -> int:
 
 
 def looked_at_of_run(
-    run: PickRun, corrections: Corrections, same: Mapping[str, float]
+    run: PickRun,
+    peaks: Mapping[str, MicrographPeaks],
+    corrections: Corrections,
+    same: Mapping[str, float],
 ) -> Dict[str, Optional[Area]]:
     """Return which parts of the micrographs of a run were looked at wholly.
 
     These are micrographs that are done, and, of others, the area that is suggested to be looked at
-    first, where each pick in it was removed or confirmed.
+    first, where each pick in it was removed or confirmed. Where nothing is confirmed pick by pick,
+    as in files of coordinates, only what is done counts: a right pick bears no mark there.
 
     Args:
         run: whose picks were corrected.
-        corrections: by micrograph name.
+        peaks: of the run, by micrograph name.
+        corrections: by the same names.
         same: nearer than this (px), two positions are the same pick; by micrograph name.
 
     Returns:
         The part by micrograph name; None for all of it.
-
-    Raises:
-        PupickError: a file of the run is damaged.
     """
     parts: Dict[str, Optional[Area]] = {n: None for n, c in corrections.items() if c.done}
-    others = {n: c for n, c in corrections.items() if len(c.confirmed) and not c.done}
-    if others:
-        peaks = dict(run.peaks())
+    others = {n: c for n, c in corrections.items() if not c.done}
+    if any(len(c.confirmed) for c in others.values()):
         for name, suggestion in suggest_picks(run, peaks).items():
             picks = run.cut.choose(peaks[name])
             inside = picks.select(suggestion.area.holds(picks.xy))

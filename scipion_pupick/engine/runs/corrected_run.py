@@ -6,7 +6,7 @@ from __future__ import annotations
 import logging
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Collection, Dict, Mapping, Optional
+from typing import Any, Collection, Dict, Iterable, Mapping, Optional, Tuple
 
 from ..coordinates import Coordinates, Picks, read_picks
 from ..coordinates.assign_picks import assign_to_micrographs
@@ -114,12 +114,14 @@ def read_corrected_run(
             f"{run.folder}: the model that picked is no longer at {run.model}: pick again."
         )
     done = (settings or CorrectionSettings()).done
+    every: Iterable[Tuple[str, MicrographPeaks]]
     if suggested is None:
-        shown = _picks_of_run(run)
+        peaks = dict(run.peaks())
+        shown, every = _picks_of_run(run, peaks), peaks.items()
         corrections = shown.complete(_corrections(run, corrected, shown, done))
-        looked_at = looked_at_of_run(run, corrections, shown.same)
+        looked_at = looked_at_of_run(run, peaks, corrections, shown.same)
     else:
-        shown = _suggested_picks(run, suggested)
+        shown, every = _suggested_picks(run, suggested), run.peaks()
         found = _changes_of_suggested(run, suggested, corrected, shown, done)
         corrections = shown.complete(found)
         looked_at = suggested.looked_at(corrections)
@@ -129,7 +131,7 @@ def read_corrected_run(
             "micrographs, or name the files of the corrected picks.",
             setting=("corrected", "corrections"),
         )
-    count = particles_by_corrections(run, corrections, looked_at)
+    count = particles_by_corrections(run, every, corrections, looked_at)
     result = CorrectedRun(run, corrections, count)
     log.info("%s: %s.", folder, result.summary())
     if count is not None:
@@ -166,7 +168,7 @@ def read_corrected_picks(folder: PathLike) -> Picks:
         OSError: a file cannot be read.
     """
     run = read_pick_run(folder)
-    shown = _picks_of_run(run)
+    shown = _picks_of_run(run, dict(run.peaks()))
     found = _corrections(run, None, shown, "none")
     return {
         name: corrected_picks(picks, found.get(name, Correction()), shown.same[name])
@@ -195,8 +197,7 @@ class _Shown:
         }
 
 
-def _picks_of_run(run: PickRun) -> _Shown:
-    peaks = dict(run.peaks())
+def _picks_of_run(run: PickRun, peaks: Mapping[str, MicrographPeaks]) -> _Shown:
     picked = {name: run.cut.choose(kept) for name, kept in peaks.items()}
     return _Shown(picked, {name: _same(run, kept) for name, kept in peaks.items()})
 
