@@ -6,7 +6,7 @@ from __future__ import annotations
 import logging
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Collection, Dict, Iterable, Mapping, Optional, Tuple
+from typing import Any, Collection, Dict, Mapping, Optional, Tuple
 
 from ..coordinates import Coordinates, Picks, read_picks
 from ..coordinates.assign_picks import assign_to_micrographs
@@ -114,24 +114,16 @@ def read_corrected_run(
             f"{run.folder}: the model that picked is no longer at {run.model}: pick again."
         )
     done = (settings or CorrectionSettings()).done
-    every: Iterable[Tuple[str, MicrographPeaks]]
     if suggested is None:
-        peaks = dict(run.peaks())
-        shown, every = _picks_of_run(run, peaks), peaks.items()
-        corrections = shown.complete(_corrections(run, corrected, shown, done))
-        looked_at = looked_at_of_run(run, peaks, corrections, shown.same)
+        corrections, count = _of_run(run, corrected, done)
     else:
-        shown, every = _suggested_picks(run, suggested), run.peaks()
-        found = _changes_of_suggested(run, suggested, corrected, shown, done)
-        corrections = shown.complete(found)
-        looked_at = suggested.looked_at(corrections)
+        corrections, count = _of_suggested(run, suggested, corrected, done)
     if not corrections:
         raise UsageError(
             f"{folder}: no pick was removed, added or confirmed: correct the picks of a few "
             "micrographs, or name the files of the corrected picks.",
             setting=("corrected", "corrections"),
         )
-    count = particles_by_corrections(run, every, corrections, looked_at)
     result = CorrectedRun(run, corrections, count)
     log.info("%s: %s.", folder, result.summary())
     if count is not None:
@@ -195,6 +187,28 @@ class _Shown:
             for name, correction in corrections.items()
             if name in self.picks and not correction.is_empty
         }
+
+
+def _of_run(
+    run: PickRun, corrected: Optional[Picks], done: str
+) -> Tuple[Corrections, Optional[float]]:
+    """Read what was said of the picks of a run, and how many particles that tells."""
+    peaks = dict(run.peaks())
+    shown = _picks_of_run(run, peaks)
+    corrections = shown.complete(_corrections(run, corrected, shown, done))
+    looked_at = looked_at_of_run(run, peaks, corrections, shown.same)
+    return corrections, particles_by_corrections(run, peaks.items(), corrections, looked_at)
+
+
+def _of_suggested(
+    run: PickRun, suggested: Suggested, corrected: Optional[Picks], done: str
+) -> Tuple[Corrections, Optional[float]]:
+    """Read the same of picks that were suggested."""
+    shown = _suggested_picks(run, suggested)
+    found = _changes_of_suggested(run, suggested, corrected, shown, done)
+    corrections = shown.complete(found)
+    looked_at = suggested.looked_at(corrections)
+    return corrections, particles_by_corrections(run, run.peaks(), corrections, looked_at)
 
 
 def _picks_of_run(run: PickRun, peaks: Mapping[str, MicrographPeaks]) -> _Shown:
