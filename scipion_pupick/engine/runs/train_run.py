@@ -133,11 +133,12 @@ class TrainRun:
             return None
         try:
             model = load_model(path)
-            ended = read_json(record) == json_values(model.training.to_dict())
+            known = read_json(record)
         except (PupickError, OSError) as error:
             log.warning("%s: it is made anew.", error)
             return None
-        return model if ended else None
+        # the record says more than the model
+        return model if known == {**known, **json_values(model.training.to_dict())} else None
 
     @property
     def has_report(self) -> bool:
