@@ -4,10 +4,11 @@
 import itertools
 import json
 import shutil
+from pathlib import Path
 
 import numpy as np
 import pytest
-from helpers.simulated import MODEL, simulate_set
+from helpers.simulated import MODEL, PIXEL_SIZE, simulate_set
 
 from scipion_pupick.engine import (
     Coordinates,
@@ -104,6 +105,28 @@ def test_labels_that_the_model_learned_from_spare_the_warning(run, caplog):
     finally:
         labels.unlink()
     assert "only those that were added are learned" not in caplog.text
+
+
+def test_a_label_whose_pick_was_removed_is_a_particle_no_more(run):
+    """Whatever the training called the micrograph; a person clicks near a particle's middle."""
+    of_run = read_pick_run(run)
+    first, second, _ = (m.name for m in of_run.micrographs)
+    (before,) = read_picks(of_run.coordinates_path(first)).values()
+    removed, left = before.xy[0], before.xy[1]
+    rewrite(run, first, lambda xy: xy[1:])
+    aside = 0.3 * of_run.diameter / PIXEL_SIZE
+    on_first = np.array([removed + [aside, 0], left, removed + [1.5 * aside, 0]])
+    labels = of_run.model.parent / "labels.csv"
+    of_second = Coordinates.unscored(removed[:1], removed[1:])
+    other_name = f"elsewhere/{Path(first).name}"
+    write_picks({other_name: Coordinates.unscored(*on_first.T), second: of_second}, labels)
+    try:
+        found = read_corrected_run(run)
+    finally:
+        labels.unlink()
+    np.testing.assert_allclose(found.particles[other_name].xy, on_first[1:], atol=1e-3)
+    np.testing.assert_allclose(found.particles[second].xy, of_second.xy, atol=1e-3)
+    assert len(found.negatives[first]) == 1
 
 
 def test_a_run_without_a_correction_is_refused(run):

@@ -185,6 +185,21 @@ def corrected_picks(picked: Coordinates, correction: Correction, tolerance: floa
     return join_coordinates([left, known.select(~_is_near(known, left, tolerance))])
 
 
+def without_removed(labels: Coordinates, correction: Correction, tolerance: float) -> Coordinates:
+    """Return labels of an earlier training without those that were removed since.
+
+    A label was removed where, of all that was said near it, a removed pick is the nearest.
+
+    Args:
+        labels: of one micrograph, px.
+        correction: of it.
+        tolerance: a pick that is right lies no farther (px) from a label.
+    """
+    known = join_coordinates([correction.added, correction.confirmed])
+    removed = _nearest(labels, correction.removed, tolerance)
+    return labels.select(removed >= _nearest(labels, known, tolerance))
+
+
 def labels_of_corrections(corrections: Mapping[str, Correction]) -> Tuple[Picks, Picks]:
     """Return what corrections say are particles, and what they say are none, by micrograph."""
     particles = {n: join_coordinates([c.added, c.confirmed]) for n, c in corrections.items()}
@@ -199,6 +214,12 @@ def _is_said(correction: Correction, picked: Coordinates, tolerance: float) -> n
 
 def _is_near(these: Coordinates, others: Coordinates, tolerance: float) -> np.ndarray:
     """Tell which of some positions (n,) lie within a tolerance (px) of one of the others."""
-    near = np.zeros(len(these), bool)
-    near[near_pairs(these.xy, others.xy, tolerance).point] = True
-    return near
+    return np.isfinite(_nearest(these, others, tolerance))
+
+
+def _nearest(these: Coordinates, others: Coordinates, tolerance: float) -> np.ndarray:
+    """Square of the distance (n,), px, of the nearest other one; inf where none is near."""
+    pairs = near_pairs(these.xy, others.xy, tolerance)
+    squared = np.full(len(these), np.inf)
+    np.minimum.at(squared, pairs.point, pairs.squared)
+    return squared

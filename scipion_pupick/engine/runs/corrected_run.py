@@ -6,7 +6,7 @@ from __future__ import annotations
 import logging
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Collection, Dict, Mapping, Optional, Tuple
+from typing import Any, Collection, Dict, Mapping, Optional
 
 from ..coordinates import Coordinates, Picks, read_picks
 from ..coordinates.assign_picks import assign_to_micrographs
@@ -18,12 +18,14 @@ from ..coordinates.corrections import (
     labels_of_corrections,
     read_corrections,
     with_left_confirmed,
+    without_removed,
 )
 from ..coordinates.table import join_picks
 from ..errors import PupickError, UsageError
 from ..files.atomic import PathLike
+from ..micrographs import match_names
 from ..picking.peaks_file import MicrographPeaks
-from ..settings import CorrectionSettings
+from ..settings import TOLERANCE_DIAMETERS, CorrectionSettings
 from .corrected_count import looked_at_of_run, particles_by_corrections
 from .layout import COORDINATES, CORRECTIONS
 from .pick_run import PickRun, read_pick_run
@@ -44,12 +46,15 @@ class CorrectedRun:
         run: that picked.
         corrections: by micrograph name; picks that were left are confirmed where the micrograph is
             done.
+        labels: that the model was trained on before, by micrograph name, without those that were
+            removed now.
         particles_per_micrograph: about how many a micrograph holds, by the parts that were looked
             at wholly; None where these hold too few.
     """
 
     run: PickRun
     corrections: Corrections
+    labels: Picks
     particles_per_micrograph: Optional[float] = None
 
     @property
@@ -60,8 +65,7 @@ class CorrectedRun:
     @property
     def particles(self) -> Picks:
         """What was added and confirmed, and the labels that the model was trained on before."""
-        before = read_labels(self.run.model.parent)
-        return join_picks([labels_of_corrections(self.corrections)[0], before])
+        return join_picks([labels_of_corrections(self.corrections)[0], self.labels])
 
     @property
     def settings(self) -> Dict[str, Any]:
@@ -115,22 +119,21 @@ def read_corrected_run(
         )
     done = (settings or CorrectionSettings()).done
     if suggested is None:
-        corrections, count = _of_run(run, corrected, done)
+        result = _of_run(run, corrected, done)
     else:
-        corrections, count = _of_suggested(run, suggested, corrected, done)
-    if not corrections:
+        result = _of_suggested(run, suggested, corrected, done)
+    if not result.corrections:
         raise UsageError(
             f"{folder}: no pick was removed, added or confirmed: correct the picks of a few "
             "micrographs, or name the files of the corrected picks.",
             setting=("corrected", "corrections"),
         )
-    result = CorrectedRun(run, corrections, count)
     log.info("%s: %s.", folder, result.summary())
-    if count is not None:
+    if result.particles_per_micrograph is not None:
         log.info(
             "By the parts that were looked at wholly, a micrograph holds about %.0f particles: the "
             "training is told so, unless another number is given.",
-            count,
+            result.particles_per_micrograph,
         )
     if result.has_only_added:
         log.warning(
@@ -174,11 +177,16 @@ class _Shown:
 
     Attributes:
         picks: by micrograph name, px.
-        same: nearer than this (px), two positions are the same pick; by micrograph name.
+        diameters: of the particle, px; by micrograph name.
     """
 
     picks: Picks
-    same: Mapping[str, float]
+    diameters: Mapping[str, float]
+
+    @property
+    def same(self) -> Dict[str, float]:
+        """Nearer than this (px), two positions are the same pick; by micrograph name."""
+        return {name: _SAME_PICK_DIAMETERS * d for name, d in self.diameters.items()}
 
     def complete(self, corrections: Corrections) -> Corrections:
         """Return what was said of these picks, those that were left confirmed where all is done."""
@@ -189,41 +197,57 @@ class _Shown:
         }
 
 
-def _of_run(
-    run: PickRun, corrected: Optional[Picks], done: str
-) -> Tuple[Corrections, Optional[float]]:
-    """Read what was said of the picks of a run, and how many particles that tells."""
+def _of_run(run: PickRun, corrected: Optional[Picks], done: str) -> CorrectedRun:
+    """Read what was said of the picks of a run."""
     peaks = dict(run.peaks())
     shown = _picks_of_run(run, peaks)
     corrections = shown.complete(_corrections(run, corrected, shown, done))
     looked_at = looked_at_of_run(run, peaks, corrections, shown.same)
-    return corrections, particles_by_corrections(run, peaks.items(), corrections, looked_at)
+    count = particles_by_corrections(run, peaks.items(), corrections, looked_at)
+    return CorrectedRun(run, corrections, _labels_left(run, corrections, shown), count)
 
 
 def _of_suggested(
     run: PickRun, suggested: Suggested, corrected: Optional[Picks], done: str
-) -> Tuple[Corrections, Optional[float]]:
-    """Read the same of picks that were suggested."""
+) -> CorrectedRun:
+    """Read what was said of picks that were suggested."""
     shown = _suggested_picks(run, suggested)
     found = _changes_of_suggested(run, suggested, corrected, shown, done)
     corrections = shown.complete(found)
     looked_at = suggested.looked_at(corrections)
-    return corrections, particles_by_corrections(run, run.peaks(), corrections, looked_at)
+    count = particles_by_corrections(run, run.peaks(), corrections, looked_at)
+    return CorrectedRun(run, corrections, _labels_left(run, corrections, shown), count)
 
 
 def _picks_of_run(run: PickRun, peaks: Mapping[str, MicrographPeaks]) -> _Shown:
     picked = {name: run.cut.choose(kept) for name, kept in peaks.items()}
-    return _Shown(picked, {name: _same(run, kept) for name, kept in peaks.items()})
+    return _Shown(picked, {name: _diameter(run, kept) for name, kept in peaks.items()})
 
 
 def _suggested_picks(run: PickRun, suggested: Suggested) -> _Shown:
     peaks = {name: run.kept_peaks(name) for name in suggested.shown}
-    same = {name: _same(run, kept) for name, kept in peaks.items() if kept is not None}
-    return _Shown({name: suggested.shown[name] for name in same}, same)
+    diameters = {name: _diameter(run, kept) for name, kept in peaks.items() if kept is not None}
+    return _Shown({name: suggested.shown[name] for name in diameters}, diameters)
 
 
-def _same(run: PickRun, peaks: MicrographPeaks) -> float:
-    return _SAME_PICK_DIAMETERS * run.diameter / peaks.pixel_size
+def _diameter(run: PickRun, peaks: MicrographPeaks) -> float:
+    return run.diameter / peaks.pixel_size
+
+
+def _labels_left(run: PickRun, corrections: Corrections, shown: _Shown) -> Picks:
+    """Read the labels that the model was trained on, without those that were removed now."""
+    labels = read_labels(run.model.parent)
+    names = {name: found.name for name, found in match_names(labels, run.micrographs).items()}
+    left = {
+        name: without_removed(
+            coordinates,
+            corrections[names[name]],
+            TOLERANCE_DIAMETERS * shown.diameters[names[name]],
+        )
+        for name, coordinates in labels.items()
+        if names.get(name) in corrections
+    }
+    return {**labels, **left}
 
 
 def _corrections(run: PickRun, corrected: Optional[Picks], shown: _Shown, done: str) -> Corrections:

@@ -13,6 +13,7 @@ from scipion_pupick.engine.coordinates.corrections import (
     labels_of_corrections,
     read_corrections,
     with_left_confirmed,
+    without_removed,
     write_corrections,
 )
 from scipion_pupick.engine.errors import PupickError
@@ -97,3 +98,18 @@ def test_what_was_left_is_confirmed_only_where_the_micrograph_is_done():
     particles, negatives = labels_of_corrections({"m": correction})
     assert listed(particles["m"]) == [[7, 7], [10, 10]]
     assert listed(negatives["m"]) == [[50, 50]]
+
+
+@pytest.mark.parametrize(
+    ("said", "kept"),
+    [
+        (Correction(removed=at((12, 10))), []),
+        (Correction(removed=at((16, 10))), [[10, 10]]),
+        (Correction(removed=at((12, 10)), added=at((9, 10))), [[10, 10]]),
+        (Correction(removed=at((12, 10)), added=at((13, 10))), []),
+        (Correction(removed=at((12, 10)), confirmed=at((10, 10))), [[10, 10]]),
+        (Correction(added=at((10, 10)), done=True), [[10, 10]]),
+    ],
+)
+def test_a_label_goes_with_the_pick_that_was_removed(said, kept):
+    assert listed(without_removed(at((10, 10)), said, 5)) == kept
