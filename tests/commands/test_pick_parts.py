@@ -8,8 +8,18 @@ from helpers.programs import call_pupick
 from helpers.simulated import DIAMETER, shared_model, simulate_set
 
 from benchmarks.reliability.killed_runs import contents
-from scipion_pupick.engine import Part, PickRun, UsageError, find_micrographs, pick, pick_part
-from scipion_pupick.engine.runs.parts import gathering_parts
+from scipion_pupick.engine import (
+    Part,
+    PickRun,
+    PickSettings,
+    UsageError,
+    find_micrographs,
+    fit,
+    pick,
+    pick_part,
+    threshold,
+)
+from scipion_pupick.engine.files.atomic import atomic_write
 
 
 @pytest.fixture(scope="module")
@@ -89,11 +99,31 @@ def test_a_part_and_the_whole_are_not_picked_at_once(micrographs, model, tmp_pat
             pick_part(Part(1, 2), found, model, run.folder, **options)
         assert len(pick_part(Part(2, 2), found, model, run.folder, **options).failures) == 1
     with (
-        gathering_parts(run),
         run.owned(found, "pupick pick"),
         pytest.raises(UsageError, match="in use by another run"),
     ):
         pick_part(Part(1, 2), found, model, run.folder, **options)
+
+
+def test_what_a_part_has_half_written_is_left_alone(micrographs, model, tmp_path):
+    found, run = find_micrographs([str(micrographs)]), PickRun(tmp_path / "out")
+    pick(found, model, run.folder, device="cpu", threads=1, report=False)
+    written = run.peaks_path(found[0].name)
+    others = (
+        lambda: pick(found, model, run.folder, device="cpu", threads=1, report=False),
+        lambda: threshold(run.folder, run.folder, 0),
+        lambda: fit(found, run.folder, PickSettings(diameter=DIAMETER), device="cpu", threads=1),
+    )
+    with Part(1, 2).owned(run), atomic_write(written) as half:
+        half.write_bytes(b"half of")
+        for work in others:
+            with pytest.raises(UsageError, match="in use by another run.*part 1 of 2"):
+                work()
+        assert half.read_bytes() == b"half of"
+        half.write_bytes(b"scores of the part")
+    assert written.read_bytes() == b"scores of the part"
+    pick(found, model, run.folder, device="cpu", threads=1, report=False)
+    assert not (run.folder / "parts").exists()
 
 
 def test_a_folder_of_the_user_called_parts_is_left_alone(micrographs, model, tmp_path):

@@ -13,7 +13,6 @@ from ..device import memory_errors_explained, use_devices
 from ..files.atomic import PathLike
 from ..micrographs import Micrograph, say_pixel_sizes
 from ..runs.executors import Executor, executor_on
-from ..runs.parts import gathering_parts
 from ..runs.pick_job import PickJob
 from ..runs.pick_result import PickResult
 from ..runs.pick_run import PickRun
@@ -69,7 +68,7 @@ def pick(
     sizes = say_pixel_sizes(micrographs)
     run = PickRun(Path(output))
     loaded = load_for(micrographs, model, settings)
-    with scoring as chosen, gathering_parts(run), run.owned(micrographs, "pupick pick"):
+    with scoring as chosen, run.owned(micrographs, "pupick pick"):
         path = model_for(micrographs, model, loaded, settings, run, devices[0])
         if report:
             _warn_of_others(micrographs, run)

@@ -5,16 +5,17 @@ from __future__ import annotations
 
 import os
 import shutil
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Iterator, List, Sequence
 
 from ..errors import UsageError
 from ..files.atomic import make_folder
-from ..files.lock import LOCK, only_owner, refuse_if_owned
+from ..files.lock import only_owner, refuse_if_owned
 from ..micrographs import Micrograph
-from .layout import ADAPTED_MODEL, FAILED, MICROGRAPHS, PARTS, PICK_RECORD
+from .layout import ADAPTED_MODEL, FAILED, MICROGRAPHS, PICK_RECORD
+from .part_folders import part_folder
 from .pick_run import PickRun
 
 _OF_THE_RUN = (ADAPTED_MODEL, MICROGRAPHS, FAILED, PICK_RECORD)
@@ -54,33 +55,11 @@ class Part:
             UsageError: somebody else works on the part, or on the run as a whole.
             OSError: nothing can be written there.
         """
-        refuse_if_owned(run.folder)
-        folder = run.folder / PARTS / f"{self.number}_of_{self.count}"
+        folder = part_folder(run.folder, self.number, self.count)
         make_folder(folder)
         with only_owner(folder, f"pupick pick, {self}"):
+            refuse_if_owned(run.folder)
             yield
-
-
-@contextmanager
-def gathering_parts(run: PickRun) -> Iterator[None]:
-    """Let the block work on a run as a whole, which finds what parts have scored.
-
-    Raises:
-        UsageError: a part is being scored; says which.
-    """
-    parts = run.folder / PARTS
-    for folder in sorted(parts.glob("*_of_*")):
-        refuse_if_owned(folder)
-    yield
-    for folder in parts.glob("*_of_*"):
-        (folder / LOCK).unlink(missing_ok=True)
-        _remove_if_empty(folder)
-    _remove_if_empty(parts)
-
-
-def _remove_if_empty(folder: Path) -> None:
-    with suppress(OSError):
-        folder.rmdir()
 
 
 @contextmanager

@@ -45,6 +45,7 @@ from .layout import (
     holds_own_picks,
 )
 from .lists import read_failures, read_micrographs, write_failures, write_micrographs
+from .part_folders import no_part_at_work
 from .pick_list import write_pick_list
 from .picked import Criteria, Picked
 from .quality import add_quality, begin_quality, write_quality
@@ -251,8 +252,9 @@ class PickRun:
             work: what is done, for the message of another run.
 
         Raises:
-            UsageError: another run is at work in it, files that are not pupick's own or a training
-                lie there, a file is in its place, or two micrographs would share a file.
+            UsageError: another run, or a part of this, is at work in it, files that are not
+                pupick's own or a training lie there, a file is in its place, or two micrographs
+                would share a file.
             OSError: it cannot be made.
         """
         names = [m.name for m in micrographs]
@@ -261,7 +263,7 @@ class PickRun:
         self.refuse_other_files(name for name in names if name not in unwritable)
         if (self.folder / CHECKPOINT).is_file():
             raise UsageError(f"{self.folder} holds a training: give another folder for the picks.")
-        with only_owner(self.folder, work):
+        with only_owner(self.folder, work), no_part_at_work(self.folder):
             remove_leftovers(self.folder)
             for name in (COORDINATES, SCORES, MASKS):
                 remove_leftovers(self.folder / name, recursively=True)
