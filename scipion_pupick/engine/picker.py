@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, List, Optional, Sequence, Union
+from typing import TYPE_CHECKING, Any, List, Optional, Sequence, Tuple, Union
 
 import numpy as np
 
@@ -18,6 +18,7 @@ from .picking.contrast import particle_contrast
 from .picking.cut import Cut
 from .picking.detector import SHARPNESS_OF_TRAINED, Detector
 from .picking.peaks_file import MicrographPeaks
+from .picking.score_places import ScorePlaces
 from .preprocessing.fourier_crop import Resample, downsample
 from .preprocessing.mixture import Mixture
 from .preprocessing.scale import ANGSTROM, LengthUnit, WorkingScale, to_original
@@ -224,15 +225,32 @@ class Picker:
         return self._fit(_all_in_memory(images, pixel_size))
 
     def score_map(self, image: Any, pixel_size: float) -> np.ndarray:
-        """Score every fourth pixel of every fourth row of a micrograph's working image.
+        """Score every second (or fourth) pixel of a micrograph's working image.
 
         Arguments and errors as in `pick`.
 
         Returns:
-            (rows, columns) log-odds. Entry (i, j) belongs to the pixel (4 j, 4 i) of the working
-            image, whose shape `working_shape` returns.
+            (rows, columns) log-odds; `score_places` says which places of the image they belong to.
         """
         return self.scores(self.prepare(_in_memory(image, pixel_size)).image[None])[0]
+
+    def score_places(
+        self, score_map: np.ndarray, image: Any, pixel_size: float
+    ) -> Tuple[np.ndarray, np.ndarray]:
+        """Return which places of an image the scores of its map belong to.
+
+        Args:
+            score_map: (rows, columns), from `score_map`.
+            image: that was scored.
+            pixel_size: Å/px.
+
+        Returns:
+            x (columns,) and y (rows,), px of the image.
+        """
+        shape, working = np.shape(image), self.working_shape(image, pixel_size)
+        places = ScorePlaces.of_map(score_map.shape, working)
+        y, x = (places.along(size) * n / size for n, size in zip(shape, working))
+        return x, y
 
     def scores(self, images: np.ndarray) -> np.ndarray:
         """Return the score maps of working images (b, h, w), see `judge`."""
