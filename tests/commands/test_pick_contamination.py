@@ -175,6 +175,14 @@ def test_the_command_writes_masks_and_says_what_was_dropped(folder, model, tmp_p
     assert len(read_picks(output / "picks.star")) == 2
 
 
+def test_masks_are_written_of_micrographs_that_come_in(folder, model, tmp_path):
+    output = tmp_path / "out"
+    arguments = ["--micrographs", str(folder), "--model", str(model), "--output", str(output)]
+    until = ["--interval", "0.01", "--idle", "0.001"]
+    assert main(["watch", *arguments, *until, "--masks", "--device", "cpu", "--no-report"]) == 0
+    assert len([*(output / "masks").rglob("*.mrc")]) == 2
+
+
 def test_the_report_shows_contamination_and_sorts_by_it(folder, model, tmp_path):
     run(folder, model, tmp_path / "out")
     report(tmp_path / "out", device="cpu")

@@ -37,6 +37,7 @@ def _watch(options: argparse.Namespace) -> int:
             options.workers,
             report=not options.no_report,
             executor=executor,
+            masks=options.masks,
         )
     if result is None:
         print("No micrograph has come.")

@@ -113,6 +113,7 @@ def watch(
     workers: int = 0,
     report: bool = True,
     executor: Optional[Executor] = None,
+    masks: bool = False,
 ) -> Optional[PickResult]:
     """Pick micrographs as they come in; the model is loaded once.
 
@@ -133,6 +134,7 @@ def watch(
         workers: see `pick`.
         report: write `report.html`.
         executor: see `pick`.
+        masks: see `pick`.
 
     Returns:
         What was found in all micrographs; None if none has come.
@@ -149,9 +151,8 @@ def watch(
     rounds = _Rounds(PickRun(Path(output)), MICROGRAPHS_FITTED if fitted else 1)
 
     def pick_in(micrographs: Sequence[Micrograph]) -> PickResult:
-        return pick(
-            micrographs, model, output, settings, device, threads, report=False, executor=own
-        )
+        given = (micrographs, model, output, settings, device, threads)
+        return pick(*given, report=False, executor=own, masks=masks)
 
     try:
         _look_again_and_again(arrivals, rounds, until, pick_in, devices[0] if report else None)
