@@ -21,6 +21,7 @@ from scipion_pupick.engine import (
 )
 from scipion_pupick.engine.cli.main import main
 from scipion_pupick.engine.coordinates.relion import coordinates_text
+from scipion_pupick.engine.jobs.suggest import SUGGESTED_FORMATS
 from scipion_pupick.engine.micrographs.mrc import write_image
 from scipion_pupick.engine.picking.peaks_file import MicrographPeaks, save_peaks
 from scipion_pupick.engine.runs.lists import write_micrographs
@@ -153,6 +154,40 @@ def test_micrographs_with_far_fewer_picks_than_those_round_them_are_named(tmp_pa
     for name, suggestion in found.items():
         chosen = peaks[name].coordinates.select(list(suggestion.which))
         assert np.array_equal(chosen.xy, suggestion.picks.xy)
+
+
+@pytest.mark.parametrize("name", SUGGESTED_FORMATS)
+def test_every_format_is_read_as_what_was_shown(run, tmp_path, name):
+    engine.suggest(run, tmp_path / "look", 12, format=name, box_size=20)
+    suggested = read_suggested(tmp_path / "look")
+    left = suggested.as_they_are()
+    assert len(left) == 6
+    for micrograph, shown in suggested.shown.items():
+        np.testing.assert_allclose(left[micrograph].xy, shown.xy, atol=0.6)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [(["--to", "cs"], "give one of star, topaz"), (["--to", "box"], "give the box size")],
+)
+def test_what_cannot_be_written_is_said(run, tmp_path, caplog, arguments, said):
+    output = tmp_path / "look"
+    assert main(["suggest", str(run), "--output", str(output), *arguments]) == 2
+    assert said in caplog.text
+
+
+def test_other_files_are_not_written_over(run, look, tmp_path):
+    suggested = read_suggested(look)
+    own, *others = suggested.files.values()
+    (look / "suggestion.json").unlink()
+    own.write_text("mine")
+    before = {file: file.stat().st_mtime_ns for file in suggested.files.values()}
+    with pytest.raises(UsageError, match=f"{own} is there already"):
+        engine.suggest(tmp_path / "run", look, 12)
+    # what a call that was killed has left is no hindrance
+    own.unlink()
+    engine.suggest(tmp_path / "run", look, 12)
+    assert all(file.stat().st_mtime_ns == before[file] for file in others)
 
 
 @pytest.fixture

@@ -12,7 +12,14 @@ from ..coordinates import FORMATS
 from ..errors import UsageError
 from ..settings import CombineSettings, PicksSettings, make_settings
 from .argument_types import text_file
-from .options import SUCCESS, add_command, add_files_of_picks, add_picks_settings, add_settings
+from .options import (
+    SUCCESS,
+    add_box_size,
+    add_command,
+    add_files_of_picks,
+    add_picks_settings,
+    add_settings,
+)
 
 
 def add_combine(commands: Any) -> None:
@@ -49,9 +56,7 @@ def add_combine(commands: Any) -> None:
         help=f"{', '.join(FORMATS)}; default: by the file's name. repic writes the sets as they "
         "are, for REPIC to combine",
     )
-    parser.add_argument(
-        "--box-size", type=float, metavar="PX", help="side of the boxes in px, for boxes"
-    )
+    add_box_size(parser)
     add_files_of_picks(parser)
     add_picks_settings(parser)
 

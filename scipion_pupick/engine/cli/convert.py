@@ -11,7 +11,14 @@ from scipion_pupick import engine
 from ..coordinates import FORMATS
 from ..settings import PicksSettings, make_settings
 from .argument_types import text_file
-from .options import SUCCESS, add_command, add_files_of_picks, add_picks_settings, add_pixel_size
+from .options import (
+    SUCCESS,
+    add_box_size,
+    add_command,
+    add_files_of_picks,
+    add_picks_settings,
+    add_pixel_size,
+)
 
 
 def add_convert(commands: Any) -> None:
@@ -35,9 +42,7 @@ def add_convert(commands: Any) -> None:
         metavar="FORMAT",
         help=f"{formats}; default: %(default)s, by the file's content",
     )
-    parser.add_argument(
-        "--box-size", type=float, metavar="PX", help="side of the boxes in px, for box and cbox"
-    )
+    add_box_size(parser)
     add_files_of_picks(parser)
     parser.add_argument(
         "--scale",

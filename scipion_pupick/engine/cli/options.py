@@ -164,6 +164,13 @@ def add_pixel_size(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def add_box_size(parser: argparse.ArgumentParser) -> None:
+    """Add what formats of boxes need to know."""
+    parser.add_argument(
+        "--box-size", type=float, metavar="PX", help="side of the boxes in px, for formats of boxes"
+    )
+
+
 def add_files_of_picks(parser: argparse.ArgumentParser) -> None:
     """Into how many files picks are written, and what some formats need to know."""
     parser.add_argument("--per-micrograph", action="store_true", help="write one file a micrograph")

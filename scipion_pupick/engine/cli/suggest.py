@@ -10,7 +10,7 @@ from typing import Any
 from scipion_pupick import engine
 
 from ..settings import SUGGESTED_PICKS
-from .options import SUCCESS, add_command, add_output
+from .options import SUCCESS, add_box_size, add_command, add_output
 
 
 def add_suggest(commands: Any) -> None:
@@ -31,12 +31,18 @@ def add_suggest(commands: Any) -> None:
         help="picks to look at, in up to six micrographs; default: %(default)s",
     )
     parser.add_argument(
-        "--to", metavar="FORMAT", default="star", help="as of convert; default: %(default)s"
+        "--to",
+        metavar="FORMAT",
+        default="star",
+        help="as of convert, but for cryoSPARC's; default: %(default)s",
     )
+    add_box_size(parser)
 
 
 def _suggest(options: argparse.Namespace) -> int:
-    result = engine.suggest(options.folder, options.output, options.count, options.to)
+    result = engine.suggest(
+        *(options.folder, options.output, options.count, options.to), box_size=options.box_size
+    )
     print(result.summary())
     print(
         f"Written to {options.output}. Correct the files there: remove what is no particle, and "

@@ -3,12 +3,13 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import replace
 from pathlib import Path
 from typing import Dict, Mapping, Optional
 
 from ..errors import UsageError
-from ..files.atomic import PathLike, atomic_write, write_text
+from ..files.atomic import PathLike, atomic_write, holds, write_text
 from ..micrographs.cryosparc import Exposure
 from .file_names import files_of_micrographs
 from .formats import FORMATS, Text, Written, format_named
@@ -65,6 +66,16 @@ def _write(path: Path, content: Text) -> None:
             temporary.write_bytes(content)
 
 
+def _refuse_others(contents: Mapping[Path, Text]) -> None:
+    for path, content in contents.items():
+        wanted = content.encode() if isinstance(content, str) else content
+        if os.path.lexists(path) and not holds(path, wanted):
+            raise UsageError(
+                f"{path} is there already, and would be overwritten: give another folder.",
+                setting="output",
+            )
+
+
 def _format_of(path: Path) -> str:
     extension = path.suffix.lower()
     for name, kind in reversed(list(FORMATS.items())):
@@ -80,6 +91,7 @@ def write_picks_folder(
     suffix: str = "",
     box_size: Optional[float] = None,
     exposures: Optional[Mapping[str, Exposure]] = None,
+    replace_others: bool = True,
 ) -> Dict[str, Path]:
     """Write one file a micrograph, also for a micrograph without picks.
 
@@ -93,13 +105,14 @@ def write_picks_folder(
         suffix: what stands between the micrograph's name and the extension, such as "_autopick".
         box_size: side of the boxes in px, for box and cbox.
         exposures: the micrographs by the picks' names, whose sizes cs needs.
+        replace_others: whether to replace files that hold something else.
 
     Returns:
         The file of each micrograph.
 
     Raises:
         UsageError: the format is unknown or needs a box size, or two micrographs would share a
-            file; nothing has been written then.
+            file, or one is in the way; nothing has been written then.
         OSError: a file cannot be written.
     """
     kind = format_named(format)
@@ -111,6 +124,8 @@ def write_picks_folder(
         name: kind.text_of_one(name, coordinates, Written(box_size, exposures or {}, with_scores))
         for name, coordinates in picks.items()
     }
+    if not replace_others:
+        _refuse_others({file: texts[name] for name, file in files.items()})
     for name, file in files.items():
         _write(file, texts[name])
     return files

@@ -156,7 +156,7 @@ def write_text(path: PathLike, text: str) -> None:
     if size is None:
         with atomic_write(path) as temporary:
             temporary.write_bytes(content)
-    elif size != len(content) or not _holds(path, content):
+    elif size != len(content) or not holds(path, content):
         _replace_plain(os.fspath(path), content)
 
 
@@ -198,7 +198,8 @@ def _temporary_name(name: str) -> str:
     return f".{stem[:30]}.{os.urandom(16).hex()}{suffix if len(suffix) > 1 else ''}"
 
 
-def _holds(path: PathLike, content: bytes) -> bool:
+def holds(path: PathLike, content: bytes) -> bool:
+    """Whether a file can be read and holds this, and nothing else."""
     try:
         with open(path, "rb") as file:
             return file.read() == content
