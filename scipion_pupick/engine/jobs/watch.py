@@ -129,12 +129,9 @@ def watch(
         model: see `pick`.
         output: see `pick`.
         settings: see `pick`.
-        device: see `pick`.
-        threads: see `pick`.
-        workers: see `pick`.
+        device, threads, workers: see `pick`.
         report: write `report.html`.
-        executor: see `pick`.
-        masks: see `pick`.
+        executor, masks: see `pick`.
 
     Returns:
         What was found in all micrographs; None if none has come.
