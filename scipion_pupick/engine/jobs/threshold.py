@@ -86,7 +86,8 @@ def threshold(
         per_micrograph: instead: the threshold that gives so many picks a micrograph, on average.
 
     Raises:
-        UsageError: there is no such run, or not one of the three can be applied.
+        UsageError: there is no such run, not one of the three can be applied, or people have
+            changed the picks of the run that would be replaced.
         OSError: a result cannot be written.
     """
     picked = read_pick_run(run)

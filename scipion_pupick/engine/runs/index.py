@@ -107,15 +107,24 @@ class Index:
         fingerprint: str,
         criteria: Criteria,
         peaks: PathLike,
-        coordinates: PathLike,
+        coordinates: Optional[PathLike],
     ) -> Optional[Note]:
-        """Return the note of a micrograph if nothing contradicts it."""
+        """Return the note of a micrograph if nothing contradicts it.
+
+        Args:
+            name: of the micrograph.
+            fingerprint: of its peaks.
+            criteria: by which it is picked.
+            peaks: file of its peaks.
+            coordinates: file of its picks; None where that may have changed.
+        """
         note = self.notes.get(name)
         if note is None or note.picked.fingerprint != fingerprint or note.criteria != criteria:
             return None
-        if file_status(peaks) != note.peaks or file_status(coordinates) != note.coordinates:
+        if file_status(peaks) != note.peaks:
             return None
-        return note
+        is_same = coordinates is None or file_status(coordinates) == note.coordinates
+        return note if is_same else None
 
     def add(self, note: Note) -> None:
         """Note a micrograph that has just been picked."""

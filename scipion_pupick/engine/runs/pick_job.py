@@ -20,6 +20,7 @@ from ..networks.model import Model, load_model, versions
 from ..picker import Picker
 from ..picking.peaks_file import MicrographPeaks
 from ..settings import PickSettings
+from .edited_files import edited_files, refuse_edited
 from .executors import Executor
 from .index import Index, Note
 from .lists import write_micrographs
@@ -118,11 +119,27 @@ class PickJob:
         return PickedMicrographs(failures, len(scored), changed)
 
     def _recall(self, micrographs: Sequence[Micrograph]) -> None:
-        """Take up what is noted of micrographs whose files are as they were then."""
-        for name in (micrograph.name for micrograph in micrographs):
-            note = self.run.note_of(self.index, name, self.fingerprints[name], self.criteria)
+        """Take up what is noted of micrographs whose files are as they were then, or were edited.
+
+        Raises:
+            UsageError: files that were edited are of other peaks, or would be picked otherwise.
+        """
+        names = [micrograph.name for micrograph in micrographs]
+        edited = edited_files(self.run, self.index, names)
+        for name in names:
+            note = self.run.note_of(
+                self.index, name, self.fingerprints[name], self.criteria, name in edited
+            )
             if note is not None:
                 self.notes[name] = note
+        refuse_edited(self.run, [name for name in edited if name not in self.notes])
+        if edited:
+            log.warning(
+                "%d files of coordinates, such as %s, were changed since they were written: they "
+                "stay as they are, and the list of all picks has what was picked.",
+                len(edited),
+                self.run.coordinates_path(edited[0]),
+            )
 
     def _note(self, name: str) -> None:
         """Note what was picked on a micrograph, whose files have just been written."""

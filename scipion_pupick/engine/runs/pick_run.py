@@ -136,7 +136,10 @@ class PickRun:
     @property
     def model(self) -> Path:
         """File of the model."""
-        return Path(self.record.get("model", ""))
+        recorded = Path(self.record.get("model", ""))
+        # the folder may have been moved since
+        is_here = recorded.name == ADAPTED_MODEL and self.adapted_model.is_file()
+        return self.adapted_model if is_here else recorded
 
     @cached_property
     def training(self) -> TrainingRecord:
@@ -335,11 +338,11 @@ class PickRun:
         return Index.read(self.folder / INDEX)
 
     def note_of(
-        self, index: Index, name: str, fingerprint: str, criteria: Criteria
+        self, index: Index, name: str, fingerprint: str, criteria: Criteria, edited: bool = False
     ) -> Optional[Note]:
-        """Return what is noted of a micrograph, if its files are as they were then."""
-        files = self._peaks_file(name), self.coordinates_file(name)
-        return index.believed(name, fingerprint, criteria, *files)
+        """Return what is noted of a micrograph, if its files (edited: its peaks) are the same."""
+        coordinates = None if edited else self.coordinates_file(name)
+        return index.believed(name, fingerprint, criteria, self._peaks_file(name), coordinates)
 
     def note(self, index: Index, picked: Picked, criteria: Criteria) -> Note:
         """Note a micrograph whose peaks and picks have just been written."""

@@ -11,6 +11,7 @@ from ..coordinates.relion import PARTICLES_END, particles_head
 from ..files.atomic import write_text
 from ..files.json_files import read_json, write_json
 from ..picking.cut import Contamination
+from .edited_files import edited_files, refuse_edited
 from .layout import PICKS, THRESHOLD_RECORD
 from .lists import write_micrographs
 from .pick_run import PickRun, holds_pick_run
@@ -54,8 +55,9 @@ def write_all_coordinates(output: PickRun, picks: Picks) -> List[str]:
     """Write the picks of each micrograph, and return their rows for the list of all.
 
     Raises:
-        UsageError: a micrograph's name cannot be written.
+        UsageError: a micrograph's name cannot be written, or people have changed a run's files.
     """
+    refuse_edited(output, edited_files(output, output.read_index(), picks))
     rows = []
     for name, coordinates in picks.items():
         formatted = FormattedPicks.of(coordinates, with_scores=True)

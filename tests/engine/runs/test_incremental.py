@@ -11,7 +11,14 @@ from helpers.simulated import shared_model, simulate_faint
 from scipy.spatial import cKDTree
 from scipy.special import expit
 
-from scipion_pupick.engine import PickSettings, find_micrographs, pick, read_picks
+from scipion_pupick.engine import (
+    PickSettings,
+    UsageError,
+    find_micrographs,
+    pick,
+    read_picks,
+    threshold,
+)
 from scipion_pupick.engine.picking.peaks_file import load_peaks
 from scipion_pupick.engine.runs.pick_run import PickRun
 from scipion_pupick.engine.runs.quality import read_quality
@@ -85,7 +92,7 @@ def test_notes_may_be_lost_or_damaged(picked, tmp_path, spoil):
     assert contents(again) == contents(run)
 
 
-@pytest.mark.parametrize("name", ["picks.star", "micrographs", "scores", "quality.tsv"])
+@pytest.mark.parametrize("name", ["picks.star", "scores", "quality.tsv"])
 def test_files_that_were_changed_are_made_again(picked, tmp_path, name):
     micrographs, model, run = picked
     again = tmp_path / "run"
@@ -96,6 +103,41 @@ def test_files_that_were_changed_are_made_again(picked, tmp_path, name):
     path.write_bytes(content[:-40])
     call(micrographs, model, again)
     assert contents(again) == contents(run)
+
+
+def without_last_row(path):
+    lines = path.read_text().rstrip().split("\n")
+    path.write_text("\n".join(lines[:-1]) + "\n\n")
+
+
+def test_files_of_picks_that_people_changed_stay(picked, tmp_path, caplog):
+    micrographs, model, run = picked
+    again = tmp_path / "run"
+    call(micrographs, model, again)
+    edited, gone, _ = (PickRun(again).coordinates_path(m.name) for m in micrographs)
+    without_last_row(edited)
+    gone.unlink()
+    before = edited.read_bytes()
+    assert call(micrographs, model, again).reused == 3
+    assert "1 files of coordinates, such as" in caplog.text
+    assert edited.read_bytes() == before
+    own = str(edited.relative_to(again))
+    now, expected = contents(again), contents(run)
+    assert now.pop(own) == before != expected.pop(own)
+    assert now == expected
+    for settings in (PickSettings(threshold=0.5), PickSettings(border=0.0)):
+        with pytest.raises(UsageError, match=f"{edited}, were changed since they were written"):
+            call(micrographs, model, again, settings)
+    with pytest.raises(UsageError, match="were changed since"):
+        threshold(again, again, 0.5)
+    assert edited.read_bytes() == before
+    threshold(again, tmp_path / "other", 0.5)
+    # who needs them no more deletes them
+    edited.unlink()
+    call(micrographs, model, again, PickSettings(threshold=0.5))
+    threshold(again, again, 1.0)
+    call(micrographs, model, again)
+    assert contents(again)[own] == contents(run)[own]
 
 
 def test_another_threshold_chooses_again_from_kept_peaks(picked, tmp_path):

@@ -1,0 +1,63 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Files of coordinates in a run's folder that people have changed, which are not written over."""
+
+from __future__ import annotations
+
+from typing import Iterable, List
+
+from ..coordinates.relion import coordinates_text
+from ..errors import PupickError, UsageError
+from ..files.atomic import file_status, holds
+from ..picking.cut import Cut
+from .index import Index, Note
+from .pick_run import PickRun
+
+
+def edited_files(run: PickRun, index: Index, names: Iterable[str]) -> List[str]:
+    """Return those of some micrographs whose files of coordinates people have changed.
+
+    Such a file is not as it was when it was noted, and holds neither what had been picked then nor
+    what the threshold of the run picks now.
+
+    Args:
+        run: whose folder it is.
+        index: of the run.
+        names: of micrographs.
+    """
+    noted = ((name, index.notes[name]) for name in names if name in index.notes)
+    return [name for name, note in noted if _is_edited(run, name, note)]
+
+
+def _is_edited(run: PickRun, name: str, note: Note) -> bool:
+    path = run.coordinates_path(name)
+    now = file_status(path)
+    peaks = run.kept_peaks(name) if now and now != note.coordinates else None
+    if peaks is None:
+        return False
+    cuts = [note.criteria.cut, *_cut_of(run)]
+    texts = (coordinates_text(cut.choose(peaks), with_scores=True) for cut in cuts)
+    return not any(holds(path, text.encode()) for text in texts)
+
+
+def _cut_of(run: PickRun) -> List[Cut]:
+    try:
+        return [run.cut]
+    except (PupickError, OSError):
+        # the record is damaged or gone, and about to be written anew
+        return []
+
+
+def refuse_edited(run: PickRun, names: List[str]) -> None:
+    """Refuse to write over files of coordinates that people have changed.
+
+    Raises:
+        UsageError: there are some.
+    """
+    if names:
+        raise UsageError(
+            f"{len(names)} files of coordinates, such as {run.coordinates_path(names[0])}, were "
+            "changed since they were written, and would be written over: give another folder, or, "
+            f"if what was changed is not needed (pupick train --corrected {run.folder} "
+            "learns it), delete them.",
+            setting="output",
+        )
