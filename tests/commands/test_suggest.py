@@ -176,6 +176,15 @@ def test_what_cannot_be_written_is_said(run, tmp_path, caplog, arguments, said):
     assert said in caplog.text
 
 
+@pytest.mark.parametrize("below", ["", "micrographs", "look"])
+def test_nothing_is_written_into_the_run(run, tmp_path, below):
+    copy = shutil.copytree(run, tmp_path / "run")
+    before = {path: path.read_bytes() for path in copy.rglob("*") if path.is_file()}
+    with pytest.raises(UsageError, match="lies in the run"):
+        engine.suggest(copy, copy / below, 12)
+    assert {path: path.read_bytes() for path in copy.rglob("*") if path.is_file()} == before
+
+
 def test_other_files_are_not_written_over(run, look, tmp_path):
     suggested = read_suggested(look)
     own, *others = suggested.files.values()

@@ -11,7 +11,7 @@ from ..coordinates import write_picks_folder
 from ..errors import UsageError
 from ..files.atomic import PathLike, make_folder
 from ..files.lock import only_owner
-from ..runs.pick_run import read_pick_run
+from ..runs.pick_run import PickRun, read_pick_run
 from ..runs.suggested import Suggested, holds_suggestion, write_suggested
 from ..runs.suggestion import Suggestion, suggest_picks
 from ..settings import SUGGESTED_PICKS
@@ -71,13 +71,8 @@ def suggest(
             f"{', '.join(SUGGESTED_FORMATS)}.",
             setting="to",
         )
-    if holds_suggestion(Path(output)):
-        raise UsageError(
-            f"{output}: holds picks that were suggested before, and may have been corrected: give "
-            "another folder.",
-            setting="output",
-        )
     picked = read_pick_run(run)
+    _refuse_output(Path(output), picked)
     found = suggest_picks(picked, dict(picked.peaks()), count)
     if not found:
         raise UsageError(f"{run}: there is no peak in any micrograph, so nothing to look at.")
@@ -94,3 +89,22 @@ def suggest(
         )
         write_suggested(output, written)
     return SuggestResult(found, written)
+
+
+def _refuse_output(output: Path, run: PickRun) -> None:
+    """Refuse to write into a run, or over what was suggested before.
+
+    Raises:
+        UsageError: that is asked for.
+    """
+    if holds_suggestion(output):
+        raise UsageError(
+            f"{output}: holds picks that were suggested before, and may have been corrected: give "
+            "another folder.",
+            setting="output",
+        )
+    if run.folder.resolve() in (output.resolve(), *output.resolve().parents):
+        raise UsageError(
+            f"{output}: lies in the run, whose own files stay as they are: give another folder.",
+            setting="output",
+        )

@@ -101,6 +101,11 @@ class _Rounds:
         self._stale, self._next_report = False, begun + took / SHARE_FOR_REPORTS
 
 
+def _least_number(model: PathLike) -> int:
+    """Micrographs that the first round needs: the general model is fitted to some."""
+    return MICROGRAPHS_FITTED if read_model_file(model).scale.diameter is None else 1
+
+
 def watch(
     sources: Sequence[str],
     model: PathLike,
@@ -129,9 +134,12 @@ def watch(
         model: see `pick`.
         output: see `pick`.
         settings: see `pick`.
-        device, threads, workers: see `pick`.
+        device: see `pick`.
+        threads: see `pick`.
+        workers: see `pick`.
         report: write `report.html`.
-        executor, masks: see `pick`.
+        executor: see `pick`.
+        masks: see `pick`.
 
     Returns:
         What was found in all micrographs; None if none has come.
@@ -143,9 +151,8 @@ def watch(
     """
     devices = use_devices(device, threads)
     arrivals = Arrivals(sources, pixel_size, min(until.interval, Arrivals.settled))
-    fitted = read_model_file(model).scale.diameter is None
     own = executor or executor_on(devices, workers, threads)
-    rounds = _Rounds(PickRun(Path(output)), MICROGRAPHS_FITTED if fitted else 1)
+    rounds = _Rounds(PickRun(Path(output)), _least_number(model))
 
     def pick_in(micrographs: Sequence[Micrograph]) -> PickResult:
         given = (micrographs, model, output, settings, device, threads)
