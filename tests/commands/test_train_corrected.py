@@ -15,6 +15,7 @@ from scipion_pupick.engine import (
     CorrectionSettings,
     find_micrographs,
     pick,
+    read_corrected_picks,
     read_corrected_run,
     read_picks,
     write_picks,
@@ -127,6 +128,110 @@ def test_a_label_whose_pick_was_removed_is_a_particle_no_more(run):
     np.testing.assert_allclose(found.particles[other_name].xy, on_first[1:], atol=1e-3)
     np.testing.assert_allclose(found.particles[second].xy, of_second.xy, atol=1e-3)
     assert len(found.negatives[first]) == 1
+
+
+def test_negatives_that_the_model_learned_from_are_kept_but_for_what_is_a_particle_now(run):
+    of_run = read_pick_run(run)
+    name = of_run.micrographs[0].name
+    rewrite(run, name, lambda xy: np.vstack([xy[1:], [[100.0, 20.0]]]))
+    negatives = of_run.model.parent / "negatives.csv"
+    write_picks({name: Coordinates.unscored([101.0, 60.0], [21.0, 40.0])}, negatives)
+    try:
+        found = read_corrected_run(run).negatives[name]
+    finally:
+        negatives.unlink()
+    assert len(found) == 2
+    assert found.xy[1].tolist() == [60, 40]
+
+
+def test_a_training_keeps_its_negatives_for_the_next_one(picked, run, tmp_path):
+    of_run = read_pick_run(run)
+    name = of_run.micrographs[0].name
+    before = rewrite(run, name, lambda xy: xy[1:])
+    options = ["--done", "changed", *HASTY, "--output", str(tmp_path / "new")]
+    assert main(["train", "--corrected", str(run), *options]) == 0
+    kept = read_picks(tmp_path / "new" / "negatives.csv")
+    np.testing.assert_allclose(kept[name].xy, before[:1], atol=1e-3)
+    given = ["--micrographs", str(picked / "mics"), "--picks", str(tmp_path / "new" / "labels.csv")]
+    options = ["--diameter", "96", "--overwrite", *HASTY, "--output", str(tmp_path / "new")]
+    assert main(["train", *given, *options]) == 0
+    assert not (tmp_path / "new" / "negatives.csv").exists()
+
+
+def test_corrections_follow_micrographs_that_are_given_from_elsewhere(
+    picked, run, tmp_path, monkeypatch, caplog
+):
+    names = [m.name for m in read_pick_run(run).micrographs]
+    said = {
+        names[0]: Correction(added=Coordinates.unscored([5.0], [6.0])),
+        names[1]: Correction(added=Coordinates.unscored([7.0], [8.0])),
+        names[2]: Correction(),
+    }
+    write_corrections(run / "corrections.json", said)
+    monkeypatch.chdir(picked)
+    micrographs = find_micrographs(["mics"])
+    assert micrographs[0].name != names[0]
+    pick(micrographs[1:], picked / "old.safetensors", run, device="cpu", threads=1)
+    caplog.clear()
+    found = read_corrected_run(run)
+    assert {name: c.added.xy.tolist() for name, c in found.corrections.items()} == {
+        micrographs[1].name: [[7, 8]]
+    }
+    assert f"corrections of 1 micrographs, such as {names[0]}, are left out" in caplog.text
+    assert [7, 8] in read_corrected_picks(run)[micrographs[1].name].xy.tolist()
+
+
+@pytest.mark.parametrize("left", ["nothing", "undone"])
+def test_files_count_where_nothing_is_said_in_the_browser(run, left):
+    name = read_pick_run(run).micrographs[0].name
+    said = {} if left == "nothing" else {name: Correction()}
+    write_corrections(run / "corrections.json", said)
+    rewrite(run, name, lambda xy: xy[1:])
+    assert len(read_corrected_run(run).negatives[name]) == 1
+
+
+def test_files_that_were_changed_beside_the_browsers_corrections_are_said(run, caplog):
+    first, second, _ = (m.name for m in read_pick_run(run).micrographs)
+    added = Correction(added=Coordinates.unscored([5.0], [6.0]))
+    write_corrections(run / "corrections.json", {first: added})
+    read_corrected_run(run)
+    assert "only those in" not in caplog.text
+    rewrite(run, second, lambda xy: xy[1:])
+    assert set(read_corrected_run(run).corrections) == {first}
+    assert "1 files of coordinates, such as" in caplog.text
+
+
+def test_files_that_are_none_of_the_run_are_not_read(run):
+    of_run = read_pick_run(run)
+    name = of_run.micrographs[0].name
+    stale = of_run.coordinates_path("elsewhere/" + name.strip("/"))
+    stale.parent.mkdir(parents=True)
+    shutil.copy(of_run.coordinates_path(name), stale)
+    rewrite(run, name, lambda xy: xy[1:])
+    assert len(read_corrected_run(run).negatives[name]) == 1
+
+
+@pytest.mark.parametrize(("done", "micrographs"), [("none", 0), ("changed", 1), ("all", 3)])
+def test_what_is_done_may_be_said_of_the_browsers_corrections_too(run, done, micrographs):
+    of_run = read_pick_run(run)
+    name = of_run.micrographs[0].name
+    added = Correction(added=Coordinates.unscored([5.0], [6.0]))
+    write_corrections(run / "corrections.json", {name: added})
+    found = read_corrected_run(run, settings=CorrectionSettings(done=done)).corrections
+    assert sum(c.done for c in found.values()) == micrographs
+    for picked_name, correction in found.items():
+        picks = of_run.cut.choose(of_run.kept_peaks(picked_name))
+        assert len(correction.confirmed) == (len(picks) if done != "none" else 0)
+
+
+def test_a_run_that_was_moved_has_its_fitted_model_with_it(run, tmp_path):
+    record = json.loads((run / "pick.json").read_text())
+    record["model"] = "/gone/adapted.safetensors"
+    (run / "pick.json").write_text(json.dumps(record))
+    with pytest.raises(PupickError, match="no longer at /gone/adapted.safetensors"):
+        read_corrected_run(run)
+    shutil.copy(MODEL, run / "adapted.safetensors")
+    assert read_pick_run(run).model == run / "adapted.safetensors"
 
 
 def test_a_run_without_a_correction_is_refused(run):

@@ -23,6 +23,8 @@ import numpy as np
 from ..errors import PupickError
 from ..files.atomic import PathLike
 from ..files.json_files import read_json, write_json
+from ..micrographs import Micrograph, match_names
+from ..micrographs.name_matching import names_agree
 from .neighbours import near_pairs
 from .table import Coordinates, Picks, join_coordinates
 
@@ -116,6 +118,24 @@ def _positions(rows: Sequence[Tuple[float, float]]) -> Coordinates:
     return Coordinates.unscored(x, y)
 
 
+def corrections_of(corrections: Corrections, micrographs: Sequence[Micrograph]) -> Corrections:
+    """Key corrections by the names of micrographs, which may have been given from elsewhere since.
+
+    Args:
+        corrections: by the names that the micrographs had.
+        micrographs: by the names that they have.
+
+    Returns:
+        Corrections by these names; those of no micrograph keep theirs.
+
+    Raises:
+        UsageError: a name fits two micrographs equally well.
+    """
+    matched = match_names(corrections, micrographs)
+    now = {n: m.name for n, m in matched.items() if names_agree(n, m)}
+    return {now.get(name, name): correction for name, correction in corrections.items()}
+
+
 def find_corrections(
     picked: Picks, corrected: Picks, tolerance: Mapping[str, float], done: Collection[str] = ()
 ) -> Corrections:
@@ -196,8 +216,23 @@ def without_removed(labels: Coordinates, correction: Correction, tolerance: floa
         tolerance: a pick that is right lies no farther (px) from a label.
     """
     known = join_coordinates([correction.added, correction.confirmed])
-    removed = _nearest(labels, correction.removed, tolerance)
-    return labels.select(removed >= _nearest(labels, known, tolerance))
+    return _without(labels, correction.removed, known, tolerance)
+
+
+def without_added(negatives: Coordinates, correction: Correction, tolerance: float) -> Coordinates:
+    """Return negatives of an earlier training without those that were added or confirmed since.
+
+    Arguments as of `without_removed`.
+    """
+    known = join_coordinates([correction.added, correction.confirmed])
+    return _without(negatives, known, correction.removed, tolerance)
+
+
+def _without(
+    these: Coordinates, against: Coordinates, in_favour: Coordinates, tolerance: float
+) -> Coordinates:
+    nearest = _nearest(these, against, tolerance)
+    return these.select(nearest >= _nearest(these, in_favour, tolerance))
 
 
 def labels_of_corrections(corrections: Mapping[str, Correction]) -> Tuple[Picks, Picks]:

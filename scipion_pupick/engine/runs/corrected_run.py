@@ -4,9 +4,9 @@
 from __future__ import annotations
 
 import logging
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Collection, Dict, Mapping, Optional
+from typing import Any, Callable, Collection, Dict, Mapping, Optional, Tuple
 
 from ..coordinates import Coordinates, Picks, read_picks
 from ..coordinates.assign_picks import assign_to_micrographs
@@ -14,28 +14,32 @@ from ..coordinates.corrections import (
     Correction,
     Corrections,
     corrected_picks,
+    corrections_of,
     find_corrections,
     labels_of_corrections,
     read_corrections,
     with_left_confirmed,
+    without_added,
     without_removed,
 )
-from ..coordinates.table import join_picks
+from ..coordinates.table import join_coordinates, join_picks
 from ..errors import PupickError, UsageError
 from ..files.atomic import PathLike
 from ..micrographs import match_names
 from ..picking.peaks_file import MicrographPeaks
 from ..settings import TOLERANCE_DIAMETERS, CorrectionSettings
 from .corrected_count import looked_at_of_run, particles_by_corrections
-from .layout import COORDINATES, CORRECTIONS
+from .edited_files import edited_files
+from .layout import CORRECTIONS
 from .pick_run import PickRun, read_pick_run
 from .suggested import Suggested, holds_suggestion, read_suggested
-from .train_folder import read_labels
+from .train_folder import read_labels, read_negatives
 
 log = logging.getLogger(__name__)
 
 # manual pickers round positions, and people move picks a little
 _SAME_PICK_DIAMETERS = 0.1
+_WHAT = "corrected picks"
 
 
 @dataclass(frozen=True)
@@ -48,6 +52,7 @@ class CorrectedRun:
             done.
         labels: that the model was trained on before, by micrograph name, without those that were
             removed now.
+        earlier_negatives: of that training, without those that were added or confirmed now.
         particles_per_micrograph: about how many a micrograph holds, by the parts that were looked
             at wholly; None where these hold too few.
     """
@@ -55,12 +60,13 @@ class CorrectedRun:
     run: PickRun
     corrections: Corrections
     labels: Picks
+    earlier_negatives: Picks
     particles_per_micrograph: Optional[float] = None
 
     @property
     def negatives(self) -> Picks:
-        """What was removed, by micrograph name."""
-        return labels_of_corrections(self.corrections)[1]
+        """What was removed, and the negatives that the model was trained on before."""
+        return join_picks([labels_of_corrections(self.corrections)[1], self.earlier_negatives])
 
     @property
     def particles(self) -> Picks:
@@ -204,7 +210,7 @@ def _of_run(run: PickRun, corrected: Optional[Picks], done: str) -> CorrectedRun
     corrections = shown.complete(_corrections(run, corrected, shown, done))
     looked_at = looked_at_of_run(run, peaks, corrections, shown.same)
     count = particles_by_corrections(run, peaks.items(), corrections, looked_at)
-    return CorrectedRun(run, corrections, _labels_left(run, corrections, shown), count)
+    return CorrectedRun(run, corrections, *_labels_left(run, corrections, shown), count)
 
 
 def _of_suggested(
@@ -216,7 +222,7 @@ def _of_suggested(
     corrections = shown.complete(found)
     looked_at = suggested.looked_at(corrections)
     count = particles_by_corrections(run, run.peaks(), corrections, looked_at)
-    return CorrectedRun(run, corrections, _labels_left(run, corrections, shown), count)
+    return CorrectedRun(run, corrections, *_labels_left(run, corrections, shown), count)
 
 
 def _picks_of_run(run: PickRun, peaks: Mapping[str, MicrographPeaks]) -> _Shown:
@@ -234,28 +240,95 @@ def _diameter(run: PickRun, peaks: MicrographPeaks) -> float:
     return run.diameter / peaks.pixel_size
 
 
-def _labels_left(run: PickRun, corrections: Corrections, shown: _Shown) -> Picks:
-    """Read the labels that the model was trained on, without those that were removed now."""
-    labels = read_labels(run.model.parent)
-    names = {name: found.name for name, found in match_names(labels, run.micrographs).items()}
+def _labels_left(run: PickRun, corrections: Corrections, shown: _Shown) -> Tuple[Picks, Picks]:
+    """Read the labels and negatives that the model was trained on, but for what was said now."""
+    folder = run.model.parent
+    labels, negatives = read_labels(folder), read_negatives(folder)
+    return (
+        _left(labels, without_removed, run, corrections, shown),
+        _left(negatives, without_added, run, corrections, shown),
+    )
+
+
+def _left(
+    before: Picks,
+    without: Callable[[Coordinates, Correction, float], Coordinates],
+    run: PickRun,
+    corrections: Corrections,
+    shown: _Shown,
+) -> Picks:
+    names = {name: found.name for name, found in match_names(before, run.micrographs).items()}
     left = {
-        name: without_removed(
+        name: without(
             coordinates,
             corrections[names[name]],
             TOLERANCE_DIAMETERS * shown.diameters[names[name]],
         )
-        for name, coordinates in labels.items()
+        for name, coordinates in before.items()
         if names.get(name) in corrections
     }
-    return {**labels, **left}
+    return {**before, **left}
 
 
 def _corrections(run: PickRun, corrected: Optional[Picks], shown: _Shown, done: str) -> Corrections:
     """Read the corrections that lie with a run, or find them by its picks before and after."""
-    if corrected is None and (run.folder / CORRECTIONS).is_file():
-        return read_corrections(run.folder / CORRECTIONS)
-    given = read_picks(run.folder / COORDINATES) if corrected is None else corrected
-    return _changes(shown, assign_to_micrographs(given, run.micrographs, "corrected picks"), done)
+    if corrected is not None:
+        return _changes(shown, assign_to_micrographs(corrected, run.micrographs, _WHAT), done)
+    said = _of_file(run, shown)
+    if not said:
+        return _changes(shown, _picks_as_they_are(run, shown), done)
+    edited = edited_files(run, run.read_index(), shown.picks)
+    if edited:
+        log.warning(
+            "%d files of coordinates, such as %s, were changed, but corrections were made in the "
+            "browser, too: only those in %s are read.",
+            len(edited),
+            run.coordinates_path(edited[0]),
+            run.folder / CORRECTIONS,
+        )
+    return _with_done(said, shown, done)
+
+
+def _of_file(run: PickRun, shown: _Shown) -> Corrections:
+    """Read the corrections in a file of a run; those of which something is said."""
+    path = run.folder / CORRECTIONS
+    found = corrections_of(read_corrections(path), run.micrographs) if path.is_file() else {}
+    said = {name: correction for name, correction in found.items() if not correction.is_empty}
+    lost = [name for name in said if name not in shown.picks]
+    if lost:
+        log.warning(
+            "%s: the corrections of %d micrographs, such as %s, are left out: the run has no picks "
+            "of them now.",
+            path,
+            len(lost),
+            lost[0],
+        )
+    return {name: correction for name, correction in said.items() if name in shown.picks}
+
+
+def _picks_as_they_are(run: PickRun, shown: _Shown) -> Picks:
+    """Read the files of coordinates of a run; a micrograph whose file is gone was not looked at."""
+    files = {name: run.coordinates_path(name) for name in shown.picks}
+    return {
+        name: join_coordinates(list(read_picks(path).values()) or [Coordinates.empty()])
+        for name, path in files.items()
+        if path.is_file()
+    }
+
+
+def _with_done(said: Corrections, shown: _Shown, done: str) -> Corrections:
+    """Return corrections of which those that the settings name are done as well."""
+    of_done = _done_by(done, said, shown.picks)
+    return {
+        name: replace(correction, done=correction.done or name in of_done)
+        for name, correction in {**{name: Correction() for name in of_done}, **said}.items()
+    }
+
+
+def _done_by(done: str, changed: Collection[str], every: Collection[str]) -> Collection[str]:
+    """Names of the micrographs that are done, of those that were changed and all."""
+    of_done: Dict[str, Collection[str]] = {"none": (), "changed": changed, "all": every}
+    return of_done[done]
 
 
 def _changes_of_suggested(
@@ -264,7 +337,7 @@ def _changes_of_suggested(
     """Find what has become of picks that were suggested; of others nothing is said."""
     if corrected is None:
         return _changes(shown, suggested.as_they_are(), done)
-    after = assign_to_micrographs(corrected, run.micrographs, "corrected picks")
+    after = assign_to_micrographs(corrected, run.micrographs, _WHAT)
     if done == "all":
         # a set of picks does not say which micrographs have none left
         after = {name: after.get(name, Coordinates.empty()) for name in shown.picks}
@@ -275,5 +348,4 @@ def _changes(shown: _Shown, corrected: Picks, done: str) -> Corrections:
     """Find what was changed in the micrographs that a person was shown."""
     after = {name: kept for name, kept in corrected.items() if name in shown.picks}
     changed = find_corrections(shown.picks, after, shown.same)
-    of_done: Dict[str, Collection[str]] = {"none": (), "changed": changed, "all": after}
-    return find_corrections(shown.picks, after, shown.same, of_done[done])
+    return find_corrections(shown.picks, after, shown.same, _done_by(done, changed, after))

@@ -36,6 +36,7 @@ TRAINING_LOG = "training.tsv"
 CHECKPOINT = "checkpoint.safetensors"
 ESTIMATE_CHECKPOINT = "estimate.safetensors"
 LABELS = "labels.csv"
+NEGATIVES = "negatives.csv"
 VIEW = "view.json"
 # of preprocessing
 PREPROCESS_RECORD = "preprocess.json"

@@ -11,7 +11,7 @@ from ..errors import PupickError, UsageError
 from ..files.json_files import read_json
 from ..networks.model_file import ModelFile, read_model_file
 from ..preprocessing.scale import WorkingScale
-from .layout import LABELS, MODEL, TRAINING_LOG, VIEW
+from .layout import LABELS, MODEL, NEGATIVES, TRAINING_LOG, VIEW
 
 
 def holds_training(folder: Path) -> bool:
@@ -22,6 +22,11 @@ def holds_training(folder: Path) -> bool:
 def read_labels(folder: Path) -> Picks:
     """Read the labels of the training that a folder holds, px; none where it holds no training."""
     return read_picks(folder / LABELS) if (folder / LABELS).is_file() else {}
+
+
+def read_negatives(folder: Path) -> Picks:
+    """Read the places without a particle of the training that a folder holds, px; or none."""
+    return read_picks(folder / NEGATIVES) if (folder / NEGATIVES).is_file() else {}
 
 
 def read_trained_model(folder: Path) -> Optional[ModelFile]:

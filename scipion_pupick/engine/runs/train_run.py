@@ -26,6 +26,7 @@ from .layout import (
     LABELS,
     MICROGRAPHS,
     MODEL,
+    NEGATIVES,
     REPORT,
     TRAIN_RECORD,
     TRAINING_LOG,
@@ -191,6 +192,10 @@ class TrainRun:
         write_json(self.folder / VIEW, view)
         write_micrographs(request.labelled, self.folder)
         write_picks(request.labels.positive, self.folder / LABELS)
+        if request.labels.negative:
+            write_picks(request.labels.negative, self.folder / NEGATIVES)
+        else:
+            (self.folder / NEGATIVES).unlink(missing_ok=True)
 
     def _is_of(self, view: Mapping[str, Any]) -> bool:
         return bool(view["fingerprint"] == self.fingerprint)

@@ -453,3 +453,17 @@ def test_names_that_are_no_utf8_are_corrected(tmp_path):
         assert client.edit(0, (500, 500, "", "added"))[0] == 200
     assert json.loads((run / "corrections.json").read_text())["micrographs"]
     assert set(saved(run)) == {name}
+
+
+def test_corrections_are_seen_and_kept_when_micrographs_are_given_from_elsewhere(tmp_path):
+    folder = make_run(tmp_path, ("mics/0.mrc", "mics/1.mrc"))
+    added = Correction(added=Coordinates.unscored([5.0], [6.0]))
+    before = {"/data/mics/1.mrc": added, "/data/mics/gone.mrc": added}
+    write_corrections(folder / "corrections.json", before)
+    with serving(folder) as server:
+        client = client_of(server)
+        assert client.get("/run")[1]["corrected"] == {"1": [0, 1, 0, False]}
+        assert client.get("/micrographs/1")[1]["marks"] == [[500, 600, "added"]]
+        client.edit(0, (700, 800, "", "added"))
+    after = read_corrections(folder / "corrections.json")
+    assert {*after} == {"mics/0.mrc", "mics/1.mrc", "/data/mics/gone.mrc"}

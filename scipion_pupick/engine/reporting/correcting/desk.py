@@ -15,7 +15,13 @@ from pathlib import Path
 from typing import Any, Dict, List, Mapping, Optional, Sequence, Tuple
 
 from ...coordinates import Coordinates
-from ...coordinates.corrections import Correction, Corrections, read_corrections, write_corrections
+from ...coordinates.corrections import (
+    Correction,
+    Corrections,
+    corrections_of,
+    read_corrections,
+    write_corrections,
+)
 from ...errors import UsageError
 from ...files.atomic import file_status
 from ...micrographs import Micrograph
@@ -101,6 +107,7 @@ class Desk:
             run, status = self.run, _status(self.folder / CORRECTIONS)
             if status != self._corrections_status:
                 found = read_corrections(self.folder / CORRECTIONS) if status else {}
+                found = corrections_of(found, run.micrographs)
                 self._note_differences(self._corrections, found)
                 self._corrections, self._corrections_status = found, status
             return run
