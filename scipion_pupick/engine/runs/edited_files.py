@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Iterable, List
 
 from ..coordinates.relion import coordinates_text
@@ -10,28 +11,37 @@ from ..errors import PupickError, UsageError
 from ..files.atomic import file_status, holds
 from ..picking.cut import Cut
 from .index import Index, Note
+from .layout import THRESHOLD_RECORD
 from .pick_run import PickRun
 
 
 def edited_files(run: PickRun, index: Index, names: Iterable[str]) -> List[str]:
     """Return those of some micrographs whose files of coordinates people have changed.
 
-    Such a file is not as it was when it was noted, and holds neither what had been picked then nor
-    what the threshold of the run picks now.
+    Such a file is not as it was when it was noted, is newer than the threshold that was applied
+    last, and holds neither what had been picked then nor what the run picks now.
 
     Args:
         run: whose folder it is.
         index: of the run.
         names: of micrographs.
     """
+    since = _time_of(run.folder / THRESHOLD_RECORD)
     noted = ((name, index.notes[name]) for name in names if name in index.notes)
-    return [name for name, note in noted if _is_edited(run, name, note)]
+    return [name for name, note in noted if _is_edited(run, name, note, since)]
 
 
-def _is_edited(run: PickRun, name: str, note: Note) -> bool:
-    path = run.coordinates_path(name)
+def _time_of(path: Path) -> int:
+    """When a file was changed, ns; 0 where there is none."""
+    return (file_status(path) or [0, 0])[1]
+
+
+def _is_edited(run: PickRun, name: str, note: Note, since: int) -> bool:
+    path = run.coordinates_file(name)
     now = file_status(path)
-    peaks = run.kept_peaks(name) if now and now != note.coordinates else None
+    if not now or now == note.coordinates or now[1] <= since:
+        return False
+    peaks = run.kept_peaks(name)
     if peaks is None:
         return False
     cuts = [note.criteria.cut, *_cut_of(run)]

@@ -105,9 +105,12 @@ def test_files_that_were_changed_are_made_again(picked, tmp_path, name):
     assert contents(again) == contents(run)
 
 
-def without_last_row(path):
-    lines = path.read_text().rstrip().split("\n")
-    path.write_text("\n".join(lines[:-1]) + "\n\n")
+def remove_best(path):
+    """Remove the first pick, which no threshold would take away alone."""
+    lines = path.read_text().split("\n")
+    rows = [i for i, line in enumerate(lines) if line[:1].isdigit()]
+    del lines[rows[0]]
+    path.write_text("\n".join(lines))
 
 
 def test_files_of_picks_that_people_changed_stay(picked, tmp_path, caplog):
@@ -115,7 +118,7 @@ def test_files_of_picks_that_people_changed_stay(picked, tmp_path, caplog):
     again = tmp_path / "run"
     call(micrographs, model, again)
     edited, gone, _ = (PickRun(again).coordinates_path(m.name) for m in micrographs)
-    without_last_row(edited)
+    remove_best(edited)
     gone.unlink()
     before = edited.read_bytes()
     assert call(micrographs, model, again).reused == 3
@@ -136,6 +139,11 @@ def test_files_of_picks_that_people_changed_stay(picked, tmp_path, caplog):
     edited.unlink()
     call(micrographs, model, again, PickSettings(threshold=0.5))
     threshold(again, again, 1.0)
+    threshold(again, again, 0.0)
+    remove_best(edited)
+    with pytest.raises(UsageError, match="were changed since"):
+        threshold(again, again, 1.0)
+    edited.unlink()
     call(micrographs, model, again)
     assert contents(again)[own] == contents(run)[own]
 
