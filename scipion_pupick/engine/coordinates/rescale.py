@@ -13,7 +13,7 @@ import numpy as np
 
 from ..errors import MicrographError
 from ..micrographs import Micrograph, Shape, image_shape, pixel_size_of
-from ..micrographs.pixel_sizes import HEADER, PixelSize, differ
+from ..micrographs.pixel_sizes import HEADER, PixelSize, same_pixel_size
 from .table import Coordinates, Picks
 
 log = logging.getLogger(__name__)
@@ -64,7 +64,7 @@ def _rescale(
     """Return picks, why they are as they were, and both pixel sizes (Å/px) where they differ."""
     stated = coordinates.pixel_size
     used = pixel_size_of(micrograph) if stated is not None else None
-    if stated is None or used is None or not differ(stated, used.value):
+    if stated is None or used is None or same_pixel_size(stated, used.value):
         return coordinates, "", None
     converted = coordinates.scaled(stated / used.value)
     reason = _doubt(used, stated) or _way_out(coordinates, converted, micrograph)
