@@ -277,7 +277,7 @@ class Picker:
             The peaks of each, px of its micrograph, down to a score of -8 or to the threshold.
         """
         distance = self.min_distance / self.scale.pixel_size
-        detector = Detector(self.scores, distance, sharpness=self.sharpness)
+        detector = Detector(distance, sharpness=self.sharpness)
         least = min(LEAST_SCORE, self.threshold)
         score_maps, dirty = self.judge(np.stack([working.image for working in images]))
         peaks_of_images = []
