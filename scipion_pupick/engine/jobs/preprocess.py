@@ -53,7 +53,7 @@ def preprocess(
         diameter: of the particle, Å.
         output: folder; the files lie in it in the folders of their micrographs' names.
         diameter_px: width of the particle in the files, px.
-        normalisation: see `jobs.train.TrainSettings`.
+        normalisation: see `settings.TrainSettings`.
         threads: for the transforms; 0 for all cores.
         overwrite: replace files in the folder that were not written by preprocessing.
 
