@@ -17,13 +17,13 @@ from scipion_pupick.engine import (
     read_pixel_size,
     require_pixel_size,
 )
+from scipion_pupick.engine.micrographs.pixel_sizes import same_pixel_size
 from scipion_pupick.engine.runs.layout import MODEL
 from scipion_pupick.engine.settings import GENERAL, PicksSettings, make_settings
 
 from .parameters import Options
 
 NO_MODEL = "none"
-SAME_PIXEL_SIZE = 0.01
 
 
 def read_micrographs(star: str, pixel_size: Optional[float]) -> List[Micrograph]:
@@ -123,7 +123,7 @@ def _pixel_sizes(micrographs: Sequence[Micrograph]) -> List[float]:
 
 
 def _are_one(sizes: Sequence[float]) -> bool:
-    return len(sizes) > 0 and max(sizes) - min(sizes) <= SAME_PIXEL_SIZE
+    return len(sizes) > 0 and same_pixel_size(min(sizes), max(sizes))
 
 
 def find_start(text: str) -> Optional[Path]:

@@ -30,6 +30,7 @@ from scipion_pupick.engine import (
     write_json,
 )
 from scipion_pupick.engine.errors import UNFORESEEN
+from scipion_pupick.engine.files.atomic import file_status
 from scipion_pupick.engine.networks.training_record import TrainingRecord
 from scipion_pupick.engine.runs import train_folder
 from scipion_pupick.engine.runs.layout import MODEL, TRAINING_LOG
@@ -157,7 +158,7 @@ class PickJob:
             "parameters": parameters,
             "labels": _digest(inputs.picks),
             "negatives": None if negatives is None else _digest(negatives),
-            "start": None if start is None else _status(start),
+            "start": None if start is None else file_status(start),
         }
 
     def finish_training(self, model: Path) -> None:
@@ -290,14 +291,6 @@ def pick_settings(options: Options) -> PickSettings:
     """Turn a job's parameters into the engine's settings; a model just trained has its diameter."""
     diameter = {} if options.job == PICK else {"diameter": None}
     return make_settings(PickSettings, {**options.values, **diameter})
-
-
-def _status(path: Path) -> List[int]:
-    """Tell whether a file is still the same: its size and the time of its last change."""
-    if not path.is_file():
-        return []
-    status = path.stat()
-    return [status.st_size, status.st_mtime_ns]
 
 
 def _is_same(stored: Mapping[str, Any], request: Mapping[str, Any]) -> bool:

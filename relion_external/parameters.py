@@ -182,7 +182,7 @@ class Options:
     """A job as RELION calls it.
 
     Attributes:
-        job: `TRAIN`, `PICK` or `BOTH`.
+        job: `TRAIN`, `PICK`, `BOTH` or `SUGGEST`.
         output: the job's folder, as given.
         micrographs: STAR file of micrographs.
         coordinates: list of coordinate files, if one was given.

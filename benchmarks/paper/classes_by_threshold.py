@@ -28,13 +28,13 @@ import numpy as np
 # a script sees only its own folder
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
+from benchmarks.common.picking_sets import TOLERANCE
 from benchmarks.common.relion_classes import CLASS, ClassSettings, classify, extract, hits
 from scipion_pupick.engine import Picks, find_micrographs, read_picks
 from scipion_pupick.engine.coordinates.assign_picks import assign_to_micrographs
 from scipion_pupick.engine.files.star import read_blocks
 from scipion_pupick.engine.micrographs import require_pixel_size
 
-TOLERANCE = 0.4
 GOOD_SHARE = 0.5
 
 log = logging.getLogger("classes")

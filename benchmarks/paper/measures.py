@@ -58,7 +58,7 @@ def region_ap(maps: Sequence[np.ndarray], on: PreparedSet) -> float:
 
 def particle_figures(maps: Sequence[np.ndarray], on: PreparedSet) -> ParticleFigures:
     """Peaks of score maps against the particles, matched one to one."""
-    detector = Detector.of_width(lambda images: images, OptimizerSettings().diameter_px)
+    detector = Detector.of_width(OptimizerSettings().diameter_px)
     peaks = [
         detector.find_in_map(score_map, (image.image.shape[0], image.image.shape[1]))
         for score_map, image in zip(maps, on.test)

@@ -110,8 +110,7 @@ def prepare_set(on: PickingSet) -> PreparedSet:
     test = []
     for micrograph in on.micrographs(on.test):
         working = prepare(micrograph, scale, method, data.mixture)
-        shape = (working.image.shape[0], working.image.shape[1])
-        xy = to_working(on.particles[micrograph.name].xy, working.shape, shape)
+        xy = to_working(on.particles[micrograph.name].xy, working.shape, working.working_shape)
         test.append(labelled(working.image, xy, settings))
     factor = settings.training.diameter_px / on.diameter_px
     return PreparedSet(

@@ -107,13 +107,22 @@ def set_threads(threads: int) -> int:
     Raises:
         UsageError: a negative number.
     """
+    count = count_threads(threads)
+    torch.set_num_threads(count)
+    return count
+
+
+def count_threads(threads: int) -> int:
+    """Return how many threads were asked for; 0 means all that `usable_cores` counts.
+
+    Raises:
+        UsageError: a negative number.
+    """
     if threads < 0:
         raise UsageError(
             f"{threads} threads were asked for: give 1 or more, or 0 for all cores.", "threads"
         )
-    count = threads or usable_cores()
-    torch.set_num_threads(count)
-    return count
+    return threads or usable_cores()
 
 
 def usable_cores() -> int:

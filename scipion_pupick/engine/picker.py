@@ -11,7 +11,7 @@ import numpy as np
 from .coordinates import Coordinates
 from .errors import UsageError
 from .files.atomic import PathLike
-from .micrographs import AnyMicrograph, MicrographInMemory, Shape
+from .micrographs import AnyMicrograph, MicrographInMemory
 from .networks.model_file import ModelFile
 from .picking.contamination import ContaminationMap, Judge
 from .picking.contrast import particle_contrast
@@ -277,14 +277,14 @@ class Picker:
             The peaks of each, px of its micrograph, down to a score of -8 or to the threshold.
         """
         distance = self.min_distance / self.scale.pixel_size
-        detector = Detector(self.scores, distance, sharpness=self.sharpness)
+        detector = Detector(distance, sharpness=self.sharpness)
         least = min(LEAST_SCORE, self.threshold)
         score_maps, dirty = self.judge(np.stack([working.image for working in images]))
         peaks_of_images = []
         for i, working in enumerate(images):
-            shape = _shape_of(working.image)
+            shape = working.working_shape
             peaks = detector.find_in_map(score_maps[i], shape, least)
-            xy = to_original(peaks.xy, working.shape, working.image.shape)
+            xy = to_original(peaks.xy, working.shape, shape)
             coordinates = Coordinates(xy[:, 0], xy[:, 1], peaks.score)
             contrast = particle_contrast(working.image, peaks, self.scale.diameter_px)
             found = MicrographPeaks(coordinates, working.shape, working.pixel_size)
@@ -323,10 +323,6 @@ class UnfittedModel:
     model: Model
     settings: PickSettings
     device: torch.device
-
-
-def _shape_of(image: np.ndarray) -> Shape:
-    return image.shape[0], image.shape[1]
 
 
 def _either(value: Optional[float], otherwise: float) -> float:

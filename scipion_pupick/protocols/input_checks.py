@@ -12,7 +12,7 @@ from pwem.objects import EMSet, SetOfMicrographs
 from ..assignment import left_out_text
 from ..convert import count_coordinates, read_micrographs
 from ..engine import Micrograph, MicrographError, WorkingScale, image_shape
-from ..engine.micrographs.pixel_sizes import read_pixel_sizes
+from ..engine.micrographs.pixel_sizes import read_pixel_sizes, same_pixel_size
 from ..namesakes import namesakes, namesakes_text
 from ..particles import micrographs_of
 
@@ -93,7 +93,7 @@ def coordinates_errors(coordinates: EMSet, micrographs: SetOfMicrographs, what: 
     ids_of_set = micrographs_of(coordinates)
     if ids_of_set is not None:
         theirs, ours = ids_of_set.getSamplingRate(), micrographs.getSamplingRate()
-        if theirs and ours and abs(theirs / ours - 1) > 1e-3:
+        if theirs and ours and not same_pixel_size(theirs, ours):
             return [
                 f"The {what} were made on micrographs of {theirs:g} Å/px, the input micrographs "
                 f"have {ours:g} Å/px: give the micrographs that they were made on."

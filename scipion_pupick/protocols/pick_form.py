@@ -88,7 +88,7 @@ def define_model(protocol: EngineProtocol, form: Any) -> None:
     )
 
 
-def define_picking(protocol: EngineProtocol, form: Any) -> None:
+def define_picking(form: Any) -> None:
     """Add what is picked of the peaks that the model finds."""
     form.addSection("Picking")
     form.addParam(

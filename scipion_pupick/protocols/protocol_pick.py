@@ -75,7 +75,7 @@ class PUPickProtPick(UsableMicrographs):
         super()._defineParams(form)
         self.defineGpu(form)
         define_model(self, form)
-        define_picking(self, form)
+        define_picking(form)
         define_usable(form)
         self._defineStreamingParams(form)
         form.getParam("streamingBatchSize").setDefault(16)

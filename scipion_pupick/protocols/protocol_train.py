@@ -96,7 +96,7 @@ class PUPickProtTrain(EngineProtocol):
     def _defineParams(self, form: Any) -> None:
         define_input(self, form)
         define_training(self, form)
-        define_streaming(self, form)
+        define_streaming(form)
         form.addParallelSection(threads=4, mpi=0)
 
     @classmethod

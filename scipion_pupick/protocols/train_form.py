@@ -111,10 +111,10 @@ def define_training(protocol: EngineProtocol, form: Any) -> None:
     previous = f"startFrom=={START_PREVIOUS} and "
     add_reason_for_grey(form, "previousModel", "a previous model", previous)
     add_setting(form, setting(TrainSettings, "epochs"))
-    _define_expert(protocol, form)
+    _define_expert(form)
 
 
-def _define_expert(protocol: EngineProtocol, form: Any) -> None:
+def _define_expert(form: Any) -> None:
     of_start = {"condition": f"startFrom=={START_SCRATCH}"}
     for other in offered_settings(TrainSettings):
         if other.name not in PLACED:
@@ -129,7 +129,7 @@ def _define_expert(protocol: EngineProtocol, form: Any) -> None:
     )
 
 
-def define_streaming(protocol: EngineProtocol, form: Any) -> None:
+def define_streaming(form: Any) -> None:
     """Add when to train on sets that are still growing."""
     form.addSection("Streaming")
     form.addParam(

@@ -418,6 +418,7 @@ def test_negative_threads_are_misuse_for_preprocessing(own, tmp_path, caplog, th
     arguments = ("--micrographs", own, "--diameter", DIAMETER, "--output", tmp_path / "out")
     assert call("preprocess", *arguments, "--threads", threads) == MISUSED
     assert f"{threads} threads" in caplog.text
+    assert "--threads" in caplog.text
 
 
 @pytest.mark.parametrize(

@@ -2,8 +2,11 @@
 """What docs/developing.md promises of the code's shape."""
 
 import ast
+import pkgutil
+import re
 import statistics
 from collections import defaultdict
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -20,6 +23,12 @@ MOST_LINES_OF_A_FUNCTION = 60
 MOST_MEDIAN_LINES = 10
 # a job asks few others: names that it imports from the engine
 MOST_IMPORTED_BY_A_JOB = 16
+# such as `device.set_threads`, and not `report.html`
+DOTTED_NAME = re.compile(
+    r"`([a-z_]\w*(?:\.\w+)*\.(?!(?:csv|html|json|safetensors|star|tsv)`)\w+)(?:\(\))?`"
+)
+# a word of the command line
+NO_CODE = {"ice.thickness"}
 FILE_NAMES = {
     value
     for name, value in vars(layout).items()
@@ -99,3 +108,25 @@ def test_a_constant_has_one_meaning():
                     if isinstance(name, ast.Name) and name.id.isupper():
                         homes[name.id].add(path)
     assert {name: paths for name, paths in homes.items() if len(paths) > 1} == {}
+
+
+def is_there(name, homes):
+    for home in homes:
+        with suppress(ImportError, AttributeError):
+            pkgutil.resolve_name(f"{home}{name}")
+            return True
+    return False
+
+
+def test_what_docstrings_point_to_is_there():
+    packages = [path.parent.relative_to(PLUGIN.parent) for path in ENGINE.rglob("__init__.py")]
+    homes = [*(f"{'.'.join(package.parts)}." for package in packages), "builtins.", ""]
+    names = {
+        name: path
+        for path, tree in parsed(ENGINE)
+        for node in docstrings(tree)
+        for name in DOTTED_NAME.findall(node.value)
+    }
+    assert len(names) > 30
+    gone = {name: path for name, path in names.items() if not is_there(name, homes)}
+    assert gone.keys() == NO_CODE

@@ -20,7 +20,7 @@ from helpers.relion_files import (
 )
 
 from relion_external.errors import JobError
-from relion_external.inputs import read_labels, read_negatives
+from relion_external.inputs import common_pixel_size, read_labels, read_negatives
 from relion_external.jobs import run_job
 from relion_external.parameters import BOTH, PICK, TRAIN, parse_arguments
 from relion_external.training_inputs import read_training_inputs
@@ -417,11 +417,20 @@ def test_refined_particles_are_moved_by_the_micrographs_pixel_size(job, tmp_path
     np.testing.assert_allclose(found, disc_centres(0, SHAPE), atol=1e-4)
 
 
+def write_second_pixel_size(project, pixel_size):
+    two = OPTICS.rstrip("\n") + f"\nopticsGroup2 2 1.77 300 2.0 0.1 {pixel_size}\n"
+    star = write_micrographs_star(project / MICS, NAMES, two)
+    star.write_text(star.read_text().replace(f"{NAMES[1]} 1", f"{NAMES[1]} 2"))
+
+
+def test_particles_over_micrographs_of_one_pixel_size_in_two_roundings_are_taken(job, tmp_path):
+    write_second_pixel_size(tmp_path, 7.1)
+    assert common_pixel_size(find_micrographs([MICS])) == 7.08
+
+
 def test_particles_over_micrographs_of_two_pixel_sizes_are_refused(job, tmp_path):
     write_particles(tmp_path / "Refine3D/job020/run_data.star", np.zeros((6, 2)))
-    two = OPTICS.rstrip("\n") + "\nopticsGroup2 2 1.77 300 2.0 0.1 3.54\n"
-    star = write_micrographs_star(tmp_path / MICS, NAMES, two)
-    star.write_text(star.read_text().replace(f"{NAMES[1]} 1", f"{NAMES[1]} 2"))
+    write_second_pixel_size(tmp_path, 3.54)
     with pytest.raises(UsageError, match=r"from 3\.54 to 7\.08"):
         train("--in_parts", "Refine3D/job020/run_data.star")
 

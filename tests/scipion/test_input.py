@@ -230,6 +230,8 @@ def test_picks_made_at_another_pixel_size_are_refused(runs, tmp_path):
     assert "4 Å/px, the input micrographs have 8 Å/px" in train_errors(
         runs, **other_set(runs, tmp_path, 8.0)
     )
+    rounded = other_set(runs, tmp_path / "rounded", 1.005 * PIXEL_SIZE)
+    assert "Å/px" not in train_errors(runs, **rounded)
 
 
 def test_a_diameter_may_be_given_in_pixels_or_as_a_radius(runs):

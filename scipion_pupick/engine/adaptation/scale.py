@@ -74,7 +74,7 @@ def read_middles(
         MicrographInMemory(
             image.image,
             image.micrograph.name,
-            image.pixel_size * image.shape[1] / image.image.shape[1],
+            image.pixel_size * image.shape[1] / image.working_shape[1],
         )
         for image in images
     ]

@@ -10,7 +10,7 @@ these are usually like, and to about how many particles there are.
 
 No label is used: people label the clearest particles first, and a network scores those it was
 trained on higher than others. Networks that were trained from random weights may do anything in
-negatives, which they never saw: these are calibrated otherwise (`gaussian.py`).
+negatives, which they never saw: these are calibrated otherwise (`calibration.gaussian`).
 """
 
 from __future__ import annotations

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""A part of a micrograph."""
+"""A micrograph and parts of it, and which points lie in them."""
 
 from __future__ import annotations
 
@@ -10,6 +10,11 @@ from typing import Tuple
 import numpy as np
 
 from ..micrographs import Shape
+
+
+def inside_image(xy: np.ndarray, shape: Shape) -> np.ndarray:
+    """Tell which points (n, 2), px, lie on a pixel of an image (ny, nx): (n,) bool."""
+    return np.asarray(((xy > -0.5) & (xy < [shape[1] - 0.5, shape[0] - 0.5])).all(axis=1))
 
 
 @dataclass(frozen=True)

@@ -69,7 +69,7 @@ def join_by_micrograph(picks: Picks, matched: Mapping[str, Micrograph]) -> Picks
 
     Args:
         picks: under the names of some file.
-        matched: micrographs by these names, see `micrograph.match_names`.
+        matched: micrographs by these names, see `name_matching.match_names`.
     """
     found: Picks = {}
     for name, micrograph in matched.items():

@@ -12,11 +12,10 @@ from typing import Dict, Iterable, List, Sequence
 from ..errors import UsageError
 from ..files.atomic import PathLike
 from ..micrographs.micrograph import IMAGE_EXTENSIONS
+from ..micrographs.name_matching import PICK_SUFFIXES
 
 # folders and a file that begin with a letter, a number or _ and have nothing unusual in them
 _PLAIN_NAME = re.compile(r"(?:\w[\w.\- ]*/)*\w[\w.\- ]*")
-# what RELION's and our own files of one micrograph have between its name and the extension
-PICK_SUFFIXES = ("_manualpick", "_autopick", "_topazpicks", "_automatch", "_pupick")
 # EMAN2 keeps what it knows of a micrograph in info/NAME_info.json
 _EMAN_ENDING = "_info.json"
 

@@ -14,11 +14,12 @@ import numpy as np
 
 from ..errors import UsageError
 from ..files.atomic import PathLike
+from ..micrographs.name_matching import PICK_SUFFIXES
 from ..runs.layout import PICKS, holds_own_picks
 from ..settings import ALL_PICKS, PicksSettings
 from .boxes import USUAL_CONFIDENCE
 from .cryosparc import UID
-from .file_names import PICK_SUFFIXES, micrograph_of_file, without_affixes
+from .file_names import micrograph_of_file, without_affixes
 from .formats import FORMATS, Contents, detect_format
 from .relion import CoordinateFiles
 from .table import Coordinates, Picks, join_coordinates

@@ -9,11 +9,10 @@ from __future__ import annotations
 import logging
 from typing import Dict, List, Mapping, Optional, Tuple
 
-import numpy as np
-
 from ..errors import MicrographError
-from ..micrographs import Micrograph, Shape, image_shape, pixel_size_of
-from ..micrographs.pixel_sizes import HEADER, PixelSize, differ
+from ..micrographs import Micrograph, image_shape, pixel_size_of
+from ..micrographs.pixel_sizes import HEADER, PixelSize, same_pixel_size
+from .area import inside_image
 from .table import Coordinates, Picks
 
 log = logging.getLogger(__name__)
@@ -64,7 +63,7 @@ def _rescale(
     """Return picks, why they are as they were, and both pixel sizes (Å/px) where they differ."""
     stated = coordinates.pixel_size
     used = pixel_size_of(micrograph) if stated is not None else None
-    if stated is None or used is None or not differ(stated, used.value):
+    if stated is None or used is None or same_pixel_size(stated, used.value):
         return coordinates, "", None
     converted = coordinates.scaled(stated / used.value)
     reason = _doubt(used, stated) or _way_out(coordinates, converted, micrograph)
@@ -86,12 +85,7 @@ def _way_out(coordinates: Coordinates, converted: Coordinates, micrograph: Micro
         shape = image_shape(micrograph.path)
     except MicrographError:
         return ""
-    if _count_inside(converted, shape) >= _count_inside(coordinates, shape):
+    inside = inside_image(coordinates.xy, shape).sum()
+    if inside_image(converted.xy, shape).sum() >= inside:
         return ""
     return "they would then lie outside it"
-
-
-def _count_inside(coordinates: Coordinates, shape: Shape) -> int:
-    """Count the picks inside an image (ny, nx)."""
-    xy = coordinates.xy
-    return int(np.count_nonzero(((xy > -0.5) & (xy < [shape[1] - 0.5, shape[0] - 0.5])).all(1)))

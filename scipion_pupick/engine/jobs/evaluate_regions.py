@@ -65,7 +65,7 @@ def evaluate_regions(
     by_name = assign_to_micrographs(reference, micrographs, "reference particles")
     for micrograph in (m for m in micrographs if m.name in by_name):
         working = picker.prepare(micrograph)
-        shape = (working.image.shape[0], working.image.shape[1])
+        shape = working.working_shape
         xy = to_working(by_name[micrograph.name].xy, working.shape, shape)
         borders = border / (np.array(working.shape) / shape)
         score_map = picker.scores(working.image[None])[0]

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Dict, Iterable, List, Mapping, Sequence, Tuple, Union
 
 from ..coordinates.file_names import files_of_micrographs
-from ..device import usable_cores
+from ..device import count_threads
 from ..errors import MicrographError, UsageError
 from ..files.atomic import PathLike
 from ..files.prefetch import prefetch
@@ -53,7 +53,7 @@ def preprocess(
         diameter: of the particle, Å.
         output: folder; the files lie in it in the folders of their micrographs' names.
         diameter_px: width of the particle in the files, px.
-        normalisation: see `jobs.train.TrainSettings`.
+        normalisation: see `settings.TrainSettings`.
         threads: for the transforms; 0 for all cores.
         overwrite: replace files in the folder that were not written by preprocessing.
 
@@ -69,9 +69,7 @@ def preprocess(
         raise UsageError("There is no micrograph to preprocess.")
     scale = WorkingScale(diameter, diameter_px)
     method = pixel_method(normalisation)
-    if threads < 0:
-        raise UsageError(f"{threads} threads were asked for: give 1 or more, or 0 for all cores.")
-    workers = threads or usable_cores()
+    workers = count_threads(threads)
     paths = files_of_micrographs([m.name for m in micrographs], Path(output), ".mrc")
     request = {"diameter": diameter, "diameter_px": diameter_px, "normalisation": normalisation}
     run = PreprocessRun(Path(output))

@@ -16,7 +16,7 @@ from .cryosparc import is_exposures, read_exposures
 from .exposures import other_images
 from .micrograph import CS_FILE, GIVEN, STAR_FILE, Micrograph
 from .mrc import check_pixel_size
-from .pixel_sizes import differ
+from .pixel_sizes import same_pixel_size
 from .star import read_micrograph_names
 from .text_list import is_text_list, read_text_list
 
@@ -75,7 +75,11 @@ def find_micrographs(
 
 def _with_pixel_size(micrographs: Sequence[Micrograph], pixel_size: float) -> List[Micrograph]:
     """Give micrographs a pixel size (Å/px), and say if STAR files have another."""
-    others = [m for m in micrographs if m.pixel_size and differ(m.pixel_size, pixel_size)]
+    others = [
+        micrograph
+        for micrograph in micrographs
+        if micrograph.pixel_size and not same_pixel_size(micrograph.pixel_size, pixel_size)
+    ]
     if others:
         log.warning(
             "The %s has %.4g Å/px for %d micrographs, such as %s: %.4g Å/px as given is used.",

@@ -15,15 +15,22 @@ _COMPRESSION = re.compile(r"\.(gz|bz2)$", re.IGNORECASE)
 
 _Parts = Tuple[str, ...]
 
-# what programs put before and behind the name of a micrograph
+# what programs put behind the name of a micrograph in files of its picks
+PICK_SUFFIXES = ("_manualpick", "_autopick", "_topazpicks", "_automatch", "_pupick")
+# micrographs may be called so themselves: looked at only where no whole name fits
+_DOUBTFUL_PICK_SUFFIXES = ("_extract", "_info", r"_BoxNet\w*")
+_MICROGRAPH_SUFFIXES = (
+    "_patch_aligned",
+    "_(non_?)?rigid_aligned",
+    "_aligned(_mic)?",
+    "_doseweighted",
+    "_noDW",
+    "_DW",
+    "_denoised",
+)
 _PREFIX = re.compile(r"^\d{15,}_")  # cryoSPARC's uid
 _SUFFIX = re.compile(
-    r"(?<=.)_("
-    # of micrographs
-    r"patch_aligned|(non_?)?rigid_aligned|aligned(_mic)?|doseweighted|noDW|DW|denoised"
-    # of files of picks
-    r"|manualpick|autopick|topazpicks|pupick|automatch|extract|info|BoxNet\w*"
-    r")$",
+    rf"(?<=.)({'|'.join([*_MICROGRAPH_SUFFIXES, *PICK_SUFFIXES, *_DOUBTFUL_PICK_SUFFIXES])})$",
     re.IGNORECASE,
 )
 

@@ -16,8 +16,8 @@ from .read import image_shape, read_pixel_size, read_pixel_sizes_of
 log = logging.getLogger(__name__)
 
 HEADER = "header"
-# Å/px that differ by less are one: programs round them
-SAME_WITHIN = 0.01
+# of the larger of two: programs round them
+_SAME_WITHIN = 0.01
 # Å/px that programs write which do not know it
 _UNKNOWN = 1.0
 # Å/px below which no microscope works with particles, and below which a small field is doubtful
@@ -50,12 +50,14 @@ class PixelSize:
     @property
     def contradicts_header(self) -> bool:
         """Whether a header that may be right says something else."""
-        return self.header is not None and not self.doubt and differ(self.value, self.header)
+        if self.header is None or self.doubt:
+            return False
+        return not same_pixel_size(self.value, self.header)
 
 
-def differ(first: float, second: float) -> bool:
-    """Whether two pixel sizes (Å/px) are not the same one, rounded."""
-    return abs(first - second) > SAME_WITHIN * max(first, second)
+def same_pixel_size(first: float, second: float) -> bool:
+    """Whether two pixel sizes (Å/px) are one, but for rounding: they differ by at most 1 %."""
+    return abs(first - second) <= _SAME_WITHIN * max(first, second)
 
 
 def pixel_size_of(micrograph: Micrograph) -> Optional[PixelSize]:
@@ -153,7 +155,7 @@ class PixelSizes:
     def _warn_of_odd_ones(self) -> None:
         groups = self.groups()
         usual = groups[0][0] if groups else 0.0
-        odd = [name for name, size in self.of.items() if differ(size.value, usual)]
+        odd = [name for name, size in self.of.items() if not same_pixel_size(size.value, usual)]
         if odd:
             log.warning(
                 "%d of %d micrographs, such as %s with %.4g Å/px, have another pixel size than "

@@ -31,7 +31,7 @@ class Model:
 
     Attributes:
         network: in evaluation mode.
-        network_name: in `networks.NETWORKS`.
+        network_name: in `settings.NETWORKS`.
         scale: particle diameter (Å; None for a general model) and its working width (px).
         normalisation: method of `normalise.normalise`.
         mixture: shared mixture of a joint normalisation; None where each micrograph has its own.

@@ -89,7 +89,7 @@ def _classify(x: Array, weights: Weights, name: str) -> Array:
 
 
 def _residual(x: Array, weights: Weights, name: str, step: int) -> Array:
-    """Apply `networks.Residual` to x (h, w, c)."""
+    """Apply `architectures.Residual` to x (h, w, c)."""
     inner = f"{name}.inner"
     y = _rectify(_convolve(x, *_folded(weights, f"{inner}.0", f"{inner}.1")))
     y = _convolve(y, *_folded(weights, f"{inner}.3", f"{inner}.4"), step)

@@ -25,26 +25,23 @@ Scorer = Callable[[np.ndarray], np.ndarray]
 
 @dataclass(frozen=True)
 class Detector:
-    """What finds particles in working images.
+    """What finds particles in the score maps of working images.
 
     Attributes:
-        scorer: from working images (b, h, w) to score maps (b, ceil(h/4), ceil(w/4)), or twice as
-            many rows and columns.
         min_distance: between two peaks, px of the working image.
         between: whether the best places between maxima of the scores are peaks, too, where every
             second pixel is scored.
         sharpness: share of scores that are not blurred there, 0 to 1.
     """
 
-    scorer: Scorer
     min_distance: float
     between: bool = True
     sharpness: float = 0.0
 
     @classmethod
-    def of_width(cls, scorer: Scorer, diameter_px: float, sharpness: float = 0.0) -> Detector:
+    def of_width(cls, diameter_px: float, sharpness: float = 0.0) -> Detector:
         """Return the detector of particles of a width, px of the working image."""
-        return cls(scorer, MIN_DISTANCE_DIAMETERS * diameter_px, sharpness=sharpness)
+        return cls(MIN_DISTANCE_DIAMETERS * diameter_px, sharpness=sharpness)
 
     def find_in_map(
         self, score_map: np.ndarray, shape: Shape, least_score: float = -np.inf
@@ -69,16 +66,24 @@ class Detector:
             peaks = find_close_peaks(score_map, radius, reach, least_score, *how)
         return Peaks(places.in_image(peaks.xy, shape), peaks.score)
 
-    def find(self, image: np.ndarray) -> Peaks:
-        """Score a working image (h, w) and find its peaks, px of the working image."""
-        return self.find_in_map(self.scorer(image[None])[0], (image.shape[0], image.shape[1]))
-
 
 def detect_peaks(
     scorer: Scorer, image: np.ndarray, diameter_px: float, sharpness: float = 0.0
 ) -> Peaks:
-    """Score a working image (h, w) and find its peaks, as far apart as picks; all in working px."""
-    return Detector.of_width(scorer, diameter_px, sharpness).find(image)
+    """Score a working image and find its peaks, as far apart as picks.
+
+    Args:
+        scorer: from working images (b, h, w) to score maps (b, ceil(h/4), ceil(w/4)), or twice as
+            many rows and columns.
+        image: (h, w) working image.
+        diameter_px: of the particle, px of the working image.
+        sharpness: see `Detector`.
+
+    Returns:
+        Peaks; their places are px of the working image.
+    """
+    detector = Detector.of_width(diameter_px, sharpness)
+    return detector.find_in_map(scorer(image[None])[0], (image.shape[0], image.shape[1]))
 
 
 @dataclass(frozen=True)
@@ -130,7 +135,7 @@ def clean_peaks_in_map(
         sharpness: see `Detector`.
     """
     distance = MIN_DISTANCE_DIAMETERS * diameter_px
-    detector = Detector(lambda _: score_map[None], distance, between=False, sharpness=sharpness)
+    detector = Detector(distance, between=False, sharpness=sharpness)
     peaks = detector.find_in_map(score_map, shape)
     border = diameter_px / 2
     inside = inside_border(peaks.xy, border, shape)

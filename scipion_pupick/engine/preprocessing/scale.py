@@ -10,6 +10,7 @@ import numpy as np
 
 from ..errors import MicrographError, UsageError
 from ..micrographs import Shape
+from ..micrographs.pixel_sizes import same_pixel_size
 from ..settings import WORKING_DIAMETER_PX
 
 LEAST_DIAMETER_PX = 6.0
@@ -18,8 +19,6 @@ LARGEST_WORKING_IMAGE = 2**26
 LARGEST_ENLARGED_IMAGE = 2**24
 # along each side; less is nothing to be careful of
 ENLARGED = 1.5
-# units that differ by less are one: programs round pixel sizes
-_SAME_WITHIN = 0.01
 
 
 @dataclass(frozen=True)
@@ -38,8 +37,7 @@ class LengthUnit:
         """Whether lengths in the one are lengths in the other, as far as that is known."""
         if self.name != other.name or self.angstrom is None or other.angstrom is None:
             return self.name == other.name
-        larger = max(self.angstrom, other.angstrom)
-        return abs(self.angstrom - other.angstrom) <= _SAME_WITHIN * larger
+        return same_pixel_size(self.angstrom, other.angstrom)
 
 
 ANGSTROM = LengthUnit("Å", 1.0)

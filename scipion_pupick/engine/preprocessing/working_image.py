@@ -48,6 +48,11 @@ class WorkingImage:
     shape: Shape
     pixel_size: float
 
+    @property
+    def working_shape(self) -> Shape:
+        """Shape (h, w) of the image, px at the working scale."""
+        return self.image.shape[0], self.image.shape[1]
+
 
 def read_working_image(
     micrograph: AnyMicrograph,

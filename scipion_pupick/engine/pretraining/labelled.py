@@ -65,10 +65,9 @@ def _known_image(
 ) -> KnownImage:
     diameter_px = width * WORKING_DIAMETER_PX
     working = prepare(micrograph, WorkingScale(diameter, diameter_px, ANGSTROM), "gmm", None)
-    shape = (working.image.shape[0], working.image.shape[1])
     return KnownImage(
         pixels=working.image.astype(np.float16),
-        xy=to_working(xy, working.shape, shape),
+        xy=to_working(xy, working.shape, working.working_shape),
         diameter_px=diameter_px,
         masked_diameters=_MASKED_DIAMETERS,
         border=round(_BORDER_DIAMETERS * diameter_px),

@@ -50,7 +50,7 @@ def pick_page(
     peaks = {m.name: peaks[m.name] for m in shown}
     pictures = draw(shown, peaks, reference_by_name, view, tables.grid)
     data = {
-        **_common(pictures, view, run.diameter),
+        **_common(pictures, run.diameter),
         "tables": tables.as_json(),
         "names": tables.names,
         "look": [
@@ -97,7 +97,7 @@ def train_page(
     pictures = draw(shown, {}, labels, view, threshold_grid(0.0, 0.0))
     record = training or TrainingRecord()
     data = {
-        **_common(pictures, view, view.scale.diameter),
+        **_common(pictures, view.scale.diameter),
         "tables": None,
         "names": [],
         "referenceIs": "labels",
@@ -113,7 +113,7 @@ def train_page(
     )
 
 
-def _common(pictures: Pictures, view: View, diameter: float) -> Dict[str, Any]:
+def _common(pictures: Pictures, diameter: float) -> Dict[str, Any]:
     return {
         "shown": pictures.micrographs,
         "gallery": pictures.gallery,

@@ -184,8 +184,8 @@ def _describe(
     if view.scorer is not None:
         score_map = view.scorer(working.image[None])[0]
         result["map"] = png_address(grey_image(score_map, *MAP_RANGE))
-        places = ScorePlaces.of_map(score_map.shape, _shape_of(working.image))
-        shown_px = shape[1] / working.image.shape[1]
+        places = ScorePlaces.of_map(score_map.shape, working.working_shape)
+        shown_px = shape[1] / working.working_shape[1]
         result["mapStep"] = places.step * shown_px
         result["mapFirst"] = (places.first + 0.5) * shown_px
     return result
@@ -203,10 +203,6 @@ def _describe_contamination(kept: Optional[MicrographPeaks], width: int) -> Dict
         # a place stands for what is nearer to it than to others
         "dirtCorner": (0.5 - STRIDE / 2) * shown_px,
     }
-
-
-def _shape_of(image: np.ndarray) -> Shape:
-    return image.shape[0], image.shape[1]
 
 
 def _describe_unseen(
@@ -263,8 +259,7 @@ class _Cuts:
 
 def _cut(working: WorkingImage, image: np.ndarray, picks: Coordinates, micrograph: int) -> _Cuts:
     """Cut out the peaks that have enough round them from the smoothed working image."""
-    shape = (image.shape[0], image.shape[1])
-    xy = to_working(picks.xy, working.shape, shape)
+    xy = to_working(picks.xy, working.shape, working.working_shape)
     corner = np.round(xy).astype(int) - CUT_SIDE // 2
     last = np.array(image.shape[::-1]) - CUT_SIDE
     inside = ((corner >= 0) & (corner <= last)).all(axis=1)

@@ -105,19 +105,6 @@ def draw_picks(
     save_figure(figure, path, dpi=110)
 
 
-def draw_precision_recall(evaluations: Mapping[str, Evaluation], path: PathLike) -> None:
-    """Draw `plot_precision_recall` to a file.
-
-    Raises:
-        PupickError: matplotlib is not installed.
-        UsageError: matplotlib does not know the file's format.
-        OSError: the file cannot be written.
-    """
-    figure = make_figure((5.0, 4.5))
-    plot_precision_recall(figure.add_subplot(), evaluations)
-    save_figure(figure, path)
-
-
 def draw_evaluation(evaluation: Evaluation, path: PathLike) -> None:
     """Draw `plot_precision_recall` and `plot_by_threshold` side by side to a file.
 
@@ -195,7 +182,7 @@ def plot_training(axes: Axes, history: Mapping[str, np.ndarray], best_epoch: int
 
     Args:
         axes: to draw on.
-        history: columns (epochs,) of `history.read_training_log`.
+        history: columns (epochs,) of `runs.training_log.read_training_log`.
         best_epoch: whose weights the model has, marked by a line; 0 where that is not known.
     """
     axes.set(title="Training", xlabel="epoch", ylabel="loss")

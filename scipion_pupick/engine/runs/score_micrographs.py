@@ -205,4 +205,4 @@ def _batches(images: Iterable[Prepared], size: int) -> Iterator[List[Prepared]]:
 
 def _working_shape(prepared: Prepared) -> Optional[Shape]:
     image = prepared[1]
-    return image.image.shape if isinstance(image, WorkingImage) else None
+    return image.working_shape if isinstance(image, WorkingImage) else None

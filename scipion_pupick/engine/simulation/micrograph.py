@@ -65,7 +65,7 @@ def simulate_micrograph(
         settings: of the microscope and the specimen.
         random: the source of randomness.
         junk: projections of a small protein, with the pixel size of `bank`; needed where
-            `settings.crowding.junk_coverage` is not 0.
+            `junk_coverage` of the settings is not 0.
 
     Raises:
         UsageError: junk is asked for and missing, or of another pixel size.

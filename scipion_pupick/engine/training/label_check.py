@@ -94,11 +94,10 @@ def _ranked(
     scorer = make_picking_scorer(general.network, device)
     ranked, pixel_size = [], 1.0
     for micrograph, working in read_usable(general, scale, [*_to_look_at(labels, micrographs)]):
-        working_shape = (working.image.shape[0], working.image.shape[1])
-        score_map = coarse(scorer(working.image[None])[0], working_shape)
+        score_map = coarse(scorer(working.image[None])[0], working.working_shape)
         ranks = local_ranks(score_map, scale.diameter_px)
         xy = labels[micrograph.name].xy
-        ranked.append(RankedMicrograph(ranks, working.shape, working_shape, xy))
+        ranked.append(RankedMicrograph(ranks, working.shape, working.working_shape, xy))
         pixel_size = working.pixel_size
     return ranked, pixel_size
 

@@ -16,8 +16,10 @@ from typing import Iterator, List, Optional, Sequence
 import numpy as np
 from scipy import ndimage
 
+from ..coordinates.area import inside_image
 from ..coordinates.transform import PickTransform
 from ..micrographs import Shape
+from ..preprocessing.scale import to_working
 from ..settings import MIRRORS, STRIDE
 
 # of labels anywhere, and their deviation
@@ -54,18 +56,13 @@ class RankedMicrograph:
     working_shape: Shape
     xy: np.ndarray
 
-    def inside(self, xy: np.ndarray) -> np.ndarray:
-        """Tell which points (n, 2), px of the micrograph, lie in it."""
-        inside = (xy > -0.5) & (xy < np.array(self.shape[::-1]) - 0.5)
-        return np.asarray(inside.all(axis=1))
-
     def ranks_at(self, transform: PickTransform) -> np.ndarray:
         """Ranks (n,) at the labels once they are transformed; 0 outside the micrograph."""
         xy = transform.apply(self.xy, self.shape)
-        inside = self.inside(xy)
-        step = STRIDE * np.array(self.shape[::-1]) / self.working_shape[::-1]
+        inside = inside_image(xy, self.shape)
+        places = to_working(xy[inside], self.shape, self.working_shape) / STRIDE
         last = np.array(self.ranks.shape[::-1]) - 1
-        columns, rows = np.clip(np.rint(xy[inside] / step), 0, last).astype(int).T
+        columns, rows = np.clip(np.rint(places), 0, last).astype(int).T
         ranks = np.zeros(len(xy))
         ranks[inside] = self.ranks[rows, columns]
         return ranks
@@ -167,7 +164,7 @@ def fit_labels(
     transforms = other_transforms(diameter, pixel_size)
     best = max(transforms, key=lambda transform: _mean_rank(micrographs, transform))
     labels = sum(len(micrograph.xy) for micrograph in micrographs)
-    outside = sum(int((~m.inside(m.xy)).sum()) for m in micrographs)
+    outside = sum(int((~inside_image(m.xy, m.shape)).sum()) for m in micrographs)
     return Fit(
         labels=labels,
         outside=outside,

@@ -11,6 +11,7 @@ import numpy as np
 from scipy.spatial import cKDTree
 
 from ..coordinates import Coordinates, Picks
+from ..coordinates.area import inside_image
 from ..coordinates.assign_picks import assign_to_micrographs
 from ..coordinates.transform import PickTransform, transform_picks
 from ..errors import UsageError
@@ -105,8 +106,8 @@ def label_image(
     positive = _distinct(positive, _SAME_PARTICLE * particle_radius, name)
     negative = _working_xy(labels.negative.get(name), working, "negatives")
     negative = _apart_from(positive, negative, TOLERANCE_DIAMETERS * settings.diameter_px)
-    shape = (working.image.shape[0], working.image.shape[1])
-    pixels = label_map(shape, positive, settings.training_radius, particle_radius)
+    radii = settings.training_radius, particle_radius
+    pixels = label_map(working.working_shape, positive, *radii)
     return TrainingImage(working.image, pixels, positive, negative)
 
 
@@ -165,8 +166,7 @@ def _working_xy(coordinates: Optional[Coordinates], working: WorkingImage, what:
     if coordinates is None:
         return np.empty((0, 2))
     xy = coordinates.xy
-    height, width = working.shape
-    inside = ((xy > -0.5) & (xy < [width - 0.5, height - 0.5])).all(axis=1)
+    inside = inside_image(xy, working.shape)
     if not inside.all():
         log.warning(
             "%s: %d of %d %s lie outside the image of %d x %d px and are left out.",
@@ -174,7 +174,7 @@ def _working_xy(coordinates: Optional[Coordinates], working: WorkingImage, what:
             np.count_nonzero(~inside),
             len(xy),
             what,
-            width,
-            height,
+            working.shape[1],
+            working.shape[0],
         )
-    return to_working(xy[inside], working.shape, working.image.shape)
+    return to_working(xy[inside], working.shape, working.working_shape)

@@ -24,7 +24,7 @@ STEPS_PER_EPOCH = 50
 class Trainer:
     """The loop round any objective: learning rate, moving average, best epoch, checkpoints.
 
-    A network that is symmetric (`symmetry.py`) stays so.
+    A network that is symmetric (`networks.symmetry`) stays so.
     """
 
     def __init__(

@@ -12,6 +12,7 @@ from scipion_pupick.engine.micrographs import (
     pixel_size_of,
     say_pixel_sizes,
 )
+from scipion_pupick.engine.micrographs.pixel_sizes import same_pixel_size
 from scipion_pupick.engine.runs.lists import read_micrographs, write_micrographs
 
 
@@ -101,6 +102,15 @@ def test_a_micrograph_unlike_the_others_is_named(caplog):
     (warning,) = warnings(caplog)
     assert "1 of 4 micrographs, such as c.mrc with 3.54 Å/px" in warning
     assert "1.77 Å/px from the header (3 micrographs)" in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "same"),
+    [(8.0, 8.02, True), (0.885, 0.8933, True), (1.77, 1.79, False), (3.54, 7.08, False)],
+)
+def test_pixel_sizes_are_the_same_where_rounding_tells_them_apart(first, second, same):
+    assert same_pixel_size(first, second) == same
+    assert same_pixel_size(second, first) == same
 
 
 def test_what_cannot_be_read_has_no_pixel_size(caplog):

@@ -28,7 +28,7 @@ def test_a_particle_is_found_where_its_scores_are_highest(step):
     along = [ScorePlaces(step).along(size) for size in shape]
     x, y = np.meshgrid(along[1], along[0])
     score_map = 5 - 0.01 * ((x - place[0]) ** 2 + (y - place[1]) ** 2)
-    peaks = Detector(None, 10.0).find_in_map(score_map, shape)
+    peaks = Detector(10.0).find_in_map(score_map, shape)
     np.testing.assert_allclose(peaks.xy[0], place, atol=1e-6)
     # a map of every second pixel is blurred by 4 px, so the mean of a square falls by 16 along each
     assert peaks.score[0] == pytest.approx(5 if step == 4 else 5 - 0.01 * 2 * 16, abs=0.025)
@@ -41,7 +41,7 @@ def test_near_particles_are_told_apart_at_every_second_pixel():
     x, y = np.meshgrid(along, along)
     squared = (x[..., None] - places[:, 0]) ** 2 + (y[..., None] - places[:, 1]) ** 2
     score_map = 12 * np.exp(-squared / 18).sum(axis=2)
-    peaks = Detector(None, 9.6).find_in_map(score_map, shape, 0.5)
+    peaks = Detector(9.6).find_in_map(score_map, shape, 0.5)
     assert len(peaks.xy) == 2
     np.testing.assert_allclose(np.sort(peaks.xy[:, 0]), places[:, 0], atol=0.3)
 
@@ -49,7 +49,7 @@ def test_near_particles_are_told_apart_at_every_second_pixel():
 def test_peaks_never_lie_outside_the_image():
     score_map = np.zeros((4, 4))
     score_map[0, 0] = score_map[3, 3] = 1
-    peaks = Detector(None, 1.0).find_in_map(score_map, (5, 5))
+    peaks = Detector(1.0).find_in_map(score_map, (5, 5))
     assert peaks.xy.min() >= 0
     assert peaks.xy.max() <= 4
 

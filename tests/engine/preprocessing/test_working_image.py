@@ -55,7 +55,7 @@ def test_reads_and_downsamples_with_grey_values_kept(tmp_path):
 def test_the_pixel_size_given_comes_before_the_header(tmp_path):
     working = read_working_image(micrograph(tmp_path, noise(), 2.0, given=1.0), SCALE)
     assert working.pixel_size == 1.0
-    assert working.image.shape == (75, 60)
+    assert working.image.shape == working.working_shape == (75, 60)
 
 
 def test_affine_gives_mean_0_and_deviation_1(tmp_path):

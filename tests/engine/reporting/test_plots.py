@@ -14,15 +14,17 @@ from scipion_pupick.engine.errors import PupickError, UsageError
 from scipion_pupick.engine.evaluation.evaluate import evaluate_picks
 from scipion_pupick.engine.micrographs import MicrographInMemory
 from scipion_pupick.engine.reporting.plots import (
+    draw_evaluation,
     draw_picks,
-    draw_precision_recall,
     make_figure,
     plot_by_threshold,
     plot_counts,
     plot_estimated_curve,
     plot_picks,
+    plot_precision_recall,
     plot_scores,
     plot_training,
+    save_figure,
 )
 
 pytest.importorskip("matplotlib")
@@ -159,12 +161,14 @@ def test_nothing_to_plot_is_said(axes):
         assert texts(axes).split("no ")[i + 1].strip() == said[3:]
 
 
-class TestPrecisionRecallFile:
+class TestEvaluationFile:
     def test_each_curve_is_named(self, evaluation, tmp_path):
         empty = evaluate_picks({}, {"a": Coordinates.unscored([1.0], [1.0])}, 2)
         curves = {"ours": evaluation, "theirs": evaluation, "nothing": empty}
         path = tmp_path / "curves.svg"
-        draw_precision_recall(curves, path)
+        figure = make_figure((5.0, 4.5))
+        plot_precision_recall(figure.add_subplot(), curves)
+        save_figure(figure, path)
         text = path.read_text(encoding="utf-8")
         for name in curves:
             value = curves[name].curve.average_precision
@@ -174,17 +178,17 @@ class TestPrecisionRecallFile:
     def test_the_curve_is_seen(self, evaluation, tmp_path):
         from matplotlib.image import imread
 
-        draw_precision_recall({"ours": evaluation}, tmp_path / "curve.png")
+        draw_evaluation(evaluation, tmp_path / "curve.png")
         image = imread(tmp_path / "curve.png")
         blue = np.array([0x00, 0x72, 0xB2]) / 255
         assert np.sum(np.abs(image[..., :3] - blue).max(axis=-1) < 0.02) > 500
 
     def test_an_unknown_format_is_refused(self, evaluation, tmp_path):
         with pytest.raises(UsageError, match=r"curve\.doc.*png"):
-            draw_precision_recall({"ours": evaluation}, tmp_path / "curve.doc")
+            draw_evaluation(evaluation, tmp_path / "curve.doc")
         assert list(tmp_path.iterdir()) == []
 
     def test_without_matplotlib_the_extra_is_named(self, evaluation, tmp_path, monkeypatch):
         monkeypatch.setitem(sys.modules, "matplotlib.figure", None)
         with pytest.raises(PupickError, match=r"\[plot\]"):
-            draw_precision_recall({"ours": evaluation}, tmp_path / "curve.png")
+            draw_evaluation(evaluation, tmp_path / "curve.png")
