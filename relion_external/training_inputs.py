@@ -20,7 +20,7 @@ from scipion_pupick.engine import (
     read_picks,
     read_rejected,
 )
-from scipion_pupick.engine.runs.layout import CORRECTIONS
+from scipion_pupick.engine.runs.corrected_run import holds_corrections
 from scipion_pupick.engine.settings import GENERAL
 
 from .inputs import common_pixel_size, find_start, read_labels, read_negatives
@@ -101,6 +101,5 @@ def _corrected(options: Options) -> CorrectedRun:
             f"{folder}: is no job of pupick with picks, or has not ended: give the folder of one, "
             "such as External/job006, whose picks were corrected"
         )
-    in_browser = (run / CORRECTIONS).is_file()
-    corrected = None if in_browser else read_picks(lists[-1])
+    corrected = None if holds_corrections(run) else read_picks(lists[-1])
     return read_corrected_run(run, corrected, make_settings(CorrectionSettings, options.values))

@@ -13,7 +13,7 @@ from pyworkflow.viewer import View
 
 from ..convert import count_coordinates, has_scores
 from ..engine import Picks, PupickError, UsageError, read_corrected_picks
-from ..engine.runs.layout import CORRECTIONS
+from ..engine.runs.corrected_run import holds_corrections
 from ..engine.runs.pick_run import holds_pick_run
 from ..protocols import PUPickProtImportCoordinates, PUPickProtPick, PUPickProtThreshold
 from .correcting import open_correcting
@@ -104,7 +104,7 @@ class PUPickPicksViewer(ResultsViewer):
 
     def _saveCorrected(self, name: str) -> List[View]:
         title, run = "Corrected picks", self._run()
-        if run is None or not (run / CORRECTIONS).is_file():
+        if run is None or not holds_corrections(run):
             return [self.errorMessage("No pick has been corrected in the browser yet.", title)]
         if self.protocol.isActive():
             wrong = "The protocol is still running: save when it has finished."

@@ -418,6 +418,18 @@ def test_the_number_that_follows_is_trained_with_unless_another_is_given(
     assert record["particles_estimated"] is False
 
 
+def test_a_least_score_removes_no_corrected_pick(run, tmp_path, caplog):
+    caplog.set_level("INFO")
+    name = read_pick_run(run).micrographs[0].name
+    every = read_picks(run)
+    corrected = {**every, name: every[name].select(np.arange(len(every[name])) > 0)}
+    write_picks(corrected, tmp_path / "corrected.star")
+    given = ["--corrected", str(run), "--corrections", str(tmp_path / "corrected.star")]
+    options = ["--done", "changed", "--least-score", "99", *HASTY]
+    assert main(["train", *given, *options, "--output", str(tmp_path / "new")]) == 0
+    assert "1 picks removed, 0 added" in caplog.text
+
+
 def test_rejected_classes_are_negatives(picked, tmp_path, caplog):
     caplog.set_level("INFO")
     every = read_picks(picked / "run")
@@ -475,6 +487,10 @@ def test_a_least_score_leaves_out_picks_but_no_negatives(picked, tmp_path):
         ([], "(--micrographs, --picks, --diameter)"),
         (["--picks", "p.star", "--micrographs", "m.mrc"], "(--diameter)"),
         (["--corrected", "run", "--selected-from", "Class2D"], "(--selected-from, --picks)"),
+        (
+            [*("--micrographs", "m.mrc"), *("--picks", "p.star"), "--diameter=9", "--done=all"],
+            "(--done, --corrected)",
+        ),
         (["--corrected", "nowhere"], "nowhere is not the folder of a picking run"),
     ],
 )

@@ -22,6 +22,7 @@ from helpers.relion_files import (
 from relion_external.errors import JobError
 from relion_external.inputs import common_pixel_size, read_labels, read_negatives
 from relion_external.jobs import run_job
+from relion_external.outputs import ENGINE_FOLDER
 from relion_external.parameters import BOTH, PICK, TRAIN, parse_arguments
 from relion_external.training_inputs import read_training_inputs
 from scipion_pupick.engine import (
@@ -32,6 +33,7 @@ from scipion_pupick.engine import (
     show_model,
     write_picks,
 )
+from scipion_pupick.engine.coordinates.corrections import Correction, write_corrections
 from scipion_pupick.engine.errors import PupickError, UsageError
 from scipion_pupick.engine.networks.model import save_model
 from scipion_pupick.engine.preprocessing.scale import ANGSTROM, ModelScale, pixels
@@ -617,6 +619,9 @@ def test_picks_corrected_by_the_manual_picker_are_labels(tmp_path, monkeypatch, 
     assert added.xy.tolist() == [[77, 88]]
     assert found.start == tmp_path / "External/job004/model.safetensors"
     assert found.settings["diameter"] == 180
+    # what was done in the browser, and undone, hides nothing
+    nothing = Correction()
+    write_corrections(folder / ENGINE_FOLDER / "corrections.json", {NAMES[0]: nothing})
     done = inputs_of("--corrected", "External/job005", "--done", "changed")
     assert len(done.picks[NAMES[0]]) == len(rows)
     with pytest.raises(UsageError, match="is no job of pupick with picks"):

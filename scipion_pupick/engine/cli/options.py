@@ -196,8 +196,8 @@ def read_picks(
     return engine.read_picks(sources, format, options.pixel_size, settings)
 
 
-def read_negatives(options: argparse.Namespace, sources: Sequence[str]) -> engine.Picks:
-    """Read places without a particle as `read_picks`, whatever their score."""
+def read_unfiltered(options: argparse.Namespace, sources: Sequence[str]) -> engine.Picks:
+    """Read places without a particle, or corrected picks, as `read_picks`, whatever their score."""
     settings = make_settings(PicksSettings, vars(options)).of_negatives
     return engine.read_picks(sources, pixel_size=options.pixel_size, settings=settings)
 

@@ -24,8 +24,8 @@ from .options import (
     add_settings,
     find,
     given_settings,
-    read_negatives,
     read_picks,
+    read_unfiltered,
     report_failures,
 )
 
@@ -133,7 +133,7 @@ def _request(options: argparse.Namespace) -> _Request:
     """Read what the options name, and take the rest from the run that was corrected."""
     _refuse_missing(options)
     picks = [read_picks(options, options.picks)] if options.picks else []
-    negatives = [read_negatives(options, options.negatives)] if options.negatives else []
+    negatives = [read_unfiltered(options, options.negatives)] if options.negatives else []
     if options.selected_from:
         rejected = engine.read_rejected(options.picks, options.selected_from, options.pixel_size)
         negatives.append(rejected)
@@ -157,7 +157,7 @@ def _request(options: argparse.Namespace) -> _Request:
 
 
 def _corrected_run(options: argparse.Namespace) -> engine.CorrectedRun:
-    corrected = read_picks(options, options.corrections) if options.corrections else None
+    corrected = read_unfiltered(options, options.corrections) if options.corrections else None
     settings = make_settings(CorrectionSettings, vars(options))
     return engine.read_corrected_run(options.corrected, corrected, settings)
 
@@ -181,6 +181,12 @@ def _refuse_missing(options: argparse.Namespace) -> None:
             raise UsageError(
                 "Corrected picks need the run that had picked.",
                 setting=("corrections", "corrected"),
+            )
+        if make_settings(CorrectionSettings, vars(options)) != CorrectionSettings():
+            raise UsageError(
+                "Which micrographs are done is said of corrected picks: name the run that had "
+                "picked.",
+                setting=("done", "corrected"),
             )
     if options.selected_from and not options.picks:
         raise UsageError(

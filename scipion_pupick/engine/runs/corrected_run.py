@@ -97,6 +97,20 @@ class CorrectedRun:
         )
 
 
+def holds_corrections(folder: Path) -> bool:
+    """Whether something was said of the picks of a run in the browser.
+
+    Raises:
+        PupickError: the file of corrections is damaged.
+    """
+    return any(not correction.is_empty for correction in _read_corrections(folder).values())
+
+
+def _read_corrections(folder: Path) -> Corrections:
+    path = folder / CORRECTIONS
+    return read_corrections(path) if path.is_file() else {}
+
+
 def read_corrected_run(
     folder: PathLike,
     corrected: Optional[Picks] = None,
@@ -291,15 +305,14 @@ def _corrections(run: PickRun, corrected: Optional[Picks], shown: _Shown, done: 
 
 def _of_file(run: PickRun, shown: _Shown) -> Corrections:
     """Read the corrections in a file of a run; those of which something is said."""
-    path = run.folder / CORRECTIONS
-    found = corrections_of(read_corrections(path), run.micrographs) if path.is_file() else {}
+    found = corrections_of(_read_corrections(run.folder), run.micrographs)
     said = {name: correction for name, correction in found.items() if not correction.is_empty}
     lost = [name for name in said if name not in shown.picks]
     if lost:
         log.warning(
             "%s: the corrections of %d micrographs, such as %s, are left out: the run has no picks "
             "of them now.",
-            path,
+            run.folder / CORRECTIONS,
             len(lost),
             lost[0],
         )
