@@ -21,6 +21,7 @@ from scipion_pupick.engine import (
     load_model,
     read_picks,
 )
+from scipion_pupick.engine.cli.main import main
 from scipion_pupick.engine.errors import UsageError
 from scipion_pupick.engine.micrographs import Micrograph
 from scipion_pupick.engine.preprocessing.working_image import prepare
@@ -212,3 +213,18 @@ def test_regions_need_a_reference_in_the_micrographs(tmp_path_factory):
     micrographs = find_micrographs([str(folder / "train")])
     with pytest.raises(UsageError, match="no reference particle"):
         evaluate_regions(folder / "model.safetensors", {}, micrographs, device="cpu")
+
+
+def test_what_is_not_defined_is_said_in_words(tmp_path, capsys):
+    reference, none, missed = (tmp_path / f"{name}.csv" for name in ("reference", "none", "missed"))
+    reference.write_text("micrograph,x,y\na,10,20\n")
+    none.write_text("micrograph,x,y,score\n")
+    missed.write_text("micrograph,x,y,score\na,80,90,1.5\n")
+    words = {none: "There is no pick", missed: "no pick hits a reference particle"}
+    for picks, text in words.items():
+        files = ["--picks", str(picks), "--reference", str(reference)]
+        assert main(["evaluate", *files, "--tolerance", "5"]) == 0
+        printed = capsys.readouterr().out
+        assert "F1 0.000 (precision 0.000, recall 0.000)" in printed
+        assert text in printed
+        assert "nan" not in printed

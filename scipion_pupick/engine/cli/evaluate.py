@@ -96,12 +96,18 @@ def _evaluate(options: argparse.Namespace) -> int:
 def _describe(evaluation: Evaluation) -> str:
     curve = evaluation.curve
     precision, recall, f1 = curve.of_all
-    at_recall = curve.precision_at(0.9)
-    return (
+    counts = (
         f"{evaluation.picks} picks, {evaluation.reference} reference particles: "
         f"F1 {f1:.3f} (precision {precision:.3f}, recall {recall:.3f})\n"
+    )
+    if not evaluation.picks:
+        return f"{counts}There is no pick, so there are no ranking and no distances."
+    at_recall = curve.precision_at(0.9)
+    distance = f"mean distance of the hits {evaluation.localisation_error:.2f} px"
+    return (
+        f"{counts}"
         f"ranking: average precision {curve.average_precision:.3f}; best possible F1 "
         f"{curve.best_f1:.3f}, at score {curve.best_threshold:.2f}; precision at 90 % recall "
         f"{'not reached' if math.isnan(at_recall) else f'{at_recall:.3f}'}\n"
-        f"mean distance of the hits {evaluation.localisation_error:.2f} px"
+        f"{distance if evaluation.hits else 'no pick hits a reference particle'}"
     )
