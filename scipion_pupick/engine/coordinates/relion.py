@@ -22,27 +22,30 @@ from ..files.star import (
     star_text,
 )
 from ..files.text import FloatArray
+from ..micrographs.relion_pixel_sizes import (
+    DETECTOR,
+    GROUP,
+    IMAGE_NAME,
+    MAGNIFICATION,
+    MICROGRAPH_PIXEL_SIZE,
+    PIXEL_SIZES,
+    detector_pixel_sizes,
+    positive,
+    stated_values,
+)
+from ..micrographs.relion_pixel_sizes import MICROGRAPH_NAME as NAME
 from .table import Coordinates, Picks, group_picks, refuse_depths
 
 logger = logging.getLogger(__name__)
 
-NAME = "rlnMicrographName"
 FILES = "rlnMicrographCoordinates"
 X, Y, Z = "rlnCoordinateX", "rlnCoordinateY", "rlnCoordinateZ"
 TOMOGRAM = ("rlnTomoName", "rlnTomoParticleName", "rlnCenteredCoordinateXAngst")
 SCORE = "rlnAutopickFigureOfMerit"
-IMAGE_NAME, CLASS_NUMBER = "rlnImageName", "rlnClassNumber"
-GROUP = "rlnOpticsGroup"
-
-# before 3.1: pixel size of the detector (µm) and magnification of the extracted particles
-DETECTOR, MAGNIFICATION = "rlnDetectorPixelSize", "rlnMagnification"
-_MICROMETRES = 1e4  # Å
+CLASS_NUMBER = "rlnClassNumber"
 
 # what RELION writes as a figure of merit where a pick was set by hand
 NO_SCORE = -999.0
-
-# the first that is there counts: only the first is certainly the micrograph's own
-PIXEL_SIZES = ("rlnMicrographPixelSize", "rlnMicrographOriginalPixelSize", "rlnImagePixelSize")
 
 # the version that RELION 3.1 and 4 write and all later ones read
 VERSION = "\n# version 30001\n"
@@ -225,14 +228,15 @@ def _origins(
 
 def _binning_before_3_1(table: StarTable, pixel_size: Optional[float]) -> FloatArray:
     """Return how many px of the micrograph a pixel of each extracted particle is wide, (n,)."""
-    if pixel_size is None or not all(column in table for column in (DETECTOR, MAGNIFICATION)):
+    sizes = detector_pixel_sizes(table)
+    if pixel_size is None or sizes is None:
         return np.ones(len(table))
-    magnification = table.numbers(MAGNIFICATION)
-    if not (magnification > 0).all():
+    wrong = np.isnan(sizes)
+    if wrong.any():
         raise UsageError(
-            f"{table.path}: {MAGNIFICATION} must be positive, not {magnification.min():g}"
+            f"{table.place(int(wrong.argmax()))}: {DETECTOR} and {MAGNIFICATION} must be positive"
         )
-    return _MICROMETRES * table.numbers(DETECTOR) / magnification / pixel_size
+    return sizes / pixel_size
 
 
 def _pixel_sizes(
@@ -250,13 +254,13 @@ def _pixel_sizes(
 
 def _recorded_pixel_sizes(table: StarTable, optics: Optional[StarTable]) -> Tuple[FloatArray, str]:
     for column in PIXEL_SIZES:
-        if column in table:
-            sizes = table.numbers(column)
-        elif optics is not None and column in optics:
-            sizes = _by_optics_group(table, optics, column)
-        else:
+        if column not in table and optics is not None and column in optics:
+            optics.require([GROUP, column])
+            table.require([GROUP])
+        sizes = stated_values(table, optics, column)
+        if sizes is None:
             continue
-        if column != PIXEL_SIZES[0]:
+        if column != MICROGRAPH_PIXEL_SIZE:
             logger.warning(
                 "%s: origins in Å are converted with %s, which is the micrograph's pixel size "
                 "only if nothing was binned; give the micrograph's pixel size if it was",
@@ -272,15 +276,10 @@ def _recorded_pixel_sizes(table: StarTable, optics: Optional[StarTable]) -> Tupl
 
 def _stated_pixel_sizes(table: StarTable, optics: Optional[StarTable]) -> Dict[str, float]:
     """Find the pixel sizes of the micrographs that the picks are of, where they are stated."""
-    column = PIXEL_SIZES[0]
-    if column in table:
-        sizes = table.numbers(column, missing_allowed=True).tolist()
-    elif optics is not None and column in optics and GROUP in optics and GROUP in table:
-        stated = optics.numbers(column, missing_allowed=True).tolist()
-        by_group = dict(zip(optics.numbers(GROUP).tolist(), stated))
-        sizes = [by_group.get(group, 0.0) for group in table.numbers(GROUP).tolist()]
-    else:
+    stated = stated_values(table, optics, MICROGRAPH_PIXEL_SIZE)
+    if stated is None:
         return {}
+    sizes = positive(stated).tolist()
     return {name: size for name, size in zip(table.texts(NAME), sizes) if size > 0}
 
 
@@ -291,19 +290,6 @@ def _with_pixel_sizes(picks: Picks, sizes: Mapping[str, float]) -> Picks:
         name: replace(coordinates, pixel_size=sizes.get(name))
         for name, coordinates in picks.items()
     }
-
-
-def _by_optics_group(table: StarTable, optics: StarTable, column: str) -> FloatArray:
-    optics.require([GROUP, column])
-    table.require([GROUP])
-    sizes = dict(zip(optics.numbers(GROUP).tolist(), optics.numbers(column).tolist()))
-    groups = table.numbers(GROUP).tolist()
-    unknown = next((row for row, group in enumerate(groups) if group not in sizes), None)
-    if unknown is not None:
-        raise UsageError(
-            f"{table.place(unknown)}: optics group {groups[unknown]:g} is not in data_optics"
-        )
-    return np.array([sizes[group] for group in groups], dtype=np.float64)
 
 
 def particles_text(picks: Picks, with_scores: Optional[bool] = None) -> str:

@@ -10,15 +10,16 @@ import numpy as np
 
 from ..errors import UsageError
 from ..files.star import StarTable, read_blocks
-
-_NAME = "rlnMicrographName"
-_GROUP = "rlnOpticsGroup"
-_IMAGE = "rlnImageName"
-_MICROGRAPH_PIXEL_SIZE = "rlnMicrographPixelSize"
-_OTHER_PIXEL_SIZES = ("rlnMicrographOriginalPixelSize", "rlnImagePixelSize")
-_DETECTOR = "rlnDetectorPixelSize"
-_MAGNIFICATION = "rlnMagnification"
-_ANGSTROM_PER_MICRON = 1e4
+from ..files.text import FloatArray
+from .relion_pixel_sizes import (
+    IMAGE_NAME,
+    MICROGRAPH_NAME,
+    MICROGRAPH_PIXEL_SIZE,
+    PIXEL_SIZES,
+    detector_pixel_sizes,
+    positive,
+    stated_values,
+)
 
 
 def read_micrograph_names(path: Path) -> Dict[str, Optional[float]]:
@@ -35,49 +36,33 @@ def read_micrograph_names(path: Path) -> Dict[str, Optional[float]]:
         UsageError: it cannot be read, or no table of it names micrographs.
     """
     blocks = read_blocks(path)
-    table = next((table for table in blocks.values() if _NAME in table), None)
+    table = next((table for table in blocks.values() if MICROGRAPH_NAME in table), None)
     if table is None:
         found = sorted({column for table in blocks.values() for column in table.columns})
         raise UsageError(
-            f"{path}: no table has the column {_NAME}, so it names no micrographs "
+            f"{path}: no table has the column {MICROGRAPH_NAME}, so it names no micrographs "
             f"(columns: {', '.join(found) or 'none'})"
         )
     if not len(table):
         raise UsageError(f"{path}: block data_{table.block} has no rows, so no micrographs")
     pixel_sizes: Dict[str, Optional[float]] = {}
-    for name, pixel_size in zip(table.texts(_NAME), _pixel_sizes(table, blocks.get("optics"))):
+    for name, pixel_size in zip(
+        table.texts(MICROGRAPH_NAME), _pixel_sizes(table, blocks.get("optics"))
+    ):
         pixel_sizes.setdefault(name, pixel_size)
     return pixel_sizes
 
 
 def _pixel_sizes(table: StarTable, optics: Optional[StarTable]) -> List[Optional[float]]:
     """Return the pixel size of each row, in Å/px."""
-    labels = [_MICROGRAPH_PIXEL_SIZE]
-    if _IMAGE not in table:
-        labels.extend(_OTHER_PIXEL_SIZES)
-    for label in labels:
-        if label in table:
-            return _positive_numbers(table, label)
-        if optics is not None and label in optics and _GROUP in optics and _GROUP in table:
-            sizes = dict(zip(optics.words(_GROUP), _positive_numbers(optics, label)))
-            groups = table.words(_GROUP)
-            unknown = next((row for row, group in enumerate(groups) if group not in sizes), None)
-            if unknown is not None:
-                raise UsageError(
-                    f"{table.place(unknown)}: optics group {groups[unknown]} is not in data_optics"
-                )
-            return [sizes[group] for group in groups]
-    if _DETECTOR in table and _MAGNIFICATION in table and _IMAGE not in table:
-        detector = _positive_numbers(table, _DETECTOR)
-        magnification = _positive_numbers(table, _MAGNIFICATION)
-        return [
-            microns * _ANGSTROM_PER_MICRON / times if microns and times else None
-            for microns, times in zip(detector, magnification)
-        ]
-    return [None] * len(table)
+    of_particles = IMAGE_NAME in table
+    for column in (MICROGRAPH_PIXEL_SIZE,) if of_particles else PIXEL_SIZES:
+        stated = stated_values(table, optics, column)
+        if stated is not None:
+            return _or_none(positive(stated))
+    detector = None if of_particles else detector_pixel_sizes(table)
+    return [None] * len(table) if detector is None else _or_none(detector)
 
 
-def _positive_numbers(table: StarTable, label: str) -> List[Optional[float]]:
-    """Return a column's numbers, with None for those that are missing or not positive."""
-    numbers = table.numbers(label, missing_allowed=True)
-    return [float(number) if number > 0 else None for number in np.nan_to_num(numbers)]
+def _or_none(sizes: FloatArray) -> List[Optional[float]]:
+    return [None if np.isnan(size) else size for size in sizes.tolist()]

@@ -21,9 +21,9 @@ from scipion_pupick.engine.coordinates import (
     write_picks,
 )
 from scipion_pupick.engine.coordinates.file_names import file_of_micrograph, micrograph_of_file
-from scipion_pupick.engine.coordinates.relion import PIXEL_SIZES
 from scipion_pupick.engine.coordinates.table import flatten_picks, group_picks, join_coordinates
 from scipion_pupick.engine.errors import UsageError
+from scipion_pupick.engine.micrographs.relion_pixel_sizes import PIXEL_SIZES
 
 EXTENSION = {"star": ".star", "topaz": ".txt", "box": ".box", "cbox": ".cbox", "csv": ".csv"}
 EXTENSION.update({"eman2": ".json", "cs": ".cs", "cs-from-last-row": ".cs"})

@@ -7,6 +7,7 @@ import pytest
 
 from scipion_pupick.engine.coordinates import read_picks
 from scipion_pupick.engine.coordinates.assign_picks import assign_to_micrographs
+from scipion_pupick.engine.errors import UsageError
 from scipion_pupick.engine.micrographs import find_micrographs
 
 OPTICS = "data_optics\n\nloop_\n_rlnOpticsGroup\n_rlnMicrographPixelSize\n1 {}\n2 {}\n\n"
@@ -71,3 +72,14 @@ def test_the_same_pixel_size_changes_nothing(caplog):
     text = HEAD + "_rlnMicrographPixelSize\na.mrc 100.25 20 4.0\n"
     assert assign(text) == {"a.mrc": [[100.25, 20]]}
     assert not caplog.records
+
+
+def test_an_optics_group_that_the_file_does_not_have_is_named(folder):
+    text = OPTICS.format(1.0, 4.0) + HEAD + "_rlnOpticsGroup\na.mrc 400 40 1\na.mrc 40 4 3\n"
+    with pytest.raises(UsageError, match=r"picks\.star, line 17: optics group 3 is not in data_"):
+        assign(text)
+
+
+def test_optics_groups_written_as_decimals_are_the_same(folder):
+    text = OPTICS.format(1.0, 4.0) + HEAD + "_rlnOpticsGroup\na.mrc 400 40 1.000000\n"
+    assert assign(text) == {"a.mrc": [[100, 10]]}
