@@ -4,8 +4,19 @@
 import mrcfile
 import numpy as np
 import pytest
+from helpers.simulated import MODEL, PIXEL_SIZE, simulate_set
 
-from scipion_pupick.engine import Coordinates, read_picks, write_picks
+from scipion_pupick.engine import (
+    CombineSettings,
+    Coordinates,
+    UsageError,
+    combine,
+    find_micrographs,
+    pick,
+    read_picks,
+    read_sets,
+    write_picks,
+)
 from scipion_pupick.engine.cli.main import main
 
 SIZE = ["--diameter", "100", "--pixel-size", "2"]
@@ -193,3 +204,88 @@ def test_what_makes_no_sense_is_named(sources, tmp_path, monkeypatch, caplog, ar
     assert main(["combine", *arguments, "--output", str(tmp_path / "out.csv")]) == 2
     assert named in caplog.text
     assert not (tmp_path / "out.csv").exists()
+
+
+def stated(path, pixel_size, *places, name="m1.mrc"):
+    """Picks that say of which pixel size their images are."""
+    rows = "".join(f"{name} {x} {y} {pixel_size}\n" for x, y in places)
+    path.write_text(
+        "data_particles\nloop_\n_rlnMicrographName\n_rlnCoordinateX\n_rlnCoordinateY\n"
+        "_rlnMicrographPixelSize\n" + rows
+    )
+    return str(path)
+
+
+@pytest.fixture
+def binned(tmp_path):
+    """The same two particles on the micrograph, 1.2 Å/px, and binned by four; one more."""
+    full = stated(tmp_path / "full.star", 1.2, (400, 400), (800, 200))
+    small = stated(tmp_path / "small.star", 4.8, (100, 100), (200, 50), (10, 20))
+    return [full, small]
+
+
+SMALL = ["--diameter", "100", "--pixel-size", "1.2"]
+
+
+def test_picks_of_binned_micrographs_are_converted(binned, tmp_path, caplog):
+    output = str(tmp_path / "out.csv")
+    assert main(["combine", *binned, *SMALL, "--intersection", "--output", output]) == 0
+    assert sorted(read_picks(output)["m1.mrc"].xy.tolist()) == [[400, 400], [800, 200]]
+    assert "picks of small.star of 1 micrographs" in caplog.text
+    assert "4.8 Å/px" in caplog.text
+    assert main(["combine", *binned, *SMALL, "--union", "--output", output]) == 0
+    assert [40, 80] in read_picks(output)["m1.mrc"].xy.tolist()
+
+
+def test_a_run_among_the_pickers_says_which_pixels_are_wanted(tmp_path):
+    simulate_set(tmp_path / "mics", [30])
+    micrographs = find_micrographs([str(tmp_path / "mics")])
+    run = tmp_path / "run"
+    pick(micrographs, MODEL, run, device="cpu", threads=1, report=False)
+    (found,) = read_picks(run).values()
+    halves = [(x / 2, y / 2) for x, y in found.xy[:3]]
+    small = stated(tmp_path / "small.star", 2 * PIXEL_SIZE, *halves, name="m30.mrc")
+    output = str(tmp_path / "out.csv")
+    assert main(["combine", str(run), small, "--intersection", "--output", output]) == 0
+    (both,) = read_picks(output).values()
+    np.testing.assert_allclose(sorted(both.xy.tolist()), sorted(found.xy[:3].tolist()), atol=0.1)
+
+
+def test_picks_of_other_pixels_are_refused_where_those_wanted_are_not_known(binned, tmp_path):
+    run = tmp_path / "run.csv"
+    with pytest.raises(UsageError, match="1.2 Å/px, and those of another with 4.8 Å/px"):
+        combine(read_sets(binned), 80.0, CombineSettings(), run)
+    assert not run.exists()
+
+
+def test_what_was_tied_by_other_names_and_folders_is_said(tmp_path, caplog):
+    caplog.set_level("INFO")
+    given = {"f1/m.mrc": [(1, 1, 0.5)], "x/f2/n.mrc": [(1, 1, 0.5)]}
+    first = write(tmp_path / "a.csv", given)
+    other = {"f2/m.mrc": [(1, 1, 0.5)], "f2/123456789012345678_n_DW.mrc": [(1, 1, 0.5)]}
+    second = write(tmp_path / "b.csv", other)
+    assert combined([first, second], tmp_path, "--intersection").keys() == given.keys()
+    assert "such as f2/m.mrc to f1/m.mrc: if these are different micrographs" in caplog.text
+    assert "such as f2/123456789012345678_n_DW.mrc to x/f2/n.mrc" in caplog.text
+    caplog.clear()
+    combined([first, write(tmp_path / "c.csv", {"mics/f1/m.mrc": [(1, 1, 0.5)]})], tmp_path)
+    assert "different micrographs" not in caplog.text
+
+
+def test_conversion_keeps_what_the_picks_are_px_of(binned, tmp_path, caplog):
+    with mrcfile.new(tmp_path / "m1.mrc") as file:
+        file.set_data(np.zeros((1000, 1000), np.float32))
+        file.voxel_size = 1.2
+    kept, halved = tmp_path / "kept.star", tmp_path / "halved.star"
+    assert main(["convert", binned[1], "--output", str(kept)]) == 0
+    assert read_picks(kept)["m1.mrc"].pixel_size == pytest.approx(4.8)
+    assert main(["convert", binned[1], "--scale", "0.5", "--output", str(halved)]) == 0
+    assert read_picks(halved)["m1.mrc"].pixel_size == pytest.approx(9.6)
+    given = ["--micrographs", str(tmp_path / "m1.mrc")]
+    for source in (binned[1], str(kept), str(halved)):
+        for name in ("out.cs", "out.star"):
+            output = str(tmp_path / name)
+            assert main(["convert", source, *given, "--output", output]) == 0
+            (found,) = read_picks(output).values()
+            np.testing.assert_allclose(found.xy, [[400, 400], [800, 200], [40, 80]], atol=0.01)
+    assert "4.8 Å/px" in caplog.text

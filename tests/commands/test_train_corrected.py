@@ -430,7 +430,8 @@ def test_a_least_score_removes_no_corrected_pick(run, tmp_path, caplog):
     assert "1 picks removed, 0 added" in caplog.text
 
 
-def test_rejected_classes_are_negatives(picked, tmp_path, caplog):
+@pytest.mark.parametrize("named", ["Select/particles.star", "Select", "Sel*/part*.star"])
+def test_rejected_classes_are_negatives(picked, tmp_path, caplog, named):
     caplog.set_level("INFO")
     every = read_picks(picked / "run")
     lines = ["data_particles\nloop_\n_rlnMicrographName #1\n_rlnCoordinateX #2\n"]
@@ -442,9 +443,10 @@ def test_rejected_classes_are_negatives(picked, tmp_path, caplog):
     ]
     (tmp_path / "Class2D").mkdir()
     (tmp_path / "Class2D" / "run_it025_data.star").write_text("".join([*lines, *rows]))
-    selected = tmp_path / "particles.star"
+    (tmp_path / "Select").mkdir()
+    selected = tmp_path / "Select" / "particles.star"
     selected.write_text("".join([*lines, *(row for row in rows if row.endswith("1\n"))]))
-    arguments = ["train", "--micrographs", str(picked / "mics"), "--picks", str(selected)]
+    arguments = ["train", "--micrographs", str(picked / "mics"), "--picks", str(tmp_path / named)]
     arguments += ["--selected-from", str(tmp_path / "Class2D"), "--diameter", "96"]
     assert main([*arguments, "--output", str(tmp_path / "new"), *HASTY]) == 0
     record = json.loads((tmp_path / "new" / "train.json").read_text())

@@ -31,7 +31,7 @@ def assign_to_micrographs(picks: Picks, micrographs: Sequence[Micrograph], what:
         UsageError: a name fits two micrographs equally well.
     """
     matched = match_names(picks, micrographs)
-    _report_other_names(matched, micrographs, what)
+    report_other_names(matched, micrographs, what)
     unknown = [name for name in picks if name not in matched]
     if unknown:
         log.warning(
@@ -46,7 +46,7 @@ def assign_to_micrographs(picks: Picks, micrographs: Sequence[Micrograph], what:
     return join_by_micrograph(rescale_to_micrographs(picks, matched, what), matched)
 
 
-def _report_other_names(
+def report_other_names(
     matched: Mapping[str, Micrograph], micrographs: Sequence[Micrograph], what: str
 ) -> None:
     """Say where picks have other names than their micrographs, so that a wrong tie is seen."""

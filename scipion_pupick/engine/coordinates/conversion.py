@@ -11,6 +11,7 @@ from ..micrographs import Micrograph, find_micrographs, image_shape, match_names
 from ..micrographs.cryosparc import Exposure, is_exposures, read_exposures
 from ..settings import ALL_PICKS, PicksSettings
 from .read import Sources, read_picks
+from .rescale import rescale_to_micrographs
 from .table import Picks
 from .write import write_picks, write_picks_folder
 
@@ -40,7 +41,8 @@ def convert(
             are wanted on the unbinned ones, without an offset (see `Coordinates.scaled`).
         pixel_size: Å/px of the micrographs that the sources are of, see `read_picks`.
         micrographs: of the *written* coordinates, whose sizes cs needs: what `find_micrographs`
-            takes, or cryoSPARC's .cs files of exposures.
+            takes, or cryoSPARC's .cs files of exposures. Picks whose file states another pixel size
+            than such images have are converted to theirs.
         settings: which picks to leave out by their score, and what to drop from names.
 
     Returns:
@@ -82,7 +84,10 @@ def convert_picks(
         OSError: a file cannot be written.
     """
     picks = {name: coordinates.scaled(scale) for name, coordinates in found.items()}
-    exposures = exposures_of(picks, micrographs)
+    images = [source for source in micrographs if not is_exposures(source)]
+    given = find_micrographs(images) if images else []
+    picks.update(rescale_to_micrographs(picks, match_names(picks, given), "picks"))
+    exposures = exposures_of(picks, given, [s for s in micrographs if is_exposures(s)])
     if per_micrograph:
         write_picks_folder(picks, output, to or "star", box_size=box_size, exposures=exposures)
     else:
@@ -90,18 +95,18 @@ def convert_picks(
     return picks
 
 
-def exposures_of(picks: Picks, sources: Sequence[str]) -> Dict[str, Exposure]:
+def exposures_of(
+    picks: Picks, micrographs: Sequence[Micrograph], listed: Sequence[str]
+) -> Dict[str, Exposure]:
     """Find the micrograph of each name in picks, as cryoSPARC's files describe it.
 
     Args:
         picks: by the names that micrographs are wanted for.
-        sources: what `find_micrographs` takes, or cryoSPARC's .cs files of exposures.
+        micrographs: they may belong to.
+        listed: cryoSPARC's .cs files of exposures, of others that they may belong to.
     """
-    listed = [e for s in sources if is_exposures(s) for e in read_exposures(Path(s))]
-    images = [source for source in sources if not is_exposures(source)]
-    found = find_micrographs(images) if images else []
-    of_cryosparc = {exposure.path: exposure for exposure in listed}
-    found += [Micrograph(Path(path), path) for path in of_cryosparc]
+    of_cryosparc = {e.path: e for source in listed for e in read_exposures(Path(source))}
+    found = [*micrographs, *(Micrograph(Path(path), path) for path in of_cryosparc)]
     return {
         name: of_cryosparc.get(m.name) or Exposure.of_file(m.name, image_shape(m.path))
         for name, m in match_names(picks, found).items()

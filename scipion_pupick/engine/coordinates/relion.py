@@ -34,7 +34,7 @@ from ..micrographs.relion_pixel_sizes import (
     stated_values,
 )
 from ..micrographs.relion_pixel_sizes import MICROGRAPH_NAME as NAME
-from .table import Coordinates, Picks, group_picks, refuse_depths
+from .table import Coordinates, Picks, flatten_picks, group_picks, refuse_depths
 
 logger = logging.getLogger(__name__)
 
@@ -230,6 +230,12 @@ def _binning_before_3_1(table: StarTable, pixel_size: Optional[float]) -> FloatA
     """Return how many px of the micrograph a pixel of each extracted particle is wide, (n,)."""
     sizes = detector_pixel_sizes(table)
     if pixel_size is None or sizes is None:
+        if sizes is not None:
+            logger.warning(
+                "%s: origins are taken for px of the micrographs; give the micrographs' pixel size "
+                "if the particles were rescaled",
+                table.path,
+            )
         return np.ones(len(table))
     wrong = np.isnan(sizes)
     if wrong.any():
@@ -299,12 +305,22 @@ def particles_text(picks: Picks, with_scores: Optional[bool] = None) -> str:
         picks: by micrograph.
         with_scores: write the column of scores; None to write it if a pick has one.
 
+    The pixel sizes of the micrographs have a column where that of each is known.
+
     Raises:
         UsageError: a micrograph's name cannot be written.
     """
     if with_scores is None:
         with_scores = any(coordinates.has_scores for coordinates in picks.values())
-    return "".join(particles_parts(picks.items(), with_scores))
+    names, every = flatten_picks(picks)
+    sizes = [size for c in picks.values() for size in [c.pixel_size] * len(c)]
+    if not sizes or None in sizes:
+        return "".join(particles_parts(picks.items(), with_scores))
+    check_star_names(names)
+    columns: Dict[str, Column] = {X: every.x, Y: every.y, NAME: names}
+    columns.update(pick_columns(every, with_scores))
+    columns[MICROGRAPH_PIXEL_SIZE] = np.array(sizes, np.float64)
+    return VERSION + star_text({"particles": columns})
 
 
 def particles_parts(picks: Iterable[Tuple[str, Coordinates]], with_scores: bool) -> Iterator[str]:

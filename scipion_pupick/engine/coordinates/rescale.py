@@ -57,6 +57,31 @@ def rescale_to_micrographs(picks: Picks, matched: Mapping[str, Micrograph], what
     return found
 
 
+def rescale_to_pixel_size(picks: Picks, pixel_size: float, what: str) -> Picks:
+    """Convert picks to px of so many Å where their file states another pixel size.
+
+    As in `rescale_to_micrographs`, a difference of up to a tenth is taken for a calibration of the
+    same image; what is converted is said in the log.
+
+    Args:
+        picks: by micrograph name.
+        pixel_size: Å/px of the micrographs.
+        what: the picks are, for the log.
+    """
+    stated = {name: c.pixel_size for name, c in picks.items() if c.pixel_size is not None}
+    others = {name: size for name, size in stated.items() if not same_image(size, pixel_size)}
+    if others:
+        log.warning(_CONVERTED, what, len(others), *next(iter(others.items())), pixel_size)
+    return {**picks, **{n: picks[n].scaled(size / pixel_size) for n, size in others.items()}}
+
+
+def same_image(first: Optional[float], second: Optional[float]) -> bool:
+    """Whether pixel sizes (Å/px) may be of one image; unknown ones may."""
+    if first is None or second is None:
+        return True
+    return abs(first / second - 1) <= _CALIBRATED_WITHIN
+
+
 def _rescale(
     coordinates: Coordinates, micrograph: Micrograph
 ) -> Tuple[Coordinates, str, Optional[Tuple[float, float]]]:
@@ -72,7 +97,7 @@ def _rescale(
 
 def _doubt(used: PixelSize, stated: float) -> str:
     """Say why the micrograph's pixel size is no reason to convert from the stated one (Å/px)."""
-    if abs(stated / used.value - 1) <= _CALIBRATED_WITHIN:
+    if same_image(stated, used.value):
         return "so little may be another calibration of the same image"
     if used.source == HEADER and used.doubt:
         return f"the micrograph's header may be wrong ({used.doubt})"

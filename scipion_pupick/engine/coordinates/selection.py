@@ -9,6 +9,7 @@ a particle, as classification leaves some, was not looked at.
 
 from __future__ import annotations
 
+import glob
 import logging
 import re
 from pathlib import Path
@@ -43,7 +44,8 @@ def read_rejected(
     """Read the particles that a selection has rejected.
 
     Args:
-        selected: STAR files of the particles that were selected.
+        selected: STAR files of the particles that were selected, patterns of such, or folders of
+            the jobs that have written them.
         selected_from: STAR files with all particles and their classes, as run_it025_data.star or
             particles.star, or the folders of the jobs that have written them.
         pixel_size: Å/px of the micrographs, for origins in Å, see `read_picks`.
@@ -57,11 +59,18 @@ def read_rejected(
         UsageError: a file is no table of particles, or none of the selected ones is in one of
             `selected_from`.
     """
-    kept = {key for file in selected for key in _keys(read_particle_rows(Path(file), pixel_size))}
+    files = [find_particles(path) for source in selected for path in _paths(str(source))]
+    kept = {key for file in files for key in _keys(read_particle_rows(file, pixel_size))}
     paths = [find_particles(Path(source)) for source in selected_from]
-    averages = [average for file in selected for average in _selected_averages(Path(file))]
+    averages = [average for file in files for average in _selected_averages(file)]
     parts = [_rejected_of(path, kept, averages, pixel_size) for path in paths]
     return join_picks(parts)
+
+
+def _paths(source: str) -> List[Path]:
+    """Return the files of a pattern, or what is named."""
+    found = [] if Path(source).exists() else glob.glob(source, recursive=True)
+    return [Path(path) for path in sorted(found) or [source]]
 
 
 def _selected_averages(selected: Path) -> List[str]:

@@ -105,7 +105,8 @@ class Coordinates:
             raise UsageError(f"the scale of coordinates must be a positive number, not {factor}")
         # a record is of the micrograph that the picks were on
         record = self.record if factor == 1 else None
-        return Coordinates(self.x * factor, self.y * factor, self.score, record)
+        pixel_size = None if self.pixel_size is None else self.pixel_size / factor
+        return Coordinates(self.x * factor, self.y * factor, self.score, record, pixel_size)
 
 
 Picks = Dict[str, Coordinates]

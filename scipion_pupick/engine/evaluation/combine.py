@@ -11,6 +11,8 @@ from typing import Dict, List, Mapping, Sequence, Tuple
 import numpy as np
 
 from ..coordinates import Coordinates, Picks
+from ..coordinates.assign_picks import report_other_names
+from ..coordinates.rescale import same_image
 from ..errors import UsageError
 from ..micrographs import Micrograph, match_names
 from .matching import match_points
@@ -111,18 +113,53 @@ def by_micrograph(sets: Sequence[Picks]) -> Dict[str, List[Coordinates]]:
     """Return the picks of each picker by the name that a micrograph has where it comes first.
 
     Raises:
-        UsageError: two names of one picker fit the same micrograph.
+        UsageError: two names of one picker fit the same micrograph, or picks of one micrograph are
+            px of images with different pixel sizes.
     """
     known: Dict[str, List[Coordinates]] = {}
     for number, picks in enumerate(sets):
-        matched = match_names(picks, [Micrograph(Path(name), name) for name in known])
+        others = [Micrograph(Path(name), name) for name in known]
+        matched = match_names(picks, others)
+        report_other_names(matched, others, "picks")
+        _say_other_folders(matched)
         for given, coordinates in picks.items():
             name = matched[given].name if given in matched else given
             parts = known.setdefault(name, [Coordinates.empty() for _ in sets])
             if len(parts[number]):
                 raise UsageError(f"{given}: two names of one picker fit the micrograph {name}.")
+            _refuse_other_pixels(name, parts, coordinates)
             parts[number] = coordinates
     return known
+
+
+def _refuse_other_pixels(name: str, parts: Sequence[Coordinates], more: Coordinates) -> None:
+    other = next((p for p in parts if not same_image(p.pixel_size, more.pixel_size)), None)
+    if other is not None:
+        raise UsageError(
+            f"{name}: picks of one file are of images with {other.pixel_size:g} Å/px, and those of "
+            f"another with {more.pixel_size:g} Å/px: give the micrographs' pixel size.",
+            setting="pixel_size",
+        )
+
+
+def _say_other_folders(matched: Mapping[str, Micrograph]) -> None:
+    """Say where names of two folders were tied, since these may hold different micrographs."""
+    other = [name for name, m in matched.items() if _in_other_folder(name, m.name)]
+    if other:
+        log.warning(
+            "The picks of %d micrographs are tied to those in other folders, such as %s to %s: if "
+            "these are different micrographs, rename them.",
+            len(other),
+            other[0],
+            matched[other[0]].name,
+        )
+
+
+def _in_other_folder(name: str, other: str) -> bool:
+    """Whether the folders of two names differ, as far as both are said."""
+    folders = Path(name).parent.parts, Path(other).parent.parts
+    said = min(map(len, folders))
+    return said > 0 and folders[0][-said:] != folders[1][-said:]
 
 
 def _particles(

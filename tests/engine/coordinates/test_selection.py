@@ -163,7 +163,7 @@ def test_a_select_job_says_what_it_has_selected_from(tmp_path, option):
     assert find_selected_from(selected) == data
 
 
-def test_shifts_before_relion_3_1_are_px_of_the_extracted_particles(tmp_path):
+def test_shifts_before_relion_3_1_are_px_of_the_extracted_particles(tmp_path, caplog):
     path = tmp_path / "particles.star"
     path.write_text(
         "data_\n\nloop_\n_rlnMicrographName #1\n_rlnCoordinateX #2\n_rlnCoordinateY #3\n"
@@ -172,4 +172,6 @@ def test_shifts_before_relion_3_1_are_px_of_the_extracted_particles(tmp_path):
     )
     # 5 µm at 12,500 are 4 Å: particles binned by two of micrographs with 2 Å/px
     assert places(read_picks(path, pixel_size=2.0)) == {"a.mrc": [[96, 202]]}
+    assert not caplog.records
     assert places(read_picks(path)) == {"a.mrc": [[98, 201]]}
+    assert "give the micrographs' pixel size if the particles were rescaled" in caplog.text
