@@ -14,6 +14,7 @@ from functools import lru_cache
 from importlib.machinery import EXTENSION_SUFFIXES
 from importlib.util import find_spec, module_from_spec, spec_from_file_location
 from pathlib import Path
+from threading import Lock
 from typing import Any, Optional
 
 import numpy as np
@@ -21,11 +22,18 @@ import numpy as np
 _MODULE = "scipy.fft._pocketfft.pypocketfft"
 # how results are scaled: as they are, and by the number of values
 _AS_THEY_ARE, _BY_NUMBER = 0, 2
+_LOADING = Lock()
+
+
+def _library() -> Optional[Any]:
+    """Load the library once; None where it does not lie as expected."""
+    # of two threads that load it at once, one is given an empty module
+    with _LOADING:
+        return _load()
 
 
 @lru_cache(maxsize=1)
-def _library() -> Optional[Any]:
-    """Load the library; None where it does not lie as expected."""
+def _load() -> Optional[Any]:
     scipy = find_spec("scipy")
     folders = [] if scipy is None else scipy.submodule_search_locations or []
     for folder in folders:
@@ -35,7 +43,8 @@ def _library() -> Optional[Any]:
             if file.is_file() and spec is not None and spec.loader is not None:
                 module = module_from_spec(spec)
                 spec.loader.exec_module(module)
-                return module
+                # it is empty if somebody else has imported SciPy's meanwhile
+                return module if hasattr(module, "r2c") else None
     return None
 
 

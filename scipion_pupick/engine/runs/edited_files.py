@@ -66,8 +66,7 @@ def refuse_edited(run: PickRun, names: List[str]) -> None:
     if names:
         raise UsageError(
             f"{len(names)} files of coordinates, such as {run.coordinates_path(names[0])}, were "
-            "changed since they were written, and would be written over: give another folder, or, "
-            f"if what was changed is not needed (pupick train --corrected {run.folder} "
-            "learns it), delete them.",
+            "changed since they were written, and would be written over: give another folder; or "
+            "train on what was corrected, if it is needed, and delete these files.",
             setting="output",
         )
