@@ -174,6 +174,25 @@ def hard_pair(cells: Cells, on: str, labels: str) -> str:
     return better_bold(values["now"], values["topaz"])
 
 
+def hard_choices() -> str:
+    """Average precision by choices of labels: their mean, the least and the most."""
+    rows = Cells.read(RESULTS / "hard_choices.csv").rows
+    head = ["set", "10 labels", "100", "1000"]
+    real = [(on, words) for on, words in HARD_SETS if on.startswith("empiar")]
+    lines = [[words, *(spread(rows, on, labels) for labels in LABELS[1:])] for on, words in real]
+    return table(head, lines)
+
+
+def spread(rows: Sequence[Cell], on: str, labels: str) -> str:
+    """Mean of the average precision over choices of labels (least to most of them)."""
+    found = [
+        float(row["average_precision"])
+        for row in rows
+        if (row["set"], row["labels"]) == (on, labels)
+    ]
+    return f"{fmean(found):.3f} ({min(found):.3f} to {max(found):.3f})" if found else "–"
+
+
 def hard_value(rows: Sequence[Cell], on: str, labels: str, number_given: str) -> str:
     """Average precision; F1 at the own threshold (and the best). A dash for what was not measured.
 
@@ -437,6 +456,7 @@ TABLES: Mapping[str, Callable[[], str]] = MappingProxyType(
     {
         "hard": hard,
         "hard-topaz": hard_beside_topaz,
+        "hard-choices": hard_choices,
         "accuracy": accuracy,
         "circumstances": circumstances,
         "speed": speed,
