@@ -258,6 +258,13 @@ def test_picks_of_other_pixels_are_refused_where_those_wanted_are_not_known(binn
     assert not run.exists()
 
 
+def test_repic_is_given_no_picks_of_other_pixels(binned, tmp_path, caplog):
+    output = ["--to", "repic", "--box-size", "10", "--output", str(tmp_path / "repic")]
+    assert main(["combine", *binned, *output]) == 2
+    assert "give the micrographs' pixel size" in caplog.text
+    assert main(["combine", *binned, "--pixel-size", "1.2", *output]) == 0
+
+
 def test_what_was_tied_by_other_names_and_folders_is_said(tmp_path, caplog):
     caplog.set_level("INFO")
     given = {"f1/m.mrc": [(1, 1, 0.5)], "x/f2/n.mrc": [(1, 1, 0.5)]}

@@ -31,6 +31,7 @@ Sources = Union[PathLike, Sequence[PathLike]]
 # files of RELION's jobs that stand beside the files of coordinates but hold none themselves
 _JOB_FILES = (
     "autopick.star",
+    "class_averages.star",
     "manualpick.star",
     "job.star",
     "job_pipeline.star",

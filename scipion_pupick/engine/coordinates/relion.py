@@ -248,14 +248,18 @@ def _binning_before_3_1(table: StarTable, pixel_size: Optional[float]) -> FloatA
 def _pixel_sizes(
     table: StarTable, optics: Optional[StarTable], pixel_size: Optional[float]
 ) -> FloatArray:
-    """Return the micrograph's pixel size for each row, (n,) Å/px."""
+    """Return for each row the pixel size, (n,) Å/px, of what its coordinates are px of.
+
+    That is what the file states of the micrograph, which need not be the one that is given.
+    """
     if pixel_size is not None:
         sizes, source = np.full(len(table), pixel_size), "the given pixel size"
     else:
         sizes, source = _recorded_pixel_sizes(table, optics)
     if not (sizes > 0).all():
         raise UsageError(f"{table.path}: {source} must be positive, not {sizes.min():g}")
-    return sizes
+    stated = stated_values(table, optics, MICROGRAPH_PIXEL_SIZE)
+    return sizes if stated is None else np.where(positive(stated) > 0, stated, sizes)
 
 
 def _recorded_pixel_sizes(table: StarTable, optics: Optional[StarTable]) -> Tuple[FloatArray, str]:

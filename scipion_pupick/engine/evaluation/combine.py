@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import logging
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Dict, List, Mapping, Sequence, Tuple
 
@@ -189,7 +189,7 @@ def _particles(
 
 def with_scores(coordinates: Coordinates, score: np.ndarray) -> Coordinates:
     """Return the same picks with other scores (n,)."""
-    return Coordinates(coordinates.x, coordinates.y, score)
+    return replace(coordinates, score=score)
 
 
 def _log_odds(probability: np.ndarray) -> np.ndarray:

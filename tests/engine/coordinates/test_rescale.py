@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Picks whose STAR file states another pixel size than that of the micrographs given."""
 
+from pathlib import Path
+
 import mrcfile
 import numpy as np
 import pytest
@@ -66,6 +68,16 @@ def test_a_doubtful_header_is_no_reason_to_convert(caplog):
         file.voxel_size = 1.0
     assert assign(HEAD + "_rlnMicrographPixelSize\na.mrc 100 20 4.0\n") == {"a.mrc": [[100, 20]]}
     assert "the micrograph's header may be wrong" in caplog.text
+
+
+def test_origins_are_of_the_image_that_the_file_states_whatever_is_given(folder):
+    text = HEAD + "_rlnMicrographPixelSize\n_rlnOriginXAngst\n_rlnOriginYAngst\n"
+    path = Path("origins.star")
+    path.write_text(text + "a.mrc 400 40 1.0 8 -4\n")
+    micrographs = find_micrographs(["a.mrc"])
+    for given in (None, 4.0):
+        picks = assign_to_micrographs(read_picks(path, pixel_size=given), micrographs, "picks")
+        assert {name: c.xy.tolist() for name, c in picks.items()} == {"a.mrc": [[98, 11]]}
 
 
 def test_the_same_pixel_size_changes_nothing(caplog):
