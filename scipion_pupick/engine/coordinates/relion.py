@@ -316,14 +316,15 @@ def particles_text(picks: Picks, with_scores: Optional[bool] = None) -> str:
     """
     if with_scores is None:
         with_scores = any(coordinates.has_scores for coordinates in picks.values())
-    names, every = flatten_picks(picks)
-    sizes = [size for c in picks.values() for size in [c.pixel_size] * len(c)]
+    sizes = [c.pixel_size for c in picks.values() if len(c)]
     if not sizes or None in sizes:
         return "".join(particles_parts(picks.items(), with_scores))
+    names, every = flatten_picks(picks)
     check_star_names(names)
     columns: Dict[str, Column] = {X: every.x, Y: every.y, NAME: names}
     columns.update(pick_columns(every, with_scores))
-    columns[MICROGRAPH_PIXEL_SIZE] = np.array(sizes, np.float64)
+    of_each = [len(c) for c in picks.values() if len(c)]
+    columns[MICROGRAPH_PIXEL_SIZE] = np.repeat(np.array(sizes, np.float64), of_each)
     return VERSION + star_text({"particles": columns})
 
 

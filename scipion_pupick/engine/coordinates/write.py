@@ -68,7 +68,7 @@ def _write(path: Path, content: Text) -> None:
 
 def _refuse_others(contents: Mapping[Path, Text]) -> None:
     for path, content in contents.items():
-        wanted = content.encode() if isinstance(content, str) else content
+        wanted = content.encode("utf-8", "surrogateescape") if isinstance(content, str) else content
         if os.path.lexists(path) and not holds(path, wanted):
             raise UsageError(
                 f"{path} is there already, and would be overwritten: give another folder.",

@@ -58,7 +58,8 @@ def pick(
         The picks and what failed. Micrographs that cannot be used are listed there, not raised.
 
     Raises:
-        UsageError: the model or a device cannot be used, or there is no micrograph.
+        UsageError: the model or a device cannot be used, there is no micrograph, or people have
+            changed files of picks that would be written over.
         PupickError: the memory does not suffice.
         OSError: a result cannot be written.
     """

@@ -50,7 +50,7 @@ class CorrectedRun:
         run: that picked.
         corrections: by micrograph name; picks that were left are confirmed where the micrograph is
             done.
-        labels: that the model was trained on before, by micrograph name, without those that were
+        earlier_labels: that the model was trained on, by micrograph name, without those that were
             removed now.
         earlier_negatives: of that training, without those that were added or confirmed now.
         particles_per_micrograph: about how many a micrograph holds, by the parts that were looked
@@ -59,7 +59,7 @@ class CorrectedRun:
 
     run: PickRun
     corrections: Corrections
-    labels: Picks
+    earlier_labels: Picks
     earlier_negatives: Picks
     particles_per_micrograph: Optional[float] = None
 
@@ -71,7 +71,7 @@ class CorrectedRun:
     @property
     def particles(self) -> Picks:
         """What was added and confirmed, and the labels that the model was trained on before."""
-        return join_picks([labels_of_corrections(self.corrections)[0], self.labels])
+        return join_picks([labels_of_corrections(self.corrections)[0], self.earlier_labels])
 
     @property
     def settings(self) -> Dict[str, Any]:

@@ -125,13 +125,10 @@ class PickJob:
             UsageError: files that were edited are of other peaks, or would be picked otherwise.
         """
         names = [micrograph.name for micrograph in micrographs]
-        edited = edited_files(self.run, self.index, names)
-        for name in names:
-            note = self.run.note_of(
-                self.index, name, self.fingerprints[name], self.criteria, name in edited
-            )
-            if note is not None:
-                self.notes[name] = note
+        self._recall_each(names)
+        # only of files that are not as they were it may take reading to tell
+        edited = edited_files(self.run, self.index, [n for n in names if n not in self.notes])
+        self._recall_each(edited, edited=True)
         refuse_edited(self.run, [name for name in edited if name not in self.notes])
         if edited:
             log.warning(
@@ -140,6 +137,13 @@ class PickJob:
                 len(edited),
                 self.run.coordinates_path(edited[0]),
             )
+
+    def _recall_each(self, names: Sequence[str], edited: bool = False) -> None:
+        for name in names:
+            fingerprint = self.fingerprints[name]
+            note = self.run.note_of(self.index, name, fingerprint, self.criteria, edited)
+            if note is not None:
+                self.notes[name] = note
 
     def _note(self, name: str) -> None:
         """Note what was picked on a micrograph, whose files have just been written."""
