@@ -88,16 +88,17 @@ def _help(setting: Setting, note: str) -> str:
 
 
 def _validators(setting: Setting) -> List[Any]:
-    """Refuse what is too low; below 0, any number may stand for the automatic value."""
+    """Refuse what is too low or too high; below 0, any number may stand for the automatic value."""
     if _is_automatic(setting):
         if setting.above is None:
             return []
         return [params.GE(0, error=f"cannot be negative: 0 is {setting.automatic}.")]
+    error = f"must be {setting.wanted}{setting.advice}."
     if setting.above is not None:
-        return [params.GT(setting.above, error=f"must be {setting.wanted}{setting.advice}.")]
-    if setting.least is not None:
-        return [params.GE(setting.least, error=f"must be {setting.wanted}{setting.advice}.")]
-    return []
+        return [params.GT(setting.above, error=error)]
+    if setting.least is not None and setting.most is not None:
+        return [params.Range(setting.least, setting.most, error=error)]
+    return [] if setting.least is None else [params.GE(setting.least, error=error)]
 
 
 def arguments_of(protocol: Any, settings: Iterable[Setting]) -> List[str]:

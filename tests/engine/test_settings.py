@@ -84,6 +84,8 @@ def test_settings_of_a_training_that_make_no_sense(name, value):
         ("border", -1.0),
         ("border", float("inf")),
         ("min_distance", float("nan")),
+        ("contamination", -0.1),
+        ("contamination", 50.0),
     ],
 )
 def test_settings_of_picking_that_make_no_sense(name, value):

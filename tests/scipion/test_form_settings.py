@@ -76,6 +76,13 @@ def test_a_new_setting_is_a_new_parameter():
     assert not param.validate(1.0)
 
 
+def test_a_probability_is_from_0_to_1():
+    param = Domain.getProtocols()["PUPickProtPick"]().getDefinition().getParam("contamination")
+    assert param.validate(50.0) == ["must be a number from 0 to 1."]
+    assert param.validate(-0.1)
+    assert not param.validate(1.0)
+
+
 def test_projects_keep_the_names_that_their_databases_have():
     definition = Domain.getProtocols()["PUPickProtPick"]().getDefinition()
     assert definition.getParam("edge").label.get() == "Border (Å)"

@@ -78,6 +78,7 @@ class PickSettings(Checked):
             "picks that are likelier than this to lie on ice, carbon or dirt are dropped",
             level=ADVANCED,
             least=0,
+            most=1,
             more="A probability; 1 keeps all. Contamination is known to the general model and to "
             "models trained from it, but not to those of version 0.1.",
             placeholder="PROBABILITY",

@@ -39,6 +39,7 @@ class Setting:
         least: its value is this or more.
         above: its value is more than this.
         below: its value is less than this.
+        most: its value is this or less.
         automatic: what is taken where nothing is given.
         more: further sentences, where there is room for them.
         advice: what else can be done where the value makes no sense.
@@ -58,6 +59,7 @@ class Setting:
     least: Optional[float] = None
     above: Optional[float] = None
     below: Optional[float] = None
+    most: Optional[float] = None
     automatic: str = ""
     more: str = ""
     advice: str = ""
@@ -78,6 +80,8 @@ class Setting:
             return f"{what} above {_number(self.above)}"
         if self.least is None:
             return what
+        if self.most is not None:
+            return f"{what} from {_number(self.least)} to {_number(self.most)}"
         if self.below is None:
             return f"{what} of {_number(self.least)} or more"
         return f"{what} from {_number(self.least)} to below {_number(self.below)}"
@@ -106,6 +110,7 @@ class Setting:
             and (self.least is None or value >= self.least)
             and (self.above is None or value > self.above)
             and (self.below is None or value < self.below)
+            and (self.most is None or value <= self.most)
         )
 
     def check(self, value: Any) -> None:
