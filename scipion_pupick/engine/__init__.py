@@ -18,8 +18,9 @@ if TYPE_CHECKING:
     from .coordinates.assign_picks import assign_to_micrographs
     from .coordinates.conversion import convert_picks
     from .coordinates.file_names import file_of_micrograph, files_of_micrographs
+    from .coordinates.join import join_picks
     from .coordinates.selection import find_rejected, find_selected_from, read_rejected
-    from .coordinates.table import flatten_picks, group_picks, join_picks
+    from .coordinates.table import flatten_picks, group_picks
     from .device import memory_errors_explained
     from .errors import MicrographError, PupickError, UsageError
     from .evaluation.combine import PickSet
@@ -95,7 +96,8 @@ _INTERFACE: Mapping[str, str] = {
     "coordinates.conversion": "convert_picks",
     "coordinates.file_names": "file_of_micrograph files_of_micrographs",
     "coordinates.selection": "find_rejected find_selected_from read_rejected",
-    "coordinates.table": "flatten_picks group_picks join_picks",
+    "coordinates.join": "join_picks",
+    "coordinates.table": "flatten_picks group_picks",
     "device": "memory_errors_explained",
     "errors": "MicrographError PupickError UsageError",
     "evaluation.combine": "PickSet",

@@ -9,8 +9,8 @@ from typing import Mapping, Sequence
 from ..micrographs import Micrograph, match_names
 from ..micrographs.name_matching import names_agree
 from . import Picks
+from .join import join_picks
 from .rescale import rescale_to_micrographs
-from .table import join_coordinates
 
 log = logging.getLogger(__name__)
 
@@ -71,8 +71,4 @@ def join_by_micrograph(picks: Picks, matched: Mapping[str, Micrograph]) -> Picks
         picks: under the names of some file.
         matched: micrographs by these names, see `name_matching.match_names`.
     """
-    found: Picks = {}
-    for name, micrograph in matched.items():
-        known = [found[micrograph.name]] if micrograph.name in found else []
-        found[micrograph.name] = join_coordinates([*known, picks[name]])
-    return found
+    return join_picks({micrograph.name: picks[name]} for name, micrograph in matched.items())

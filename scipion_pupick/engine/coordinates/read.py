@@ -21,6 +21,7 @@ from .boxes import USUAL_CONFIDENCE
 from .cryosparc import UID
 from .file_names import micrograph_of_file, without_affixes
 from .formats import FORMATS, Contents, detect_format
+from .join import join_picks
 from .relion import CoordinateFiles
 from .table import Coordinates, Picks, join_coordinates
 
@@ -75,7 +76,7 @@ def read_picks(
     """
     if format not in ("auto", *FORMATS):
         raise UsageError(f"unknown format {format!r}: give auto or one of {', '.join(FORMATS)}")
-    picks: Picks = {}
+    parts: List[Picks] = []
     named_after: Dict[str, Path] = {}
     files = list(_files(sources, format))
     for path, root, suffixes in files:
@@ -89,10 +90,8 @@ def read_picks(
                 )
             named_after[name] = path
             contents = {name: contents}
-        for given_name, coordinates in contents.items():
-            name = without_affixes(given_name, settings.affixes)
-            known = [picks[name]] if name in picks else []
-            picks[name] = join_coordinates([*known, coordinates])
+        parts += [{without_affixes(name, settings.affixes): c} for name, c in contents.items()]
+    picks = join_picks(parts)
     _refuse_doubles(picks, [path for path, _, _ in files])
     if settings.least_score is None:
         _warn_of_low_confidence(picks, [path for path, _, _ in files])

@@ -24,6 +24,10 @@ _CONVERTED = (
     "The %s of %d micrographs, such as %s, are of images with %.4g Å/px, by their STAR file; the "
     "micrograph has %.4g Å/px. Their coordinates are converted."
 )
+AS_OTHERS = (
+    "The %s of %d micrographs, such as %s, are of images with %.4g Å/px, by their STAR file; "
+    "others of the same micrographs are of images with %.4g Å/px. They are converted to these."
+)
 _LEFT = (
     "The %s of %d micrographs, such as %s, are of images with %.4g Å/px, by their STAR file; the "
     "micrograph has %.4g Å/px. Their coordinates are not converted, as %s."
@@ -68,11 +72,44 @@ def rescale_to_pixel_size(picks: Picks, pixel_size: float, what: str) -> Picks:
         pixel_size: Å/px of the micrographs.
         what: the picks are, for the log.
     """
-    stated = {name: c.pixel_size for name, c in picks.items() if c.pixel_size is not None}
-    others = {name: size for name, size in stated.items() if not same_image(size, pixel_size)}
-    if others:
-        log.warning(_CONVERTED, what, len(others), *next(iter(others.items())), pixel_size)
-    return {**picks, **{n: picks[n].scaled(size / pixel_size) for n, size in others.items()}}
+    return _rescaled(picks, dict.fromkeys(picks, pixel_size), _CONVERTED, what)
+
+
+def rescale_to_others(picks: Picks, others: Picks, what: str) -> Picks:
+    """Convert picks to px of others of the same micrographs where both state a pixel size.
+
+    What is converted, and what not, is as in `rescale_to_pixel_size`.
+
+    Args:
+        picks: by micrograph name.
+        others: that say which px are wanted, by the same names.
+        what: the picks are, for the log.
+    """
+    wanted = {name: others[name].pixel_size if name in others else None for name in picks}
+    return _rescaled(picks, wanted, AS_OTHERS, what)
+
+
+def _rescaled(
+    picks: Picks, pixel_sizes: Mapping[str, Optional[float]], text: str, what: str
+) -> Picks:
+    found = {name: in_pixel_size(c, pixel_sizes[name]) for name, c in picks.items()}
+    changed = [name for name in picks if found[name] is not picks[name]]
+    if changed:
+        name = changed[0]
+        log.warning(text, what, len(changed), name, picks[name].pixel_size, pixel_sizes[name])
+    return found
+
+
+def in_pixel_size(coordinates: Coordinates, pixel_size: Optional[float]) -> Coordinates:
+    """Convert picks to px of so many Å where they state those of another image.
+
+    Returns:
+        The same object where nothing is converted.
+    """
+    stated = coordinates.pixel_size
+    if stated is None or pixel_size is None or same_image(stated, pixel_size):
+        return coordinates
+    return coordinates.scaled(stated / pixel_size)
 
 
 def same_image(first: Optional[float], second: Optional[float]) -> bool:

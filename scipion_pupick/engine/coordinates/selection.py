@@ -20,8 +20,9 @@ import numpy as np
 from ..errors import UsageError
 from ..files.atomic import PathLike
 from ..files.star import read_blocks
+from .join import join_picks
 from .relion import ParticleRows, read_particle_rows
-from .table import Picks, join_picks
+from .table import Picks
 
 log = logging.getLogger(__name__)
 

@@ -158,12 +158,6 @@ def join_coordinates(parts: Sequence[Coordinates]) -> Coordinates:
     )
 
 
-def join_picks(parts: Sequence[Picks]) -> Picks:
-    """Return the picks of all `parts`; those of the same micrograph one after the other."""
-    names = dict.fromkeys(name for part in parts for name in part)
-    return {name: join_coordinates([p[name] for p in parts if name in p]) for name in names}
-
-
 def _join_records(
     records: Sequence[Optional[npt.NDArray[np.void]]],
 ) -> Optional[npt.NDArray[np.void]]:

@@ -9,6 +9,7 @@ from typing import Optional, Sequence
 
 from ..coordinates import Picks
 from ..coordinates.assign_picks import assign_to_micrographs
+from ..coordinates.rescale import rescale_to_others
 from ..errors import UsageError
 from ..evaluation.evaluate import Evaluation, evaluate_picks, write_table
 from ..files.atomic import PathLike
@@ -28,6 +29,8 @@ def evaluate(
     plot: Optional[PathLike] = None,
 ) -> Evaluation:
     """Compare picks with reference particles, matched one to one within a tolerance.
+
+    Picks whose file states the pixel size of another image than the reference's are converted.
 
     Args:
         picks: scored, px of the micrographs.
@@ -49,7 +52,8 @@ def evaluate(
         check_figure_file(plot)
     named = micrographs or [Micrograph(Path(name), name) for name in reference]
     particles = assign_to_micrographs(reference, named, "reference particles")
-    picks_by_name = assign_to_micrographs(picks, named, "picks")
+    found = assign_to_micrographs(picks, named, "picks")
+    picks_by_name = rescale_to_others(found, particles, "picks")
     shapes = {m.name: image_shape(m.path) for m in named if m.name in particles and border > 0}
     if picks and particles and not picks_by_name:
         raise UsageError("The picks and the reference have no micrograph in common.")

@@ -22,7 +22,8 @@ from ..coordinates.corrections import (
     without_added,
     without_removed,
 )
-from ..coordinates.table import join_coordinates, join_picks
+from ..coordinates.join import join_picks
+from ..coordinates.table import join_coordinates
 from ..errors import PupickError, UsageError
 from ..files.atomic import PathLike
 from ..micrographs import match_names

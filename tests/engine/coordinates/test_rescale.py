@@ -10,6 +10,7 @@ import pytest
 from scipion_pupick.engine.coordinates import read_picks
 from scipion_pupick.engine.coordinates.assign_picks import assign_to_micrographs
 from scipion_pupick.engine.errors import UsageError
+from scipion_pupick.engine.jobs.evaluate import evaluate
 from scipion_pupick.engine.micrographs import find_micrographs
 
 OPTICS = "data_optics\n\nloop_\n_rlnOpticsGroup\n_rlnMicrographPixelSize\n1 {}\n2 {}\n\n"
@@ -95,3 +96,38 @@ def test_an_optics_group_that_the_file_does_not_have_is_named(folder):
 def test_optics_groups_written_as_decimals_are_the_same(folder):
     text = OPTICS.format(1.0, 4.0) + HEAD + "_rlnOpticsGroup\na.mrc 400 40 1.000000\n"
     assert assign(text) == {"a.mrc": [[100, 10]]}
+
+
+def write_stated(path, pixel_size, *rows):
+    lines = [f"{name} {x} {y} {pixel_size}" for name, x, y in rows]
+    path.write_text(HEAD + "_rlnMicrographPixelSize\n" + "\n".join(lines) + "\n")
+    return str(path)
+
+
+def test_tables_of_one_micrograph_are_joined_in_the_pixels_of_the_first(folder, caplog):
+    full = write_stated(folder / "1.star", 1.2, ("a.mrc", 400, 200), ("b.mrc", 40, 20))
+    binned = write_stated(folder / "2.star", 4.8, ("a.mrc", 10, 20), ("c.mrc", 5, 6))
+    calibrated = write_stated(folder / "3.star", 1.25, ("a.mrc", 7, 8))
+    found = read_picks([full, binned, calibrated])
+    assert {name: c.xy.tolist() for name, c in found.items()} == {
+        "a.mrc": [[400, 200], [40, 80], [7, 8]],
+        "b.mrc": [[40, 20]],
+        "c.mrc": [[5, 6]],
+    }
+    (record,) = caplog.records
+    assert "picks of 1 micrographs, such as a.mrc, are of images with 4.8 Å/px" in caplog.text
+    assert "images with 1.2 Å/px. They are converted to these." in record.getMessage()
+
+
+def test_picks_are_compared_in_the_pixels_of_the_reference(folder, caplog):
+    places = [(40.0 * i, 30.0 * i) for i in range(1, 6)]
+    reference = write_stated(folder / "true.star", 1.2, *[("m.mrc", x, y) for x, y in places])
+    binned = [("m.mrc", x / 4, y / 4) for x, y in places]
+    picks = write_stated(folder / "picks.star", 4.8, *binned)
+    result = evaluate(read_picks(picks), read_picks(reference), tolerance=2.0)
+    assert (result.picks, result.hits) == (5, 5)
+    assert "They are converted to these." in caplog.text
+    caplog.clear()
+    result = evaluate(read_picks(reference), read_picks(reference), tolerance=2.0)
+    assert (result.picks, result.hits) == (5, 5)
+    assert not caplog.records
