@@ -69,13 +69,15 @@ def plot_objectives(axes: Any, rows: Sequence[Row], on: str) -> bool:
         result = compare(rows, Comparison("", binomial, kl))
         if result.p < SIGNIFICANT:
             mark = "*" if result.first > result.second else "†"
-            height = max(summarise(rows, line[0]).mean for line in _at(lines, count)) * 1.12
-            axes.annotate(mark, (count, height), ha="center", fontsize=14)
+            of_lines = [summarise(rows, cell) for cell in _at(lines, count)]
+            height = max(of_line.mean + of_line.deviation for of_line in of_lines)
+            axes.annotate(mark, (count, 1.02 * height), ha="center", fontsize=14)
+    axes.set_ylim(top=1.1 * axes.get_ylim()[1])
     return drawn and len({r.labels for r in rows if r.set == on and r.method in PAPERS}) > 1
 
 
-def _at(lines: Mapping[str, Sequence[Cell]], count: int) -> List[Tuple[Cell]]:
-    return [(cell,) for cells in lines.values() for cell in cells if cell.labels == count]
+def _at(lines: Mapping[str, Sequence[Cell]], count: int) -> List[Cell]:
+    return [cell for cells in lines.values() for cell in cells if cell.labels == count]
 
 
 def plot_autoencoder(axes: Any, rows: Sequence[Row], on: str) -> bool:
