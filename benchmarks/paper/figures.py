@@ -6,7 +6,7 @@ from __future__ import annotations
 import math
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, Callable, Dict, List, Mapping, Sequence, Tuple
+from typing import Any, Callable, Dict, List, Mapping, Sequence
 
 from benchmarks.paper.cells_file import Row
 from benchmarks.paper.grid import GE_BINOMIAL, LABELS_OF_PI, PAPERS, Cell

@@ -57,5 +57,9 @@ UNFORESEEN = (
 )
 
 
+class FolderInUseError(UsageError):
+    """Another run works in the folder; it may have ended soon."""
+
+
 class AlreadyServedError(UsageError):
     """Another program serves the page on which the picks of a run are corrected."""

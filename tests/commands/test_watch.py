@@ -12,8 +12,11 @@ from helpers.simulated import DIAMETER, PIXEL_SIZE, shared_model, simulate_set
 
 from benchmarks.reliability.killed_runs import contents
 from scipion_pupick.engine import PickSettings, WatchSettings, read_picks, watch
+from scipion_pupick.engine.files.lock import only_owner
+from scipion_pupick.engine.jobs import fit as fit_job
 from scipion_pupick.engine.jobs import watch as watch_job
 from scipion_pupick.engine.micrographs.arrivals import SURELY_OLD, Arrivals
+from scipion_pupick.engine.runs import rounds as rounds_of_watch
 from scipion_pupick.engine.runs.pick_run import PickRun
 
 SOON = WatchSettings(idle=1e-3, interval=0.01)
@@ -129,7 +132,7 @@ def test_it_ends_when_nothing_comes_and_goes_on_where_it_was(ready, model, tmp_p
     first = watch(sources, model, tmp_path / "out", until=SOON, **options)
     assert (len(first.picks), first.reused) == (2, 0)
     # of many that wait, some are picked in each round, and those of earlier calls stay listed
-    monkeypatch.setattr(watch_job, "ROUND", 1)
+    monkeypatch.setattr(rounds_of_watch, "ROUND", 1)
     for number in (32, 33):
         shutil.copy(ready / f"m{number}.mrc", folder)
     rounds = []
@@ -147,7 +150,7 @@ def test_it_ends_when_nothing_comes_and_goes_on_where_it_was(ready, model, tmp_p
 
 
 def test_the_general_model_waits_for_what_it_is_fitted_to(ready, tmp_path, monkeypatch):
-    monkeypatch.setattr(watch_job, "MICROGRAPHS_FITTED", 4)
+    monkeypatch.setattr(fit_job, "MICROGRAPHS_FITTED", 4)
     folder = tmp_path / "in"
     folder.mkdir()
     for number in (30, 31, 32):
@@ -169,3 +172,148 @@ def test_the_general_model_waits_for_what_it_is_fitted_to(ready, tmp_path, monke
     result = watch([str(folder)], "general", tmp_path / "out", settings, until, **options)
     assert len(result.picks) == 4
     assert len(PickRun(tmp_path / "out").training.fitted_to) == 4
+
+
+def bring(ready, folder, *numbers):
+    folder.mkdir(exist_ok=True)
+    for number in numbers:
+        shutil.copy(ready / f"m{number}.mrc", folder)
+
+
+OPTIONS = {"device": "cpu", "threads": 1, "report": False}
+
+
+def test_what_was_picked_stays_when_files_are_moved_away(ready, model, tmp_path, caplog):
+    folder, output = tmp_path / "in", tmp_path / "out"
+    bring(ready, folder, 30, 31)
+    first = watch([str(folder)], model, output, until=SOON, **OPTIONS)
+    before = read_picks(output / "picks.star")
+    (folder / "m30.mrc").unlink()
+    bring(ready, folder, 32)
+    again = watch([str(folder)], model, output, until=SOON, **OPTIONS)
+    assert (len(again.picks), again.reused, again.failures) == (3, 2, {})
+    assert listed(output) == ["m30", "m31", "m32"]
+    kept = read_picks(output / "picks.star")
+    (name,) = [name for name in kept if name.endswith("m30.mrc")]
+    assert kept[name].xy.tolist() == before[name].xy.tolist()
+    assert len(before[name]) > 0
+    assert first.count == sum(map(len, before.values()))
+    assert "The files of 1 micrographs" in caplog.text
+    # with another threshold, too, but not where scores would be others
+    lower = PickSettings(threshold=2.0)
+    (folder / "m31.mrc").unlink()
+    bring(ready, folder, 33)
+    third = watch([str(folder)], model, output, lower, SOON, **OPTIONS)
+    assert listed(output) == ["m30", "m31", "m32", "m33"]
+    assert not third.failures
+    nearer = PickSettings(min_distance=10.0)
+    bring(ready, folder, 31)
+    fourth = watch([str(folder)], model, output, nearer, SOON, **OPTIONS)
+    assert [name[-7:] for name in fourth.failures] == ["m30.mrc"]
+
+
+def test_what_its_list_no_longer_names_is_left_out(ready, model, tmp_path):
+    star, output = tmp_path / "m.star", tmp_path / "out"
+    bring(ready, tmp_path / "in", 30, 31, 32)
+    paths = [str(tmp_path / "in" / f"m{n}.mrc") for n in (30, 31, 32)]
+    star.write_text(STAR + "\n".join(paths[:2]) + "\n")
+    watch([str(star)], model, output, until=SOON, **OPTIONS)
+    star.write_text(STAR + "\n".join(paths[1:]) + "\n")
+    watch([str(star)], model, output, until=SOON, **OPTIONS)
+    assert listed(output) == ["m31", "m32"]
+
+
+def test_another_pixel_size_in_the_list_is_seen(ready, model, tmp_path, monkeypatch):
+    star, output = tmp_path / "m.star", tmp_path / "out"
+    bring(ready, tmp_path / "in", 30)
+    text = "data_\nloop_\n_rlnMicrographName #1\n_rlnMicrographPixelSize #2\n{} {}\n"
+    path = tmp_path / "in" / "m30.mrc"
+    star.write_text(text.format(path, PIXEL_SIZE))
+    sizes = []
+    picking = watch_job.pick
+
+    def noting(micrographs, *arguments, **more):
+        sizes.extend(micrograph.pixel_size for micrograph in micrographs)
+        star.write_text(text.format(path, 1.1 * PIXEL_SIZE))
+        return picking(micrographs, *arguments, **more)
+
+    monkeypatch.setattr(watch_job, "pick", noting)
+    watch([str(star)], model, output, until=SOON, **OPTIONS)
+    assert sizes == pytest.approx([PIXEL_SIZE, 1.1 * PIXEL_SIZE], rel=1e-6)
+
+
+def test_micrographs_that_wait_for_a_fit_are_no_idle_time(ready, tmp_path, monkeypatch):
+    now, folder = [0.0], tmp_path / "in"
+    bring(ready, folder, 30)
+    coming = [31, 32, 33]
+
+    def sleep(seconds):
+        now[0] += 50.0
+        if coming:
+            bring(ready, folder, coming.pop(0))
+
+    monkeypatch.setattr(watch_job.time, "monotonic", lambda: now[0])
+    monkeypatch.setattr(watch_job.time, "sleep", sleep)
+    monkeypatch.setattr(Arrivals, "whole", Arrivals.found)
+    seen = []
+    monkeypatch.setattr(watch_job, "pick", lambda given, *a, **k: seen.append(names(given)))
+    settings, until = PickSettings(diameter=DIAMETER), WatchSettings(idle=1.0, interval=0.01)
+    watch([str(folder)], "general", tmp_path / "out", settings, until, PIXEL_SIZE, **OPTIONS)
+    assert seen == [["m30", "m31", "m32", "m33"]]
+
+
+def test_a_folder_in_use_is_tried_again(ready, model, tmp_path, monkeypatch, caplog):
+    folder, output = tmp_path / "in", tmp_path / "out"
+    bring(ready, folder, 30)
+    output.mkdir()
+    owner = only_owner(output, "pupick threshold")
+    owner.__enter__()
+    monkeypatch.setattr(Arrivals, "whole", Arrivals.found)
+    monkeypatch.setattr(watch_job.time, "sleep", lambda seconds: owner.__exit__(None, None, None))
+    result = watch([str(folder)], model, output, until=WatchSettings(idle=0.2), **OPTIONS)
+    assert len(result.picks) == 1
+    assert "pupick threshold" in caplog.text
+    assert "It is tried again." in caplog.text
+
+
+def test_what_failed_is_tried_again_in_the_end(ready, model, tmp_path, monkeypatch):
+    folder, away = tmp_path / "in", tmp_path / "away"
+    bring(ready, folder, 30, 31)
+    picking = watch_job.pick
+
+    def unmounted(micrographs, *arguments, **more):
+        folder.rename(away)
+        try:
+            return picking(micrographs, *arguments, **more)
+        finally:
+            away.rename(folder)
+            monkeypatch.setattr(watch_job, "pick", picking)
+
+    monkeypatch.setattr(watch_job, "pick", unmounted)
+    result = watch(
+        [str(folder)], model, tmp_path / "out", until=SOON, pixel_size=PIXEL_SIZE, **OPTIONS
+    )
+    assert (len(result.picks), result.failures) == (2, {})
+
+
+def test_a_watch_that_is_stopped_in_its_first_round_says_so(ready, model, tmp_path, monkeypatch):
+    bring(ready, tmp_path / "in", 30)
+
+    def stopped(*arguments, **more):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(watch_job, "pick", stopped)
+    with pytest.raises(KeyboardInterrupt):
+        watch([str(tmp_path / "in")], model, tmp_path / "out", until=SOON, **OPTIONS)
+    assert watch([str(tmp_path / "none")], model, tmp_path / "out2", until=SOON, **OPTIONS) is None
+
+
+def test_a_fitted_folder_does_not_wait_for_twelve(ready, tmp_path):
+    folder, output = tmp_path / "in", tmp_path / "out"
+    bring(ready, folder, 30)
+    settings = PickSettings(diameter=DIAMETER)
+    watch([str(folder)], "general", output, settings, SOON, PIXEL_SIZE, **OPTIONS)
+    run = PickRun(output)
+    assert fit_job.least_number("general", settings, run) == 1
+    other = PickSettings(diameter=1.5 * DIAMETER)
+    assert fit_job.least_number("general", other, run) == fit_job.MICROGRAPHS_FITTED

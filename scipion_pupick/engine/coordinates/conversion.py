@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import logging
 from pathlib import Path
 from typing import Dict, Optional, Sequence
 
@@ -14,6 +15,8 @@ from .read import Sources, read_picks
 from .rescale import rescale_to_micrographs
 from .table import Picks
 from .write import write_picks, write_picks_folder
+
+log = logging.getLogger(__name__)
 
 
 def convert(
@@ -86,7 +89,16 @@ def convert_picks(
     picks = {name: coordinates.scaled(scale) for name, coordinates in found.items()}
     images = [source for source in micrographs if not is_exposures(source)]
     given = find_micrographs(images) if images else []
-    picks.update(rescale_to_micrographs(picks, match_names(picks, given), "picks"))
+    matched = match_names(picks, given)
+    others = [name for name in picks if name not in matched]
+    if given and others:
+        log.warning(
+            "%d micrographs with picks, such as %s, are not among those given: their coordinates "
+            "are not compared with the pixels of any.",
+            len(others),
+            others[0],
+        )
+    picks.update(rescale_to_micrographs(picks, matched, "picks"))
     exposures = exposures_of(picks, given, [s for s in micrographs if is_exposures(s)])
     if per_micrograph:
         write_picks_folder(picks, output, to or "star", box_size=box_size, exposures=exposures)

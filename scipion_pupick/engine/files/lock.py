@@ -23,7 +23,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Iterator, Optional
 
-from ..errors import UsageError
+from ..errors import FolderInUseError
 from .json_files import parse_object
 
 try:
@@ -85,7 +85,7 @@ def only_owner(folder: Path, work: str) -> Iterator[None]:
         work: what is done in it, for the message of the run that comes second.
 
     Raises:
-        UsageError: another run works in the folder; says which.
+        FolderInUseError: another run works in the folder; says which.
         OSError: nothing can be written there.
     """
     path, owner = folder / LOCK, Owner.here(work)
@@ -107,7 +107,7 @@ def refuse_if_owned(folder: Path) -> None:
     """Refuse to work in a folder while another run owns it, as far as the system can tell.
 
     Raises:
-        UsageError: it does; says which.
+        FolderInUseError: it does; says which.
     """
     try:
         file = os.open(folder / LOCK, os.O_RDONLY | os.O_CLOEXEC)
@@ -165,7 +165,7 @@ def _wait_for_silence(path: Path, file: int, exclusive: bool) -> None:
     """Make sure that the owner in the file, if there is one, is not at work.
 
     Raises:
-        UsageError: it is.
+        FolderInUseError: it is.
     """
     owner = _read(file)
     if owner is None or (exclusive and owner.system == _system()):
@@ -186,7 +186,7 @@ def _make_sure(path: Path, file: int, owner: Owner, exclusive: bool) -> None:
     """Where the system keeps nobody else out, see whether somebody came at the same moment.
 
     Raises:
-        UsageError: somebody did, and wrote last.
+        FolderInUseError: somebody did, and wrote last.
     """
     if exclusive:
         return
@@ -214,8 +214,8 @@ def _age(path: Path) -> float:
         probe.unlink(missing_ok=True)
 
 
-def _refusal(folder: Path, owner: Optional[Owner]) -> UsageError:
-    return UsageError(
+def _refusal(folder: Path, owner: Optional[Owner]) -> FolderInUseError:
+    return FolderInUseError(
         f"{folder} is in use by another run of pupick, {owner or 'which has just begun'}: wait "
         "until that has ended, or give another folder.",
         setting="output",

@@ -17,7 +17,7 @@ from ..networks.model import Model, load_model
 from ..networks.model_file import model_path
 from ..preprocessing.working_image import require_scale
 from ..runs.pick_run import PickRun
-from ..settings import GENERAL, PickSettings
+from ..settings import GENERAL, MICROGRAPHS_FITTED, PickSettings
 
 log = logging.getLogger(__name__)
 
@@ -111,3 +111,19 @@ def fit_model(
 
     scale = model.scale.of(settings.diameter)
     return adapt_to_micrographs(model, scale, micrographs, number, run.adapted_model, device)
+
+
+def least_number(model: PathLike, settings: PickSettings, run: PickRun) -> int:
+    """Return how many micrographs picking waits for: the general model is fitted to some.
+
+    Raises:
+        UsageError: the model cannot be used, or there is no diameter.
+    """
+    general, number = load_model(model), settings.particles_per_micrograph
+    if general.scale.diameter is not None:
+        return 1
+    # loads scipy.optimize, which trained models do without
+    from ..adaptation.fit import is_fitted
+
+    scale = general.scale.of(settings.diameter)
+    return 1 if is_fitted(general, scale, [], number, run.adapted_model) else MICROGRAPHS_FITTED

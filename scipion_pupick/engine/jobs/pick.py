@@ -71,8 +71,7 @@ def pick(
     loaded = load_for(micrographs, model, settings)
     with scoring as chosen, run.owned(micrographs, "pupick pick"):
         path = model_for(micrographs, model, loaded, settings, run, devices[0])
-        if report:
-            _warn_of_others(micrographs, run)
+        _warn_of_others(micrographs, run)
         job = PickJob.plan(path, settings, run, chosen, masks, sizes)
         picked = job.pick(micrographs)
         result = job.end(micrographs, picked, started)

@@ -110,6 +110,7 @@ def threshold(
     at = exact.at(score) if any(map(len, scores)) else None
     result = ThresholdResult(picks, score, at, contamination)
     target = PickRun(Path(output))
+    threshold_record.refuse_other_run(target, picked)
     with target.owned([m for m in picked.micrographs if m.name in picks], "pupick threshold"):
         _write(result, picked, target)
     return result
@@ -159,24 +160,27 @@ def _write(result: ThresholdResult, run: PickRun, output: PickRun) -> None:
     threshold_record.forget_other_coordinates(
         output, result.picks, _names(run) | _names_before(output)
     )
-    rows = threshold_record.write_all_coordinates(output, result.picks)
+    threshold_record.refuse_if_edited(output, result.picks)
     findings = {
         "threshold": result.threshold,
         "picks": result.count,
         **contamination_record(result.contamination.values()),
     }
-    if output.folder.resolve() == run.folder.resolve():
-        record = {**run.record, **findings}
+    record = {"run": str(run.folder), "micrographs": len(result.picks), **findings}
+    # before the first file, so that those of a killed call are not taken for edited ones
+    threshold_record.write_threshold_record(output, record)
+    rows = threshold_record.write_all_coordinates(output, result.picks)
+    if threshold_record.is_same(output, run):
+        of_run = {**run.record, **findings}
         if result.quality is not None and "estimate" in run.record:
-            record["estimate"] = result.quality.summary()
-        output.write_record(record)
+            of_run["estimate"] = result.quality.summary()
+        output.write_record(of_run)
         threshold_record.write_contamination(run, result.contamination)
         log.info(
             "A report in %s keeps the threshold from before, until `pupick report`.", output.folder
         )
     estimate = {} if result.quality is None else asdict(result.quality)
     estimated = {name: float(estimate[name]) for name in ESTIMATES if name in estimate}
-    record = {"run": str(run.folder), "micrographs": len(result.picks), **findings, **estimated}
-    threshold_record.write_threshold_record(output, record)
+    threshold_record.write_threshold_record(output, {**record, **estimated})
     # last, for it stands for the whole
     threshold_record.write_picks(output, rows)

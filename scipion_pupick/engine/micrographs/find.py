@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Dict, Iterable, List, Mapping, Optional, Sequence, Set
 
 from ..errors import UsageError
+from ..runs.layout import is_own_mask
 from .cryosparc import is_exposures, read_exposures
 from .exposures import other_images
 from .micrograph import CS_FILE, GIVEN, STAR_FILE, Micrograph
@@ -42,7 +43,7 @@ def find_micrographs(
             - a folder: the .mrc, .mrcs, .tif and .tiff files right in it (MRC also .gz and .bz2),
               sorted by name, hidden ones left out;
             - a pattern such as `"Micrographs/*.mrc"`, where `**` stands for any folders: the files
-              of these types that it fits, sorted;
+              of these types that it fits, sorted, but for masks of picking runs;
             - a STAR file with the column rlnMicrographName (RELION 3.0 and later): names are
               relative to the current folder, or else to the STAR file's folder or one above it;
             - cryoSPARC's file of exposures (.cs), with the same rule for names;
@@ -131,7 +132,7 @@ def _list_folder(folder: str) -> List[str]:
 
 def _from_paths(paths: Iterable[str], complaint: str) -> List[Micrograph]:
     files: Dict[str, str] = {}
-    readable = [path for path in paths if _READABLE.search(path)]
+    readable = [p for p in paths if _READABLE.search(p) and not is_own_mask(Path(p))]
     for file, path in zip(_real_paths(readable), readable):
         files.setdefault(file, path)
     if not files:

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Iterable, List
 
@@ -10,6 +11,7 @@ from ..coordinates.relion import coordinates_text
 from ..errors import PupickError, UsageError
 from ..files.atomic import file_status, holds
 from ..picking.cut import Cut
+from .applied_threshold import applied_threshold
 from .index import Index, Note
 from .layout import THRESHOLD_RECORD
 from .pick_run import PickRun
@@ -19,7 +21,8 @@ def edited_files(run: PickRun, index: Index, names: Iterable[str]) -> List[str]:
     """Return those of some micrographs whose files of coordinates people have changed.
 
     Such a file is not as it was when it was noted, is newer than the threshold that was applied
-    last, and holds neither what had been picked then nor what the run picks now.
+    last, and holds neither what had been picked then, nor what the run picks now, nor what a
+    threshold gives that was being applied.
 
     Args:
         run: whose folder it is.
@@ -44,17 +47,19 @@ def _is_edited(run: PickRun, name: str, note: Note, since: int) -> bool:
     peaks = run.kept_peaks(name)
     if peaks is None:
         return False
-    cuts = [note.criteria.cut, *_cut_of(run)]
+    cuts = [note.criteria.cut, *_cuts_of(run)]
     texts = (coordinates_text(cut.choose(peaks), with_scores=True) for cut in cuts)
     return not any(holds(path, text.encode()) for text in texts)
 
 
-def _cut_of(run: PickRun) -> List[Cut]:
+def _cuts_of(run: PickRun) -> List[Cut]:
     try:
-        return [run.cut]
+        cut = run.cut
     except (PupickError, OSError):
         # the record is damaged or gone, and about to be written anew
         return []
+    applied = applied_threshold(run)
+    return [cut] if applied is None else [cut, replace(cut, threshold=applied)]
 
 
 def refuse_edited(run: PickRun, names: List[str]) -> None:

@@ -49,6 +49,13 @@ SIMULATED_PARTICLES = "particles.star"
 SIMULATION_RECORD = "simulation.json"
 
 
+def is_own_mask(path: Path) -> bool:
+    """Whether a file is a mask that a picking run has written."""
+    return any(
+        folder.name == MASKS and (folder.parent / PICK_RECORD).is_file() for folder in path.parents
+    )
+
+
 def holds_own_picks(folder: Path) -> bool:
     """Whether `pupick pick` or `pupick threshold` has written to a folder."""
     return any((folder / record).is_file() for record in (PICK_RECORD, THRESHOLD_RECORD))

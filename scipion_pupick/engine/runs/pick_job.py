@@ -13,6 +13,7 @@ import numpy as np
 
 from ..coordinates import Coordinates
 from ..errors import MicrographError, PupickError
+from ..files.atomic import file_status
 from ..files.progress import track
 from ..micrographs import Micrograph
 from ..micrographs.pixel_sizes import PixelSizes
@@ -20,9 +21,12 @@ from ..networks.model import Model, load_model, versions
 from ..picker import Picker
 from ..picking.peaks_file import MicrographPeaks
 from ..settings import PickSettings
+from .applied_threshold import applied_threshold, forget_applied_threshold
 from .edited_files import edited_files, refuse_edited
 from .executors import Executor
+from .gone_micrographs import fingerprints_of_gone
 from .index import Index, Note
+from .layout import MASKS
 from .lists import write_micrographs
 from .pick_result import KeptPicks, PickResult
 from .pick_run import FINGERPRINTS, PickRun
@@ -109,14 +113,21 @@ class PickJob:
         failures, scored, pending = self._sort(micrographs)
         changed = bool(pending) or not self.run.holds_all_of(micrographs, self.record())
         if changed:
+            self._say_other_threshold()
             self.run.begin(micrographs, pending, self.record(), self.pixel_sizes)
         for name in (m.name for m in scored if m.name not in self.notes):
             self.run.write_coordinates(self.picks_of(name), name)
             self._note(name)
-        for name in (m.name for m in scored):
-            self._write_missing_mask(name)
+        if self.masks or (self.run.folder / MASKS).is_dir():
+            for name in (m.name for m in scored):
+                self._renew_mask(name)
         failures.update(self.score(pending))
         return PickedMicrographs(failures, len(scored), changed)
+
+    def _say_other_threshold(self) -> None:
+        applied, chosen = applied_threshold(self.run), self.picker.threshold
+        if applied is not None and applied != chosen:
+            log.warning("The threshold %.4g that was applied is replaced: %.4g.", applied, chosen)
 
     def _recall(self, micrographs: Sequence[Micrograph]) -> None:
         """Take up what is noted of micrographs whose files are as they were then, or were edited.
@@ -171,6 +182,8 @@ class PickJob:
         failures = self.run.unwritable([m.name for m in micrographs])
         writable = [m for m in micrographs if m.name not in failures]
         self.fingerprints.update((m.name, self.fingerprint(m)) for m in writable)
+        gone = fingerprints_of_gone(self.run, writable, self._record_of_scores())
+        self.fingerprints.update(gone)
         self._recall(writable)
         scored = {m: m.name in self.notes or self._has_peaks(m) for m in writable}
         pending = [m for m in writable if not scored[m]]
@@ -184,17 +197,23 @@ class PickJob:
             log.warning("%s", reason)
         return failures, [m for m in writable if scored[m]], pending
 
+    def _record_of_scores(self) -> Mapping[str, Any]:
+        """Return the part of the record that scores depend on."""
+        return {
+            "digest": self.digest,
+            "diameter": self.picker.diameter,
+            "separation": self.picker.min_distance,
+        }
+
     def record(self) -> Mapping[str, Any]:
         """Return what is known of the run when it begins."""
         return {
+            **self._record_of_scores(),
             "model": str(self.path.absolute()),
-            "digest": self.digest,
             "device": self.executor.describe(),
             "training": self.model.training.to_dict(),
             "threshold": self.picker.threshold,
-            "diameter": self.picker.diameter,
             "edge": self.picker.cut.border,
-            "separation": self.picker.min_distance,
             "contamination": self.picker.cut.contamination,
             "pixel_sizes": self.pixel_sizes.record(),
             "versions": versions(),
@@ -275,6 +294,7 @@ class PickJob:
         if picked.changed:
             write_micrographs(micrographs, self.run.folder, self.pixel_sizes, result.contamination)
             self.run.write_record({**result.findings(), **self.record()})
+            forget_applied_threshold(self.run)
         return result
 
     def estimate(self, picked: Sequence[Picked]) -> Dict[str, float]:
@@ -287,8 +307,14 @@ class PickJob:
         """Return the picks of a scored micrograph."""
         return self.picker.choose(self._peaks_of(name))
 
-    def _write_missing_mask(self, name: str) -> None:
-        if self.masks and not self.run.mask_path(name).exists():
+    def _renew_mask(self, name: str) -> None:
+        """Remove a mask that is older than the peaks, and write it if it is wanted and missing."""
+        path = self.run.mask_path(name)
+        mask, peaks = file_status(path), file_status(self.run.peaks_path(name))
+        if mask and peaks and mask[1] < peaks[1]:
+            path.unlink(missing_ok=True)
+            mask = []
+        if self.masks and not mask:
             self.run.write_mask(self._peaks_of(name), name)
 
     def _peaks_of(self, name: str) -> MicrographPeaks:

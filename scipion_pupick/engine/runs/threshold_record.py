@@ -8,6 +8,7 @@ from typing import Any, Dict, Iterable, List, Mapping, Sequence
 from ..coordinates import Picks
 from ..coordinates.formatted_picks import FormattedPicks
 from ..coordinates.relion import PARTICLES_END, particles_head
+from ..errors import UsageError
 from ..files.atomic import write_text
 from ..files.json_files import read_json, write_json
 from ..picking.cut import Contamination
@@ -32,6 +33,25 @@ def read_threshold_record(output: PickRun) -> Dict[str, Any]:
     return read_json(output.folder / THRESHOLD_RECORD)
 
 
+def is_same(first: PickRun, second: PickRun) -> bool:
+    """Whether two runs are one folder."""
+    return first.folder.resolve() == second.folder.resolve()
+
+
+def refuse_other_run(output: PickRun, run: PickRun) -> None:
+    """Refuse to put the picks of a run where another run's are.
+
+    Raises:
+        UsageError: they are there.
+    """
+    if holds_pick_run(output.folder) and not is_same(output, run):
+        raise UsageError(
+            f"{output.folder} holds the picks of another run, which would be replaced: give "
+            "another folder.",
+            setting="output",
+        )
+
+
 def write_contamination(run: PickRun, contamination: Mapping[str, Contamination]) -> None:
     """Write how much of each micrograph of a run is usable, and which picks that has cost."""
     write_micrographs(run.micrographs, run.folder, contamination=contamination)
@@ -51,13 +71,21 @@ def forget_other_coordinates(output: PickRun, names: Iterable[str], of: Iterable
         output.forget_coordinates(name)
 
 
+def refuse_if_edited(output: PickRun, names: Iterable[str]) -> None:
+    """Refuse to write over files of some micrographs that people have changed.
+
+    Raises:
+        UsageError: there are some.
+    """
+    refuse_edited(output, edited_files(output, output.read_index(), names))
+
+
 def write_all_coordinates(output: PickRun, picks: Picks) -> List[str]:
     """Write the picks of each micrograph, and return their rows for the list of all.
 
     Raises:
-        UsageError: a micrograph's name cannot be written, or people have changed a run's files.
+        UsageError: a micrograph's name cannot be written.
     """
-    refuse_edited(output, edited_files(output, output.read_index(), picks))
     rows = []
     for name, coordinates in picks.items():
         formatted = FormattedPicks.of(coordinates, with_scores=True)
