@@ -385,6 +385,19 @@ LOOP_WAYS = {
 }
 
 
+def classes() -> str:
+    """2D classes by threshold, as in the paper's figure 4."""
+    names = {
+        "threshold": "threshold",
+        "particles": "particles",
+        "good_classes": "good classes, of ten",
+        "share_in_good_classes": "share of particles in good classes",
+        "share_on_known_particles": "share that are right",
+    }
+    rows = Cells.read(RESULTS / "classes_by_threshold.csv").rows
+    return table([*names.values()], [[row[name] for name in names] for row in rows])
+
+
 def loop_classes() -> str:
     """One round through 2D classes beside the general model and 100 random labels."""
     rows = [row for row in loop_rows() if not row["set"].startswith("empiar")]
@@ -463,6 +476,7 @@ TABLES: Mapping[str, Callable[[], str]] = MappingProxyType(
         "paper": paper,
         "paper-tests": paper_tests,
         "paper-figures": paper_figures,
+        "classes": classes,
     }
 )
 
