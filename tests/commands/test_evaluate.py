@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Evaluation from files to files: names, borders, tables; and the demonstration."""
 
+import json
 from pathlib import Path
 
 import numpy as np
@@ -228,3 +229,24 @@ def test_what_is_not_defined_is_said_in_words(tmp_path, capsys):
         assert "F1 0.000 (precision 0.000, recall 0.000)" in printed
         assert text in printed
         assert "nan" not in printed
+
+
+def test_picks_where_the_reference_has_none_are_said(tmp_path, caplog):
+    micrographs = [Micrograph(tmp_path / f"{name}.mrc", f"{name}.mrc") for name in "ab"]
+    reference = as_picks({"a.mrc": np.array([[10.0, 10.0]])})
+    picks = as_picks({"a.mrc": np.array([[10.0, 10.0]]), "b.mrc": np.array([[5.0, 5.0]] * 3)})
+    assert evaluate(picks, reference, 5.0, micrographs=micrographs).picks == 1
+    assert "3 picks of 1 micrographs, such as b.mrc, do not count" in caplog.text
+
+
+def test_a_least_score_is_one_of_picks_alone(tmp_path, capsys):
+    rows = "micrograph,x,y,score\na.mrc,10,10,{}\na.mrc,50,50,{}\n"
+    picks, reference = tmp_path / "picks.csv", tmp_path / "reference.csv"
+    picks.write_text(rows.format(5, 1))
+    reference.write_text(rows.format(1, 1))
+    arguments = ["evaluate", "--picks", str(picks), "--reference", str(reference)]
+    summary = tmp_path / "summary.json"
+    more = ["--tolerance", "5", "--least-score", "3", "--summary", str(summary)]
+    assert main([*arguments, *more]) == 0
+    values = json.loads(summary.read_text())
+    assert (values["picks"], values["reference"], values["hits"]) == (1, 2, 1)

@@ -23,6 +23,7 @@ from .options import (
     add_settings,
     find,
     read_picks,
+    read_unfiltered,
 )
 
 if TYPE_CHECKING:
@@ -65,7 +66,7 @@ def _evaluate(options: argparse.Namespace) -> int:
     if options.model and not options.micrographs:
         raise UsageError("Regions are scored in micrographs: give them.", "micrographs")
     micrographs = find(options) if options.micrographs else None
-    reference = read_picks(options, options.reference)
+    reference = read_unfiltered(options, options.reference)
     evaluation = engine.evaluate(
         read_picks(options, options.picks),
         reference,

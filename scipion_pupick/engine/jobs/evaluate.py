@@ -60,6 +60,14 @@ def evaluate(
     if picks_by_name and particles and not picks_by_name.keys() & particles.keys():
         log.warning("No pick is of a micrograph that has reference particles.")
     evaluation = evaluate_picks(picks_by_name, particles, tolerance, border, shapes)
+    skipped = {n: len(picks_by_name[n]) for n in evaluation.skipped if len(picks_by_name[n])}
+    if skipped:
+        log.warning(
+            "%d picks of %d micrographs, such as %s, do not count: the reference has none there.",
+            sum(skipped.values()),
+            len(skipped),
+            next(iter(skipped)),
+        )
     if table is not None:
         write_table(evaluation, table)
     if plot is not None:

@@ -132,8 +132,9 @@ def hold_out(
 ) -> Tuple[Tuple[TrainingImage, ...], Tuple[TrainingImage, ...]]:
     """Split labelled images at random until the held-out ones have a share of the labels.
 
-    With a share of less than 10 labels, or a single labelled image, none is held out. Without a
-    share (None), it is a fifth where that is 100 labels or more.
+    With less than 10 labels to hold out, or a single labelled image, none is held out. Without a
+    share (None), it is a fifth where that is 100 labels or more. Images with so many labels that
+    more than the share and more than half of all would be held out are trained on.
 
     Returns:
         Images to train on (unlabelled ones are all among them), and held-out images.
@@ -146,8 +147,15 @@ def hold_out(
     np.random.default_rng([seed, 0]).shuffle(order)
     if wanted < LEAST_HELD_OUT:
         return tuple(images), ()
-    before = np.cumsum([0] + [len(images[i].positive) for i in order])
-    held_out = order[:-1][: np.searchsorted(before, wanted)]
+    held_out: List[int] = []
+    taken = 0
+    for i in order:
+        more = taken + len(images[i].positive)
+        if taken < wanted and more <= max(wanted, labels / 2):
+            held_out.append(i)
+            taken = more
+    if taken < LEAST_HELD_OUT:
+        return tuple(images), ()
     training = tuple(image for i, image in enumerate(images) if i not in held_out)
     return training, tuple(images[i] for i in held_out)
 

@@ -112,9 +112,11 @@ def label_image(
 
 
 def _distinct(xy: np.ndarray, least: float, name: str) -> np.ndarray:
-    """Leave out points (n, 2) that are nearer than `least` to one before them."""
-    pairs = cKDTree(xy).query_pairs(least, output_type="ndarray") if len(xy) else xy[:0]
-    doubles = np.unique(pairs[:, 1]).astype(int)
+    """Leave out points (n, 2) that are nearer than `least` to one before them that is kept."""
+    kept = np.ones(len(xy), bool)
+    for first, second in sorted(cKDTree(xy).query_pairs(least)) if len(xy) else ():
+        kept[second] &= not kept[first]
+    doubles = np.flatnonzero(~kept)
     if len(doubles):
         log.warning(
             "%s: %d of %d picks are of particles that are picked already, and do not count.",

@@ -25,7 +25,7 @@ from scipion_pupick.engine.settings import OptimizerSettings, TrainSettings, mak
 from scipion_pupick.engine.training.checkpoint import load_progress, save_progress
 from scipion_pupick.engine.training.data import hold_out, read_data
 from scipion_pupick.engine.training.fit import first_epochs, fit, usual_steps, usual_tiles
-from scipion_pupick.engine.training.labels import Labels
+from scipion_pupick.engine.training.labels import Labels, _distinct
 from scipion_pupick.engine.training.loop import Trainer, one_cycle
 from scipion_pupick.engine.training.objectives import OBJECTIVE_FUNCTIONS
 from scipion_pupick.engine.training.prior import (
@@ -577,6 +577,24 @@ def test_held_out_images_have_their_share_of_the_labels(seed):
     assert [id(image) for image in again] == [id(image) for image in held_out]
 
 
+@pytest.mark.parametrize("seed", range(5))
+@pytest.mark.parametrize(
+    ("counts", "least", "most"),
+    [
+        ((500, 12), 12, 12),
+        ((1000, *[20] * 9), 180, 180),
+        ((40, 862), 40, 40),
+        ((300, 300), 300, 300),
+        ((333, 333, 333), 333, 333),
+        ((500, 5), 0, 0),
+    ],
+)
+def test_most_labels_are_never_held_out(counts, least, most, seed):
+    images = [labelled_image(count) for count in counts]
+    _, held_out = hold_out(images, None, seed)
+    assert least <= sum(len(image.positive) for image in held_out) <= most
+
+
 def test_the_seed_chooses_what_is_held_out():
     images = [labelled_image(10) for _ in range(20)]
     chosen = {frozenset(map(id, hold_out(images, 0.2, seed)[1])) for seed in range(5)}
@@ -706,3 +724,9 @@ def test_doubted_negatives_are_a_tenth_of_what_is_unlabelled():
     assert len(mixed) == 1000
     assert (mixed > 0).sum() == 100
     assert mixed.sum() / 100 == pytest.approx(2.0, abs=0.3)
+
+
+def test_of_a_row_of_near_labels_each_second_one_counts():
+    row = np.column_stack([np.arange(6) * 4.0, np.zeros(6)])
+    assert _distinct(row, 4.8, "a")[:, 0].tolist() == [0.0, 8.0, 16.0]
+    assert len(_distinct(row[:0], 4.8, "a")) == 0
