@@ -130,10 +130,11 @@ def write_micrographs(micrographs: Iterable[Micrograph], pixel_size: float, path
     write_text(path, star_text({"micrographs": columns}))
 
 
-def engine_micrographs(micrographs: Iterable[Micrograph]) -> List[engine.Micrograph]:
+def engine_micrographs(micrographs: SetOfMicrographs) -> List[engine.Micrograph]:
     """Describe micrographs by where their files really are, to find them in files of picks."""
+    pixel_size = micrographs.getSamplingRate()
     return [
-        engine.Micrograph(Path(os.path.realpath(m.getFileName())), m.getFileName())
+        engine.Micrograph(Path(os.path.realpath(m.getFileName())), m.getFileName(), pixel_size)
         for m in micrographs
     ]
 

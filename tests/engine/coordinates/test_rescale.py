@@ -131,3 +131,12 @@ def test_picks_are_compared_in_the_pixels_of_the_reference(folder, caplog):
     result = evaluate(read_picks(reference), read_picks(reference), tolerance=2.0)
     assert (result.picks, result.hits) == (5, 5)
     assert not caplog.records
+
+
+def test_a_stated_pixel_size_beside_none_is_said(folder, caplog):
+    write_stated(folder / "1.star", 8.0, ("a.mrc", 40, 20))
+    (folder / "2.csv").write_text("micrograph,x,y\na.mrc,7,8\nb.mrc,7,8\n")
+    found = read_picks(["1.star", "2.csv"])
+    assert found["a.mrc"].xy.tolist() == [[40, 20], [7, 8]]
+    assert found["a.mrc"].pixel_size is None
+    assert "Of 1 micrographs, such as a.mrc, a file of picks states 8 Å/px" in caplog.text
