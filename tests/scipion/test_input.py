@@ -342,6 +342,25 @@ def test_boxes_below_a_score_are_left_out_and_names_without_what_was_added(runs,
     assert [(r["_x"], r["_y"]) for r in rows] == [(30, 40)]
 
 
+def test_imported_picks_are_of_the_sampling_rate_whatever_headers_say(runs, tmp_path):
+    # headers say PIXEL_SIZE
+    simulate_set(tmp_path / "others", [30])
+    micrographs = runs["project"].micrographs(tmp_path / "others" / "*.mrc", 2 * PIXEL_SIZE)
+    head = "data_\nloop_\n_rlnMicrographName\n_rlnCoordinateX\n_rlnCoordinateY\n"
+    for name, pixel_size, expected in (("same", 2.0, (100, 80)), ("binned", 4.0, (200, 160))):
+        star = tmp_path / f"{name}.star"
+        row = f"m30.mrc 100 80 {pixel_size * PIXEL_SIZE}\n"
+        star.write_text(f"{head}_rlnMicrographPixelSize\n{row}")
+        run = runs["project"].run(
+            PUPickProtImportCoordinates,
+            filesPath=str(star),
+            boxSize=36,
+            inputMicrographs=(micrographs, "outputMicrographs"),
+        )
+        _, rows = read_set(run.outputCoordinates.getFileName())
+        assert [(r["_x"], r["_y"]) for r in rows] == [expected]
+
+
 def test_a_box_that_nobody_gave_suits_the_micrographs(runs, data):
     folder, _ = data
     picks = {"filesPath": str(folder / "picks.star"), **runs["source"]}

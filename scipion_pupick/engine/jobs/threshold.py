@@ -7,7 +7,7 @@ import logging
 import math
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Dict, Optional, Sequence, Set
+from typing import Dict, Optional, Sequence
 
 import numpy as np
 
@@ -18,10 +18,10 @@ from ..calibration.precision_recall_estimate import (
 )
 from ..calibration.thresholds import threshold_of_count, threshold_of_precision
 from ..coordinates import Picks
-from ..errors import PupickError, UsageError
+from ..errors import UsageError
 from ..files.atomic import PathLike
 from ..picking.cut import Contamination
-from ..runs import threshold_record
+from ..runs import applied_threshold, threshold_record
 from ..runs.pick_result import contamination_record, say_contamination
 from ..runs.pick_run import PickRun, read_pick_run
 from ..settings import LEAST_SCORE
@@ -143,24 +143,10 @@ def _choose(
     return wishes[0]
 
 
-def _names(run: PickRun) -> Set[str]:
-    names = [m.name for m in run.micrographs]
-    return {*names} - run.unwritable(names).keys()
-
-
-def _names_before(output: PickRun) -> Set[str]:
-    """Names of the micrographs of the run whose picks an earlier threshold has put here."""
-    try:
-        return _names(read_pick_run(threshold_record.read_threshold_record(output)["run"]))
-    except (PupickError, OSError, KeyError, TypeError):
-        return set()
-
-
 def _write(result: ThresholdResult, run: PickRun, output: PickRun) -> None:
-    threshold_record.forget_other_coordinates(
-        output, result.picks, _names(run) | _names_before(output)
-    )
     threshold_record.refuse_if_edited(output, result.picks)
+    known = threshold_record.writable_names(run) | threshold_record.names_before(output)
+    threshold_record.forget_other_coordinates(output, result.picks, known)
     findings = {
         "threshold": result.threshold,
         "picks": result.count,
@@ -168,7 +154,7 @@ def _write(result: ThresholdResult, run: PickRun, output: PickRun) -> None:
     }
     record = {"run": str(run.folder), "micrographs": len(result.picks), **findings}
     # before the first file, so that those of a killed call are not taken for edited ones
-    threshold_record.write_threshold_record(output, record)
+    applied_threshold.write_threshold_record(output, record)
     rows = threshold_record.write_all_coordinates(output, result.picks)
     if threshold_record.is_same(output, run):
         of_run = {**run.record, **findings}
@@ -181,6 +167,6 @@ def _write(result: ThresholdResult, run: PickRun, output: PickRun) -> None:
         )
     estimate = {} if result.quality is None else asdict(result.quality)
     estimated = {name: float(estimate[name]) for name in ESTIMATES if name in estimate}
-    threshold_record.write_threshold_record(output, {**record, **estimated})
+    applied_threshold.write_threshold_record(output, {**record, **estimated})
     # last, for it stands for the whole
     threshold_record.write_picks(output, rows)

@@ -92,26 +92,11 @@ def watch(
         return pick(*given, report=False, executor=own, masks=masks)
 
     try:
-        _look_until_stopped(arrivals, rounds, until, pick_in, devices[0] if report else None)
+        _look_again_and_again(arrivals, rounds, until, pick_in, devices[0] if report else None)
     finally:
         if executor is None:
             own.close()
     return rounds.result
-
-
-def _look_until_stopped(
-    arrivals: Arrivals,
-    rounds: Rounds,
-    until: WatchSettings,
-    pick_in: PickIn,
-    reporter: Optional[torch.device],
-) -> None:
-    try:
-        _look_again_and_again(arrivals, rounds, until, pick_in, reporter)
-    except KeyboardInterrupt:
-        log.info("Stopped. The lists are those of the last round; call again to go on.")
-        if rounds.has_begun and rounds.result is None:
-            raise
 
 
 def _look_again_and_again(
@@ -123,13 +108,18 @@ def _look_again_and_again(
 ) -> None:
     """Pick what comes until it is over; the report, if it is wanted, is made on a device."""
     last, over = time.monotonic(), False
-    while not over:
-        over = _is_over(until, last)
-        # what is broken, or was never written to its end, is listed in the end
-        there = arrivals.found() if over else arrivals.whole()
-        if rounds.look(there, pick_in, over):
-            last = time.monotonic()
-        if reporter is not None and rounds.report_is_due(over):
-            rounds.write_report(partial(try_report, device=reporter))
-        if not over and not rounds.has_more:
-            time.sleep(until.interval)
+    try:
+        while not over:
+            over = _is_over(until, last)
+            # what is broken, or was never written to its end, is listed in the end
+            there = arrivals.found() if over else arrivals.whole()
+            if rounds.look(there, pick_in, over):
+                last = time.monotonic()
+            if reporter is not None and rounds.report_is_due(over):
+                rounds.write_report(partial(try_report, device=reporter))
+            if not over and not rounds.has_more:
+                time.sleep(until.interval)
+    except KeyboardInterrupt:
+        log.info("Stopped. The lists are those of the last round; call again to go on.")
+        if rounds.has_begun and rounds.result is None:
+            raise

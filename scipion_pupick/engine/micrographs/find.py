@@ -132,7 +132,7 @@ def _list_folder(folder: str) -> List[str]:
 
 def _from_paths(paths: Iterable[str], complaint: str) -> List[Micrograph]:
     files: Dict[str, str] = {}
-    readable = [p for p in paths if _READABLE.search(p) and not is_own_mask(Path(p))]
+    readable = [p for p in paths if _READABLE.search(p) and not is_own_mask(p)]
     for file, path in zip(_real_paths(readable), readable):
         files.setdefault(file, path)
     if not files:

@@ -3,18 +3,33 @@
 
 from __future__ import annotations
 
-from typing import Optional
+from typing import Any, Dict, Mapping, Optional
 
 from ..errors import PupickError
-from ..files.json_files import read_json
+from ..files.json_files import read_json, write_json
 from .layout import THRESHOLD_RECORD
 from .pick_run import PickRun
+
+
+def write_threshold_record(output: PickRun, record: Mapping[str, Any]) -> None:
+    """Write which threshold was applied to the peaks of a run, and what it gives."""
+    write_json(output.folder / THRESHOLD_RECORD, record)
+
+
+def read_threshold_record(output: PickRun) -> Dict[str, Any]:
+    """Read what `write_threshold_record` has written.
+
+    Raises:
+        PupickError: it is damaged.
+        OSError: there is none.
+    """
+    return read_json(output.folder / THRESHOLD_RECORD)
 
 
 def applied_threshold(run: PickRun) -> Optional[float]:
     """Return the threshold (log-odds) that was applied last; None if there is none."""
     try:
-        return float(read_json(run.folder / THRESHOLD_RECORD)["threshold"])
+        return float(read_threshold_record(run)["threshold"])
     except (PupickError, OSError, LookupError, TypeError, ValueError):
         return None
 

@@ -49,10 +49,12 @@ SIMULATED_PARTICLES = "particles.star"
 SIMULATION_RECORD = "simulation.json"
 
 
-def is_own_mask(path: Path) -> bool:
+def is_own_mask(path: str) -> bool:
     """Whether a file is a mask that a picking run has written."""
-    return any(
-        folder.name == MASKS and (folder.parent / PICK_RECORD).is_file() for folder in path.parents
+    # most paths have no such part, and there may be thousands
+    return MASKS in path and any(
+        folder.name == MASKS and (folder.parent / PICK_RECORD).is_file()
+        for folder in Path(path).parents
     )
 
 

@@ -7,7 +7,7 @@ import logging
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Dict, List, Mapping, NoReturn, Optional, Sequence, Tuple
+from typing import Any, Dict, List, Mapping, NoReturn, Optional, Sequence, Set, Tuple
 
 import numpy as np
 
@@ -156,6 +156,13 @@ class PickJob:
             if note is not None:
                 self.notes[name] = note
 
+    def _recall_gone(self, micrographs: Sequence[Micrograph]) -> Set[str]:
+        """Take up what was found in those micrographs whose files are gone; return their names."""
+        found = fingerprints_of_gone(self.run, micrographs, self._record_of_scores())
+        self.fingerprints.update(found)
+        self._recall([micrograph for micrograph in micrographs if micrograph.name in found])
+        return {*found}
+
     def _note(self, name: str) -> None:
         """Note what was picked on a micrograph, whose files have just been written."""
         picked = Picked.of_peaks(name, self._peaks_of(name), self.criteria)
@@ -182,10 +189,10 @@ class PickJob:
         failures = self.run.unwritable([m.name for m in micrographs])
         writable = [m for m in micrographs if m.name not in failures]
         self.fingerprints.update((m.name, self.fingerprint(m)) for m in writable)
-        gone = fingerprints_of_gone(self.run, writable, self._record_of_scores())
-        self.fingerprints.update(gone)
         self._recall(writable)
         scored = {m: m.name in self.notes or self._has_peaks(m) for m in writable}
+        gone = self._recall_gone([m for m in writable if not scored[m]])
+        scored.update((m, m.name in gone) for m in writable if not scored[m])
         pending = [m for m in writable if not scored[m]]
         log.info(
             "Picking %d micrographs on %s; %d are scored.",

@@ -64,7 +64,7 @@ class Rounds:
         self.has_more = False
         if not new or (not self._picked and len(there) < self.needed and not all_of_them):
             return has_changed
-        listed = self._listed if self._picked else self._listed_before()
+        listed = self._listed or self._listed_before()
         fresh = [name for name in new if name not in listed]
         most = len(fresh) if all_of_them else ROUND
         wanted = {*listed, *fresh[:most]}

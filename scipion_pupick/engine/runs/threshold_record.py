@@ -3,34 +3,19 @@
 
 from __future__ import annotations
 
-from typing import Any, Dict, Iterable, List, Mapping, Sequence
+from typing import Iterable, List, Mapping, Sequence, Set
 
 from ..coordinates import Picks
 from ..coordinates.formatted_picks import FormattedPicks
 from ..coordinates.relion import PARTICLES_END, particles_head
-from ..errors import UsageError
+from ..errors import PupickError, UsageError
 from ..files.atomic import write_text
-from ..files.json_files import read_json, write_json
 from ..picking.cut import Contamination
+from .applied_threshold import read_threshold_record
 from .edited_files import edited_files, refuse_edited
 from .layout import PICKS, THRESHOLD_RECORD
 from .lists import write_micrographs
-from .pick_run import PickRun, holds_pick_run
-
-
-def write_threshold_record(output: PickRun, record: Mapping[str, Any]) -> None:
-    """Write which threshold was applied to the peaks of a run, and what it gives."""
-    write_json(output.folder / THRESHOLD_RECORD, record)
-
-
-def read_threshold_record(output: PickRun) -> Dict[str, Any]:
-    """Read what `write_threshold_record` has written.
-
-    Raises:
-        PupickError: it is damaged.
-        OSError: there is none.
-    """
-    return read_json(output.folder / THRESHOLD_RECORD)
+from .pick_run import PickRun, holds_pick_run, read_pick_run
 
 
 def is_same(first: PickRun, second: PickRun) -> bool:
@@ -50,6 +35,20 @@ def refuse_other_run(output: PickRun, run: PickRun) -> None:
             "another folder.",
             setting="output",
         )
+
+
+def names_before(output: PickRun) -> Set[str]:
+    """Names of the micrographs of the run whose picks an earlier threshold has put here."""
+    try:
+        return writable_names(read_pick_run(read_threshold_record(output)["run"]))
+    except (PupickError, OSError, KeyError, TypeError):
+        return set()
+
+
+def writable_names(run: PickRun) -> Set[str]:
+    """Names of the micrographs of a run whose picks can be written."""
+    names = [m.name for m in run.micrographs]
+    return {*names} - run.unwritable(names).keys()
 
 
 def write_contamination(run: PickRun, contamination: Mapping[str, Contamination]) -> None:
