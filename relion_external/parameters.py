@@ -293,6 +293,12 @@ def _check_inputs(job: str, texts: Mapping[str, str]) -> None:
             raise JobError(f"{PROGRAMS[job]} has no use for {what} (--{name}): leave that empty")
     if job == SUGGEST and not texts.get("in_coords"):
         raise JobError("the picks are missing: give the coordinates of a picking job (--in_coords)")
+    usual = CorrectionSettings().done
+    if (texts.get("done") or usual) != usual and not texts.get(CORRECTED.name):
+        raise JobError(
+            "done says which micrographs of corrected picks are done: name the job that had picked "
+            "them (corrected), or leave it empty"
+        )
     sources = ("in_coords", "in_parts", CORRECTED.name)
     if job in (TRAIN, BOTH) and not any(texts.get(name) for name in sources):
         raise JobError(

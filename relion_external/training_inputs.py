@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Dict, List, Mapping, Optional, Sequence
+from typing import Any, List, Mapping, Optional, Sequence
 
 from scipion_pupick.engine import (
     CorrectedRun,
@@ -59,20 +59,19 @@ def read_training_inputs(options: Options, micrographs: Sequence[Micrograph]) ->
     all_negatives = [] if negatives is None else [negatives]
     if options.values.get("selected_from"):
         all_negatives.append(_rejected(options, micrographs))
-    values = options.values
-    start = values.get("start", GENERAL)
-    settings: Dict[str, Any] = {}
-    if values.get("corrected"):
+    settings: Mapping[str, Any] = options.values
+    start = settings.get("start", GENERAL)
+    if settings.get("corrected"):
         corrected = _corrected(options)
         picks.append(corrected.particles)
         all_negatives.append(corrected.negatives)
-        start = values.get("start", str(corrected.run.model))
-        settings = corrected.settings
+        start = settings.get("start", str(corrected.run.model))
+        settings = corrected.settings_with(settings)
     return TrainingInputs(
         join_picks(picks),
         join_picks(all_negatives) if all_negatives else None,
         find_start(start),
-        {**settings, **values},
+        settings,
     )
 
 

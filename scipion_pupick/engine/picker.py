@@ -230,7 +230,8 @@ class Picker:
         Arguments and errors as in `pick`.
 
         Returns:
-            (rows, columns) log-odds; `score_places` says which places of the image they belong to.
+            (rows, columns) log-odds, not blurred as where peaks are found; `score_places` says
+            which places of the image they belong to.
         """
         return self.scores(self.prepare(_in_memory(image, pixel_size)).image[None])[0]
 
@@ -331,7 +332,11 @@ def _either(value: Optional[float], otherwise: float) -> float:
 
 def _in_memory(image: Any, pixel_size: float, name: str = "the image") -> MicrographInMemory:
     # Torch tensors may lie on a GPU or wait for a gradient
-    array = image.detach().cpu().numpy() if hasattr(image, "detach") else np.asarray(image)
+    tensor = image.detach().cpu() if hasattr(image, "detach") else None
+    # NumPy has no bfloat16
+    if tensor is not None and str(tensor.dtype) == "torch.bfloat16":
+        tensor = tensor.float()
+    array = np.asarray(image) if tensor is None else tensor.numpy()
     if array.ndim != 2 or array.dtype.kind not in "biuf":
         raise UsageError(
             f"An image must be a (ny, nx) array of real numbers, not of shape {array.shape} and "

@@ -82,7 +82,7 @@ class PUPickProtCombine(NamedProtocol, ProtParticlePicking):
         shared = {what: namesakes(p, pointer) for what, p in pointers.items()}
         self._leftOut().write(read, shared)
         sets = [
-            PickSet(items.getObjLabel() or f"set {number}", found.picks, run_of(items) is not None)
+            PickSet(items.getObjLabel() or f"set {number}", found.picks, _is_calibrated(items))
             for number, (items, found) in enumerate(zip(self._sets(), read.values()), 1)
         ]
         settings = CombineSettings(
@@ -155,3 +155,9 @@ class PUPickProtCombine(NamedProtocol, ProtParticlePicking):
 
     def _citations(self) -> List[str]:
         return [CITATION]
+
+
+def _is_calibrated(coordinates: Any) -> bool:
+    """Whether scores of coordinates are log-odds that are known to be about right."""
+    run = run_of(coordinates)
+    return run is not None and run.is_calibrated

@@ -146,14 +146,15 @@ def test_a_failed_micrograph_has_no_mask_and_no_share(folder, model, tmp_path):
 def test_another_threshold_counts_what_it_drops(folder, model, tmp_path):
     run(folder, model, tmp_path / "out")
     everything = run(folder, model, tmp_path / "all", most=1.0)
-    higher = threshold(tmp_path / "out", tmp_path / "higher", threshold=2.0)
     scores = np.concatenate([coordinates.score for coordinates in everything.picks.values()])
-    expected = int((scores >= 2.0).sum()) - higher.count
+    cut = float(np.median(scores[in_dirt(all_places(everything.picks))]))
+    higher = threshold(tmp_path / "out", tmp_path / "higher", threshold=cut)
+    expected = int((scores >= cut).sum()) - higher.count
     assert expected > 0
     record = json.loads((tmp_path / "higher" / "threshold.json").read_text())
     assert record["on_contamination"] == expected
     assert f"{expected} picks on contamination were dropped" in higher.summary()
-    threshold(tmp_path / "out", tmp_path / "out", threshold=2.0)
+    threshold(tmp_path / "out", tmp_path / "out", threshold=cut)
     assert sum(int(row["on_contamination"]) for row in table(tmp_path / "out")) == expected
     assert json.loads((tmp_path / "out" / "pick.json").read_text())["on_contamination"] == expected
 

@@ -17,6 +17,7 @@ from helpers.programs import start_pupick
 from helpers.simulated import (
     DIAMETER,
     HASTY,
+    MODEL,
     PARTICLES,
     PIXEL_SIZE,
     QUICK,
@@ -55,6 +56,7 @@ from scipion_pupick.engine.runs.training_log import read_training_log
 from scipion_pupick.engine.training.particle_count import count_particles
 from scipion_pupick.engine.training.progress import Epoch
 from scipion_pupick.engine.training.regions import TrainingImage
+from scipion_pupick.engine.training.start import choose_start
 
 EXAMPLE = Path(__file__).parents[2] / "examples" / "empiar10017"
 CPU = {"device": "cpu", "threads": 1}
@@ -537,6 +539,23 @@ def test_a_network_that_training_spoils_is_kept(trained, tmp_path):
     # the last layer is calibrated anew
     for value, old in zip(model.network.features.parameters(), start.network.features.parameters()):
         assert torch.equal(value, old)
+
+
+def test_settings_that_a_model_does_not_take_over_are_said(caplog):
+    caplog.set_level("INFO")
+    settings = TrainSettings(180.0, normalisation="joint")
+    settings = replace(settings, training=replace(settings.training, network="resnet16", units=8))
+    start = choose_start(MODEL, settings)
+    network, units = start.settings.training.network, start.settings.training.units
+    (said,) = [record.getMessage() for record in caplog.records if record.levelname == "WARNING"]
+    for name, used, wished in (
+        *(("network", network, "resnet16"), ("units", units, 8)),
+        ("normalisation", start.settings.normalisation, "joint"),
+    ):
+        assert f"{name} is {used} (not {wished})" in said
+    caplog.clear()
+    choose_start(MODEL, TrainSettings(180.0))
+    assert "not" not in caplog.text
 
 
 def places_between(particles, count):

@@ -430,6 +430,14 @@ def test_a_least_score_removes_no_corrected_pick(run, tmp_path, caplog):
     assert "1 picks removed, 0 added" in caplog.text
 
 
+def test_corrected_picks_are_not_scaled_with_others(run, tmp_path, caplog):
+    given = ["--corrected", str(run), "--done", "all", "--picks-scale", "0.25"]
+    options = [*given, "--picks-shift-x", "3", *HASTY, "--output", str(tmp_path / "new")]
+    assert main(["train", *options]) == 2
+    assert "(--corrected, --picks-scale, --picks-shift-x)" in caplog.text
+    assert not (tmp_path / "new").exists()
+
+
 @pytest.mark.parametrize("named", ["Select/particles.star", "Select", "Sel*/part*.star"])
 def test_rejected_classes_are_negatives(picked, tmp_path, caplog, named):
     caplog.set_level("INFO")

@@ -2,16 +2,20 @@
 """Picking while micrographs come in: what is picked when, and what ends it."""
 
 import os
+import re
 import shutil
 import time
 
+import numpy as np
 import pytest
+import tifffile
 from helpers.processes import wait_until
 from helpers.programs import call_pupick, start_pupick
 from helpers.simulated import DIAMETER, PIXEL_SIZE, shared_model, simulate_set
 
 from benchmarks.reliability.killed_runs import contents
 from scipion_pupick.engine import PickSettings, WatchSettings, read_picks, watch
+from scipion_pupick.engine.errors import FolderInUseError
 from scipion_pupick.engine.files.lock import only_owner
 from scipion_pupick.engine.jobs import fit as fit_job
 from scipion_pupick.engine.jobs import watch as watch_job
@@ -157,7 +161,7 @@ def test_the_general_model_waits_for_what_it_is_fitted_to(ready, tmp_path, monke
         shutil.copy(ready / f"m{number}.mrc", folder)
 
     def fourth(seconds):
-        assert not (tmp_path / "out").exists()
+        assert not (tmp_path / "out" / "micrographs.tsv").exists()
         shutil.copy(ready / "m33.mrc", folder)
         monkeypatch.setattr(watch_job.time, "sleep", stopping)
 
@@ -274,6 +278,34 @@ def test_a_folder_in_use_is_tried_again(ready, model, tmp_path, monkeypatch, cap
     assert len(result.picks) == 1
     assert "pupick threshold" in caplog.text
     assert "It is tried again." in caplog.text
+
+
+def test_two_watches_do_not_take_turns_in_one_folder(ready, model, tmp_path, monkeypatch):
+    output, said = tmp_path / "out", []
+
+    def second(seconds):
+        with pytest.raises(FolderInUseError, match=r"pupick watch \(process"):
+            watch([str(tmp_path)], model, output, PickSettings(threshold=9.0), SOON, **OPTIONS)
+        said.append(seconds)
+
+    monkeypatch.setattr(watch_job.time, "sleep", second)
+    watch([str(tmp_path / "in")], model, output, until=SOON, **OPTIONS)
+    assert said
+    assert [*output.iterdir()] == []
+
+
+def test_a_micrograph_whose_file_another_has_ends_no_watch(ready, model, tmp_path, caplog):
+    folder, output = tmp_path / "in", tmp_path / "out"
+    bring(ready, folder, 30)
+    watch([str(folder)], model, output, until=SOON, **OPTIONS)
+    tifffile.imwrite(folder / "m30.tif", np.zeros((90, 90), np.uint8))
+    bring(ready, folder, 31)
+    found = watch([str(folder)], model, output, until=SOON, **OPTIONS)
+    assert (len(found.picks), found.failures) == (2, {})
+    assert listed(output) == ["m30", "m31"]
+    said = [record.getMessage() for record in caplog.records if "is left out" in record.message]
+    assert len(said) == 1
+    assert re.search(r"m30\.tif is left out.*m30\.mrc\.$", said[0])
 
 
 def test_what_failed_is_tried_again_in_the_end(ready, model, tmp_path, monkeypatch):

@@ -85,6 +85,8 @@ def test_tensors_give_the_picks_of_arrays(model, micrographs):
     assert_same(picker.pick(tensor, PIXEL_SIZE), expected)
     if torch.cuda.is_available():
         assert_same(picker.pick(tensor.cuda(), PIXEL_SIZE), expected)
+    half = tensor.bfloat16()
+    assert_same(picker.pick(half, PIXEL_SIZE), picker.pick(half.float(), PIXEL_SIZE))
 
 
 def test_several_are_picked_each_at_its_pixel_size(model, micrographs):

@@ -15,6 +15,7 @@ from scipion_pupick.engine.settings import (
     TrainSettings,
     as_meant_by_version_01,
     in_words_of_version_01,
+    make_settings,
 )
 from scipion_pupick.engine.training.objectives import OBJECTIVE_FUNCTIONS
 
@@ -108,6 +109,13 @@ def words_of(**training):
     words = in_words_of_version_01(TrainSettings(180.0, training=OptimizerSettings(**training)))
     assert {"network", "objective", "autoencoder", "augmentation"} <= words["training"].keys()
     return words
+
+
+def test_a_recipe_is_no_single_value():
+    made = make_settings(TrainSettings, {"diameter": 100.0, "recipe": "paper"})
+    assert made.training.network == "conv3"
+    with pytest.raises(UsageError, match=r"make_settings\(TrainSettings, {'recipe': 'paper'"):
+        TrainSettings(100.0, recipe="paper")
 
 
 def test_settings_in_words_of_version_01_have_no_other_words_where_they_are_as_they_come():

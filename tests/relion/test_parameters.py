@@ -204,3 +204,15 @@ def test_help_names_the_program_and_every_parameter(job):
     assert PROGRAMS[job] in text
     assert all(f"  {name}: " in text for name in parameters_of(job))
     assert max(map(len, text.splitlines())) <= 96
+
+
+@pytest.mark.parametrize("value", ["all", "none", ""])
+def test_done_is_said_of_corrected_picks(value):
+    arguments = [*START, "--in_coords", "c.star", "--diameter", "180", "--done", value, *END]
+    corrected = [*arguments, "--corrected", "External/job004"]
+    assert parse_arguments(TRAIN, corrected).values.get("done", "") == value
+    if value != "all":
+        assert parse_arguments(TRAIN, arguments)
+        return
+    with pytest.raises(JobError, match="done says which micrographs of corrected picks"):
+        parse_arguments(TRAIN, arguments)

@@ -32,7 +32,7 @@ def threshold_of_precision(curve: EstimatedCurve, precision: float) -> float:
     if first == len(curve.threshold):
         raise UsageError(
             f"No threshold reaches an estimated precision of {precision:.9g}: the highest is "
-            f"{curve.precision.max():.4g}."
+            f"{curve.precision.max():.9g}."
         )
     return float(curve.threshold[first])
 

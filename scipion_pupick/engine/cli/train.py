@@ -6,7 +6,7 @@ from __future__ import annotations
 import argparse
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Dict, Mapping, Optional, Sequence
+from typing import Any, Mapping, Optional, Sequence
 
 from scipion_pupick import engine
 
@@ -138,21 +138,21 @@ def _request(options: argparse.Namespace) -> _Request:
         rejected = engine.read_rejected(options.picks, options.selected_from, options.pixel_size)
         negatives.append(rejected)
     usual = GENERAL
-    settings: Dict[str, Any] = {}
+    settings = given_settings(options)
     micrographs = find(options) if options.micrographs else []
     if options.corrected:
         corrected = _corrected_run(options)
         picks.append(corrected.particles)
         negatives.append(corrected.negatives)
         usual = str(corrected.run.model)
-        settings = corrected.settings
+        settings = corrected.settings_with(settings)
         micrographs = micrographs or list(corrected.run.micrographs)
     return _Request(
         micrographs,
         engine.join_picks(picks),
         engine.join_picks(negatives) if negatives else None,
         usual if options.start == _UNSAID else options.start,
-        {**settings, **given_settings(options)},
+        settings,
     )
 
 

@@ -7,9 +7,11 @@ import logging
 from pathlib import Path
 from typing import Dict, Optional, Sequence
 
+from ..errors import UsageError
 from ..files.atomic import PathLike
 from ..micrographs import Micrograph, find_micrographs, image_shape, match_names
 from ..micrographs.cryosparc import Exposure, is_exposures, read_exposures
+from ..runs.layout import COORDINATES, PICKS, holds_own_picks
 from ..settings import ALL_PICKS, PicksSettings
 from .read import Sources, read_picks
 from .rescale import rescale_to_micrographs
@@ -86,6 +88,7 @@ def convert_picks(
         UsageError: see `Coordinates.scaled`, `write_picks`, `write_picks_folder`.
         OSError: a file cannot be written.
     """
+    _refuse_run_files(Path(output), per_micrograph)
     picks = {name: coordinates.scaled(scale) for name, coordinates in found.items()}
     images = [source for source in micrographs if not is_exposures(source)]
     given = find_micrographs(images) if images else []
@@ -105,6 +108,17 @@ def convert_picks(
     else:
         write_picks(picks, output, to, box_size, exposures)
     return picks
+
+
+def _refuse_run_files(output: Path, per_micrograph: bool) -> None:
+    """Refuse to write over the picks of a run, which would then contradict its other files."""
+    own = COORDINATES if per_micrograph else PICKS
+    if output.name == own and holds_own_picks(output.parent):
+        raise UsageError(
+            f"{output} is what a picking run has found, and would be replaced: give another "
+            "file or folder.",
+            setting="output",
+        )
 
 
 def exposures_of(

@@ -10,13 +10,14 @@ from __future__ import annotations
 
 import io
 import logging
+import math
 from pathlib import Path
-from typing import Any, Dict, Iterable, List, Mapping, Sequence, Tuple
+from typing import Any, Dict, Iterable, List, Mapping, Optional, Sequence, Tuple
 
 import numpy as np
 import numpy.typing as npt
 
-from ..errors import UsageError
+from ..errors import MicrographError, UsageError
 from ..files.cs_tables import (
     Records,
     fields_of,
@@ -26,6 +27,7 @@ from ..files.cs_tables import (
     shapes_of,
     texts_of,
 )
+from ..micrographs import Micrograph, Shape, image_shape
 from ..micrographs.cryosparc import EXPOSURE_PATH, UID, Exposure, new_uid
 from .table import Coordinates, Picks, flatten_picks, group_picks
 
@@ -35,6 +37,15 @@ MICROGRAPH_UID = "location/micrograph_uid"
 PICK_SCORE = "pick_stats/ncc_score"
 
 SHIFTS = ("alignments3D/shift", "alignments2D/shift")
+
+_OF_OTHERS = (
+    "The %s of %d micrographs, such as %s, are of images of %d x %d px, by their .cs file; the "
+    "micrograph has %d x %d px. "
+)
+_FITTED = _OF_OTHERS + "Their coordinates are converted."
+_OTHER_IMAGE = _OF_OTHERS + "Their coordinates are not converted, as that is another image."
+# a program that bins rounds width and height
+_BINNED_ALIKE = 0.01
 
 log = logging.getLogger(__name__)
 
@@ -76,6 +87,53 @@ def _say_that_shifts_stay(path: Path, records: Records) -> None:
             path,
             shifts[0],
         )
+
+
+def fit_shapes(picks: Picks, matched: Mapping[str, Micrograph], what: str) -> Picks:
+    """Convert picks of cryoSPARC to px of micrographs that are of another size than it has said.
+
+    A place is a fraction of a micrograph, so it is the same of one that was binned. Where width
+    and height do not change alike, it is another image, and nothing is converted. Either is said
+    in the log.
+
+    Args:
+        picks: by name; those that come from elsewhere stay as they are.
+        matched: the micrograph of each name.
+        what: the picks are, for the log.
+    """
+    fitted = dict(picks)
+    said: Dict[str, List[Tuple[str, Shape, Shape]]] = {}
+    for name, coordinates in picks.items():
+        stated = _stated_shape(coordinates)
+        shape = None if stated is None else _shape_of(matched[name])
+        if stated is None or shape is None or shape == stated:
+            continue
+        height, width = shape[0] / stated[0], shape[1] / stated[1]
+        alike = math.isclose(height, width, rel_tol=_BINNED_ALIKE)
+        said.setdefault(_FITTED if alike else _OTHER_IMAGE, []).append((name, stated, shape))
+        if alike:
+            fitted[name] = coordinates.scaled(math.sqrt(height * width))
+    for text, cases in said.items():
+        name, stated, shape = cases[0]
+        log.warning(text, what, len(cases), name, *stated[::-1], *shape[::-1])
+    return fitted
+
+
+def _stated_shape(coordinates: Coordinates) -> Optional[Shape]:
+    """Return (ny, nx) of the micrograph that picks were read as px of; None if they say none."""
+    record = coordinates.record
+    if record is None or not len(record):
+        return None
+    height, width = record[SHAPE][0].tolist()
+    return int(height), int(width)
+
+
+def _shape_of(micrograph: Micrograph) -> Optional[Shape]:
+    """Return (ny, nx) of a micrograph; None of one that cannot be read, as is reported later."""
+    try:
+        return image_shape(micrograph.path)
+    except MicrographError:
+        return None
 
 
 def has_places(path: Path) -> bool:

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import csv
 import io
+import logging
 import re
 from dataclasses import dataclass
 from itertools import chain
@@ -26,6 +27,8 @@ from ..files.text import (
     read_text,
 )
 from .table import Coordinates, Picks, group_picks, refuse_depths
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -50,6 +53,7 @@ CSV = Layout(",", "micrograph", "x", "y")
 # what programs call a column, in small letters and with _ between words; the first found counts
 _MISSING = ("", "nan")
 _MICROGRAPH, _X, _Y, _Z, _SCORE = "micrograph", "x", "y", "z", "score"
+_WIDTH, _HEIGHT = "width", "height"
 _AXIS = "{0} {0}_coord {0}_coordinate {0}coord coord_{0} coordinate_{0} coordinate{0} {0}_center"
 _AXIS += " center_{0} c{0} rlncoordinate{0}"
 _NAMES: Dict[str, Tuple[str, ...]] = {
@@ -58,6 +62,8 @@ _NAMES: Dict[str, Tuple[str, ...]] = {
         *("micrograph_path", "mic_name", "image", "filename", "file_name"),
     ),
     **{axis: tuple(_AXIS.format(axis).split()) for axis in (_X, _Y, _Z)},
+    _WIDTH: ("width", "w", "box_width", "boxwidth", "box_x", "box_size_x"),
+    _HEIGHT: ("height", "h", "box_height", "boxheight", "box_y", "box_size_y"),
     _SCORE: ("score", "confidence", "figure_of_merit", "fom", "rlnautopickfigureofmerit"),
 }
 
@@ -106,6 +112,15 @@ def read_table(path: Path) -> Union[Picks, Coordinates]:
 def _with_header(header_line: int, header: Sequence[str], rows: Rows) -> Union[Picks, Coordinates]:
     _require(rows.path, header)
     columns = _columns(header)
+    is_centre = re.fullmatch(".*cent(er|re).*|cx", header[columns[_X]].lower())
+    if {_WIDTH, _HEIGHT} <= columns.keys() and not is_centre:
+        log.warning(
+            "%s has columns of boxes, too, %s and %s: x and y are taken for centres. If they are "
+            "corners, shift the picks by half a box.",
+            rows.path,
+            header[columns[_WIDTH]],
+            header[columns[_HEIGHT]],
+        )
     if _Z in columns:
         depths = rows.numbers(columns[_Z], header[columns[_Z]], _MISSING)
         refuse_depths(f"{rows.path}, line {header_line}", header[columns[_Z]], depths)

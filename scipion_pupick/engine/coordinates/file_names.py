@@ -77,16 +77,33 @@ def refuse_shared_files(names: Sequence[str], folder: Path, ending: str) -> None
     Raises:
         UsageError: two would share one, or a name has no file part.
     """
+    for name, owner in names_with_files_of_others(names).items():
+        raise UsageError(
+            f"micrographs {owner} and {name} would both be written to "
+            f"{file_of_micrograph(name, folder, ending)}: if they are the same exposure, leave "
+            "one out, by a pattern that takes the other only; if not, take each on its own, "
+            "into folders of their own"
+        )
+
+
+def names_with_files_of_others(names: Iterable[str]) -> Dict[str, str]:
+    """Return the micrographs whose picks an earlier one has the file of, and that one, by name.
+
+    Raises:
+        UsageError: a name has no file part.
+    """
     owners: Dict[str, str] = {}
-    for name in names:
-        owner = owners.setdefault(path_below(name), name)
-        if owner != name:
-            raise UsageError(
-                f"micrographs {owner} and {name} would both be written to "
-                f"{file_of_micrograph(name, folder, ending)}: if they are the same exposure, leave "
-                "one out, by a pattern that takes the other only; if not, take each on its own, "
-                "into folders of their own"
-            )
+    found = {name: owners.setdefault(path_below(name), name) for name in names}
+    return {name: owner for name, owner in found.items() if owner != name}
+
+
+def names_a_file(name: str) -> bool:
+    """Whether a file can be named after a micrograph."""
+    try:
+        path_below(name)
+    except UsageError:
+        return False
+    return True
 
 
 def file_of_micrograph(name: str, folder: Path, ending: str) -> Path:

@@ -39,11 +39,13 @@ class Written:
         box_size: side of boxes in px, for box and cbox.
         exposures: the micrographs by the picks' names, for cs.
         with_scores: whether to write a column of scores.
+        with_pixel_size: whether to write a column of the micrographs' pixel sizes, for star.
     """
 
     box_size: Optional[float] = None
     exposures: Mapping[str, Exposure] = field(default_factory=dict)
     with_scores: bool = True
+    with_pixel_size: bool = False
 
 
 @dataclass(frozen=True)
@@ -115,7 +117,9 @@ FORMATS: Mapping[str, Format] = MappingProxyType(
             what="RELION STAR, from 3.0",
             extensions=(".star",),
             read=read_relion,
-            text_of_one=lambda name, picks, written: coordinates_text(picks, written.with_scores),
+            text_of_one=lambda name, picks, written: coordinates_text(
+                picks, written.with_scores, written.with_pixel_size
+            ),
             text_of_all=lambda picks, written: particles_text(picks),
             is_text=is_blocks,
             may_be_empty=True,

@@ -34,7 +34,14 @@ from ..micrographs.relion_pixel_sizes import (
     stated_values,
 )
 from ..micrographs.relion_pixel_sizes import MICROGRAPH_NAME as NAME
-from .table import Coordinates, Picks, flatten_picks, group_picks, refuse_depths
+from .table import (
+    Coordinates,
+    Picks,
+    flatten_picks,
+    group_picks,
+    have_pixel_sizes,
+    refuse_depths,
+)
 
 logger = logging.getLogger(__name__)
 
@@ -144,10 +151,10 @@ def read_relion(path: Path, pixel_size: Optional[float] = None) -> Contents:
     origin_x, origin_y = _origins(table, blocks.get("optics"), pixel_size)
     x, y = table.numbers(X) - origin_x, table.numbers(Y) - origin_y
     score = _scores(table)
+    pixel_sizes = _stated_pixel_sizes(table, blocks.get("optics"))
     if NAME in table:
-        picks = group_picks(table.texts(NAME), x, y, score)
-        return _with_pixel_sizes(picks, _stated_pixel_sizes(table, blocks.get("optics")))
-    return Coordinates(x, y, score)
+        return _with_pixel_sizes(group_picks(table.texts(NAME), x, y, score), pixel_sizes)
+    return Coordinates(x, y, score, pixel_size=pixel_sizes.get(""))
 
 
 def _refuse_tomograms(table: StarTable) -> None:
@@ -285,12 +292,13 @@ def _recorded_pixel_sizes(table: StarTable, optics: Optional[StarTable]) -> Tupl
 
 
 def _stated_pixel_sizes(table: StarTable, optics: Optional[StarTable]) -> Dict[str, float]:
-    """Find the pixel sizes of the micrographs that the picks are of, where they are stated."""
+    """Find the pixel sizes of the picks' micrographs that are stated; "" where none is named."""
     stated = stated_values(table, optics, MICROGRAPH_PIXEL_SIZE)
     if stated is None:
         return {}
     sizes = positive(stated).tolist()
-    return {name: size for name, size in zip(table.texts(NAME), sizes) if size > 0}
+    names = table.texts(NAME) if NAME in table else [""] * len(sizes)
+    return {name: size for name, size in zip(names, sizes) if size > 0}
 
 
 def _with_pixel_sizes(picks: Picks, sizes: Mapping[str, float]) -> Picks:
@@ -316,15 +324,15 @@ def particles_text(picks: Picks, with_scores: Optional[bool] = None) -> str:
     """
     if with_scores is None:
         with_scores = any(coordinates.has_scores for coordinates in picks.values())
-    sizes = [c.pixel_size for c in picks.values() if len(c)]
-    if not sizes or None in sizes:
+    if not have_pixel_sizes(picks):
         return "".join(particles_parts(picks.items(), with_scores))
     names, every = flatten_picks(picks)
     check_star_names(names)
     columns: Dict[str, Column] = {X: every.x, Y: every.y, NAME: names}
     columns.update(pick_columns(every, with_scores))
-    of_each = [len(c) for c in picks.values() if len(c)]
-    columns[MICROGRAPH_PIXEL_SIZE] = np.repeat(np.array(sizes, np.float64), of_each)
+    filled = [c for c in picks.values() if len(c)]
+    sizes = np.array([c.pixel_size for c in filled], np.float64)
+    columns[MICROGRAPH_PIXEL_SIZE] = np.repeat(sizes, list(map(len, filled)))
     return VERSION + star_text({"particles": columns})
 
 
@@ -363,15 +371,21 @@ def particle_rows(name: str, coordinates: Coordinates, with_scores: bool) -> str
     return loop_rows({**columns, **pick_columns(coordinates, with_scores)})
 
 
-def coordinates_text(coordinates: Coordinates, with_scores: bool) -> str:
+def coordinates_text(
+    coordinates: Coordinates, with_scores: bool, with_pixel_size: bool = False
+) -> str:
     """Write one micrograph's picks as RELION's automatic picking does.
 
     Args:
         coordinates: the picks.
         with_scores: write the column of scores; all files of a set should have the same columns.
+        with_pixel_size: write the column of the micrograph's pixel size, which each pick then has.
     """
-    positions = {X: coordinates.x, Y: coordinates.y}
-    return VERSION + star_text({"": {**positions, **pick_columns(coordinates, with_scores)}})
+    columns: Dict[str, Column] = {X: coordinates.x, Y: coordinates.y}
+    columns.update(pick_columns(coordinates, with_scores))
+    if with_pixel_size:
+        columns[MICROGRAPH_PIXEL_SIZE] = np.full(len(coordinates), coordinates.pixel_size, float)
+    return VERSION + star_text({"": columns})
 
 
 def pick_columns(coordinates: Coordinates, with_scores: bool) -> Columns:

@@ -13,6 +13,7 @@ from ..errors import MicrographError
 from ..micrographs import Micrograph, image_shape, pixel_size_of
 from ..micrographs.pixel_sizes import HEADER, PixelSize, same_pixel_size
 from .area import inside_image
+from .cryosparc import fit_shapes
 from .table import Coordinates, Picks
 
 log = logging.getLogger(__name__)
@@ -35,7 +36,7 @@ _LEFT = (
 
 
 def rescale_to_micrographs(picks: Picks, matched: Mapping[str, Micrograph], what: str) -> Picks:
-    """Convert picks to px of their micrographs where their file states another pixel size.
+    """Convert picks to px of their micrographs where their file states those of another image.
 
     A difference of up to a tenth is taken for a calibration of the same image. Picks that would
     leave the micrograph stay as they are. Either is said in the log.
@@ -50,8 +51,9 @@ def rescale_to_micrographs(picks: Picks, matched: Mapping[str, Micrograph], what
     """
     found: Picks = {}
     said: Dict[str, List[Tuple[str, float, float]]] = {}
+    listed = fit_shapes({name: picks[name] for name in matched}, matched, what)
     for name, micrograph in matched.items():
-        found[name], reason, sizes = _rescale(picks[name], micrograph)
+        found[name], reason, sizes = _rescale(listed[name], micrograph)
         if sizes:
             said.setdefault(reason, []).append((name, *sizes))
     for reason, cases in said.items():

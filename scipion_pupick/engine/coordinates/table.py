@@ -112,6 +112,12 @@ class Coordinates:
 Picks = Dict[str, Coordinates]
 
 
+def have_pixel_sizes(picks: Picks) -> bool:
+    """Whether there are picks, and the pixel size of each micrograph with picks is known."""
+    sizes = [coordinates.pixel_size for coordinates in picks.values() if len(coordinates)]
+    return bool(sizes) and None not in sizes
+
+
 def group_picks(
     names: Sequence[str],
     x: FloatArray,

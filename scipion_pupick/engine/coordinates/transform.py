@@ -4,8 +4,8 @@
 from __future__ import annotations
 
 from contextlib import suppress
-from dataclasses import dataclass
-from typing import Sequence, Tuple
+from dataclasses import asdict, dataclass
+from typing import List, Sequence, Tuple
 
 import numpy as np
 
@@ -59,6 +59,13 @@ class PickTransform:
         if self.mirror in ("y", "xy"):
             y = shape[0] - 1 - y
         return np.column_stack([x + self.shift[0], y + self.shift[1]])
+
+
+def moving_settings(settings: LabelSettings) -> List[str]:
+    """List the names of those settings that move picks, as they are set."""
+    usual, checked = asdict(LabelSettings()), "check_picks"
+    changed = [name for name, value in asdict(settings).items() if value != usual[name]]
+    return [name for name in changed if name != checked]
 
 
 def transform_picks(

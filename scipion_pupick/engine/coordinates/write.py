@@ -13,7 +13,7 @@ from ..files.atomic import PathLike, atomic_write, holds, write_text
 from ..micrographs.cryosparc import Exposure
 from .file_names import files_of_micrographs
 from .formats import FORMATS, Text, Written, format_named
-from .table import Picks, join_coordinates
+from .table import Picks, have_pixel_sizes, join_coordinates
 
 
 def write_picks(
@@ -118,11 +118,15 @@ def write_picks_folder(
     kind = format_named(format)
     if "/" in suffix:
         raise UsageError(f"the suffix of files may not have a /: {suffix!r}")
-    with_scores = any(coordinates.has_scores for coordinates in picks.values())
+    written = Written(
+        box_size,
+        exposures or {},
+        any(coordinates.has_scores for coordinates in picks.values()),
+        have_pixel_sizes(picks),
+    )
     files = files_of_micrographs(picks, Path(folder), suffix + (kind.ending or kind.extensions[0]))
     texts = {
-        name: kind.text_of_one(name, coordinates, Written(box_size, exposures or {}, with_scores))
-        for name, coordinates in picks.items()
+        name: kind.text_of_one(name, coordinates, written) for name, coordinates in picks.items()
     }
     if not replace_others:
         _refuse_others({file: texts[name] for name, file in files.items()})

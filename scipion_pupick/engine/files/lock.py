@@ -74,7 +74,7 @@ class Owner:
 
 
 @contextmanager
-def only_owner(folder: Path, work: str) -> Iterator[None]:
+def only_owner(folder: Path, work: str, lock: str = LOCK) -> Iterator[None]:
     """Keep other runs of pupick out of a folder while the block runs.
 
     A lock that a killed run has left is taken over: at once where the system says that it ended,
@@ -83,12 +83,13 @@ def only_owner(folder: Path, work: str) -> Iterator[None]:
     Args:
         folder: that exists.
         work: what is done in it, for the message of the run that comes second.
+        lock: name of the lock; owners of different locks do not keep each other out.
 
     Raises:
         FolderInUseError: another run works in the folder; says which.
         OSError: nothing can be written there.
     """
-    path, owner = folder / LOCK, Owner.here(work)
+    path, owner = folder / lock, Owner.here(work)
     file = _take(path, owner)
     ended = threading.Event()
     beat = threading.Thread(target=_beat, args=(file, ended), daemon=True)

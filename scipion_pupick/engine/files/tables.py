@@ -49,7 +49,9 @@ def read_table(path: Path, columns: Sequence[str] = ()) -> List[Dict[str, str]]:
             _check(row, columns, reader.line_num)
             rows.append(row)
     except (ValueError, csv.Error) as error:
-        raise PupickError(f"{path} is damaged ({error}): delete it and start again.") from error
+        raise PupickError(
+            f"{path} is damaged ({error}): run again the command that wrote it."
+        ) from error
     return rows
 
 

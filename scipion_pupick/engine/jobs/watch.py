@@ -76,7 +76,7 @@ def watch(
         What was found in all micrographs; None if none has come.
 
     Raises:
-        UsageError: the model or a device cannot be used, or the folder is not free in the end.
+        UsageError: the model, a device or the folder cannot be used, since another watch has it.
         KeyboardInterrupt: it was stopped in its first round.
         PupickError: the memory does not suffice.
         OSError: a result cannot be written.
@@ -107,19 +107,30 @@ def _look_again_and_again(
     reporter: Optional[torch.device],
 ) -> None:
     """Pick what comes until it is over; the report, if it is wanted, is made on a device."""
+    with rounds.owned():
+        try:
+            _pick_what_comes(arrivals, rounds, until, pick_in, reporter)
+        except KeyboardInterrupt:
+            log.info("Stopped. The lists are those of the last round; call again to go on.")
+            if rounds.has_begun and rounds.result is None:
+                raise
+
+
+def _pick_what_comes(
+    arrivals: Arrivals,
+    rounds: Rounds,
+    until: WatchSettings,
+    pick_in: PickIn,
+    reporter: Optional[torch.device],
+) -> None:
     last, over = time.monotonic(), False
-    try:
-        while not over:
-            over = _is_over(until, last)
-            # what is broken, or was never written to its end, is listed in the end
-            there = arrivals.found() if over else arrivals.whole()
-            if rounds.look(there, pick_in, over):
-                last = time.monotonic()
-            if reporter is not None and rounds.report_is_due(over):
-                rounds.write_report(partial(try_report, device=reporter))
-            if not over and not rounds.has_more:
-                time.sleep(until.interval)
-    except KeyboardInterrupt:
-        log.info("Stopped. The lists are those of the last round; call again to go on.")
-        if rounds.has_begun and rounds.result is None:
-            raise
+    while not over:
+        over = _is_over(until, last)
+        # what is broken, or was never written to its end, is listed in the end
+        there = arrivals.found() if over else arrivals.whole()
+        if rounds.look(there, pick_in, over):
+            last = time.monotonic()
+        if reporter is not None and rounds.report_is_due(over):
+            rounds.write_report(partial(try_report, device=reporter))
+        if not over and not rounds.has_more:
+            time.sleep(until.interval)

@@ -24,11 +24,12 @@ from ..coordinates.corrections import (
 )
 from ..coordinates.join import join_picks
 from ..coordinates.table import join_coordinates
+from ..coordinates.transform import moving_settings
 from ..errors import PupickError, UsageError
 from ..files.atomic import PathLike
 from ..micrographs import match_names
 from ..picking.peaks_file import MicrographPeaks
-from ..settings import TOLERANCE_DIAMETERS, CorrectionSettings
+from ..settings import TOLERANCE_DIAMETERS, CorrectionSettings, LabelSettings, make_settings
 from .corrected_count import looked_at_of_run, particles_by_corrections
 from .edited_files import edited_files
 from .layout import CORRECTIONS
@@ -81,6 +82,23 @@ class CorrectedRun:
         if self.particles_per_micrograph is not None:
             known["particles_per_micrograph"] = self.particles_per_micrograph
         return known
+
+    def settings_with(self, given: Mapping[str, Any]) -> Dict[str, Any]:
+        """Return the settings of a training on this, by name; what is given counts more.
+
+        Raises:
+            UsageError: picks are to be scaled, swapped, mirrored or shifted; it would move
+                corrected ones, which are in px of their micrographs already.
+        """
+        moving = moving_settings(make_settings(LabelSettings, given))
+        if moving:
+            raise UsageError(
+                "Corrected picks are px of their micrographs already, and would be moved with the "
+                "others: convert the other picks first (`pupick convert` with a scale), or leave "
+                "this out.",
+                setting=("corrected", *moving),
+            )
+        return {**self.settings, **given}
 
     @property
     def has_only_added(self) -> bool:

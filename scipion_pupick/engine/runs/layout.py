@@ -21,6 +21,7 @@ SCORES = "scores"
 MASKS = "masks"
 PEAKS_SUFFIX = ".peaks.safetensors"
 PARTS = "parts"
+WATCH_LOCK = ".watch.lock"
 ADAPTED_MODEL = "adapted.safetensors"
 CORRECTIONS = "corrections.json"
 # of picks that were suggested to be corrected

@@ -74,7 +74,9 @@ def read_micrographs(folder: Path) -> Tuple[Micrograph, ...]:
             for row in rows
         )
     except (ValueError, UsageError) as error:
-        raise PupickError(f"{path} is damaged ({error}): delete it and start again.") from error
+        raise PupickError(
+            f"{path} is damaged ({error}): run again the command that wrote it."
+        ) from error
 
 
 def _pixel_size(text: str) -> Optional[float]:

@@ -5,13 +5,17 @@ from __future__ import annotations
 
 import logging
 import time
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Callable, Dict, List, Optional, Sequence
+from typing import Any, Callable, Dict, Iterator, List, Optional, Sequence, Set
 
+from ..coordinates.file_names import names_a_file, names_with_files_of_others
 from ..errors import FolderInUseError, PupickError
-from ..files.atomic import file_status
+from ..files.atomic import file_status, make_folder
+from ..files.lock import only_owner
 from ..micrographs import Micrograph
+from .layout import WATCH_LOCK
 from .pick_result import PickResult
 from .pick_run import PickRun
 
@@ -45,8 +49,21 @@ class Rounds:
     _listed: Dict[str, Micrograph] = field(default_factory=dict)
     _picked: Dict[str, List[Any]] = field(default_factory=dict)
     _seen: Dict[str, List[Any]] = field(default_factory=dict)
+    _left_out: Set[str] = field(default_factory=set)
     _stale: bool = False
     _next_report: float = 0.0
+
+    @contextmanager
+    def owned(self) -> Iterator[None]:
+        """Keep other watches out of the run while the block runs; others may work between rounds.
+
+        Raises:
+            FolderInUseError: another watch is at work there; says which.
+            OSError: nothing can be written there.
+        """
+        make_folder(self.run.folder)
+        with only_owner(self.run.folder, "pupick watch", WATCH_LOCK):
+            yield
 
     def look(self, there: Sequence[Micrograph], pick_in: PickIn, all_of_them: bool) -> bool:
         """Pick micrographs that are new, as many as suit a round.
@@ -57,6 +74,7 @@ class Rounds:
         Returns:
             Whether anything has come or changed since the last look, or was picked.
         """
+        there = self._with_own_files(there)
         status = {m.name: [m.pixel_size, *file_status(m.path)] for m in there}
         has_changed, self._seen = status != self._seen, status
         failed = self.result.failures if self.result and all_of_them else {}
@@ -83,6 +101,17 @@ class Rounds:
         self._picked = {name: now for name, now in status.items() if name in wanted}
         self._stale = True
         return True
+
+    def _with_own_files(self, there: Sequence[Micrograph]) -> List[Micrograph]:
+        """Leave out micrographs whose picks would have the file of another that came before."""
+        names = [*(self._listed or self._listed_before()), *(m.name for m in there)]
+        others = names_with_files_of_others(filter(names_a_file, names))
+        for name in others.keys() - self._left_out:
+            log.warning(
+                "%s is left out: its picks would be written to the file of %s.", name, others[name]
+            )
+        self._left_out.update(others)
+        return [m for m in there if m.name not in others]
 
     def _listed_before(self) -> Dict[str, Micrograph]:
         """Return the micrographs that an earlier call has picked in."""

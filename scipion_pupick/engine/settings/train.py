@@ -356,6 +356,12 @@ class TrainSettings(Checked):
     training: OptimizerSettings = field(default_factory=OptimizerSettings)
     labels: LabelSettings = field(default_factory=LabelSettings)
 
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.recipe != "pupick" and self.training == OptimizerSettings():
+            made = f"make_settings(TrainSettings, {{'recipe': {self.recipe!r}, ...}})"
+            raise UsageError(f"Settings of a recipe are made by their names: `{made}`.", "recipe")
+
 
 PRETRAINING = OptimizerSettings(
     network="resnet8-fine",

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import logging
 from dataclasses import dataclass, replace
-from typing import Optional, Sequence
+from typing import Any, Dict, List, Optional, Sequence
 
 import torch
 
@@ -127,7 +127,31 @@ def choose_start(
         return Start(None, settings, unit)
     name = "the general model" if model.training.general else str(path)
     log.info("Fine-tuning %s (%s).", name, model.network_name)
+    unused = _unused_settings(settings, continued)
+    if unused:
+        log.warning("Not as set, for weights are bound to it: %s.", ", ".join(unused))
     return Start(model, continued, unit)
+
+
+def _unused_settings(settings: TrainSettings, continued: TrainSettings) -> List[str]:
+    """Say which settings that are not as they came give way to those of a model."""
+    usual = _bound_settings(TrainSettings(settings.diameter))
+    wished, used = _bound_settings(settings), _bound_settings(continued)
+    return [
+        f"{name} is {used[name]} (not {wished[name]})"
+        for name in used
+        if wished[name] not in (usual[name], used[name])
+    ]
+
+
+def _bound_settings(settings: TrainSettings) -> Dict[str, Any]:
+    training = settings.training
+    return {
+        "network": training.network,
+        "units": training.units,
+        "diameter_px": training.diameter_px,
+        "normalisation": settings.normalisation,
+    }
 
 
 def _with_network(settings: TrainSettings, network: str) -> TrainSettings:

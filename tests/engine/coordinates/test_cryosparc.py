@@ -8,7 +8,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from scipion_pupick.engine.coordinates import Coordinates, convert, read_picks, write_picks
+from scipion_pupick.engine.coordinates.assign_picks import assign_to_micrographs
 from scipion_pupick.engine.errors import UsageError
+from scipion_pupick.engine.micrographs import find_micrographs
 from scipion_pupick.engine.micrographs.cryosparc import Exposure, read_exposures
 
 FIELDS = [
@@ -110,6 +112,29 @@ def test_picks_without_a_size_are_refused_and_images_tell_it(tmp_path, monkeypat
     mrcfile.write("m0.mrc", np.zeros((40, 60), dtype=np.int8))
     convert("p.csv", "p.cs", micrographs=["m0.mrc"])
     np.testing.assert_allclose(read_picks("p.cs")["m0.mrc"].xy, [[30, 10]])
+
+
+@pytest.mark.parametrize(
+    ("shape", "factor", "said"),
+    [
+        ((400, 600), 1, ""),
+        ((100, 150), 0.25, "are converted"),
+        ((99, 149), 0.248, "are converted"),
+        ((600, 400), 1, "not converted, as that is another image"),
+    ],
+)
+def test_places_are_the_same_share_of_binned_micrographs(
+    tmp_path, monkeypatch, caplog, shape, factor, said
+):
+    monkeypatch.chdir(tmp_path)
+    mrcfile.write("m0.mrc", np.zeros(shape, dtype=np.int8))
+    found = read_picks(save(tmp_path / "particles.cs", particles()))
+    picks = assign_to_micrographs(found, find_micrographs(["m0.mrc"]), "picks")
+    expected = np.array([[150, 40], [300, 80], [450, 120]]) * factor
+    np.testing.assert_allclose(picks["m0.mrc"].xy, expected, atol=0.3 if shape[0] == 99 else 1e-9)
+    assert (said in caplog.text) if said else not caplog.text
+    if said:
+        assert "600 x 400 px, by their .cs file" in caplog.text
 
 
 def test_scaled_picks_are_no_longer_those_of_the_file():

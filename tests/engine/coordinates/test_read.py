@@ -340,6 +340,21 @@ def test_csv_columns_are_found_by_name(tmp_path):
     np.testing.assert_equal(rows(picks["n"]), [[5, 6, 0.5]])
 
 
+@pytest.mark.parametrize(
+    ("header", "warned"),
+    [
+        ("micrograph,x,y,width,height", True),
+        ("micrograph,x_center,y_center,w,h", False),
+        ("micrograph,x,y,width,score", False),
+    ],
+)
+def test_who_gives_boxes_is_told_that_x_and_y_are_centres(tmp_path, caplog, header, warned):
+    path = tmp_path / "picks.csv"
+    path.write_text(f"{header}\nm.mrc,10,20,30,40\n")
+    assert read_picks(path)["m.mrc"].xy.tolist() == [[10, 20]]
+    assert ("x and y are taken for centres" in caplog.text) == warned
+
+
 def test_box_gives_centres_and_ignores_the_mark(tmp_path):
     text = "# EMAN\n10\t20\t64\t64\t-3\n\n10.5 20.25 33 31\n-5 1e1 0 0\n"
     coordinates = read_picks(write(tmp_path / "m.box", text))["m"]

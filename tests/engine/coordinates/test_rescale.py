@@ -1,13 +1,14 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Picks whose STAR file states another pixel size than that of the micrographs given."""
 
+import re
 from pathlib import Path
 
 import mrcfile
 import numpy as np
 import pytest
 
-from scipion_pupick.engine.coordinates import read_picks
+from scipion_pupick.engine.coordinates import Coordinates, read_picks, write_picks_folder
 from scipion_pupick.engine.coordinates.assign_picks import assign_to_micrographs
 from scipion_pupick.engine.errors import UsageError
 from scipion_pupick.engine.jobs.evaluate import evaluate
@@ -47,6 +48,17 @@ def test_picks_of_unbinned_micrographs_are_converted(caplog):
 def test_the_pixel_size_may_stand_in_the_row():
     found = assign(HEAD + "_rlnMicrographPixelSize\na.mrc 10 20 8.0\nb.mrc 10 20 <NA>\n")
     assert found == {"a.mrc": [[20, 40]], "b.mrc": [[10, 20]]}
+
+
+def test_a_file_of_one_micrograph_may_state_it_too():
+    picks = {"a": Coordinates([40.0], [8.0], [1.0], pixel_size=1.0), "b": Coordinates.empty()}
+    files = write_picks_folder(picks, "picks", suffix="_autopick")
+    columns = [re.findall("^_rln\\w+", file.read_text(), re.MULTILINE) for file in files.values()]
+    assert columns[0] == columns[1]
+    assert read_picks("picks")["a"].pixel_size == 1.0
+    micrographs = find_micrographs(["a.mrc", "b.mrc"])
+    found = assign_to_micrographs(read_picks("picks"), micrographs, "picks")
+    assert found["a.mrc"].xy.tolist() == [[10, 2]]
 
 
 @pytest.mark.parametrize(

@@ -419,3 +419,18 @@ def test_convert_writes_star_files_into_a_folder_by_itself(tmp_path):
     convert(tmp_path / "in.csv", tmp_path / "out", per_micrograph=True)
     written = {path.relative_to(tmp_path).as_posix() for path in tmp_path.rglob("*.star")}
     assert written == {"out/data/day1/mic.star", "out/day2/mic.star"}
+
+
+@pytest.mark.parametrize("record", ["pick.json", "threshold.json"])
+def test_convert_does_not_replace_what_a_run_has_found(tmp_path, record):
+    run = tmp_path / "run"
+    files = write_picks_folder(three_micrographs(), run / "micrographs")
+    write_picks(three_micrographs(), run / "picks.star")
+    (run / record).write_text("{}")
+    before = {path: path.read_bytes() for path in [*files.values(), run / "picks.star"]}
+    with pytest.raises(UsageError, match=r"picks\.star is what a picking run has found"):
+        convert(run / "picks.star", run / "picks.star", scale=2)
+    with pytest.raises(UsageError, match="micrographs is what a picking run has found"):
+        convert(run / "picks.star", run / "micrographs", scale=2, per_micrograph=True)
+    assert {path: path.read_bytes() for path in before} == before
+    convert(run / "picks.star", run / "unbinned.star", scale=2)
