@@ -13,6 +13,7 @@ from helpers.simulated import MODEL, PIXEL_SIZE, simulate_set
 from scipion_pupick.engine import (
     Coordinates,
     CorrectionSettings,
+    Micrograph,
     find_micrographs,
     pick,
     read_corrected_picks,
@@ -24,6 +25,7 @@ from scipion_pupick.engine.cli.main import main
 from scipion_pupick.engine.coordinates.corrections import Correction, write_corrections
 from scipion_pupick.engine.coordinates.relion import coordinates_text
 from scipion_pupick.engine.errors import PupickError, UsageError
+from scipion_pupick.engine.runs.lists import write_micrographs
 from scipion_pupick.engine.runs.pick_run import PickRun, read_pick_run
 from scipion_pupick.engine.runs.suggestion import suggest_picks
 
@@ -125,9 +127,34 @@ def test_a_label_whose_pick_was_removed_is_a_particle_no_more(run):
         found = read_corrected_run(run)
     finally:
         labels.unlink()
-    np.testing.assert_allclose(found.particles[other_name].xy, on_first[1:], atol=1e-3)
+    np.testing.assert_allclose(found.particles[first].xy, on_first[1:], atol=1e-3)
     np.testing.assert_allclose(found.particles[second].xy, of_second.xy, atol=1e-3)
     assert len(found.negatives[first]) == 1
+
+
+def test_labels_follow_their_files_and_not_their_names(picked, run, tmp_path, caplog):
+    of_run = read_pick_run(run)
+    names = [m.name for m in of_run.micrographs]
+    rewrite(run, names[2], lambda xy: xy[1:])
+    training = of_run.model.parent
+    (tmp_path / "other").mkdir()
+    shutil.copy(picked / "mics" / "m0.mrc", tmp_path / "other")
+    (tmp_path / "link").symlink_to(picked / "mics")
+    of_other, of_linked, of_gone = "other/m0.mrc", "link/m1.mrc", "gone/m2.mrc"
+    micrographs = [Micrograph(tmp_path / name, name) for name in (of_other, of_linked, of_gone)]
+    write_micrographs(micrographs, training)
+    label = Coordinates.unscored([50.0], [60.0])
+    write_picks(dict.fromkeys((of_other, of_linked, of_gone), label), training / "labels.csv")
+    write_picks({of_other: label, of_linked: label}, training / "negatives.csv")
+    try:
+        found = read_corrected_run(run)
+    finally:
+        for name in ("labels.csv", "negatives.csv", "micrographs.tsv"):
+            (training / name).unlink()
+    assert [len(found.particles.get(name, ())) for name in names] == [0, 1, 1]
+    assert [len(found.negatives.get(name, ())) for name in names] == [0, 1, 1]
+    assert "1 labels that" in caplog.text
+    assert str(tmp_path / of_other) in caplog.text
 
 
 def test_negatives_that_the_model_learned_from_are_kept_but_for_what_is_a_particle_now(run):

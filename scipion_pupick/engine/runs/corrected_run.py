@@ -27,15 +27,14 @@ from ..coordinates.table import join_coordinates
 from ..coordinates.transform import moving_settings
 from ..errors import PupickError, UsageError
 from ..files.atomic import PathLike
-from ..micrographs import match_names
 from ..picking.peaks_file import MicrographPeaks
 from ..settings import TOLERANCE_DIAMETERS, CorrectionSettings, LabelSettings, make_settings
 from .corrected_count import looked_at_of_run, particles_by_corrections
+from .earlier_labels import earlier_labels
 from .edited_files import edited_files
 from .layout import CORRECTIONS
 from .pick_run import PickRun, read_pick_run
 from .suggested import Suggested, holds_suggestion, read_suggested
-from .train_folder import read_labels, read_negatives
 
 log = logging.getLogger(__name__)
 
@@ -275,30 +274,23 @@ def _diameter(run: PickRun, peaks: MicrographPeaks) -> float:
 
 def _labels_left(run: PickRun, corrections: Corrections, shown: _Shown) -> Tuple[Picks, Picks]:
     """Read the labels and negatives that the model was trained on, but for what was said now."""
-    folder = run.model.parent
-    labels, negatives = read_labels(folder), read_negatives(folder)
+    labels, negatives = earlier_labels(run.model, run.micrographs)
     return (
-        _left(labels, without_removed, run, corrections, shown),
-        _left(negatives, without_added, run, corrections, shown),
+        _left(labels, without_removed, corrections, shown),
+        _left(negatives, without_added, corrections, shown),
     )
 
 
 def _left(
     before: Picks,
     without: Callable[[Coordinates, Correction, float], Coordinates],
-    run: PickRun,
     corrections: Corrections,
     shown: _Shown,
 ) -> Picks:
-    names = {name: found.name for name, found in match_names(before, run.micrographs).items()}
     left = {
-        name: without(
-            coordinates,
-            corrections[names[name]],
-            TOLERANCE_DIAMETERS * shown.diameters[names[name]],
-        )
+        name: without(coordinates, corrections[name], TOLERANCE_DIAMETERS * shown.diameters[name])
         for name, coordinates in before.items()
-        if names.get(name) in corrections
+        if name in corrections
     }
     return {**before, **left}
 
