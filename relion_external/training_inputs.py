@@ -12,14 +12,15 @@ from scipion_pupick.engine import (
     CorrectionSettings,
     Micrograph,
     Picks,
+    PicksSettings,
     UsageError,
     find_selected_from,
-    join_picks,
     make_settings,
     read_corrected_run,
     read_picks,
     read_rejected,
 )
+from scipion_pupick.engine.coordinates.assign_picks import join_in_micrographs
 from scipion_pupick.engine.runs.corrected_run import holds_corrections
 from scipion_pupick.engine.settings import GENERAL
 
@@ -68,8 +69,8 @@ def read_training_inputs(options: Options, micrographs: Sequence[Micrograph]) ->
         start = settings.get("start", str(corrected.run.model))
         settings = corrected.settings_with(settings)
     return TrainingInputs(
-        join_picks(picks),
-        join_picks(all_negatives) if all_negatives else None,
+        join_in_micrographs(picks, micrographs, "picks"),
+        join_in_micrographs(all_negatives, micrographs, "negatives") if all_negatives else None,
         find_start(start),
         settings,
     )
@@ -87,7 +88,8 @@ def _rejected(options: Options, micrographs: Sequence[Micrograph]) -> Picks:
         find_selected_from(Path(options.particles)) if name == AUTO else Path(name)
         for name in named.split(",")
     ]
-    return read_rejected([options.particles], sources, common_pixel_size(micrographs))
+    chosen = make_settings(PicksSettings, options.values)
+    return read_rejected([options.particles], sources, common_pixel_size(micrographs), chosen)
 
 
 def _corrected(options: Options) -> CorrectedRun:

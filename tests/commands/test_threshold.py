@@ -11,6 +11,7 @@ from helpers.simulated import shared_model, simulate_faint
 from scipy.special import expit
 
 from scipion_pupick.engine import PickSettings, find_micrographs, pick, read_picks, threshold
+from scipion_pupick.engine.coordinates.corrections import Correction, write_corrections
 from scipion_pupick.engine.errors import PupickError, UsageError
 from scipion_pupick.engine.picking.peaks_file import load_peaks
 from scipion_pupick.engine.runs.pick_run import PickRun, read_pick_run
@@ -108,6 +109,24 @@ def test_the_run_itself_takes_the_threshold(picked, tmp_path):
     assert (summary["picks"], summary["threshold"]) == (30, result.threshold)
     assert summary["failed"] == 1
     assert sum(map(len, read_picks(run / "picks.star").values())) == 30
+
+
+def test_what_nobody_has_looked_at_is_not_picked_where_all_is_confirmed(picked, tmp_path, caplog):
+    micrographs, model, _ = picked
+    run = shutil.copytree(picked[2], tmp_path / "run")
+    before = files(run)
+    write_corrections(run / "corrections.json", {micrographs[0].name: Correction(done=True)})
+    with pytest.raises(UsageError, match="are done at a threshold of -1: lower ones"):
+        threshold(run, run, -2.0)
+    assert files(run) == before
+    assert threshold(run, tmp_path / "lower", -2.0).count > len(before)
+    assert "done" not in caplog.text
+    threshold(run, run, 0.0)
+    pick(micrographs, model, run, PickSettings(-2.0), device="cpu", threads=1)
+    assert f"1 micrographs, such as {micrographs[0].name}, are done, but their picks" in caplog.text
+    caplog.clear()
+    pick(micrographs, model, run, PickSettings(-2.0), device="cpu", threads=1)
+    assert "are done" not in caplog.text
 
 
 def test_a_run_that_was_stopped_gives_what_it_has(picked, tmp_path, caplog):

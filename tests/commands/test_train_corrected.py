@@ -261,6 +261,22 @@ def test_a_run_that_was_moved_has_its_fitted_model_with_it(run, tmp_path):
     assert read_pick_run(run).model == run / "adapted.safetensors"
 
 
+def test_corrections_of_a_namesake_that_is_still_there_are_not_taken(picked, run, tmp_path, caplog):
+    caplog.set_level("INFO")
+    name = read_pick_run(run).micrographs[0].name
+    other = tmp_path / "session2" / "m0.mrc"
+    other.parent.mkdir()
+    shutil.copy(picked / "mics" / "m0.mrc", other)
+    removed = read_picks(run)[name].select([0])
+    write_corrections(run / "corrections.json", {str(other): Correction(removed, done=True)})
+    with pytest.raises(UsageError, match="no pick was removed"):
+        read_corrected_run(run)
+    assert "corrections of 1 micrographs" in caplog.text
+    other.unlink()
+    assert [*read_corrected_run(run).corrections] == [name]
+    assert f"{other} for {name}" in caplog.text
+
+
 def test_a_run_without_a_correction_is_refused(run):
     with pytest.raises(UsageError, match="no pick was removed, added or confirmed"):
         read_corrected_run(run)
@@ -463,6 +479,22 @@ def test_corrected_picks_are_not_scaled_with_others(run, tmp_path, caplog):
     assert main(["train", *options]) == 2
     assert "(--corrected, --picks-scale, --picks-shift-x)" in caplog.text
     assert not (tmp_path / "new").exists()
+
+
+def test_other_picks_beside_corrected_ones_are_tied_and_converted_by_themselves(
+    picked, run, tmp_path
+):
+    name = read_pick_run(run).micrographs[0].name
+    rewrite(run, name, lambda xy: xy[1:])
+    head = "data_\nloop_\n_rlnMicrographName #1\n_rlnCoordinateX #2\n_rlnCoordinateY #3\n"
+    row = f"MotionCorr/job002/{Path(name).name} 400 80 {PIXEL_SIZE / 4:.6f}\n"
+    more = tmp_path / "selected.star"
+    more.write_text(f"{head}_rlnMicrographPixelSize #4\n{row}")
+    given = ["--corrected", str(run), "--done", "changed", "--picks", str(more), *HASTY]
+    assert main(["train", *given, "--output", str(tmp_path / "new")]) == 0
+    labels = read_picks(tmp_path / "new" / "labels.csv")
+    assert labels[name].xy[0] == pytest.approx([100, 20], abs=0.01)
+    assert len(labels) == 1
 
 
 @pytest.mark.parametrize("named", ["Select/particles.star", "Select", "Sel*/part*.star"])

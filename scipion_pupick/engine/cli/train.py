@@ -11,9 +11,10 @@ from typing import Any, Mapping, Optional, Sequence
 from scipion_pupick import engine
 
 from ..coordinates import FORMATS
+from ..coordinates.assign_picks import join_in_micrographs
 from ..errors import UsageError
 from ..runs.layout import MODEL
-from ..settings import GENERAL, CorrectionSettings, TrainSettings, make_settings
+from ..settings import GENERAL, CorrectionSettings, PicksSettings, TrainSettings, make_settings
 from .options import (
     add_command,
     add_computer,
@@ -135,8 +136,9 @@ def _request(options: argparse.Namespace) -> _Request:
     picks = [read_picks(options, options.picks)] if options.picks else []
     negatives = [read_unfiltered(options, options.negatives)] if options.negatives else []
     if options.selected_from:
-        rejected = engine.read_rejected(options.picks, options.selected_from, options.pixel_size)
-        negatives.append(rejected)
+        chosen = make_settings(PicksSettings, vars(options))
+        sources = options.picks, options.selected_from, options.pixel_size
+        negatives.append(engine.read_rejected(*sources, chosen))
     usual = GENERAL
     settings = given_settings(options)
     micrographs = find(options) if options.micrographs else []
@@ -149,8 +151,8 @@ def _request(options: argparse.Namespace) -> _Request:
         micrographs = micrographs or list(corrected.run.micrographs)
     return _Request(
         micrographs,
-        engine.join_picks(picks),
-        engine.join_picks(negatives) if negatives else None,
+        join_in_micrographs(picks, micrographs, "picks"),
+        join_in_micrographs(negatives, micrographs, "negatives") if negatives else None,
         usual if options.start == _UNSAID else options.start,
         settings,
     )

@@ -46,6 +46,24 @@ def assign_to_micrographs(picks: Picks, micrographs: Sequence[Micrograph], what:
     return join_by_micrograph(rescale_to_micrographs(picks, matched, what), matched)
 
 
+def join_in_micrographs(
+    parts: Sequence[Picks], micrographs: Sequence[Micrograph], what: str
+) -> Picks:
+    """Join picks of several sources, each tied to the micrographs and in px of these by itself.
+
+    Args:
+        parts: of each source, under the names of some file; a single one stays as it is.
+        micrographs: they may belong to.
+        what: the picks are, for the report.
+
+    Raises:
+        UsageError: a name fits two micrographs equally well.
+    """
+    if len(parts) < 2:
+        return parts[0] if parts else {}
+    return join_picks(assign_to_micrographs(part, micrographs, what) for part in parts)
+
+
 def report_other_names(
     matched: Mapping[str, Micrograph], micrographs: Sequence[Micrograph], what: str
 ) -> None:

@@ -14,8 +14,10 @@ was left is confirmed as well.
 
 from __future__ import annotations
 
+import logging
 import math
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import Any, Collection, Dict, List, Mapping, Sequence, Tuple
 
 import numpy as np
@@ -27,6 +29,8 @@ from ..micrographs import Micrograph, match_names
 from ..micrographs.name_matching import names_agree
 from .neighbours import near_pairs
 from .table import Coordinates, Picks, join_coordinates
+
+log = logging.getLogger(__name__)
 
 _VERSION = 1
 _LISTS = ("removed", "added", "confirmed")
@@ -121,6 +125,8 @@ def _positions(rows: Sequence[Tuple[float, float]]) -> Coordinates:
 def corrections_of(corrections: Corrections, micrographs: Sequence[Micrograph]) -> Corrections:
     """Key corrections by the names of micrographs, which may have been given from elsewhere since.
 
+    A micrograph of the same name is another one where the one that was corrected is still there.
+
     Args:
         corrections: by the names that the micrographs had.
         micrographs: by the names that they have.
@@ -132,8 +138,29 @@ def corrections_of(corrections: Corrections, micrographs: Sequence[Micrograph]) 
         UsageError: a name fits two micrographs equally well.
     """
     matched = match_names(corrections, micrographs)
-    now = {n: m.name for n, m in matched.items() if names_agree(n, m)}
+    now = {
+        name: micrograph.name
+        for name, micrograph in matched.items()
+        if names_agree(name, micrograph) and not _is_another(name, micrograph)
+    }
+    moved = [name for name in now if now[name] != name]
+    if moved:
+        log.info(
+            "The corrections of %d micrographs are taken for those of the same names in other "
+            "folders, such as those of %s for %s.",
+            len(moved),
+            moved[0],
+            now[moved[0]],
+        )
     return {now.get(name, name): correction for name, correction in corrections.items()}
+
+
+def _is_another(name: str, micrograph: Micrograph) -> bool:
+    """Whether the file that a micrograph was named after is there, and is not its own."""
+    if name == micrograph.name:
+        return False
+    named = Path(name)
+    return named.exists() and not (micrograph.path.exists() and named.samefile(micrograph.path))
 
 
 def find_corrections(

@@ -20,6 +20,8 @@ import numpy as np
 from ..errors import UsageError
 from ..files.atomic import PathLike
 from ..files.star import read_blocks
+from ..settings import ALL_PICKS, PicksSettings
+from .file_names import without_affixes
 from .join import join_picks
 from .relion import ParticleRows, read_particle_rows
 from .table import Picks
@@ -41,6 +43,7 @@ def read_rejected(
     selected: Sequence[PathLike],
     selected_from: Sequence[PathLike],
     pixel_size: Optional[float] = None,
+    settings: PicksSettings = ALL_PICKS,
 ) -> Picks:
     """Read the particles that a selection has rejected.
 
@@ -50,6 +53,7 @@ def read_rejected(
         selected_from: STAR files with all particles and their classes, as run_it025_data.star or
             particles.star, or the folders of the jobs that have written them.
         pixel_size: Å/px of the micrographs, for origins in Å, see `read_picks`.
+        settings: what to drop from names; a low score leaves none out.
 
     Returns:
         Centres in px of the micrographs: particles that were not selected, of classes of which
@@ -65,7 +69,10 @@ def read_rejected(
     paths = [find_particles(Path(source)) for source in selected_from]
     averages = [average for file in files for average in _selected_averages(file)]
     parts = [_rejected_of(path, kept, averages, pixel_size) for path in paths]
-    return join_picks(parts)
+    affixes = settings.affixes
+    return join_picks(
+        {without_affixes(name, affixes): c} for part in parts for name, c in part.items()
+    )
 
 
 def _paths(source: str) -> List[Path]:

@@ -86,8 +86,9 @@ def threshold(
         per_micrograph: instead: the threshold that gives so many picks a micrograph, on average.
 
     Raises:
-        UsageError: there is no such run, not one of the three can be applied, or people have
-            changed the picks of the run that would be replaced.
+        UsageError: there is no such run, not one of the three can be applied, people have changed
+            the picks of the run that would be replaced, or all of some micrographs is confirmed
+            there and the threshold is lower.
         OSError: a result cannot be written.
     """
     picked = read_pick_run(run)
@@ -110,7 +111,7 @@ def threshold(
     at = exact.at(score) if any(map(len, scores)) else None
     result = ThresholdResult(picks, score, at, contamination)
     target = PickRun(Path(output))
-    threshold_record.refuse_other_run(target, picked)
+    threshold_record.refuse_to_replace(target, picked, score)
     with target.owned([m for m in picked.micrographs if m.name in picks], "pupick threshold"):
         _write(result, picked, target)
     return result

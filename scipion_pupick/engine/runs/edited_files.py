@@ -3,18 +3,25 @@
 
 from __future__ import annotations
 
+import logging
 from dataclasses import replace
 from pathlib import Path
-from typing import Iterable, List
+from typing import Any, Iterable, List, Mapping
 
+from ..coordinates.corrections import read_corrections
 from ..coordinates.relion import coordinates_text
 from ..errors import PupickError, UsageError
 from ..files.atomic import file_status, holds
 from ..picking.cut import Cut
 from .applied_threshold import applied_threshold
 from .index import Index, Note
-from .layout import THRESHOLD_RECORD
+from .layout import CORRECTIONS, THRESHOLD_RECORD
 from .pick_run import PickRun
+
+log = logging.getLogger(__name__)
+
+# what of the record of a run decides about its picks
+_OF_PICKS = ("digest", "diameter", "separation", "threshold", "edge", "contamination")
 
 
 def edited_files(run: PickRun, index: Index, names: Iterable[str]) -> List[str]:
@@ -75,3 +82,53 @@ def refuse_edited(run: PickRun, names: List[str]) -> None:
             "train on what was corrected, if it is needed, and delete these files.",
             setting="output",
         )
+
+
+def refuse_unseen(run: PickRun, threshold: float) -> None:
+    """Refuse a lower threshold where people have looked at all picks of micrographs.
+
+    Picks that nobody has seen would then be learned as particles.
+
+    Args:
+        run: whose picks would be replaced.
+        threshold: least log-odds of the new ones.
+
+    Raises:
+        UsageError: there are such micrographs.
+        PupickError: the file of corrections is damaged.
+    """
+    done = _done(run)
+    if done and threshold < run.threshold:
+        raise UsageError(
+            f"{len(done)} micrographs, such as {done[0]}, are done at a threshold of "
+            f"{run.threshold:.4g}: lower ones pick what nobody has looked at there. Give another "
+            "folder, or train on what was corrected first.",
+            setting=("threshold", "output"),
+        )
+
+
+def warn_of_unseen(run: PickRun, record: Mapping[str, Any]) -> None:
+    """Say that micrographs were looked at wholly whose picks are about to be others.
+
+    Args:
+        run: that is picked again, with the record of before.
+        record: of the new picks.
+    """
+    try:
+        done, before = _done(run), run.record
+    except (PupickError, OSError):
+        # damaged or gone, which is no reason not to pick
+        return
+    if done and any(before.get(name) != record[name] for name in _OF_PICKS):
+        log.warning(
+            "%d micrographs, such as %s, are done, but their picks will be others now: look at "
+            "them again before you train on what was corrected.",
+            len(done),
+            done[0],
+        )
+
+
+def _done(run: PickRun) -> List[str]:
+    path = run.folder / CORRECTIONS
+    corrections = read_corrections(path) if path.is_file() else {}
+    return [name for name, correction in corrections.items() if correction.done]

@@ -22,7 +22,7 @@ from ..picker import Picker
 from ..picking.peaks_file import MicrographPeaks
 from ..settings import PickSettings
 from .applied_threshold import applied_threshold, forget_applied_threshold
-from .edited_files import edited_files, refuse_edited
+from .edited_files import edited_files, refuse_edited, warn_of_unseen
 from .executors import Executor
 from .gone_micrographs import fingerprints_of_gone
 from .index import Index, Note
@@ -113,6 +113,7 @@ class PickJob:
         failures, scored, pending = self._sort(micrographs)
         changed = bool(pending) or not self.run.holds_all_of(micrographs, self.record())
         if changed:
+            warn_of_unseen(self.run, self.record())
             self._say_other_threshold()
             self.run.begin(micrographs, pending, self.record(), self.pixel_sizes)
         for name in (m.name for m in scored if m.name not in self.notes):

@@ -12,7 +12,7 @@ from ..errors import PupickError, UsageError
 from ..files.atomic import write_text
 from ..picking.cut import Contamination
 from .applied_threshold import read_threshold_record
-from .edited_files import edited_files, refuse_edited
+from .edited_files import edited_files, refuse_edited, refuse_unseen
 from .layout import PICKS, THRESHOLD_RECORD
 from .lists import write_micrographs
 from .pick_run import PickRun, holds_pick_run, read_pick_run
@@ -23,13 +23,21 @@ def is_same(first: PickRun, second: PickRun) -> bool:
     return first.folder.resolve() == second.folder.resolve()
 
 
-def refuse_other_run(output: PickRun, run: PickRun) -> None:
-    """Refuse to put the picks of a run where another run's are.
+def refuse_to_replace(output: PickRun, run: PickRun, threshold: float) -> None:
+    """Refuse to replace picks of another run, or those that people have looked at by lower ones.
+
+    Args:
+        output: where the picks go.
+        run: that they are of.
+        threshold: least log-odds of them.
 
     Raises:
-        UsageError: they are there.
+        UsageError: there are such.
+        PupickError: the file of corrections is damaged.
     """
-    if holds_pick_run(output.folder) and not is_same(output, run):
+    if is_same(output, run):
+        refuse_unseen(run, threshold)
+    elif holds_pick_run(output.folder):
         raise UsageError(
             f"{output.folder} holds the picks of another run, which would be replaced: give "
             "another folder.",

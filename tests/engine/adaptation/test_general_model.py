@@ -211,7 +211,7 @@ def test_it_is_fitted_anew_to_micrographs_that_were_replaced(corners, tmp_path):
         write_image(folder / f"{number}.mrc", -image, 7.08)
     after = found_in(chosen, tmp_path / "again")
     assert after == found_in(chosen, tmp_path / "fresh")
-    # rounding differs, so that a score may fall to the other side of the threshold
+    # rounding differs, so that one of some forty may fall to the other side of the threshold
     old, new = np.transpose(before["0"]), np.transpose(after["0"])
     assert len(new) == pytest.approx(len(old), rel=0.01)
-    assert (cKDTree(new).query(old)[0] < 0.1).mean() > 0.99
+    assert (cKDTree(new).query(old)[0] < 0.1).mean() > 0.95

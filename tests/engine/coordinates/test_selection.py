@@ -10,6 +10,7 @@ from scipion_pupick.engine.coordinates.selection import (
     read_rejected,
 )
 from scipion_pupick.engine.errors import UsageError
+from scipion_pupick.engine.settings import PicksSettings
 
 OPTICS = """
 data_optics
@@ -59,6 +60,15 @@ def test_particles_of_rejected_classes_are_rejected(tmp_path):
     every = write(tmp_path / "Class2D/job008/run_it025_data.star", rows)
     selected = write(tmp_path / "Select/job009/particles.star", rows[::2])
     found = places(read_rejected([selected], [every]))
+    assert found == {"mics/a.mrc": [[10.0 * n, 20.0 * n] for n in (2, 4, 6, 8, 10)]}
+
+
+def test_parts_of_names_are_dropped_and_low_scores_kept(tmp_path):
+    rows = [row(number, 1 + number % 2, "mics/a_xyz.mrc") for number in range(1, 11)]
+    every = write(tmp_path / "Class2D/job008/run_it025_data.star", rows)
+    selected = write(tmp_path / "Select/job009/particles.star", rows[::2])
+    settings = PicksSettings(least_score=9.0, drop_from_names="_xyz")
+    found = places(read_rejected([selected], [every], settings=settings))
     assert found == {"mics/a.mrc": [[10.0 * n, 20.0 * n] for n in (2, 4, 6, 8, 10)]}
 
 
