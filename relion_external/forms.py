@@ -107,10 +107,16 @@ def external_options(project: Path, job: str) -> Dict[str, str]:
 def _newest(project: Path, patterns: Sequence[str]) -> str:
     """Return the newest file that fits the first pattern that any fits; nothing if none."""
     for pattern in patterns:
-        files = sorted(project.glob(pattern), key=lambda path: path.stat().st_mtime)
+        found = [path for path in project.glob(pattern) if not _is_suggested(path)]
+        files = sorted(found, key=lambda path: path.stat().st_mtime)
         if files:
             return files[-1].relative_to(project).as_posix()
     return ""
+
+
+def _is_suggested(path: Path) -> bool:
+    """Whether a list is of the few micrographs that a job has suggested to look at."""
+    return (path.parent / "pupick" / "suggestion.json").is_file()
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ import json
 import logging
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Dict, List, Mapping
+from typing import Any, Dict, List, Mapping, Optional, Sequence
 
 import numpy as np
 
@@ -28,21 +28,22 @@ from scipion_pupick.engine import (
     read_model_file,
     require_pixel_size,
     write_json,
+    write_text,
 )
 from scipion_pupick.engine.errors import UNFORESEEN
-from scipion_pupick.engine.files.atomic import file_status
+from scipion_pupick.engine.files.atomic import file_status, holds
 from scipion_pupick.engine.networks.training_record import TrainingRecord
 from scipion_pupick.engine.runs import train_folder
 from scipion_pupick.engine.runs.layout import MODEL, TRAINING_LOG
 from scipion_pupick.engine.settings import GENERAL
 
-from . import forms, versions
+from . import forms, versions, written
 from .inputs import find_model, read_micrographs
 from .outputs import (
     ENGINE_FOLDER,
     coordinate_files,
+    coordinates_text,
     project_path,
-    write_coordinates,
     write_list,
     write_micrographs,
     write_nodes,
@@ -57,7 +58,6 @@ log = logging.getLogger(__name__)
 LOGFILE = "logfile.pdf"
 MICROGRAPHS = "micrographs.star"
 TRAINING_RECORD = "training_job.json"
-PICKING_RECORD = "picking_job.json"
 # of the picks, those with the best scores have one colour
 BEST_COLOUR = 0.95
 LEAST_SCORE_RANGE = 1.0
@@ -212,18 +212,29 @@ class PickJob:
 
         RELION's manual picker changes these files, and Continue must not undo that.
         """
-        record = self.folder / PICKING_RECORD
         request = {"threshold": result.threshold, "edge": settings.border, "version": self.version}
         if result.contamination:
             request["contamination"] = settings.contamination
-        stored = read_json(record) if record.is_file() else {}
-        if stored != request:
-            record.unlink(missing_ok=True)
+        stored, digests = written.read_request(self.folder), written.read_digests(self.folder)
+        other = not _asks_for_the_same(stored, request)
+        if other:
+            written.forget_request(self.folder)
+        run = PickRun(self.folder / ENGINE_FOLDER)
+        edited: List[Path] = []
         for name, coordinates in result.picks.items():
-            kept = PickRun(self.folder / ENGINE_FOLDER).peaks_path(name)
-            if stored != request or _is_older(files[name], kept):
-                write_coordinates(coordinates, files[name], self.version)
-        write_json(record, request)
+            file = files[name]
+            if not other and not _is_older(file, run.peaks_path(name)):
+                continue
+            text = coordinates_text(coordinates, self.version)
+            if written.is_edited(file, digests) and not holds(file, text.encode()):
+                edited.append(file)
+                if not other:
+                    continue
+                written.set_aside(file)
+            write_text(file, text)
+            digests[str(file)] = written.digest_of(text)
+        written.write_request(self.folder, request, digests)
+        _say_edited(edited, replaced=other)
 
     def _finish_picking(self, model: Path, result: PickResult, files: Mapping[str, Path]) -> None:
         """Write what RELION and people look at after picking."""
@@ -248,13 +259,22 @@ class PickJob:
             (self.folder / LOGFILE, versions.LOGFILE),
         ]
         write_nodes(nodes, self.folder, self.version)
-        forms.write_manualpick_form(Path(), self._view(result, diameter), self.version)
+        view = self._view(result, diameter)
+        if view is not None:
+            forms.write_manualpick_form(Path(), view, self.version)
         log.info("%s", result.summary())
 
     def _write_micrographs(self, result: PickResult) -> None:
         """List the micrographs with their usable shares, if the model knows contamination."""
         path = self.folder / MICROGRAPHS
         if not result.contamination:
+            given = {"least_usable", "contamination"} & self.options.values.keys()
+            if given or path.is_file():
+                log.warning(
+                    "The model knows no contamination: %s%s is not written.",
+                    "".join(f"{name} has no effect, and " for name in sorted(given)),
+                    path,
+                )
             path.unlink(missing_ok=True)
             return
         least = self.options.values.get("least_usable", 0.0)
@@ -267,9 +287,15 @@ class PickJob:
         write_micrographs(self.options.micrographs, usable, masks, path)
         log.info("%s lists %d of %d micrographs.", path, len(usable), len(result.contamination))
 
-    def _view(self, result: PickResult, diameter: float) -> forms.PicksView:
-        """Describe how RELION's window is to show the picks: circles (Å) coloured by score."""
-        micrograph = next(m for m in self.micrographs if m.name in result.picks)
+    def _view(self, result: PickResult, diameter: float) -> Optional[forms.PicksView]:
+        """Describe how RELION's window is to show the picks: circles (Å) coloured by score.
+
+        None if the file of no micrograph is there any more.
+        """
+        there = (m for m in self.micrographs if m.name in result.picks and m.path.is_file())
+        micrograph = next(there, None)
+        if micrograph is None:
+            return None
         scores = np.concatenate([coordinates.score for coordinates in result.picks.values()])
         high = np.quantile(scores, BEST_COLOUR) if len(scores) else result.threshold
         return forms.PicksView(
@@ -288,9 +314,13 @@ class PickJob:
 
 
 def pick_settings(options: Options) -> PickSettings:
-    """Turn a job's parameters into the engine's settings; a model just trained has its diameter."""
-    diameter = {} if options.job == PICK else {"diameter": None}
-    return make_settings(PickSettings, {**options.values, **diameter})
+    """Turn a job's parameters into the engine's settings.
+
+    A model that was just trained has its diameter and how many particles to expect.
+    """
+    of_training = {"diameter": None, "particles_per_micrograph": None}
+    known = {} if options.job == PICK else of_training
+    return make_settings(PickSettings, {**options.values, **known})
 
 
 def _is_same(stored: Mapping[str, Any], request: Mapping[str, Any]) -> bool:
@@ -300,6 +330,26 @@ def _is_same(stored: Mapping[str, Any], request: Mapping[str, Any]) -> bool:
         for record in ({"parameters": {}, **stored}, request)
     )
     return first == second
+
+
+def _asks_for_the_same(stored: Mapping[str, Any], request: Mapping[str, Any]) -> bool:
+    """Whether files of coordinates are the same; those of RELION 4 and 5 are of one form."""
+    first, second = (
+        {**record, "version": record.get("version") == versions.V3} for record in (stored, request)
+    )
+    return bool(stored) and first == second
+
+
+def _say_edited(files: Sequence[Path], replaced: bool) -> None:
+    """Say which files of coordinates were changed by people, and what has become of them."""
+    if not files:
+        return
+    if replaced:
+        fate = f"they are replaced, and kept under the same name with {written.ASIDE} behind it"
+    else:
+        fate = "they stay, though their micrographs were picked again"
+    text = "%d files of coordinates, such as %s, were changed since they were written: %s."
+    log.warning(text, len(files), files[0], fate)
 
 
 def _is_older(file: Path, source: Path) -> bool:

@@ -77,11 +77,17 @@ def run(job: str, arguments: Sequence[str]) -> int:
     Returns:
         Exit code: 0 if the job succeeded, else 1.
     """
-    if not arguments or {"-h", "--help"} & set(arguments):
+    asks = {"-h", "--help", "--setup"} & set(arguments)
+    if not arguments or asks - {"--setup"}:
         sys.stdout.write(help_text(job))
-        return 0 if arguments else 1
+    if not arguments:
+        return 1
     try:
-        if "--setup" in arguments:
+        if asks and _is_a_job(arguments):
+            return _refuse_in(output_folder(arguments), job, f"{min(asks)} is for a terminal")
+        if asks - {"--setup"}:
+            return 0
+        if asks:
             forms.setup(arguments)
             return 0
         folder = output_folder(arguments)
@@ -89,6 +95,17 @@ def run(job: str, arguments: Sequence[str]) -> int:
     except (JobError, OSError) as error:
         return _complain(job, str(error))
     return _run_in(folder, job, arguments)
+
+
+def _is_a_job(arguments: Sequence[str]) -> bool:
+    """Whether RELION has started this, which waits for an exit file then."""
+    return any(argument == "--o" or argument.startswith("--o=") for argument in arguments)
+
+
+def _refuse_in(folder: Path, job: str, text: str) -> int:
+    folder.mkdir(parents=True, exist_ok=True)
+    _say_how_it_ended(job, folder, FAILURE)
+    return _complain(job, text)
 
 
 def output_folder(arguments: Sequence[str]) -> Path:
@@ -168,7 +185,9 @@ class _Signals:
     def __init__(self) -> None:
         self.received: Optional[int] = None
         for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
-            signal.signal(number, self._note)
+            # whoever starts jobs in the background, or with nohup, has them outlive these
+            if signal.getsignal(number) is not signal.SIG_IGN:
+                signal.signal(number, self._note)
 
     def _note(self, number: int, frame: Optional[FrameType]) -> None:
         self.received = number

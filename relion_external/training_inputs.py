@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import logging
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, List, Mapping, Optional, Sequence
@@ -27,6 +28,9 @@ from scipion_pupick.engine.settings import GENERAL
 from .inputs import common_pixel_size, find_start, read_labels, read_negatives
 from .outputs import ENGINE_FOLDER, LISTS
 from .parameters import Options
+from .written import edited_files
+
+log = logging.getLogger(__name__)
 
 AUTO = "auto"
 
@@ -102,5 +106,14 @@ def _corrected(options: Options) -> CorrectedRun:
             f"{folder}: is no job of pupick with picks, or has not ended: give the folder of one, "
             "such as External/job006, whose picks were corrected"
         )
-    corrected = None if holds_corrections(run) else read_picks(lists[-1])
+    in_browser = holds_corrections(run)
+    edited = edited_files(folder) if in_browser else []
+    if edited:
+        log.warning(
+            "%d files of coordinates, such as %s, were changed, but corrections were made in the "
+            "browser, too: only those are learned.",
+            len(edited),
+            edited[0],
+        )
+    corrected = None if in_browser else read_picks(lists[-1])
     return read_corrected_run(run, corrected, make_settings(CorrectionSettings, options.values))

@@ -93,6 +93,13 @@ def test_continue_with_another_limit_keeps_the_scores_and_writes_the_picks_anew(
     assert {path: path.stat().st_mtime_ns for path in scores} == scores
 
 
+def test_what_needs_known_contamination_is_said_to_have_no_effect(job, caplog):
+    write_model(job.parent / "job004/model.safetensors")
+    pick("--least_usable", "0.5", "--contamination", "0.3")
+    assert "contamination has no effect, and least_usable has no effect, and" in caplog.text
+    assert f"{project_path(job)}/micrographs.star is not written" in caplog.text
+
+
 def test_a_model_that_knows_none_leaves_no_list_of_micrographs(job):
     pick()
     write_model(job.parent / "job004/model.safetensors")

@@ -14,7 +14,7 @@ from relion_external.forms import (
     setup,
     write_manualpick_form,
 )
-from relion_external.parameters import parameters_of
+from relion_external.parameters import PICK, SUGGEST, parameters_of
 
 PIPELINE = "# version 30001\ndata_pipeline_processes\nloop_\n_rlnPipeLineProcessType #1\n"
 
@@ -58,6 +58,19 @@ def test_a_form_for_training_names_hand_picks_not_earlier_automatic_ones(project
     options = external_options(project, "train")
     assert options["in_coords"] == "ManualPick/job004/coords_suffix_manualpick.star"
     assert (options["param1_label"], options["param1_value"]) == ("diameter", "")
+
+
+def test_the_few_micrographs_of_a_suggestion_are_not_taken_for_all(project):
+    for name in ("micrographs.star", "coords_suffix_autopick.star", "pupick/suggestion.json"):
+        path = project / "External/job010" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.touch()
+    (project / "External/job006/coords_suffix_autopick.star").touch()
+    assert external_options(project, SUGGEST)["in_coords"].startswith("External/job006")
+    for job in ("CtfFind/job003", "CtfFind/job007"):
+        (project / job / "micrographs_ctf.star").unlink()
+    (project / "MotionCorr/job002/corrected_micrographs.star").unlink()
+    assert external_options(project, PICK)["in_mic"] == ""
 
 
 def test_what_is_not_there_stays_empty(tmp_path):

@@ -664,3 +664,69 @@ def test_continue_that_fails_leaves_picks_that_were_changed_by_hand(job, tmp_pat
     pick()
     assert file.read_text() == changed
     assert (job / "Movies/c_autopick.star").is_file()
+
+
+def changed_by_hand(job):
+    """Remove the first pick of a micrograph, as RELION's manual picker does."""
+    file = job / "Movies/a_autopick.star"
+    lines = file.read_text().splitlines()
+    first = next(i for i, line in enumerate(lines) if line.split() and line.split()[0][0].isdigit())
+    file.write_text("\n".join([*lines[:first], *lines[first + 1 :]]) + "\n")
+    return file, file.read_text()
+
+
+@pytest.mark.parametrize("elsewhere", ["4.0", "5.0"])
+def test_changed_picks_stay_with_new_times_and_in_a_later_relion(
+    tmp_path, monkeypatch, caplog, elsewhere
+):
+    monkeypatch.setattr("relion_external.jobs.write_report", write_empty_report)
+    job = make(tmp_path, monkeypatch, "4.0")
+    pick("--relion_version", "4.0")
+    file, text = changed_by_hand(job)
+    other = (job / "Movies/b_autopick.star").read_text()
+    for name in NAMES:
+        (tmp_path / name).touch()
+    pick("--relion_version", elsewhere)
+    assert file.read_text() == text
+    assert (job / "Movies/b_autopick.star").read_text() == other
+    assert "1 files of coordinates" in caplog.text
+    assert "they stay, though" in caplog.text
+
+
+def test_picks_that_were_changed_are_kept_beside_those_of_other_parameters(job, caplog):
+    pick()
+    file, text = changed_by_hand(job)
+    pick("--threshold", "-3")
+    assert file.read_text() != text
+    aside = file.with_name("a_autopick.star.edited")
+    assert aside.read_text() == text
+    assert "they are replaced, and kept" in caplog.text
+    file, second = changed_by_hand(job)
+    pick("--threshold", "-2")
+    assert aside.read_text() == text
+    assert file.with_name("a_autopick.star.edited-2").read_text() == second
+    assert len(list(file.parent.glob("b_autopick.star*"))) == 1
+
+
+def test_corrections_in_the_browser_hide_those_of_the_manual_picker_with_a_warning(job, caplog):
+    pick()
+    changed_by_hand(job)
+    removed = Correction(read_picks(job / "Movies/b_autopick.star")["b"].select([0]))
+    write_corrections(job / ENGINE_FOLDER / "corrections.json", {NAMES[1]: removed})
+    found = inputs_of("--corrected", "External/job005")
+    assert sum(map(len, found.negatives.values())) == 1
+    assert "1 files of coordinates, such as External/job005/Movies/a_autopick.star" in caplog.text
+
+
+def test_a_micrograph_that_is_gone_fails_no_picking(job, tmp_path):
+    pick()
+    (tmp_path / ".gui_manualpickjob.star").unlink(missing_ok=True)
+    (tmp_path / NAMES[0]).unlink()
+    pick()
+    assert (tmp_path / ".gui_manualpickjob.star").is_file()
+    assert read_table(job / "Movies/a_autopick.star")[1]
+
+
+def test_the_number_of_particles_is_that_of_the_training(job, tmp_path, caplog):
+    train("--in_coords", hand_picks(tmp_path), job=BOTH)
+    assert "ignored" not in caplog.text

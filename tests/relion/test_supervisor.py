@@ -158,6 +158,25 @@ def test_a_signal_ends_the_job_as_failed(running, number):
     assert f"stopped by {number.name}" in running.errors()
 
 
+def test_a_job_in_the_background_outlives_what_its_shell_ignores(job, made):
+    shell = f"trap '' INT HUP; exec {program('pick')} {' '.join(PICK)}"
+    process = subprocess.Popen(["sh", "-c", shell], cwd=made, stderr=subprocess.DEVNULL)
+    while not (job / ".pupick_exit").exists() and process.poll() is None:
+        time.sleep(0.05)
+    for number in (signal.SIGINT, signal.SIGHUP):
+        process.send_signal(number)
+    assert process.wait(120) == 0
+    assert exit_files(job) == ["RELION_JOB_EXIT_SUCCESS"]
+
+
+@pytest.mark.parametrize("asked", ["--help", "--setup"])
+def test_what_is_for_a_terminal_ends_a_job_as_failed(job, made, asked):
+    done = run_program("pick", [*PICK, asked], made)
+    assert done.returncode == 1
+    assert f"{asked} is for a terminal" in done.stderr
+    assert exit_files(job) == ["RELION_JOB_EXIT_FAILURE"]
+
+
 def test_an_engine_that_is_killed_ends_the_job_as_failed(running):
     os.kill(running.worker, signal.SIGKILL)
     assert running.end() == 1
