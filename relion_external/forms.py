@@ -116,7 +116,8 @@ def _newest(project: Path, patterns: Sequence[str]) -> str:
 
 def _is_suggested(path: Path) -> bool:
     """Whether a list is of the few micrographs that a job has suggested to look at."""
-    return (path.parent / "pupick" / "suggestion.json").is_file()
+    form = path.parent / "job.star"
+    return form.is_file() and PROGRAMS[SUGGEST] in form.read_text(errors="replace")
 
 
 @dataclass(frozen=True)

@@ -61,10 +61,11 @@ def test_a_form_for_training_names_hand_picks_not_earlier_automatic_ones(project
 
 
 def test_the_few_micrographs_of_a_suggestion_are_not_taken_for_all(project):
-    for name in ("micrographs.star", "coords_suffix_autopick.star", "pupick/suggestion.json"):
-        path = project / "External/job010" / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.touch()
+    suggested = project / "External/job010"
+    suggested.mkdir()
+    (suggested / "job.star").write_text('fn_exe "relion_external_pupick_suggest"\n')
+    for name in ("micrographs.star", "coords_suffix_autopick.star"):
+        (suggested / name).touch()
     (project / "External/job006/coords_suffix_autopick.star").touch()
     assert external_options(project, SUGGEST)["in_coords"].startswith("External/job006")
     for job in ("CtfFind/job003", "CtfFind/job007"):
