@@ -133,6 +133,38 @@ def test_maps_are_taken_in_turn_with_their_own_diameters(tmp_path):
     assert all(s["diameter"] == pytest.approx(120, rel=0.05) for s in said)
 
 
+def test_a_map_that_has_changed_makes_another_simulation(tmp_path):
+    path, folder = write_map(tmp_path / "map.mrc", 1), tmp_path / "out"
+    simulate(folder, [path], 1, SHAPE, settings=SETTINGS)
+    before = contents(folder)
+    path.unlink()
+    write_map(path, 2)
+    with pytest.raises(UsageError, match="holds another simulation"):
+        simulate(folder, [path], 2, SHAPE, settings=SETTINGS)
+    assert contents(folder) == before
+    simulate(folder, [path], 1, SHAPE, settings=SETTINGS, overwrite=True)
+    assert contents(folder)["simulated_0000.mrc"] != before["simulated_0000.mrc"]
+
+
+def test_a_folder_without_digests_of_its_maps_is_continued(tmp_path):
+    path, folder = write_map(tmp_path / "map.mrc", 1), tmp_path / "out"
+    simulate(folder, [path], 2, SHAPE, settings=SETTINGS)
+    whole = contents(folder)
+    record = json.loads(whole["simulation.json"])
+    assert len(record.pop("map_digests")) == 1
+    (folder / "simulation.json").write_text(json.dumps(record))
+    (folder / "micrographs" / "simulated_0001.mrc").unlink()
+    kept = (folder / "micrographs" / "simulated_0000.mrc").stat().st_mtime_ns
+    simulate(folder, [path], 2, SHAPE, settings=SETTINGS)
+    assert contents(folder) == whole
+    assert (folder / "micrographs" / "simulated_0000.mrc").stat().st_mtime_ns == kept
+    # from now on its maps are known
+    path.unlink()
+    write_map(path, 2)
+    with pytest.raises(UsageError, match="holds another simulation"):
+        simulate(folder, [path], 2, SHAPE, settings=SETTINGS)
+
+
 def test_pixel_size_and_diameter_are_those_given(tmp_path):
     result = simulate(tmp_path, (), 1, SHAPE, pixel_size=4.0, diameter=90.0, settings=SETTINGS)
     said = json.loads(result.files[0].with_suffix(".json").read_text())

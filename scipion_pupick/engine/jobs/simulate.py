@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Dict, List, Mapping, Optional, Sequence, Tuple
@@ -14,7 +15,7 @@ from ..device import memory_errors_explained
 from ..errors import UsageError
 from ..files.atomic import PathLike
 from ..files.progress import track
-from ..runs.simulation_run import SimulationRun
+from ..runs.simulation_run import MAP_DIGESTS, SimulationRun
 from ..settings import MOST_SEEDS
 from ..simulation import Recipe, SimulationSettings, read_map
 
@@ -52,7 +53,8 @@ def simulate(
 
     The output folder comes to hold `micrographs/simulated_0000.mrc` and so on, each with a .json
     of its parameters, and `particles.star`. Each micrograph depends on the seed and its number
-    alone, so those that are there from a stopped run, or one with another count, are kept.
+    alone, so those that are there from a stopped run, or one with another count, are kept. Maps are
+    known by their paths and contents: one whose file has changed makes another simulation.
 
     Args:
         output: folder, made where needed.
@@ -79,7 +81,7 @@ def simulate(
     recipe = Recipe(shape, pixel_size, diameter, settings, dict(fixed or {}))
     densities = [read_map(path) for path in maps]
     run = SimulationRun(Path(output))
-    request = {"maps": [str(Path(path)) for path in maps], **_request(recipe, seed)}
+    request = {**_request_of_maps(maps), **_request(recipe, seed)}
     with run.owned(request, overwrite):
         run.forget_from(count)
         for index in track(range(count), count, "micrographs simulated"):
@@ -90,6 +92,12 @@ def simulate(
         run.write_particles(particles)
     files = [run.micrograph_path(index) for index in range(count)]
     return SimulationResult(files, run.particles_path, particles)
+
+
+def _request_of_maps(maps: Sequence[PathLike]) -> Dict[str, Any]:
+    # of the files, since what is read of them may differ by a rounding between computers
+    digests = [hashlib.sha256(Path(path).read_bytes()).hexdigest() for path in maps]
+    return {"maps": [str(Path(path)) for path in maps], MAP_DIGESTS: digests}
 
 
 def _request(recipe: Recipe, seed: int) -> Dict[str, Any]:

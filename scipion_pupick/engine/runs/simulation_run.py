@@ -20,6 +20,8 @@ from ..micrographs import image_shape, write_image
 from .layout import SIMULATED_MICROGRAPHS, SIMULATED_PARTICLES, SIMULATION_RECORD
 
 STEM = "simulated_"
+# key of the record: digests of the maps' files
+MAP_DIGESTS = "map_digests"
 
 
 @dataclass(frozen=True)
@@ -49,7 +51,8 @@ class SimulationRun:
     def owned(self, request: Dict[str, Any], overwrite: bool) -> Iterator[None]:
         """Own the folder while the block runs, and note what is simulated there.
 
-        Another simulation is cleared away if that is allowed.
+        Another simulation is cleared away if that is allowed. One of an older version, which noted
+        no digests of its maps, is the same if all else is, and gets them now.
 
         Raises:
             UsageError: another run is at work in the folder, or it holds another simulation or
@@ -58,27 +61,31 @@ class SimulationRun:
         """
         make_folder(self.folder)
         with only_owner(self.folder, "pupick simulate"):
-            self._refuse_others(json_values(request), overwrite)
-            if self._request() not in (None, json_values(request)):
+            asked = json_values(request)
+            self._refuse_others(asked, overwrite)
+            if self._request(asked) not in (None, asked):
                 self._forget_all()
             write_json(self.folder / SIMULATION_RECORD, request)
             for folder in (self.folder, self.folder / SIMULATED_MICROGRAPHS):
                 remove_leftovers(folder)
             yield
 
-    def _request(self) -> Optional[Dict[str, Any]]:
+    def _request(self, asked: Mapping[str, Any]) -> Optional[Dict[str, Any]]:
         """Return what is simulated here; None where that is not known."""
         try:
-            return read_json(self.folder / SIMULATION_RECORD)
+            noted = read_json(self.folder / SIMULATION_RECORD)
         except (PupickError, OSError):
             return None
+        # nothing tells whether a map has changed since an older version read it
+        return {MAP_DIGESTS: asked[MAP_DIGESTS], **noted}
 
     def _refuse_others(self, request: Dict[str, Any], overwrite: bool) -> None:
-        if overwrite or self._request() == request:
+        noted = self._request(request)
+        if overwrite or noted == request:
             return
         found = [path for path in (self.particles_path, *self._numbered(0)) if path.exists()]
         note = self.folder / SIMULATION_RECORD
-        known = {"seed", "shape"} <= (self._request() or {}).keys()
+        known = {"seed", "shape"} <= (noted or {}).keys()
         if known and found:
             raise UsageError(
                 f"{self.folder} holds another simulation ({SIMULATION_RECORD} says which): "
