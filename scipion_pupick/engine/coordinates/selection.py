@@ -51,7 +51,9 @@ def read_rejected(
         selected: STAR files of the particles that were selected, patterns of such, or folders of
             the jobs that have written them.
         selected_from: STAR files with all particles and their classes, as run_it025_data.star or
-            particles.star, or the folders of the jobs that have written them.
+            particles.star, or the folders of the jobs that have written them. Of a folder's
+            iterations, it is the one that class_averages.star or job.star beside the selected
+            particles name; where neither does, the last.
         pixel_size: Å/px of the micrographs, for origins in Å, see `read_picks`.
         settings: what to drop from names; a low score leaves none out.
 
@@ -66,7 +68,7 @@ def read_rejected(
     """
     files = [find_particles(path) for source in selected for path in _paths(str(source))]
     kept = {key for file in files for key in _keys(read_particle_rows(file, pixel_size))}
-    paths = [find_particles(Path(source)) for source in selected_from]
+    paths = [_particles_of_job(Path(source), files) for source in selected_from]
     averages = [average for file in files for average in _selected_averages(file)]
     parts = [_rejected_of(path, kept, averages, pixel_size) for path in paths]
     affixes = settings.affixes
@@ -91,13 +93,72 @@ def _selected_averages(selected: Path) -> List[str]:
 
 def _classes_of(path: Path, averages: Sequence[str]) -> List[int]:
     """Return the numbers of those class averages that are of a table of particles."""
-    ours = (path.parent.name, path.name)
-    numbers = []
-    for number, _, stack in (average.partition("@") for average in averages):
-        found = Path(re.sub(r"_classes\.mrcs$", "_data.star", stack))
-        if number.isdecimal() and (found.parent.name, found.name) == ours:
-            numbers.append(int(number))
-    return numbers
+    numbered = [(average.partition("@")[0], _data_of(average)) for average in averages]
+    return [
+        int(number)
+        for number, data in numbered
+        if number.isdecimal() and data.name == path.name and _is_named(path.parent, data.parent)
+    ]
+
+
+def _data_of(average: str) -> Path:
+    """Return the table of particles of the iteration that a class average is of."""
+    return Path(re.sub(r"_classes\.mrcs$", "_data.star", average.partition("@")[2]))
+
+
+def _is_named(folder: Path, inside: Path) -> bool:
+    """Whether a path inside a project may mean this folder, which may be given by an alias."""
+    return inside.name in (folder.name, folder.resolve().name)
+
+
+def _particles_of_job(source: Path, selected: Sequence[Path]) -> Path:
+    """Find the particles of a job, as they were when a selection was made from them.
+
+    Args:
+        source: the job's folder; a file is itself.
+        selected: files of the selected particles.
+
+    Raises:
+        UsageError: there are none.
+    """
+    if not source.is_dir():
+        return source
+    named = [path for file in selected for path in _named_beside(file)]
+    here = {path.name for path in named if _is_named(source, path.parent)}
+    known = sorted(name for name in here if (source / name).is_file())
+    if known:
+        return source / max(known, key=_iteration_of)
+    particles, iterations = find_particles(source), _iterations(source)
+    if particles.name in iterations[1:]:
+        log.warning(
+            "%s: nothing beside the selected particles says from which of its %d iterations they "
+            "were selected, so the last is taken, %s. If it was another, name its file.",
+            source,
+            len(iterations),
+            particles.name,
+        )
+    return particles
+
+
+def _named_beside(selected: Path) -> List[Path]:
+    """Return what was selected from, as paths inside the project, by the files beside a selection.
+
+    The averages go first: they are written with the particles, a job's options before.
+    """
+    averages = [_data_of(average) for average in _selected_averages(selected)]
+    by_job = None if averages else _named_by_job(selected)
+    return averages if by_job is None else [by_job]
+
+
+def _iteration_of(name: str) -> int:
+    found = _ITERATION.fullmatch(name)
+    return int(found[1]) if found else 0
+
+
+def _iterations(folder: Path) -> List[str]:
+    """Names of the tables of particles of a job's iterations, the last one last."""
+    names = sorted(path.name for path in folder.iterdir() if _ITERATION.fullmatch(path.name))
+    return sorted(names, key=_iteration_of)
 
 
 def _rejected_of(
@@ -131,17 +192,15 @@ def find_particles(source: Path) -> Path:
     """
     if not source.is_dir():
         return source
-    names = sorted(path.name for path in source.iterdir())
-    last = [name for name in names if _LAST.fullmatch(name)]
-    matches = filter(None, map(_ITERATION.fullmatch, names))
-    iterations = sorted((int(found[1]), found[0]) for found in matches)
+    last = sorted(path.name for path in source.iterdir() if _LAST.fullmatch(path.name))
+    iterations = _iterations(source)
     if not last and not iterations:
         raise UsageError(
             f"{source}: has no run_data.star, run_it..._data.star or table of particles: give the "
             "folder of the job that the particles were selected from.",
             setting="selected_from",
         )
-    return source / (last[-1] if last else iterations[-1][1])
+    return source / (last or iterations)[-1]
 
 
 def find_selected_from(selected: Path) -> Path:
@@ -153,18 +212,22 @@ def find_selected_from(selected: Path) -> Path:
     Raises:
         UsageError: the job does not say so.
     """
+    inside = _named_by_job(selected)
+    if inside is None:
+        raise UsageError(
+            f"{selected.parent}: no job.star in it says what the particles were selected from: "
+            "name that job.",
+            setting="selected_from",
+        )
+    return find_particles(_project_of(selected, inside) / inside)
+
+
+def _named_by_job(selected: Path) -> Optional[Path]:
+    """Return what a Select job has selected from, as a path inside the project, if it says so."""
     job = selected.parent / "job.star"
     options = _job_options(job) if job.is_file() else {}
-    for name in ("fn_data", "fn_model"):
-        value = options.get(name, "")
-        if value:
-            inside = re.sub(r"_(model|optimiser)\.star$", "_data.star", value)
-            return find_particles(_project_of(selected, inside) / inside)
-    raise UsageError(
-        f"{selected.parent}: no job.star in it says what the particles were selected from: name "
-        "that job.",
-        setting="selected_from",
-    )
+    value = options.get("fn_data") or options.get("fn_model")
+    return Path(re.sub(r"_(model|optimiser)\.star$", "_data.star", value)) if value else None
 
 
 def _job_options(job: Path) -> Dict[str, str]:
@@ -175,7 +238,7 @@ def _job_options(job: Path) -> Dict[str, str]:
     return dict(zip(*(table.words(column) for column in columns)))
 
 
-def _project_of(file: Path, inside: str) -> Path:
+def _project_of(file: Path, inside: Path) -> Path:
     """Find the folder that a path in a job starts at, from anywhere."""
     candidates = [Path(), *file.resolve().parents]
     return next((folder for folder in candidates if (folder / inside).exists()), Path())

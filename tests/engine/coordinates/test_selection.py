@@ -111,6 +111,69 @@ def test_a_class_that_was_selected_is_not_rejected_though_none_of_it_is_left(
     assert found == [[10.0 * n, 20.0 * n] for n, kind in kinds.items() if kind in rejected]
 
 
+def select_job(options):
+    """A job.star of RELION's Select with some options."""
+    return (
+        "data_job\n_rlnJobTypeLabel relion.select\n\ndata_joboptions_values\n\nloop_\n"
+        "_rlnJobOptionVariable #1\n_rlnJobOptionValue #2\n"
+        f'fn_mic ""\n{options}\n'
+    )
+
+
+def continued(tmp_path):
+    """Classes selected at iteration 25 of a classification that later went on to 50.
+
+    Classes 1 and 2 have changed places then, and so did half of their particles.
+    """
+    at_25 = {n: 1 + n % 2 for n in range(1, 41)}
+    at_50 = {n: 1 + n // 2 % 2 for n in at_25}
+    job = tmp_path / "Class2D/job008"
+    write(job / "run_it000_data.star", [row(n, 1) for n in at_25])
+    write(job / "run_it025_data.star", [row(n, kind) for n, kind in at_25.items()])
+    write(job / "run_ct25_it050_data.star", [row(n, kind) for n, kind in at_50.items()])
+    some = [row(n, kind) for n, kind in at_25.items() if kind == 1]
+    rejected = [[10.0 * n, 20.0 * n] for n, kind in at_25.items() if kind == 2]
+    return job, write(tmp_path / "Select/job009/particles.star", some), rejected
+
+
+@pytest.mark.parametrize("beside", ["class_averages.star", "job.star", "both"])
+def test_the_iteration_that_was_selected_from_is_taken(tmp_path, caplog, beside):
+    job, selected, rejected = continued(tmp_path)
+    if beside != "job.star":
+        averages = AVERAGES.replace("000003@Class2D/job008/run_it025_classes.mrcs     0.348301", "")
+        (selected.parent / "class_averages.star").write_text(averages)
+    if beside != "class_averages.star":
+        # a job that was opened again, when the classification had gone on
+        model = "run_it025_optimiser" if beside == "job.star" else "run_ct25_it050_optimiser"
+        (selected.parent / "job.star").write_text(
+            select_job(f"fn_model Class2D/job008/{model}.star")
+        )
+    alias = tmp_path / "Class2D/mine"
+    alias.symlink_to(job)
+    for folder in (job, alias):
+        assert places(read_rejected([selected], [folder])) == {"mics/a.mrc": rejected}
+    assert not caplog.records
+
+
+def test_of_several_iterations_of_which_none_is_named_the_last_is_taken_and_that_is_said(
+    tmp_path, caplog
+):
+    job, selected, rejected = continued(tmp_path)
+    (selected.parent / "class_averages.star").write_text(AVERAGES.replace("job008", "job018"))
+    assert places(read_rejected([selected], [job])) == {}
+    (warning,) = (record.message for record in caplog.records)
+    assert "job008: nothing beside the selected particles says from which of its 3" in warning
+    assert "the last is taken, run_ct25_it050_data.star" in warning
+    caplog.clear()
+    # neither a file that is named nor a single iteration leaves a doubt
+    named = job / "run_it025_data.star"
+    assert places(read_rejected([selected], [named])) == {"mics/a.mrc": rejected}
+    (job / "run_it000_data.star").unlink()
+    (job / "run_ct25_it050_data.star").unlink()
+    assert places(read_rejected([selected], [job])) == {"mics/a.mrc": rejected}
+    assert not caplog.records
+
+
 def test_shifts_and_optics_groups_are_those_of_the_rows(tmp_path):
     rows = [row(1, 1), row(2, 2, "mics/b.mrc", 2, (3.0, -6.0)), row(3, 2, shift=(4.0, 2.0))]
     every, selected = write(tmp_path / "a.star", rows), write(tmp_path / "s.star", rows[:1])
@@ -165,11 +228,7 @@ def test_a_select_job_says_what_it_has_selected_from(tmp_path, option):
     selected = write(tmp_path / "Select/job009/particles.star", [row(1, 1)])
     with pytest.raises(UsageError, match=r"job009: no job.star"):
         find_selected_from(selected)
-    (selected.parent / "job.star").write_text(
-        "data_job\n_rlnJobTypeLabel relion.select\n\ndata_joboptions_values\n\nloop_\n"
-        "_rlnJobOptionVariable #1\n_rlnJobOptionValue #2\n"
-        f'fn_mic ""\n{option} Class2D/job008/{name}\n'
-    )
+    (selected.parent / "job.star").write_text(select_job(f"{option} Class2D/job008/{name}"))
     assert find_selected_from(selected) == data
 
 
