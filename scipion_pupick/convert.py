@@ -20,7 +20,7 @@ from pwem.objects import Coordinate, EMSet, Micrograph, SetOfCoordinates, SetOfM
 from pyworkflow.protocol import Protocol, getProtocolFromDb
 
 from . import engine
-from .assignment import AssignedPicks, Assignment, Key
+from .assignment import AssignedPicks, Assignment, Key, key_of
 from .constants import (
     BOX_PER_DIAMETER,
     CLASS_NUMBER,
@@ -149,6 +149,16 @@ def read_coordinates(items: EMSet, micrographs: Iterable[Micrograph]) -> Assigne
     with _opened(items) as fresh:
         placed = list(placed_items(fresh, _pixel_size(present)))
     return _assigned(placed, _assignment(items, present))
+
+
+def picked_in(items: SetOfCoordinates, micrographs: Iterable[Micrograph]) -> List[str]:
+    """Return the files of those micrographs in which a set was picked, with or without a find."""
+    made_on = read_micrographs(items.getMicrographs())
+    assignment = Assignment.of(made_on, micrographs)
+    paths = (assignment.path_of(key_of(micrograph)) for micrograph in made_on)
+    run = run_of(items)
+    failed = {} if run is None else run.failures
+    return [path for path in paths if path is not None and path not in failed]
 
 
 def read_negatives(

@@ -10,7 +10,7 @@ import pyworkflow.protocol.params as params
 from pwem.objects import SetOfCoordinates
 from pwem.protocols import ProtParticlePicking
 
-from ..convert import append_picks, box_size, read_coordinates, read_micrographs, run_of
+from ..convert import append_picks, box_size, picked_in, read_coordinates, read_micrographs, run_of
 from ..engine import CombineSettings, Coordinates, PickSet, combine
 from ..engine.settings import RULES
 from ..namesakes import namesakes
@@ -82,7 +82,14 @@ class PUPickProtCombine(NamedProtocol, ProtParticlePicking):
         shared = {what: namesakes(p, pointer) for what, p in pointers.items()}
         self._leftOut().write(read, shared)
         sets = [
-            PickSet(items.getObjLabel() or f"set {number}", found.picks, _is_calibrated(items))
+            PickSet(
+                items.getObjLabel() or f"set {number}",
+                {
+                    **dict.fromkeys(picked_in(items, micrographs), Coordinates.empty()),
+                    **found.picks,
+                },
+                _is_calibrated(items),
+            )
             for number, (items, found) in enumerate(zip(self._sets(), read.values()), 1)
         ]
         settings = CombineSettings(

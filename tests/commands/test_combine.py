@@ -1,20 +1,26 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """`pupick combine`: one set of picks out of those of several pickers."""
 
+import json
+import shutil
+
 import mrcfile
 import numpy as np
 import pytest
-from helpers.simulated import MODEL, PIXEL_SIZE, simulate_set
+from helpers.simulated import DIAMETER, MODEL, PIXEL_SIZE, simulate_set
 
 from scipion_pupick.engine import (
     CombineSettings,
     Coordinates,
     UsageError,
     combine,
+    diameter_px,
     find_micrographs,
     pick,
     read_picks,
     read_sets,
+    threshold,
+    write_image,
     write_picks,
 )
 from scipion_pupick.engine.cli.main import main
@@ -249,6 +255,98 @@ def test_a_run_among_the_pickers_says_which_pixels_are_wanted(tmp_path):
     assert main(["combine", str(run), small, "--intersection", "--output", output]) == 0
     (both,) = read_picks(output).values()
     np.testing.assert_allclose(sorted(both.xy.tolist()), sorted(found.xy[:3].tolist()), atol=0.1)
+
+
+@pytest.fixture(scope="module")
+def picked(tmp_path_factory):
+    """A run on three micrographs with picks in two, and another threshold for it."""
+    folder = tmp_path_factory.mktemp("picked")
+    simulate_set(folder / "mics", [30, 31])
+    empty = np.random.default_rng(0).normal(size=(256, 256)).astype(np.float32)
+    write_image(folder / "mics" / "noise.mrc", empty, PIXEL_SIZE)
+    micrographs = find_micrographs([str(folder / "mics")])
+    pick(micrographs, MODEL, folder / "run", device="cpu", threads=1, report=False)
+    assert not any("noise" in name for name in read_picks(folder / "run"))
+    threshold(folder / "run", folder / "chosen", 0.0)
+    return folder
+
+
+def warnings(caplog):
+    return [record.getMessage() for record in caplog.records if record.levelname == "WARNING"]
+
+
+@pytest.mark.parametrize(
+    "name", ["run", "run/picks.star", "chosen", "chosen/picks.star", "moved/chosen"]
+)
+def test_what_a_run_has_found_has_log_odds_and_a_diameter_at_any_threshold(
+    picked, tmp_path, monkeypatch, caplog, name
+):
+    if name == "moved/chosen":
+        # a threshold's folder that names its run from the folder that was worked in
+        project = tmp_path / "moved"
+        shutil.copytree(picked, project)
+        record = json.loads((project / "chosen" / "threshold.json").read_text())
+        record["run"] = "run"
+        (project / "chosen" / "threshold.json").write_text(json.dumps(record))
+        picked = tmp_path
+    ours, other = picked / name, write(tmp_path / "b.csv", {"noise.mrc": [(9, 9, 0.9)]})
+    assert diameter_px([other, ours]) == pytest.approx(DIAMETER / PIXEL_SIZE)
+    (first, _) = read_sets([ours, other])
+    assert first.calibrated
+    assert len(first.picks) == 3
+    output = str(tmp_path / "out.csv")
+    assert main(["combine", str(ours), other, "--output", output]) == 0
+    assert "do not compare" not in caplog.text
+
+
+def test_a_threshold_whose_run_is_gone_says_no_more_than_its_picks(picked, tmp_path):
+    shutil.copytree(picked / "chosen", tmp_path / "chosen")
+    record = tmp_path / "chosen" / "threshold.json"
+    for text in ('{"run": "gone"}', '{"run": null}', "{}", "{"):
+        record.write_text(text)
+        assert diameter_px([tmp_path / "chosen"]) is None
+        assert [one.calibrated for one in read_sets([tmp_path / "chosen"] * 2)] == [False, False]
+
+
+def test_micrographs_that_a_picker_does_not_name_are_counted(picked, sources, tmp_path, caplog):
+    combined(sources, tmp_path, "--minus")
+    assert [text.partition(": ")[0] for text in warnings(caplog)] == [
+        "a.csv does not name 1 of the 3 micrographs, such as m3.mrc",
+        "b.csv does not name 1 of the 3 micrographs, such as m2.mrc",
+        "c.csv does not name 2 of the 3 micrographs, such as m2.mrc",
+    ]
+    # a run has seen what it has no picks of, at any threshold; so has an empty file
+    files = tmp_path / "files"
+    files.mkdir()
+    for name in ("m30", "m31"):
+        (files / f"{name}.box").write_text("100\t100\t40\t40\n")
+    (files / "noise.box").touch()
+    caplog.clear()
+    combined([str(picked / "run"), str(picked / "chosen"), str(files)], tmp_path)
+    assert not any("does not name" in text for text in warnings(caplog))
+    (files / "noise.box").unlink()
+    combined([str(picked / "chosen"), str(files)], tmp_path)
+    assert any("files does not name 1 of the 3" in text for text in warnings(caplog))
+
+
+def test_micrographs_that_a_picker_does_not_name_are_counted_for_repic(sources, tmp_path, caplog):
+    assert to_repic(sources[:2], tmp_path / "repic") == 0
+    assert "a.csv does not name 1 of the 3 micrographs, such as m3.mrc" in caplog.text
+
+
+def test_a_picker_that_found_nothing_leaves_the_scores_of_others_comparable(tmp_path, caplog):
+    (tmp_path / "nothing").mkdir()
+    (tmp_path / "nothing" / "m1.box").touch()
+    sources = [
+        write(tmp_path / "a.csv", A),
+        str(tmp_path / "nothing"),
+        write(tmp_path / "c.csv", C),
+    ]
+    assert [95, 95] in combined(sources, tmp_path)["m1.mrc"]
+    assert "do not compare" not in caplog.text
+    caplog.clear()
+    assert to_repic(sources, tmp_path / "repic") == 0
+    assert "no scores" not in caplog.text
 
 
 def test_picks_of_other_pixels_are_refused_where_those_wanted_are_not_known(binned, tmp_path):

@@ -29,7 +29,8 @@ class PickSet:
 
     Attributes:
         name: of the picker, for what is said.
-        picks: by micrograph name, px.
+        picks: by micrograph name, px; empty for a micrograph in which the picker found nothing, and
+            none for one that it has not seen, as far as that is known.
         calibrated: whether the scores are known to be log-odds.
     """
 
@@ -44,9 +45,9 @@ class PickSet:
 
     @property
     def has_probabilities(self) -> bool:
-        """Whether all picks have scores, and these lie from 0 to 1, as crYOLO's and REPIC's do."""
+        """Whether all picks have scores from 0 to 1, as crYOLO's and REPIC's; so it is of none."""
         scores = self.scores
-        return len(scores) > 0 and bool(((scores >= 0) & (scores <= 1)).all())
+        return bool(((scores >= 0) & (scores <= 1)).all())
 
     def in_log_odds(self) -> PickSet:
         """Return the same picks with log-odds for probabilities."""
@@ -99,7 +100,7 @@ def combine_picks(sets: Sequence[PickSet], tolerance: float, least: int, most: i
         )
     found: Picks = {}
     votes: Dict[str, np.ndarray] = {}
-    for name, parts in by_micrograph([one.picks for one in converted]).items():
+    for name, parts in by_micrograph(converted).items():
         particles, which = _particles(parts, tolerance, comparable)
         counts = which.sum(axis=1)
         wanted = (counts >= least) & (counts <= most)
@@ -109,27 +110,49 @@ def combine_picks(sets: Sequence[PickSet], tolerance: float, least: int, most: i
     return Combination(found, votes, comparable)
 
 
-def by_micrograph(sets: Sequence[Picks]) -> Dict[str, List[Coordinates]]:
+def by_micrograph(sets: Sequence[PickSet]) -> Dict[str, List[Coordinates]]:
     """Return the picks of each picker by the name that a micrograph has where it comes first.
+
+    Where a picker has not seen a micrograph it counts as having found nothing, and that is said.
 
     Raises:
         UsageError: two names of one picker fit the same micrograph, or picks of one micrograph are
             px of images with different pixel sizes.
     """
-    known: Dict[str, List[Coordinates]] = {}
-    for number, picks in enumerate(sets):
+    known: Dict[str, Dict[int, Coordinates]] = {}
+    for number, one in enumerate(sets):
         others = [Micrograph(Path(name), name) for name in known]
-        matched = match_names(picks, others)
+        matched = match_names(one.picks, others)
         report_other_names(matched, others, "picks")
         _say_other_folders(matched)
-        for given, coordinates in picks.items():
+        for given, coordinates in one.picks.items():
             name = matched[given].name if given in matched else given
-            parts = known.setdefault(name, [Coordinates.empty() for _ in sets])
-            if len(parts[number]):
+            parts = known.setdefault(name, {})
+            if len(parts.get(number, ())) and len(coordinates):
                 raise UsageError(f"{given}: two names of one picker fit the micrograph {name}.")
-            _refuse_other_pixels(name, parts, coordinates)
-            parts[number] = coordinates
-    return known
+            _refuse_other_pixels(name, [*parts.values()], coordinates)
+            if len(coordinates) or number not in parts:
+                parts[number] = coordinates
+    _say_unseen(sets, known)
+    pickers = range(len(sets))
+    return {
+        name: [parts.get(number, Coordinates.empty()) for number in pickers]
+        for name, parts in known.items()
+    }
+
+
+def _say_unseen(sets: Sequence[PickSet], known: Mapping[str, Mapping[int, Coordinates]]) -> None:
+    for number, one in enumerate(sets):
+        unseen = [name for name, parts in known.items() if number not in parts]
+        if unseen:
+            log.warning(
+                "%s does not name %d of the %d micrographs, such as %s: it counts as having found "
+                "nothing there. If it has not picked in them, leave out what the others found.",
+                one.name,
+                len(unseen),
+                len(known),
+                unseen[0],
+            )
 
 
 def _refuse_other_pixels(name: str, parts: Sequence[Coordinates], more: Coordinates) -> None:

@@ -108,7 +108,7 @@ def write_for_repic(sets: Sequence[PickSet], folder: PathLike, box_size: float) 
     """
     if len({one.name for one in sets}) < len(sets):
         raise UsageError("Two of the pickers have one name: rename their files or folders.")
-    picks_of_all = by_micrograph([_with_probabilities(one) for one in sets])
+    picks_of_all = by_micrograph([PickSet(one.name, _with_probabilities(one)) for one in sets])
     # REPIC knows a micrograph by the name of its file
     files = {name: Path(name).with_suffix(".box").name for name in picks_of_all}
     if len(set(files.values())) < len(files):

@@ -3,12 +3,13 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any, Dict, Mapping, Optional
 
 from ..errors import PupickError
 from ..files.json_files import read_json, write_json
 from .layout import THRESHOLD_RECORD
-from .pick_run import PickRun
+from .pick_run import PickRun, holds_pick_run
 
 
 def write_threshold_record(output: PickRun, record: Mapping[str, Any]) -> None:
@@ -32,6 +33,17 @@ def applied_threshold(run: PickRun) -> Optional[float]:
         return float(read_threshold_record(run)["threshold"])
     except (PupickError, OSError, LookupError, TypeError, ValueError):
         return None
+
+
+def run_of_threshold(output: PickRun) -> Optional[PickRun]:
+    """Return the run whose picks another threshold has put in a folder; None if it is not found."""
+    try:
+        run = Path(read_threshold_record(output)["run"])
+    except (PupickError, OSError, LookupError, TypeError):
+        return None
+    # the record has it as it was given: from the folder that was worked in
+    folders = (base / run for base in (Path(), *output.folder.absolute().parents))
+    return next((PickRun(folder) for folder in folders if holds_pick_run(folder)), None)
 
 
 def forget_applied_threshold(run: PickRun) -> None:
