@@ -23,7 +23,7 @@ from .preprocessing.fourier_crop import Resample, downsample
 from .preprocessing.mixture import Mixture
 from .preprocessing.scale import ANGSTROM, LengthUnit, WorkingScale, to_original
 from .preprocessing.working_image import WorkingImage, prepare
-from .settings import GENERAL, LEAST_SCORE, MIN_DISTANCE_DIAMETERS, PickSettings
+from .settings import GENERAL, LEAST_SCORE, PickSettings, usual_border, usual_min_distance
 
 if TYPE_CHECKING:
     import torch
@@ -149,10 +149,10 @@ class Picker:
             judge=judge,
             cut=Cut(
                 threshold=_either(settings.threshold, model.threshold),
-                border=_either(settings.border, diameter / 2),
+                border=_either(settings.border, usual_border(diameter)),
                 contamination=settings.contamination,
             ),
-            min_distance=_either(settings.min_distance, MIN_DISTANCE_DIAMETERS * diameter),
+            min_distance=_either(settings.min_distance, usual_min_distance(diameter)),
             sharpness=SHARPNESS_OF_TRAINED if model.training.all_labels else 0.0,
             normalisation=model.normalisation,
             mixture=model.mixture,

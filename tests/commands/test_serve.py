@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """`pupick serve` as a program: its address, its lock, how it ends; a kill loses nothing."""
 
+import json
 import random
 import re
 import shlex
@@ -15,10 +16,11 @@ from http.client import HTTPException
 import pytest
 from helpers.correcting import Client, make_run
 from helpers.programs import call_pupick, start_pupick
-from helpers.simulated import shared_model, simulate_faint
+from helpers.simulated import MODEL, shared_model, simulate, simulate_faint
 
 from scipion_pupick.engine import PickSettings, find_micrographs, pick, read_pick_run
 from scipion_pupick.engine.cli.main import make_parser
+from scipion_pupick.engine.cli.options import find, given_settings
 from scipion_pupick.engine.cli.serve import pick_again
 from scipion_pupick.engine.coordinates.corrections import read_corrections
 from scipion_pupick.engine.reporting.correcting.edits import marks_of, places
@@ -74,6 +76,54 @@ def test_the_next_step_is_a_command_that_can_be_run(tmp_path):
     found = find_micrographs(options.micrographs)
     assert [m.path for m in found] == [m.path for m in read_pick_run(run).micrographs]
     assert options.output == str(run / "corrected" / "x-picked")
+
+
+def picked_again(folder, model, settings):
+    """Pick micrographs of two optics groups, and return how the next step picks them."""
+    for name, seed in (("a", 0), ("b", 1)):
+        simulate(folder / f"{name}.mrc", seed)
+    (folder / "mics.star").write_text(TWO_GROUPS.format(folder=folder))
+    micrographs = find_micrographs([str(folder / "mics.star")])
+    pick(micrographs, model, folder / "run", settings, "cpu", 1, report=False)
+    _, *arguments = shlex.split(pick_again(folder / "run", model))
+    return make_parser().parse_args(arguments)
+
+
+TWO_GROUPS = """
+data_optics
+loop_
+_rlnOpticsGroup
+_rlnMicrographPixelSize
+1 4.0
+2 4.5
+
+data_micrographs
+loop_
+_rlnMicrographName
+_rlnOpticsGroup
+{folder}/a.mrc 1
+{folder}/b.mrc 2
+"""
+
+
+def test_the_next_step_keeps_the_pixel_sizes_that_were_stated(tmp_path):
+    again = picked_again(tmp_path, MODEL, PickSettings())
+    assert [m.pixel_size for m in find(again)] == [4.0, 4.5]
+    # the rest follows from the new model, as it did from the old one
+    assert given_settings(again) == {}
+
+
+def test_the_next_step_keeps_what_a_person_has_set_but_not_the_old_models_threshold(tmp_path):
+    settings = {"border": 100 / 3, "min_distance": 0.0, "contamination": 0.25}
+    again = picked_again(tmp_path, MODEL, PickSettings(threshold=-1.125, **settings))
+    assert given_settings(again) == pytest.approx(settings)
+    assert again.threshold is None
+    # a version that knew no contamination, and lengths that follow from the diameter
+    run = make_run(tmp_path / "older")
+    record = json.loads((run / "pick.json").read_text())
+    (run / "pick.json").write_text(json.dumps({**record, "edge": 20.0, "separation": 16.0}))
+    _, *arguments = shlex.split(pick_again(run, MODEL))
+    assert given_settings(make_parser().parse_args(arguments)) == {}
 
 
 @pytest.mark.slow

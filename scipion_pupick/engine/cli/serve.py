@@ -13,9 +13,10 @@ from typing import Any, List
 from scipion_pupick import engine
 
 from ..errors import AlreadyServedError
+from ..runs.kept_settings import kept_settings
 from ..runs.layout import CORRECTED, CORRECTIONS, MICROGRAPHS, OPENING_PAGE
 from ..runs.pick_run import read_pick_run
-from .options import SUCCESS, add_command, add_computer
+from .options import SUCCESS, add_command, add_computer, option_of
 
 
 def add_serve(commands: Any) -> None:
@@ -76,11 +77,12 @@ def _serve(options: argparse.Namespace) -> int:
 
 
 def pick_again(folder: Path, model: Path) -> str:
-    """Return the command that picks the micrographs of a run with a new model."""
-    run = folder.absolute()
-    words = ["pupick", "pick", "--micrographs", str(run / MICROGRAPHS), "--model"]
-    words += [str(model.absolute()), "--output", f"{model.parent.absolute()}-picked"]
-    stated = {micrograph.pixel_size for micrograph in read_pick_run(folder).micrographs}
-    if len(stated) == 1 and stated != {None}:
-        words += ["--pixel-size", f"{stated.pop():g}"]
+    """Return the command that picks the micrographs of a run with a new model, as it was picked.
+
+    The list of the run has the pixel sizes that were stated for it.
+    """
+    words = ["pupick", "pick", "--micrographs", str(folder.absolute() / MICROGRAPHS)]
+    words += ["--model", str(model.absolute()), "--output", f"{model.parent.absolute()}-picked"]
+    for name, value in kept_settings(read_pick_run(folder)).items():
+        words += [option_of(name), f"{value:.12g}"]
     return " ".join(map(shlex.quote, words))

@@ -19,7 +19,7 @@ from .micrograph import CS_FILE, GIVEN, STAR_FILE, Micrograph
 from .mrc import check_pixel_size
 from .pixel_sizes import same_pixel_size
 from .star import read_micrograph_names
-from .text_list import is_text_list, read_text_list
+from .text_list import StatedPixelSize, is_text_list, read_text_list
 
 _READABLE = re.compile(r"\.(mrcs?(\.(gz|bz2))?|tiff?)$", re.IGNORECASE)
 
@@ -48,11 +48,12 @@ def find_micrographs(
               relative to the current folder, or else to the STAR file's folder or one above it;
             - cryoSPARC's file of exposures (.cs), with the same rule for names;
             - a text file with a name in each line, or a table with a column called path or file,
-              and the same rule for names.
+              and the same rule for names; micrographs.tsv of a run also has the pixel sizes that
+              were stated for it.
             Of several images of one exposure in a folder or a pattern, such as RELION's X.mrc,
             X_noDW.mrc and X_PS.mrc, only the micrograph is taken. Files that are given one by one
             are all taken, and so is what a list names.
-        pixel_size: Å/px of all micrographs, in place of what STAR files and headers say.
+        pixel_size: Å/px of all micrographs, in place of what lists and headers say.
 
     Raises:
         UsageError: a source is missing or has no micrographs, a STAR file has no such column, or
@@ -75,7 +76,7 @@ def find_micrographs(
 
 
 def _with_pixel_size(micrographs: Sequence[Micrograph], pixel_size: float) -> List[Micrograph]:
-    """Give micrographs a pixel size (Å/px), and say if STAR files have another."""
+    """Give micrographs a pixel size (Å/px), and say if a list of them has another."""
     others = [
         micrograph
         for micrograph in micrographs
@@ -84,7 +85,7 @@ def _with_pixel_size(micrographs: Sequence[Micrograph], pixel_size: float) -> Li
     if others:
         log.warning(
             "The %s has %.4g Å/px for %d micrographs, such as %s: %.4g Å/px as given is used.",
-            others[0].pixel_size_from,
+            "list" if others[0].pixel_size_from == GIVEN else others[0].pixel_size_from,
             others[0].pixel_size,
             len(others),
             others[0].name,
@@ -174,18 +175,20 @@ def _micrograph(path: str) -> Micrograph:
 def _from_file(source: str) -> List[Micrograph]:
     path = Path(source)
     if path.suffix.lower() == ".star":
-        return _from_names(path, read_micrograph_names(path), STAR_FILE)
+        return _from_names(path, _stated(read_micrograph_names(path), STAR_FILE))
     if is_exposures(source):
         pixel_sizes = {exposure.path: exposure.pixel_size for exposure in read_exposures(path)}
-        return _from_names(path, pixel_sizes, CS_FILE)
+        return _from_names(path, _stated(pixel_sizes, CS_FILE))
     if not _READABLE.search(source) and is_text_list(path):
-        return _from_names(path, dict.fromkeys(read_text_list(path)), "")
+        return _from_names(path, read_text_list(path))
     return [_micrograph(source)]
 
 
-def _from_names(
-    listed_in: Path, pixel_sizes: Mapping[str, Optional[float]], source: str
-) -> List[Micrograph]:
+def _stated(pixel_sizes: Mapping[str, Optional[float]], source: str) -> Dict[str, StatedPixelSize]:
+    return {name: (size, source if size else "") for name, size in pixel_sizes.items()}
+
+
+def _from_names(listed_in: Path, pixel_sizes: Mapping[str, StatedPixelSize]) -> List[Micrograph]:
     """Find the files of names in a list, with pixel sizes (Å/px) where the list has them."""
     folder = listed_in.absolute().parent
     bases = (Path(), folder, *folder.parents)
@@ -196,8 +199,7 @@ def _from_names(
             f"{next(iter(paths))!r}: {_work_where(listed_in)}"
         )
     return [
-        Micrograph(paths[name] or Path(name), name, pixel_size, source if pixel_size else "")
-        for name, pixel_size in pixel_sizes.items()
+        Micrograph(paths[name] or Path(name), name, *stated) for name, stated in pixel_sizes.items()
     ]
 
 

@@ -6,17 +6,17 @@ from __future__ import annotations
 import os
 from pathlib import Path
 from types import MappingProxyType
-from typing import Dict, List, Mapping, Optional, Sequence, Tuple
+from typing import Any, Dict, List, Mapping, Optional, Sequence, Tuple
 
-from ..errors import PupickError, UsageError
+from ..errors import PupickError
 from ..files.tables import read_table, write_table
 from ..micrographs import Micrograph, pixel_size_of
-from ..micrographs.mrc import check_pixel_size
-from ..micrographs.pixel_sizes import HEADER, PixelSizes
+from ..micrographs.micrograph import GIVEN
+from ..micrographs.pixel_sizes import PixelSize, PixelSizes
+from ..micrographs.text_list import PIXEL_SIZE_FROM, RUN_LIST_COLUMNS, stated_pixel_size
 from ..picking.cut import Contamination
 from .layout import MICROGRAPHS
 
-_SOURCE = "pixel_size_from"
 # share of the micrograph without contamination, and picks that were dropped because of it
 CONTAMINATION_COLUMNS = ("usable", "on_contamination")
 
@@ -39,18 +39,26 @@ def write_micrographs(
         known: pixel sizes that have been read from the headers already.
     """
     read = {} if known is None else known.of
-    sizes = [read.get(m.name) or pixel_size_of(m) for m in micrographs]
     here = os.getcwd()
     rows = [
-        [m.name, os.path.join(here, m.path), *((size.value, size.source) if size else ("", ""))]
-        for m, size in zip(micrographs, sizes)
+        [m.name, os.path.join(here, m.path), *_pixel_size_cells(m, read.get(m.name))]
+        for m in micrographs
     ]
-    header = ["micrograph", "file", "pixel_size", _SOURCE]
+    header = [*RUN_LIST_COLUMNS, PIXEL_SIZE_FROM]
     if contamination:
         header += CONTAMINATION_COLUMNS
         for row in rows:
             row += _contamination_cells(contamination.get(row[0]))
     write_table(folder / MICROGRAPHS, header, rows)
+
+
+def _pixel_size_cells(micrograph: Micrograph, known: Optional[PixelSize]) -> Tuple[Any, str]:
+    size = known or pixel_size_of(micrograph)
+    if size is not None:
+        return size.value, size.source
+    # of a file that cannot be read now, what was stated may be needed later
+    stated = micrograph.pixel_size
+    return ("", "") if stated is None else (stated, micrograph.pixel_size_from or GIVEN)
 
 
 def _contamination_cells(of_micrograph: Optional[Contamination]) -> List[str]:
@@ -67,32 +75,16 @@ def read_micrographs(folder: Path) -> Tuple[Micrograph, ...]:
         OSError: it cannot be read.
     """
     path = folder / MICROGRAPHS
-    rows = read_table(path, ["micrograph", "file", "pixel_size"])
+    rows = read_table(path, RUN_LIST_COLUMNS)
     try:
         return tuple(
-            Micrograph(Path(row["file"]), row["micrograph"], *_stated_pixel_size(row))
+            Micrograph(Path(row["file"]), row["micrograph"], *stated_pixel_size(row))
             for row in rows
         )
-    except (ValueError, UsageError) as error:
+    except ValueError as error:
         raise PupickError(
             f"{path} is damaged ({error}): run again the command that wrote it."
         ) from error
-
-
-def _pixel_size(text: str) -> Optional[float]:
-    if not text:
-        return None
-    check_pixel_size(float(text))
-    return float(text)
-
-
-def _stated_pixel_size(row: Mapping[str, str]) -> Tuple[Optional[float], str]:
-    """Return the pixel size (Å/px) that was stated, and where; none where the header has it."""
-    # version 0.1 wrote no source, and no pixel size that was in a header
-    source = row.get(_SOURCE) or ""
-    if source == HEADER or not row["pixel_size"]:
-        return None, ""
-    return _pixel_size(row["pixel_size"]), source
 
 
 def write_failures(failures: Mapping[str, str], path: Path) -> None:

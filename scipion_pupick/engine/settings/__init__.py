@@ -28,7 +28,13 @@ from .constants import (
 )
 from .corrections import CorrectionSettings
 from .labels import LabelSettings
-from .pick import EvaluateSettings, PickSettings, PreprocessSettings
+from .pick import (
+    EvaluateSettings,
+    PickSettings,
+    PreprocessSettings,
+    usual_border,
+    usual_min_distance,
+)
 from .picks import ALL_PICKS, PicksSettings
 from .recipes import make_settings
 from .setting import (
@@ -95,4 +101,6 @@ __all__ = [
     "make_settings",
     "offered_settings",
     "settings_of",
+    "usual_border",
+    "usual_min_distance",
 ]

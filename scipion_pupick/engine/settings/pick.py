@@ -17,6 +17,16 @@ from .setting import ADVANCED, KEY, Checked, about
 from .shared import DIAMETER, NORMALISATION, PARTICLES
 
 
+def usual_border(diameter: float) -> float:
+    """Return the border that is taken where none is given, in the unit of the diameter."""
+    return diameter / 2
+
+
+def usual_min_distance(diameter: float) -> float:
+    """Return the least distance that is taken where none is given, in the diameter's unit."""
+    return MIN_DISTANCE_DIAMETERS * diameter
+
+
 @dataclass(frozen=True)
 class PickSettings(Checked):
     """How to pick; the metadata of each field say what it means."""

@@ -7,6 +7,7 @@ import mrcfile
 import numpy as np
 import pytest
 
+from scipion_pupick.engine.errors import UsageError
 from scipion_pupick.engine.micrographs import (
     find_micrographs,
     pixel_size_of,
@@ -138,7 +139,46 @@ def test_a_run_keeps_pixel_sizes_and_where_they_come_from(folder):
     assert [m.pixel_size_from for m in kept] == ["", "STAR file", ""]
 
 
+def test_the_list_of_a_run_gives_the_pixel_sizes_that_were_stated(folder, caplog):
+    for name in "abc":
+        make(f"{name}.mrc", 1.77)
+    make_star(2.0, "b.mrc", "gone.mrc")
+    given = find_micrographs(["c.mrc"], 3.0)
+    write_micrographs([*find_micrographs(["a.mrc", "mics.star"]), *given], folder)
+    # that it could not be read then does not make its pixel size another
+    make("gone.mrc", 1.77)
+    found = find_micrographs(["micrographs.tsv"])
+    assert [m.path.name for m in found] == ["a.mrc", "b.mrc", "gone.mrc", "c.mrc"]
+    assert [m.pixel_size for m in found] == [None, 2.0, 2.0, 3.0]
+    assert [m.pixel_size_from for m in found] == ["", "STAR file", "STAR file", "given"]
+    say_pixel_sizes(found)
+    assert (
+        "2 Å/px from the STAR file (2 micrographs), 1.77 Å/px from the header (1 m" in caplog.text
+    )
+    # what is given counts more, and whoever writes a list of their own states nothing
+    (one,) = {m.pixel_size for m in find_micrographs(["micrographs.tsv"], 4.0)}
+    assert one == 4.0
+    assert "The STAR file has 2 Å/px for 3 micrographs, such as" in caplog.text
+    write_micrographs(given, folder)
+    find_micrographs(["micrographs.tsv"], 4.0)
+    assert "The list has 3 Å/px for 1 micrographs, such as" in caplog.text
+    (folder / "own.tsv").write_text("file\tpixel_size\na.mrc\t9\n")
+    assert [m.pixel_size for m in find_micrographs(["own.tsv"])] == [None]
+
+
+@pytest.mark.parametrize("text", ["nine", "-1", "nan"])
+def test_a_pixel_size_in_the_list_of_a_run_that_is_none_is_damage(folder, text):
+    make("a.mrc", 1.77)
+    (folder / "run.tsv").write_text(f"micrograph\tfile\tpixel_size\na\ta.mrc\t{text}\n")
+    with pytest.raises(UsageError, match="run.tsv is damaged"):
+        find_micrographs(["run.tsv"])
+
+
 def test_the_list_of_version_01_is_read(folder):
     text = "micrograph\tfile\tpixel_size\na.mrc\t/f/a.mrc\t\nb.mrc\t/f/b.mrc\t1.5\n"
     (folder / "micrographs.tsv").write_text(text)
     assert [m.pixel_size for m in read_micrographs(folder)] == [None, 1.5]
+    make("a.mrc", 1.77)
+    (folder / "micrographs.tsv").write_text(text.replace("/f/", ""))
+    found = find_micrographs(["micrographs.tsv"])
+    assert [m.pixel_size for m in found] == [None, 1.5]
