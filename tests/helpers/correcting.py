@@ -12,7 +12,7 @@ import numpy as np
 
 from scipion_pupick.engine import Coordinates, Micrograph, MicrographPeaks, PickRun, write_image
 from scipion_pupick.engine.picking.peaks_file import save_peaks
-from scipion_pupick.engine.reporting.correcting.access import TOKEN_HEADER, Gate
+from scipion_pupick.engine.reporting.correcting.access import LIFE_HEADER, TOKEN_HEADER, Gate
 from scipion_pupick.engine.reporting.correcting.desk import Desk
 from scipion_pupick.engine.reporting.correcting.requests import CorrectionPage
 from scipion_pupick.engine.reporting.correcting.server import listen
@@ -78,12 +78,16 @@ class Client:
 
     def __init__(self, port, token):
         self.port, self.token, self.count, self.names = port, token, 0, []
+        self.life = None
 
     def ask(self, method, path, body=None, headers=None):
         """Status, headers and content of an answer; headers of None are left out."""
         wanted = {"Host": f"127.0.0.1:{self.port}", TOKEN_HEADER: self.token}
         if body is not None:
             wanted.update({"Content-Type": "application/json", "Content-Length": str(len(body))})
+        if method == "POST":
+            self.life = self.life or self.get("/run")[1]["life"]
+            wanted[LIFE_HEADER] = self.life
         wanted.update(headers or {})
         connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=30)
         connection.putrequest(method, path, skip_host=True, skip_accept_encoding=True)
@@ -117,6 +121,8 @@ class Client:
         if number >= len(self.names):
             self.names = self.get("/run")[1]["names"]
         value = {"micrograph": self.names[number], "edits": rows, "done": done}
+        if done:
+            value["shown"] = self.get(f"/micrographs/{number}")[1]["shown"]
         return self.post(f"/micrographs/{number}", value)
 
 

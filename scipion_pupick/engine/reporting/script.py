@@ -39,10 +39,10 @@ CORRECTING_MODULES = (
         for name in (
             "constants",
             "server",
+            "messages",
             "run",
             "scores",
             "sheet",
-            "messages",
             "unsaved",
             "edits",
             "paint",

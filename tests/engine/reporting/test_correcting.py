@@ -303,6 +303,101 @@ def test_edits_reach_only_the_micrograph_that_they_were_made_on(run):
     assert set(saved(run)) == {"a.mrc"}
 
 
+def test_edits_reach_only_the_run_that_the_page_was_opened_for(run, tmp_path):
+    """Runs over the same micrographs have the same names under the same numbers."""
+    other = make_run(tmp_path / "other")
+    with serving(run) as server:
+        client = client_of(server)
+        assert client.edit(0, (*PLACES[0], "", "removed"))[0] == 200
+    with serving(other) as server:
+        client.port, client.token = server.server_port, server.gate.token
+        status, answer = client.edit(0, (*PLACES[1], "", "removed"))
+        assert status == 409
+        assert f"It serves {other} now" in answer["error"]
+        assert client.post("/training", {"action": "start"})[0] == 409
+        assert not (other / "corrected").exists()
+        assert client.get("/run")[1]["folder"] == str(other)
+    assert not (other / "corrections.json").exists()
+    assert saved(run) == {"a.mrc": {PLACES[0]: "removed"}}
+
+
+def test_a_run_is_the_same_under_another_name_of_its_folder(run, tmp_path):
+    (tmp_path / "link").symlink_to(run)
+    with serving(tmp_path / "link") as server:
+        assert client_of(server).get("/run")[1]["folder"] == str(run.resolve())
+
+
+def pick_anew(run, name="a.mrc", seed=9, **record):
+    """What picking again leaves behind: other peaks, and its record, written anew."""
+    kept = MicrographPeaks(grid_of_peaks(seed), SIZE, PIXEL_SIZE, "")
+    save_peaks(kept, PickRun(run).peaks_path(name))
+    before = json.loads((run / "pick.json").read_text())
+    PickRun(run).write_record({**before, "seconds": before["seconds"] + 1, **record})
+
+
+@pytest.mark.parametrize("change", [{}, {"seed": 0, "threshold": THRESHOLD + 1}])
+def test_what_rests_on_other_picks_than_there_are_is_not_taken(run, change):
+    """After picking again with the same threshold, or with the same peaks but another threshold."""
+    with serving(run) as server:
+        client = client_of(server)
+        shown = client.get("/micrographs/0")[1]["shown"]
+        before = client.get("/changes?since=0")[1]
+        assert client.get("/micrographs/0")[1]["shown"] == shown
+        assert client.get("/changes?since=0")[1] == before
+        pick_anew(run, **change)
+        after = client.get("/changes?since=0")[1]
+        assert after["edition"] > before["edition"]
+        row = ["n-1", 500, 500, "", "added"]
+        value = {"micrograph": "a.mrc", "edits": [row], "done": True, "shown": shown}
+        status, answer = client.post("/micrographs/0", value)
+        assert (status, answer["refused"], answer["done"]) == (200, {"n-1": ""}, False)
+        assert answer["marks"] == []
+        assert answer["shown"] == client.get("/micrographs/0")[1]["shown"] != shown
+        status, answer = client.post("/micrographs/0", {**value, "shown": answer["shown"]})
+        assert (status, answer["refused"], answer["done"]) == (200, {}, True)
+    assert saved(run) == {"a.mrc": {(500, 500): "added"}}
+    assert read_corrections(run / "corrections.json")["a.mrc"].done
+
+
+def test_a_mark_stands_for_itself_whatever_was_shown_and_done_can_always_be_taken_back(run):
+    with serving(run) as server:
+        client = client_of(server)
+        client.edit(0, done=True)
+        pick_anew(run)
+        place = tuple(places(grid_of_peaks(9)).tolist()[3])
+        status, answer = client.edit(0, (*place, "", "removed"), done=False)
+        assert (status, answer["refused"], answer["done"]) == (200, {}, False)
+    assert saved(run) == {"a.mrc": {place: "removed"}}
+
+
+def test_done_is_not_taken_without_what_was_shown_nor_with_a_mark_that_is_refused(run):
+    with serving(run) as server:
+        client = client_of(server)
+        client.edit(0, (*PLACES[5], "", "confirmed"))
+        conflict = ["n-1", *PLACES[5], "", "removed"]
+        status, answer = client.send(0, [conflict, ["n-2", *PLACES[6], "", "removed"]], True)
+        assert (status, answer["refused"], answer["done"]) == (200, {"n-1": "confirmed"}, False)
+        value = {"micrograph": "a.mrc", "edits": [], "done": True}
+        for unseen in ({}, {"shown": None}, {"shown": ""}):
+            status, answer = client.post("/micrographs/0", {**value, **unseen})
+            assert (status, answer["done"]) == (200, False)
+        assert client.edit(0, done=True)[1]["done"]
+    assert saved(run) == {"a.mrc": {PLACES[5]: "confirmed", PLACES[6]: "removed"}}
+
+
+def test_browsers_hear_of_new_peaks_of_what_they_show_while_a_run_goes_on(run):
+    with serving(run) as server:
+        client = client_of(server)
+        client.get("/micrographs/1")
+        before = client.get("/run")[1]["changes"]
+        for number, name in enumerate(("a.mrc", "b.mrc")):
+            kept = MicrographPeaks(grid_of_peaks(7 + number), SIZE, PIXEL_SIZE, "")
+            save_peaks(kept, PickRun(run).peaks_path(name))
+        answer = client.get(f"/changes?since={before}")[1]
+        assert answer["corrected"] == {"1": [0, 0, 0, False]}
+        assert client.get(f"/changes?since={answer['changes']}")[1]["corrected"] == {}
+
+
 def test_a_full_disk_loses_nothing_and_is_said(run):
     with serving(run) as server:
         client = client_of(server)

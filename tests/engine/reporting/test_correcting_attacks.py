@@ -12,7 +12,7 @@ from helpers.correcting import client_of, make_run, serving
 from helpers.simulated import modified
 
 from scipion_pupick.engine.reporting.correcting import server as server_module
-from scipion_pupick.engine.reporting.correcting.access import TOKEN_HEADER, Gate
+from scipion_pupick.engine.reporting.correcting.access import LIFE_HEADER, TOKEN_HEADER, Gate
 from scipion_pupick.engine.reporting.correcting.edits import MOST_EDITS
 from scipion_pupick.engine.reporting.correcting.server import MOST_BODY_BYTES
 
@@ -214,6 +214,9 @@ BAD_EDITS = (
     {"edits": [["n", 1, 1, "", "added"]] * (MOST_EDITS + 1)},
     {"edits": [], "done": 1},
     {"edits": [], "done": "yes"},
+    {"edits": [], "done": True, "shown": 1},
+    {"edits": [], "done": True, "shown": ["x"]},
+    {"edits": [], "done": True, "shown": "x" * 65},
     *(
         {"edits": [row], "done": None}
         for row in (
@@ -254,6 +257,17 @@ def test_edits_of_another_micrograph_are_refused(client):
     for name in ("b.mrc", "../b.mrc", "", None, 0, ["b.mrc"], {}):
         status, _ = client.post("/micrographs/0", {"micrograph": name, "edits": [], "done": True})
         assert status == 409
+
+
+@pytest.mark.parametrize("life", [None, "", "0" * 32, "own, own", ["own", "own"]])
+def test_a_page_of_another_run_changes_nothing(client, life):
+    own = client.get("/run")[1]["life"]
+    given = [each.replace("own", own) for each in life] if isinstance(life, list) else life
+    for method, path in ROUTES:
+        status, _, content = client.ask(method, path, body_of(method), {LIFE_HEADER: given})
+        may = method == "GET" and (life is None or path.startswith(("/run", "/changes")))
+        assert status == (200 if may else 409)
+        assert may or set(json.loads(content)) == {"error"}
 
 
 @pytest.mark.parametrize(

@@ -17,6 +17,8 @@ from email.message import Message
 from http import HTTPStatus
 
 TOKEN_HEADER = "X-Pupick-Token"  # noqa: S105
+# which life of which server a page knows, and so which run
+LIFE_HEADER = "X-Pupick-Life"
 _TOKEN_BYTES = 32
 # a tunnel may end at another port than the server's
 _HOST = re.compile(r"(localhost|127\.0\.0\.1)(:[0-9]{1,5})?")

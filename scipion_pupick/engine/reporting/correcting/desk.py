@@ -7,6 +7,7 @@ on the disk is read again. Numbers of micrographs stay what they are as long as 
 
 from __future__ import annotations
 
+import hashlib
 import threading
 import uuid
 from collections import OrderedDict
@@ -32,6 +33,9 @@ from ..packing import pack
 from .edits import Edits, apply_edits, marks_of, places
 
 MOST_REMEMBERED = 100_000
+# micrographs that pages may have open
+MOST_WATCHED = 200
+_FINGERPRINT_BYTES = 16
 
 
 @dataclass(frozen=True)
@@ -52,6 +56,8 @@ class Desk:
 
     Attributes:
         folder: of the run.
+        served: the same as pages know it: under whatever name a run is served, it is one run.
+        life: of this server; numbers of micrographs and of changes are counted within it.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -61,8 +67,7 @@ class Desk:
             UsageError: it is no picking run.
             PupickError: a file in it is damaged.
         """
-        self.folder = folder
-        # of this life of the server: numbers of changes are counted within it
+        self.folder, self.served = folder, str(folder.resolve())
         self.life = uuid.uuid4().hex
         self._lock = threading.RLock()
         self._names: List[str] = []
@@ -72,6 +77,8 @@ class Desk:
         self._corrections: Corrections = {}
         self._corrections_status: List[int] = []
         self._run_status: List[List[int]] = []
+        self._edition = 0
+        self._watched: OrderedDict[int, List[int]] = OrderedDict()
         self._micrographs: Dict[str, Micrograph] = {}
         self._run = self.refresh()
 
@@ -87,6 +94,7 @@ class Desk:
             if status != self._run_status:
                 self._take(read_pick_run(self.folder))
                 self._run_status = status
+                self._edition += 1
             return self._run
 
     def _take(self, run: PickRun) -> None:
@@ -146,7 +154,6 @@ class Desk:
             run = self.refresh()
             corrected = [self._number[n] for n in self._corrections if n in self._number]
             return {
-                "folder": str(self.folder.absolute()),
                 "names": self._names,
                 "failed": self._by_number(run.failures),
                 "diameter": run.diameter,
@@ -166,37 +173,62 @@ class Desk:
     def version(self) -> Dict[str, Any]:
         """Return what tells a page whether it still shows what there is."""
         return {
+            "folder": self.served,
             "life": self.life,
+            # whoever picks again writes the record anew, even with the same threshold
+            "edition": self._edition,
             "changes": len(self._changed),
             "count": len(self._names),
             "threshold": self._run.threshold,
         }
 
     def changes(self, since: int) -> Dict[str, Any]:
-        """Return which micrographs have got other corrections since so many changes."""
+        """Return which micrographs have other corrections or peaks since so many changes."""
         with self._lock:
             self.refresh()
+            self._note_new_peaks()
             changed = sorted({*self._changed[since:]})
             return {"corrected": {n: self.summary(n) for n in changed}, **self.version()}
 
-    def state(self, number: int) -> Dict[str, Any]:
-        """Return the marks of a micrograph."""
+    def _note_new_peaks(self) -> None:
+        for number, before in self._watched.items():
+            now = self._peaks_status(number)
+            if now != before:
+                self._watched[number] = now
+                self._changed.append(number)
+
+    def _peaks_status(self, number: int) -> List[int]:
+        return _status(self._run.peaks_path(self._names[number]))
+
+    def _watch(self, number: int) -> None:
+        with self._lock:
+            self._watched.setdefault(number, self._peaks_status(number))
+            self._watched.move_to_end(number)
+            while len(self._watched) > MOST_WATCHED:
+                self._watched.popitem(last=False)
+
+    def _state(self, number: int, kept: Optional[MicrographPeaks]) -> Dict[str, Any]:
+        """Return the marks of a micrograph, and what tells its picks from others."""
         with self._lock:
             self.refresh()
             correction = self._corrections.get(self._names[number], Correction())
             marks = [[x, y, mark] for (x, y), mark in marks_of(correction).items()]
-            return {"marks": marks, "done": correction.done, **self.version()}
+            shown = _fingerprint(kept, self._run.threshold)
+            return {"marks": marks, "done": correction.done, "shown": shown, **self.version()}
 
     def picks(self, number: int) -> Dict[str, Any]:
         """Return the peaks of a micrograph and its marks, for the page's script."""
-        micrograph, kept = self.micrograph(number), self.peaks(number)
+        micrograph = self.micrograph(number)
+        # before they are read, so that what is written meanwhile is noted
+        self._watch(number)
+        kept = self.peaks(number)
         peaks = Coordinates.empty() if kept is None else kept.coordinates
         result = {
             "name": micrograph.name,
             "picked": kept is not None,
             "places": pack(places(peaks), "uint32"),
             "scores": pack(peaks.score, "float32"),
-            **self.state(number),
+            **self._state(number, kept),
         }
         if kept is not None:
             height, width = kept.shape
@@ -219,12 +251,13 @@ class Desk:
             self.refresh()
             before = self._corrections.get(name, Correction())
             new = replace(edits, marks=tuple(e for e in edits.marks if e.name not in self._made))
-            outcome = apply_edits(before, new, kept.coordinates, (width, height))
+            shown = _fingerprint(kept, self._run.threshold)
+            outcome = apply_edits(before, new, kept.coordinates, (width, height), shown)
             if _said(outcome.correction) != _said(before):
                 self._write({**self._corrections, name: outcome.correction})
                 self._changed.append(number)
             self._remember([edit.name for edit in new.marks if edit.name not in outcome.refused])
-            return Saved(outcome.refused, self.state(number))
+            return Saved(outcome.refused, self._state(number, kept))
 
     def _write(self, corrections: Corrections) -> None:
         path = self.folder / CORRECTIONS
@@ -246,6 +279,19 @@ def _status(path: Path) -> List[int]:
     """Return what tells a file from another in its place; empty if it is gone."""
     status = file_status(path)
     return [*status, path.stat().st_ino] if status else []
+
+
+def _fingerprint(kept: Optional[MicrographPeaks], threshold: float) -> str:
+    """Return what tells the peaks of a micrograph and the run's threshold from others."""
+    if kept is None:
+        return ""
+    peaks = kept.coordinates
+    content = [
+        places(peaks).tobytes(),
+        peaks.score.tobytes(),
+        str((kept.shape, threshold)).encode(),
+    ]
+    return hashlib.blake2b(b"".join(content), digest_size=_FINGERPRINT_BYTES).hexdigest()
 
 
 def _said(correction: Optional[Correction]) -> Tuple[Mapping[Any, str], bool]:

@@ -23,6 +23,7 @@ UNMARKED, REMOVED, ADDED, CONFIRMED = "", "removed", "added", "confirmed"
 MARKS = (REMOVED, ADDED, CONFIRMED)
 MOST_EDITS = 20_000
 _FARTHEST = 2**31
+_LONGEST_FINGERPRINT = 64
 _NAME_OF_EDIT = re.compile(r"[0-9A-Za-z-]{1,64}")
 
 Place = Tuple[int, int]
@@ -52,10 +53,13 @@ class Edits:
     Attributes:
         marks: in their order.
         done: whether the whole micrograph has been looked at; None to leave that as it is.
+        shown: fingerprint of the picks that all of this rests on; None where the marks stand for
+            themselves.
     """
 
     marks: Tuple[Edit, ...]
     done: Optional[bool] = None
+    shown: Optional[str] = None
 
 
 def places(coordinates: Coordinates) -> np.ndarray:
@@ -74,12 +78,14 @@ def parse_edits(record: Mapping[str, Any]) -> Edits:
     Raises:
         UsageError: they are not what they should be.
     """
-    rows, done = record.get("edits"), record.get("done")
+    rows, done, shown = (record.get(name) for name in ("edits", "done", "shown"))
     if not isinstance(rows, list) or len(rows) > MOST_EDITS:
         raise UsageError(f"The edits of a micrograph must be a list, of {MOST_EDITS} at most.")
     if not isinstance(done, (bool, type(None))):
         raise UsageError("A micrograph is done or not.")
-    return Edits(tuple(map(_edit, rows)), done)
+    if shown is not None and not (isinstance(shown, str) and len(shown) <= _LONGEST_FINGERPRINT):
+        raise UsageError("What was shown must be a short text.")
+    return Edits(tuple(map(_edit, rows)), done, shown)
 
 
 def _edit(row: Any) -> Edit:
@@ -101,8 +107,8 @@ class Outcome:
 
     Attributes:
         correction: after them.
-        refused: the mark that a place has, by the name of the edit that expected another, or that
-            asked for what a place cannot have.
+        refused: the mark that a place has, by the name of the edit that expected another, that
+            asked for what a place cannot have, or that rests on other picks than there are.
     """
 
     correction: Correction
@@ -110,23 +116,31 @@ class Outcome:
 
 
 def apply_edits(
-    correction: Correction, edits: Edits, peaks: Coordinates, size: Tuple[int, int]
+    correction: Correction,
+    edits: Edits,
+    peaks: Coordinates,
+    size: Tuple[int, int],
+    shown: Optional[str] = None,
 ) -> Outcome:
     """Make edits, but for those whose place has got another mark meanwhile.
+
+    A micrograph becomes done only if its picks are those that were shown, and no mark was refused.
 
     Args:
         correction: of the micrograph.
         edits: to make.
         peaks: of the micrograph, px; only these can be removed or confirmed.
         size: width and height of the micrograph, px; only within can be added.
+        shown: fingerprint of its picks as they are.
     """
     marks, refused = marks_of(correction), {}
     known = {(x, y) for x, y in places(peaks).tolist()}
+    was_seen = edits.shown in (None, shown)
     for edit in edits.marks:
         now = marks.get(edit.place, UNMARKED)
         if now == edit.after:
             continue
-        if now != edit.before or not _is_possible(edit, known, size):
+        if not was_seen or now != edit.before or not _is_possible(edit, known, size):
             refused[edit.name] = now
         elif edit.after == UNMARKED:
             del marks[edit.place]
@@ -134,6 +148,8 @@ def apply_edits(
             marks[edit.place] = edit.after
     changed = _correction(correction, marks, peaks)
     done = changed.done if edits.done is None else edits.done
+    if edits.done and (refused or edits.shown != shown):
+        done = changed.done
     return Outcome(replace(changed, done=done), refused)
 
 

@@ -12,12 +12,13 @@ from jinja2 import Environment, StrictUndefined
 from ..page import read_part, to_json
 from ..plots import SCORE_COLOURS
 from ..script import CORRECTING_MODULES, join_modules
-from .access import TOKEN_HEADER
+from .access import LIFE_HEADER, TOKEN_HEADER
 from .edits import MOST_EDITS, STEPS_PER_PX
 
 _NONCE_BYTES = 18
 _CONSTANTS = {
     "tokenHeader": TOKEN_HEADER,
+    "lifeHeader": LIFE_HEADER,
     "stepsPerPx": STEPS_PER_PX,
     "mostEdits": MOST_EDITS,
     "scoreColours": SCORE_COLOURS,

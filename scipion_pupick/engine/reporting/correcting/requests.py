@@ -12,7 +12,7 @@ from ...files.json_files import parse_object
 from ...runs.pick_run import PickRun
 from ...runs.suggestion import suggest_picks
 from ..tables import tabulate
-from .access import Gate, RefusalError
+from .access import LIFE_HEADER, Gate, RefusalError
 from .desk import Desk
 from .drawing import SMOOTHING, Drawings
 from .edits import parse_edits
@@ -24,6 +24,8 @@ from .training import Training
 _ONE_MICROGRAPH = r"/micrographs/([0-9]{1,7})"
 _HTML, _PNG = "text/html; charset=utf-8", "image/png"
 _ACTIONS = ("start", "stop")
+# these say which run is served
+_TELLING = ("/run", "/changes")
 _TABLES = ("grid", "own", "counts", "quality", "levels", "perMicrograph")
 
 
@@ -69,10 +71,23 @@ class CorrectionPage:
         for method, pattern, answer in self._routes:
             match = re.fullmatch(pattern, request.path, re.ASCII)
             if match and method == request.method:
+                self._check_life(request)
                 numbers = [int(group) for group in match.groups()]
                 body = [_parse(request)] if method == "POST" else []
                 return _answer(answer, *numbers, *body)
         raise RefusalError(HTTPStatus.NOT_FOUND, "There is nothing here.")
+
+    def _check_life(self, request: Request) -> None:
+        """Refuse a page that was opened for another run, or knows other numbers of micrographs."""
+        given = request.headers.get_all(LIFE_HEADER) or []
+        may_ask = request.method == "GET" and not given
+        is_told = request.method == "GET" and request.path.partition("?")[0] in _TELLING
+        if not (may_ask or is_told or given == [self._desk.life]):
+            raise RefusalError(
+                HTTPStatus.CONFLICT,
+                f"The server was started after this page was opened. It serves {self._desk.served} "
+                "now. If this does not go away, reload the page.",
+            )
 
     def _overview(self) -> Answer:
         return Answer.of(self._desk.overview())

@@ -42,7 +42,7 @@ function addAt(at) {
   const x = toStep(at.x), y = toStep(at.y);
   if (x < 0 || y < 0 || x > last(sheet.width) || y > last(sheet.height)) return;
   // what the threshold hides has been picked all the same
-  if (peak) mark(peak, peak.score >= run.threshold ? "confirmed" : "added");
+  if (peak) mark(peak, peak.score >= sheet.threshold ? "confirmed" : "added");
   else change([{ x, y, before: "", after: "added" }]);
 }
 
@@ -74,7 +74,7 @@ export function addHere() {
 
 // what is left in the area that is worth a look is right
 export function confirmArea() {
-  change(openInArea().map((peak) => changeOf(peak, "confirmed")));
+  change(openInArea().map((peak) => changeOf(peak, "confirmed")), null, true);
 }
 
 // ---- going through the picks, doubtful ones first
@@ -107,10 +107,11 @@ export function toggleDone() {
     change([], false);
     return;
   }
-  const low = Math.min(scores.threshold, run.threshold), high = Math.max(scores.threshold, run.threshold);
+  const low = Math.min(scores.threshold, sheet.threshold);
+  const high = Math.max(scores.threshold, sheet.threshold);
   const between = sheet.peaks.filter(
     ({ key, score }) => score >= low && score < high && !sheet.marks.has(key));
-  const after = scores.threshold < run.threshold ? "confirmed" : "removed";
+  const after = scores.threshold < sheet.threshold ? "confirmed" : "removed";
   change(between.map((peak) => changeOf(peak, after)), true);
   openNext(1);
 }

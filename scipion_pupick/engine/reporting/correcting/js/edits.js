@@ -6,23 +6,25 @@ import { enqueue, newName } from "./unsaved.js";
 
 const made = [], undone = [];
 
-// change marks of the open micrograph, { x, y, before, after } in steps, and maybe whether it is done
-export function change(changes, done = null) {
+// change marks of the open micrograph, { x, y, before, after } in steps, and maybe whether it is done;
+// isOfAll: whether they rest on all that is shown, as what is done does
+export function change(changes, done = null, isOfAll = false) {
   if (!changes.length && done === null) return;
-  const entry = { name: sheet.name, changes, done: done === null ? null : [sheet.done, done] };
+  const { name, shown } = sheet;
+  const entry = { name, shown, changes, isOfAll, done: done === null ? null : [sheet.done, done] };
   made.push(entry);
   undone.length = 0;
   submit(entry);
 }
 
-function submit({ name, changes, done }) {
+function submit({ name, shown, changes, done, isOfAll }) {
   const rows = changes.map(({ x, y, before, after }) => [newName(), x, y, before, after]);
-  enqueue({ name, rows, done: done && done[1] });
+  enqueue({ name, rows, done: done && done[1], shown: isOfAll || (done && done[1]) ? shown : null });
 }
 
-function reversed({ name, changes, done }) {
+function reversed({ name, shown, changes, done }) {
   const back = changes.map((c) => ({ ...c, before: c.after, after: c.before })).reverse();
-  return { name, changes: back, done: done && [done[1], done[0]] };
+  return { name, shown, changes: back, isOfAll: false, done: done && [done[1], done[0]] };
 }
 
 export const canUndo = () => made.length > 0;

@@ -6,7 +6,7 @@ import { addHere, confirmArea, confirmHere, moveCross, redo, removeHere, selectP
 import { openNext, smoothingNow } from "./micrographs.js";
 import { redraw, redrawAll, run } from "./run.js";
 import { setThreshold, stepThreshold } from "./scores.js";
-import { sheet, showPicture } from "./sheet.js";
+import { showPicture } from "./sheet.js";
 import { fit, panBy, zoomBy } from "./stage.js";
 
 const PAN = 60;
@@ -50,7 +50,7 @@ function isWriting(e) {
 
 export function listenToKeys() {
   addEventListener("keydown", (e) => {
-    if (isWriting(e) || document.querySelector("dialog[open]")) return;
+    if (isWriting(e) || document.querySelector("dialog[open]") || byId("main").inert) return;
     const act = actionFor(e);
     if (!act) return;
     e.preventDefault();
@@ -66,7 +66,7 @@ export function listenToButtons() {
   };
   for (const [id, act] of Object.entries(clicks)) byId(id).onclick = () => act();
   for (const id of ["show-picks", "show-below"]) byId(id).onchange = () => redraw();
-  byId("smoothing").onchange = () => showPicture(sheet.number, smoothingNow()).catch(() => {});
+  byId("smoothing").onchange = () => showPicture(smoothingNow()).catch(() => {});
   byId("threshold").oninput = (e) => chooseThreshold(Number(e.target.value));
   byId("exact").oninput = (e) => {
     if (e.target.value !== "") chooseThreshold(Number(e.target.value));

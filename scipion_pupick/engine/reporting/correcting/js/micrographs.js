@@ -5,7 +5,7 @@ import { byId, element } from "../../js/dom.js";
 import { clamp, whole } from "../../js/numbers.js";
 import { redrawAll, run } from "./run.js";
 import { doubtCount, pickCount, scores } from "./scores.js";
-import { openSheet, pictureOf, reloadState, sheet } from "./sheet.js";
+import { openSheet, pictureOf, reload, sheet, showPicture } from "./sheet.js";
 import { fit } from "./stage.js";
 
 // px; a third line, where there are any, says why a micrograph is worth a look
@@ -37,7 +37,7 @@ function ranks() {
 // sort when another order is asked for, not whenever a correction moves a micrograph
 function sortAgain() {
   const how = byId("sort").value, wanted = byId("filter").value.toLowerCase();
-  const basis = [how, wanted, run.names.length, Boolean(scores.table), run.suggested.size].join("\n");
+  const basis = [how, wanted, run.life, run.edition, Boolean(scores.table), ...run.suggested.keys()].join("\n");
   if (basis === sortedFor) return;
   sortedFor = basis;
   order = run.names.map((name, number) => number)
@@ -87,7 +87,8 @@ export function drawList() {
   const last = first + Math.ceil(list.clientHeight / height) + 2 * SPARE_ROWS;
   const inSight = order.slice(first, last);
   // rows that stay as they are can be clicked all the time
-  const basis = JSON.stringify([first, height, sheet.number, order.length, inSight, inSight.map(words)]);
+  const shown = inSight.map((number) => [number, run.names[number], words(number)]);
+  const basis = JSON.stringify([first, height, sheet.number, order.length, shown]);
   if (basis !== drawnFor) {
     byId("rows").style.height = `${order.length * height}px`;
     byId("rows").replaceChildren(...inSight.map((number, i) => row(number, first + i)));
@@ -111,7 +112,7 @@ export async function open(number) {
   await opened;
   const after = order[order.indexOf(number) + 1];
   if (sheet.number === number && after !== undefined && !run.failed.has(after)) {
-    pictureOf(after, smoothingNow()).catch(() => {});
+    pictureOf(run.names[after], smoothingNow()).catch(() => {});
   }
 }
 
@@ -136,8 +137,28 @@ export function openFirst() {
 
 // show what others have changed, as far as it is in sight
 export async function takeChanges(numbers) {
-  if (numbers.includes(sheet.number)) await reloadState();
+  if (numbers.includes(sheet.number)) await reload();
   if (numbers.length) redrawAll();
+}
+
+// after the run or its list has changed, or the server was started again
+export async function renewSheet() {
+  // the rows in sight have numbers of before
+  sortAgain();
+  redrawAll();
+  const number = run.numbers.get(sheet.name);
+  if (number === undefined) {
+    openFirst();
+    return;
+  }
+  sheet.number = number;
+  try {
+    await reload();
+    showPicture(smoothingNow()).catch(() => {});
+  } catch {
+    // this says what is wrong
+    await openSheet(number, smoothingNow());
+  }
 }
 
 export function listenToList() {

@@ -1,13 +1,14 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 // The run: its micrographs, which are known by numbers, and what has been corrected.
 
-import { PATIENT, askJson } from "./server.js";
+import { PATIENT, askJson, known } from "./server.js";
 
 // corrected: [removed, added, confirmed, done] by number; suggested: { reason, area }, why
-// and where (px) a look at it teaches most, by number, the best first
+// and where (px) a look at it teaches most, by number, the best first; other: the folder of another
+// run, if that is served at the page's address now
 export const run = {
   folder: "", names: [], numbers: new Map(), failed: new Map(), diameter: 1, threshold: 0,
-  corrected: new Map(), suggested: new Map(), life: "", count: 0, changes: 0,
+  corrected: new Map(), suggested: new Map(), life: "", edition: 0, changes: 0, other: "",
 };
 // what draws the micrograph, and what draws all the rest
 const followers = { stage: [], rest: [] };
@@ -33,9 +34,20 @@ function drawWaiting() {
 
 const byNumber = (object) => Object.entries(object).map(([number, value]) => [Number(number), value]);
 
+// a page stays with the run that it was opened for
+function isOther({ folder }) {
+  run.other = run.folder && folder !== run.folder ? folder : "";
+  return run.other !== "";
+}
+
 export async function loadRun() {
   const found = await askJson("/run");
+  if (isOther(found)) return;
+  known.life = found.life;
+  // numbers of micrographs are of a life of the server
+  const suggested = found.life === run.life ? run.suggested : new Map();
   Object.assign(run, found, {
+    suggested,
     numbers: new Map(found.names.map((name, number) => [name, number])),
     failed: new Map(byNumber(found.failed)),
     corrected: new Map(byNumber(found.corrected)),
@@ -43,14 +55,14 @@ export async function loadRun() {
 }
 
 export async function loadSuggestions() {
-  run.suggested = new Map((await askJson("/suggestions", null, PATIENT)).suggested);
+  const { life } = run, { suggested } = await askJson("/suggestions", null, PATIENT);
+  if (life === run.life) run.suggested = new Map(suggested);
 }
 
 // what others have changed: numbers of micrographs; null where all has to be loaded again
 export async function lookForChanges() {
   const found = await askJson(`/changes?since=${run.changes}`);
-  const isSame = ["life", "count", "threshold"].every((name) => found[name] === run[name]);
-  if (!isSame) return null;
+  if (isOther(found) || found.life !== run.life || found.edition !== run.edition) return null;
   run.changes = found.changes;
   const changed = byNumber(found.corrected);
   for (const [number, summary] of changed) run.corrected.set(number, summary);

@@ -9,6 +9,10 @@ const PATIENCE = 60_000;
 // for what is worked out from the scores of very many micrographs
 export const PATIENT = 3_600_000;
 
+// which life of the server the page knows: another may be of another run, with other micrographs
+// under the numbers, and refuses what is meant for this one
+export const known = { life: "" };
+
 // of the server that was opened last, maybe in another window after it was started again
 const token = () => localStorage.getItem(TOKEN) || "";
 
@@ -29,6 +33,7 @@ class Failure extends Error {
 
 export async function ask(path, body, patience = PATIENCE) {
   const headers = { [constants.tokenHeader]: token() };
+  if (known.life) headers[constants.lifeHeader] = known.life;
   const options = { headers, cache: "no-store", signal: AbortSignal.timeout(patience) };
   if (body) {
     headers["Content-Type"] = "application/json";

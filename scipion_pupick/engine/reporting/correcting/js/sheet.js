@@ -5,6 +5,7 @@
 
 import { unpack } from "../../js/packed.js";
 import { constants } from "./constants.js";
+import { sayBriefly } from "./messages.js";
 import { redraw, run } from "./run.js";
 import { scores } from "./scores.js";
 import { ask, askJson } from "./server.js";
@@ -13,11 +14,12 @@ const MOST_PICTURES = 6;
 const pictures = new Map();
 
 // peaks: [{ key, x, y, score }] in px, best first; saved: marks that the server has; marks: those
-// and what has not been saved yet, { x, y, mark } by key
+// and what has not been saved yet, { x, y, mark } by key; threshold: of the run; shown: fingerprint
+// of both the peaks and that, null where they are not known yet
 export const sheet = {
   number: -1, name: "", picked: false, width: 0, height: 0, pixelSize: 1, peaks: [], byKey: new Map(),
   saved: new Map(), marks: new Map(), done: false, savedDone: false, picture: null, problem: "",
-  selected: null, isLoading: false, life: "", changes: 0,
+  selected: null, isLoading: false, life: "", changes: 0, threshold: 0, shown: null,
 };
 const unsavedOf = { name: () => [] };
 
@@ -33,6 +35,7 @@ export function setUnsaved(find) {
 export function takeState(state) {
   // an answer that was overtaken by a later one
   if (state.life && state.life === sheet.life && state.changes < sheet.changes) return;
+  if (state.life && state.life !== run.life) return;
   Object.assign(sheet, { life: state.life, changes: state.changes });
   sheet.saved = new Map(state.marks.map(([x, y, mark]) => [keyOf(x, y), { x, y, mark }]));
   sheet.savedDone = state.done;
@@ -54,48 +57,60 @@ export function markAgain() {
 
 export async function openSheet(number, smoothing) {
   Object.assign(sheet, { number, name: run.names[number], picture: null, problem: "", selected: null });
-  Object.assign(sheet, { picked: false, peaks: [], byKey: new Map(), isLoading: true });
+  Object.assign(sheet, { picked: false, peaks: [], byKey: new Map(), isLoading: true, shown: null });
   takeState({ marks: [], done: false });
+  const { name } = sheet;
   try {
-    const found = await askJson(`/micrographs/${number}`);
-    if (sheet.number !== number) return;
-    takePicks(found);
-    await showPicture(number, smoothing);
+    if (takePicks(await askPicks(name))) await showPicture(smoothing);
   } catch (failure) {
-    if (sheet.number === number) Object.assign(sheet, { problem: failure.message, isLoading: false });
+    if (sheet.name === name) Object.assign(sheet, { problem: failure.message, isLoading: false });
   }
   redraw();
 }
 
+// a number is taken where it is sent: after the server was started again it may be another's
+const askPicks = (name) => askJson(`/micrographs/${run.numbers.get(name)}`);
+
+// returns whether they are of the micrograph that is open
 function takePicks(found) {
+  if (found.name !== sheet.name || found.life !== run.life) return false;
+  if (found.shown === sheet.shown) {
+    takeState(found);
+    return true;
+  }
+  if (sheet.shown) {
+    sayBriefly("renewed", `${sheet.name} has other picks now: the run was picked again, or has another `
+      + "threshold. They are shown now.");
+  }
   const steps = unpack(found.places), values = unpack(found.scores), unit = constants.stepsPerPx;
   sheet.peaks = Array.from(values, (score, i) => {
     const x = steps[2 * i], y = steps[2 * i + 1];
     return { key: keyOf(x, y), x: x / unit, y: y / unit, score };
   });
   sheet.byKey = new Map(sheet.peaks.map((peak) => [peak.key, peak]));
-  const { picked, width = 0, height = 0, pixelSize = 1 } = found;
-  Object.assign(sheet, { picked, width, height, pixelSize, isLoading: false });
+  const { picked, width = 0, height = 0, pixelSize = 1, threshold, shown } = found;
+  Object.assign(sheet, { picked, width, height, pixelSize, threshold, shown });
+  Object.assign(sheet, { isLoading: false, problem: "", selected: null });
   takeState(found);
+  return true;
 }
 
-export async function reloadState() {
-  const { number } = sheet, found = await askJson(`/micrographs/${number}`);
-  if (sheet.number === number) takeState(found);
+export async function reload() {
+  takePicks(await askPicks(sheet.name));
 }
 
-export async function showPicture(number, smoothing) {
-  const picture = await pictureOf(number, smoothing);
-  if (sheet.number !== number) return;
-  sheet.picture = picture;
+export async function showPicture(smoothing) {
+  const { name } = sheet, picture = await pictureOf(name, smoothing);
+  if (sheet.name !== name) return;
+  Object.assign(sheet, { picture, problem: "" });
   if (!sheet.width) Object.assign(sheet, { width: picture.width, height: picture.height });
   redraw();
 }
 
-// a picture is kept for a while, as is one that is on its way
-export function pictureOf(number, smoothing) {
-  const key = `${number} ${smoothing}`;
-  const found = pictures.get(key) || loadPicture(number, smoothing);
+// a picture is kept for a while, as is one that is on its way; never longer than the list stays
+export function pictureOf(name, smoothing) {
+  const key = `${run.life} ${run.edition} ${smoothing} ${name}`;
+  const found = pictures.get(key) || loadPicture(run.numbers.get(name), smoothing);
   pictures.delete(key);
   pictures.set(key, found);
   found.catch(() => pictures.delete(key));

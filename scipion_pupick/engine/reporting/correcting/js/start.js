@@ -5,20 +5,21 @@ import { byId } from "../../js/dom.js";
 import { describe } from "./actions.js";
 import { listenToButtons, listenToKeys } from "./keys.js";
 import { hush, say } from "./messages.js";
-import { drawList, listenToList, openFirst, takeChanges } from "./micrographs.js";
+import { drawList, listenToList, openFirst, renewSheet, takeChanges } from "./micrographs.js";
 import { listenToPointer } from "./pointer.js";
 import { follow, loadRun, loadSuggestions, lookForChanges, redrawAll, run } from "./run.js";
 import { estimateText, loadScores, scores, startThreshold } from "./scores.js";
 import { takeToken } from "./server.js";
-import { sheet } from "./sheet.js";
 import { drawStage, sizeStage, stage } from "./stage.js";
 import { startTraining } from "./training.js";
-import { adopt, send } from "./unsaved.js";
+import { adopt, isAllSaved, send } from "./unsaved.js";
 
 const LOOK_AGAIN_FOR_CHANGES = 3000;
 // for what is worth a look to be known, before the first micrograph is opened
 const WAIT_FOR_SUGGESTIONS = 2000;
 const page = document.documentElement;
+// what has changed and was not loaded wholly yet
+let isBehind = false;
 
 function drawThreshold() {
   const { grid } = scores.table || {};
@@ -32,10 +33,11 @@ function drawThreshold() {
 
 async function keepUp() {
   try {
-    if (!document.hidden) {
+    if (!document.hidden || !isAllSaved()) {
       const changed = await lookForChanges();
-      if (changed) await takeChanges(changed);
-      else await reload();
+      if (changed && !isBehind) await takeChanges(changed);
+      else if (!run.other) await renew();
+      stopForOther();
       hush("away");
     }
   } catch (failure) {
@@ -44,13 +46,34 @@ async function keepUp() {
   setTimeout(keepUp, LOOK_AGAIN_FOR_CHANGES);
 }
 
-// the server was started again, or the run has more micrographs now
-async function reload() {
-  const { name } = sheet;
+// the server was started again, or the run has other micrographs, peaks or picks now
+async function renew() {
+  const { threshold } = run;
+  isBehind = true;
   await loadRun();
-  sheet.number = run.numbers.get(name) ?? sheet.number;
-  await loadScores();
+  if (run.other) return;
+  if (run.threshold !== threshold) startThreshold();
+  await renewSheet();
   redrawAll();
+  await loadScores();
+  await loadSuggestions();
+  isBehind = false;
+  redrawAll();
+}
+
+// while another run is served here nothing can be corrected; goes on when this one is served again
+function stopForOther() {
+  const isOther = run.other !== "", main = byId("main");
+  if (main.inert === isOther) return;
+  main.inert = isOther;
+  send();
+  if (!isOther) {
+    hush("other");
+    return;
+  }
+  say("other", `Another run is served at this address now: ${run.other}. This page is of ${run.folder}, `
+    + "of which nothing can be corrected until it is served here again. What is not saved of it is kept "
+    + "in this browser, and sent then. To open the other run, reload the page.");
 }
 
 function listenToTheme() {

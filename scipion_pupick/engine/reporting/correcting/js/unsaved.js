@@ -7,18 +7,20 @@ import { constants } from "./constants.js";
 import { hush, say, sayBriefly } from "./messages.js";
 import { redrawAll, run } from "./run.js";
 import { askJson } from "./server.js";
-import { markAgain, setUnsaved, sheet, takeState } from "./sheet.js";
+import { markAgain, reload, setUnsaved, sheet, takeState } from "./sheet.js";
 
 const AGAIN = 3000;
 // of HTTP: sent again, the same would come of it
 const HOPELESS = [400, 404, 405, 411, 413, 415, 422];
 const OWN = crypto.getRandomValues(new Uint32Array(2)).join("-");
 
-// { name of the micrograph, rows [[name, x, y, before, after]], done }, in their order
+// { name of the micrograph, rows [[name, x, y, before, after]], done, shown }, in their order; shown is
+// the fingerprint of the picks that it rests on, or null
 let queue = [];
 let sending = false, timer = 0, number = 0, problem = "";
 
-const prefix = () => `pupick-unsaved:${run.folder}:`;
+const keyOfPage = (page) => `pupick-unsaved:${run.folder}:${page}`;
+const notDone = new Set();
 export const newName = () => `${OWN}-${++number}`;
 const editsIn = (items) => items.reduce((sum, item) => sum + item.rows.length + (item.done !== null), 0);
 
@@ -33,7 +35,7 @@ export function enqueue(item) {
 
 // after the page has been opened: take over what an earlier one could not save
 export function adopt() {
-  const keys = Object.keys(localStorage).filter((key) => key.startsWith(prefix()));
+  const keys = Object.keys(localStorage).filter((key) => key === keyOfPage(key.split(":").pop()));
   for (const key of keys) {
     queue.push(...readKept(localStorage.getItem(key)));
     localStorage.removeItem(key);
@@ -51,7 +53,7 @@ function readKept(text) {
 }
 
 function keep() {
-  const key = prefix() + OWN;
+  const key = keyOfPage(OWN);
   try {
     if (queue.length) localStorage.setItem(key, JSON.stringify(queue));
     else localStorage.removeItem(key);
@@ -62,9 +64,12 @@ function keep() {
   describeSaving();
 }
 
-// the first edits that are of one micrograph
+export const isAllSaved = () => !queue.length;
+
+// the first edits that are of one micrograph; what rests on all that was shown goes by itself
 function firstBatch() {
-  const end = queue.findIndex((item) => item.name !== queue[0].name);
+  if (queue[0].shown) return [queue[0]];
+  const end = queue.findIndex((item) => item.name !== queue[0].name || item.shown);
   const items = end < 0 ? [...queue] : queue.slice(0, end);
   let rows = 0;
   return items.filter((item, i) => (rows += item.rows.length) <= constants.mostEdits || i === 0);
@@ -73,6 +78,10 @@ function firstBatch() {
 export async function send() {
   clearTimeout(timer);
   if (sending) return;
+  if (run.other) {
+    describeSaving();
+    return;
+  }
   sending = true;
   try {
     while (queue.length) await sendBatch(firstBatch());
@@ -87,21 +96,21 @@ export async function send() {
 
 async function sendBatch(items) {
   const { name } = items[0], target = run.numbers.get(name);
-  const decided = items.filter((item) => item.done !== null).pop();
-  const edits = items.flatMap((item) => item.rows);
+  const done = items.filter((item) => item.done !== null).pop()?.done ?? null;
+  const edits = items.flatMap((item) => item.rows), { shown } = items[0];
   if (target === undefined) return putAside(items, "it is not in the run any more");
   let state;
   try {
-    const done = decided ? decided.done : null;
-    state = await askJson(`/micrographs/${target}`, { micrograph: name, edits, done });
+    state = await askJson(`/micrographs/${target}`, { micrograph: name, edits, done, shown });
   } catch (failure) {
     if (!HOPELESS.includes(failure.status)) throw failure;
     return putAside(items, failure.message);
   }
   drop(items);
-  noteSaved(target, state);
+  noteSaved(name, state);
   const refused = Object.keys(state.refused).length;
-  if (refused) sayRefused(name, refused);
+  if (refused) sayRefused(name, refused, shown && shown !== state.shown);
+  noteDone(name, done && !state.done, refused);
   return undefined;
 }
 
@@ -110,20 +119,40 @@ function drop(items) {
   keep();
 }
 
-function noteSaved(target, state) {
+function noteSaved(name, state) {
+  // else the sheet and the list have been loaded from the server that was started since
+  if (state.life !== run.life) return;
   const counts = { removed: 0, added: 0, confirmed: 0 };
   for (const [, , mark] of state.marks) counts[mark]++;
-  run.corrected.set(target, [counts.removed, counts.added, counts.confirmed, state.done]);
+  run.corrected.set(run.numbers.get(name), [counts.removed, counts.added, counts.confirmed, state.done]);
   // else the next look at what has changed would find it
   if (state.changes === run.changes + 1) run.changes = state.changes;
-  if (target === sheet.number) takeState(state);
+  if (name === sheet.name) {
+    takeState(state);
+    if (!sheet.isLoading && state.shown !== sheet.shown) reload().catch(() => {});
+  }
   redrawAll();
 }
 
-function sayRefused(name, count) {
+function sayRefused(name, count, isOutdated) {
   const what = count === 1 ? "One correction was" : `${count} corrections were`;
-  sayBriefly("refused", `${what} not taken in ${name}: somebody else has changed the same picks `
-    + "meanwhile, or they are no longer there. What is shown now is what is saved.");
+  const why = isOutdated ? "the run was picked again, or has another threshold, since its picks were shown"
+    : "somebody else has changed the same picks meanwhile, or they are no longer there";
+  sayBriefly("refused", `${what} not taken in ${name}: ${why}. What is shown now is what is saved.`);
+}
+
+// who has said that all is right has seen the marks that were refused; isRefused: done itself was
+function noteDone(name, isRefused, refused) {
+  const later = refused ? queue.filter((item) => item.name === name && item.done) : [];
+  for (const item of later) item.done = null;
+  if (later.length) {
+    keep();
+    markAgain();
+  }
+  if (!isRefused && !later.length) return;
+  notDone.add(name);
+  say("undone", `Not done after all: ${[...notDone].join(", ")}. The picks or the marks are others than `
+    + "were shown. Look at what is shown now, and press Done again.", ["Close", () => notDone.clear()]);
 }
 
 function putAside(items, reason) {
@@ -140,10 +169,11 @@ function putAside(items, reason) {
 
 function describeSaving() {
   const count = editsIn(queue), saved = byId("saved");
-  saved.dataset.state = problem && count ? "unsaved" : count ? "saving" : "saved";
+  saved.dataset.state = (problem || run.other) && count ? "unsaved" : count ? "saving" : "saved";
   const what = count === 1 ? "1 correction is" : `${count} corrections are`;
   saved.textContent = { saved: "All saved", saving: "Saving", unsaved: `${count} not saved` }[saved.dataset.state];
-  if (saved.dataset.state === "unsaved") {
+  // the page says of another run what becomes of them
+  if (saved.dataset.state === "unsaved" && !run.other) {
     say("unsaved", `Not saved: ${problem} ${what} kept in this browser and sent again by itself.`,
       ["Send now", send]);
   } else hush("unsaved");
