@@ -22,7 +22,11 @@ from helpers.correcting import (
 from helpers.full_disk import files_of_at_most
 
 from scipion_pupick.engine import Coordinates, Micrograph, MicrographPeaks, PickRun
-from scipion_pupick.engine.coordinates.corrections import read_corrections
+from scipion_pupick.engine.coordinates.corrections import (
+    Correction,
+    read_corrections,
+    write_corrections,
+)
 from scipion_pupick.engine.picking.peaks_file import save_peaks
 from scipion_pupick.engine.reporting.correcting.access import Gate
 from scipion_pupick.engine.reporting.correcting.edits import marks_of, places
@@ -461,6 +465,243 @@ def test_what_a_closed_page_could_not_save_is_sent_by_the_next_one(browser, run)
         assert saved_marks(browser, run) == {PLACES[4]: "removed"}
         wait(browser, f"return {text('current')}.includes('1 removed')")
     browser.execute_script("localStorage.clear()")
+
+
+def open_again(browser, address, go_back_to):
+    """Open the page in another window, whose token all pages of the address have then."""
+    open_page(browser, address, new_window=True)
+    new = browser.current_window_handle
+    browser.switch_to.window(go_back_to)
+    return new
+
+
+def is_stopped(browser):
+    return browser.execute_script("return document.getElementById('main').inert")
+
+
+def test_a_page_of_one_run_never_writes_to_another_that_is_served_at_its_address(
+    browser, run, tmp_path
+):
+    other = make_run(tmp_path / "other")
+    with serving(run) as server:
+        port = server.server_port
+        open_page(browser, server.address)
+        first = browser.current_window_handle
+        title = text_of(browser, "title")
+        wait(browser, "return !document.getElementById('area').disabled")
+    at_peak(browser, 0).click().perform()
+    wait(browser, "return document.getElementById('saved').dataset.state === 'unsaved'")
+    with serving(other, port, Gate()) as server:
+        second = open_again(browser, server.address, first)
+        wait(browser, f"return {text('messages')}.includes('Another run is served')")
+        said = text_of(browser, "messages")
+        assert f"address now: {other}. This page is of {run}, of which nothing" in said
+        assert "kept in this browser, and sent then" in said
+        assert (text_of(browser, "title"), is_stopped(browser)) == (title, True)
+        at_peak(browser, 1).click().perform()
+        browser.switch_to.active_element.send_keys("d", "f", " ", "x")
+        assert text_of(browser, "saved") == "1 not saved"
+        assert text_of(browser, "current") == f"a.mrc: {PICKED - 1} particles (1 removed)"
+        browser.switch_to.window(second)
+        assert str(other) in text_of(browser, "title")
+        assert text_of(browser, "current") == f"a.mrc: {PICKED} particles"
+        at_peak(browser, 6).click().perform()
+        assert saved_marks(browser, other) == {PLACES[6]: "removed"}
+        browser.close()
+        browser.switch_to.window(first)
+        assert text_of(browser, "saved") == "1 not saved"
+    assert not (run / "corrections.json").exists()
+    with serving(run, port, Gate()) as server:
+        second = open_again(browser, server.address, first)
+        wait_until_saved(browser)
+        wait(browser, "return !document.getElementById('main').inert")
+        wait(browser, f"return {text('messages')} === ''")
+        at_peak(browser, 1).click().perform()
+        assert saved_marks(browser, run) == dict.fromkeys(PLACES[:2], "removed")
+        browser.switch_to.window(second)
+        browser.close()
+        browser.switch_to.window(first)
+        browser.execute_script("localStorage.clear()")
+    assert marks(other) == {PLACES[6]: "removed"}
+
+
+def test_what_a_run_could_not_save_stays_its_own_also_if_its_name_begins_anothers(
+    browser, tmp_path
+):
+    run, other = make_run(tmp_path / "x"), make_run(tmp_path / "y")
+    other = other.rename(f"{run}:2")
+    with serving(other) as server:
+        port = server.server_port
+        open_page(browser, server.address)
+        item = {"name": "a.mrc", "rows": [["n-1", 500, 500, "", "added"]], "done": None}
+        key = f"pupick-unsaved:{other}:1-2"
+        browser.execute_script(
+            f"localStorage.setItem({json.dumps(key)}, {json.dumps(json.dumps([item]))})"
+        )
+    with serving(run, port, Gate()) as server:
+        open_page(browser, server.address)
+        wait_until_saved(browser)
+        assert browser.execute_script(f"return localStorage.getItem({json.dumps(key)})")
+    assert not (run / "corrections.json").exists()
+    with serving(other, port, Gate()) as server:
+        open_page(browser, server.address)
+        assert saved_marks(browser, other) == {(500, 500): "added"}
+        browser.execute_script("localStorage.clear()")
+
+
+def pick_again(run, name="a.mrc", seed=9, **record):
+    """What picking again leaves behind; gives the number of picks."""
+    peaks = grid_of_peaks(seed).select(range(30))
+    save_peaks(MicrographPeaks(peaks, (SIDE, SIDE), PIXEL_SIZE, ""), PickRun(run).peaks_path(name))
+    before = json.loads((run / "pick.json").read_text())
+    after = {**before, "seconds": before["seconds"] + 1, **record}
+    PickRun(run).write_record(after)
+    return np.count_nonzero(peaks.score >= after["threshold"])
+
+
+def test_an_open_page_shows_what_was_picked_again(page, run):
+    count = pick_again(run, threshold=THRESHOLD + 0.75)
+    assert count != PICKED
+    wait(page, f"return {text('current')} === 'a.mrc: {count} particles'")
+    assert "a.mrc has other picks now" in text_of(page, "messages")
+    assert by_id(page, "exact").get_attribute("value") == "1.25"
+    counts = "[...document.querySelectorAll('.micrograph .picks')].map((e) => e.textContent)"
+    wait(page, f"return {counts}[0] === '{count} picks'")
+    # the same threshold, and as many peaks
+    before = page.execute_script(CANVAS)
+    assert pick_again(run, seed=11) == count
+    wait(page, f"return ({CANVAS.replace('return ', '')}) !== {json.dumps(before)}")
+    x, y = grid_of_peaks(11).xy[0]
+    at(page, x, y).click().perform()
+    place = tuple(places(grid_of_peaks(11)).tolist()[0])
+    assert saved_marks(page, run) == {place: "removed"}
+    press(page, "d")
+    wait(page, f"return {text('progress')} === '1 of 3 corrected, 1 done'")
+    wait_until_saved(page)
+    assert is_done(run)
+
+
+def test_done_does_not_cover_picks_that_nobody_has_seen(browser, run):
+    """They were picked again before what was said could be saved."""
+    with serving(run) as server:
+        port = server.server_port
+        open_page(browser, server.address)
+        wait(browser, "return !document.getElementById('area').disabled")
+    first = browser.current_window_handle
+    press(browser, "f")
+    at(browser, *ADDED_AT).click().perform()
+    press(browser, "d")
+    wait(browser, "return document.getElementById('saved').dataset.state === 'unsaved'")
+    pick_again(run)
+    with serving(run, port, Gate()) as server:
+        second = open_again(browser, server.address, first)
+        wait_until_saved(browser)
+        assert list(marks(run).values()) == ["added"]
+        assert not is_done(run)
+        browser.switch_to.window(second)
+        browser.close()
+        browser.switch_to.window(first)
+        said = text_of(browser, "messages")
+        assert "Not done after all: a.mrc." in said
+        assert "since its picks were shown" in said
+        choose(browser, "a.mrc")
+        wait_for_picks(browser)
+        assert text_of(browser, "done") == "Done, next"
+        press(browser, "d")
+        wait_until_saved(browser)
+        assert is_done(run)
+        browser.execute_script("localStorage.clear()")
+
+
+def test_done_is_not_taken_where_a_mark_that_was_shown_is_refused(browser, run):
+    with serving(run) as server:
+        port = server.server_port
+        open_page(browser, server.address)
+    first = browser.current_window_handle
+    for i in (5, 6):
+        at_peak(browser, i).click().perform()
+    press(browser, "d")
+    wait(browser, "return document.getElementById('saved').dataset.state === 'unsaved'")
+    others = {"a.mrc": Correction(confirmed=PEAKS.select([5]))}
+    write_corrections(run / "corrections.json", others)
+    with serving(run, port, Gate()) as server:
+        second = open_again(browser, server.address, first)
+        wait_until_saved(browser)
+        assert marks(run) == {PLACES[5]: "confirmed", PLACES[6]: "removed"}
+        assert not is_done(run)
+        said = text_of(browser, "messages")
+        assert "somebody else has changed" in said
+        assert "Not done after all: a.mrc." in said
+        browser.switch_to.window(second)
+        browser.close()
+        browser.switch_to.window(first)
+        browser.execute_script("localStorage.clear()")
+
+
+def reasons(browser):
+    return browser.execute_script(
+        "return [...document.querySelectorAll('.micrograph')].map((e) =>"
+        "[e.title, e.querySelector('.reason').textContent])"
+    )
+
+
+def test_pictures_and_suggestions_stay_with_their_micrographs_when_the_list_has_changed(
+    browser, tmp_path
+):
+    run = make_run(tmp_path, [f"{i:02d}.mrc" for i in range(12)])
+    few = MicrographPeaks(PEAKS.select([0, 1]), (SIDE, SIDE), PIXEL_SIZE, "")
+    save_peaks(few, PickRun(run).peaks_path("03.mrc"))
+    pictures = {}
+    with serving(run) as server:
+        port = server.server_port
+        open_page(browser, server.address)
+        first = browser.current_window_handle
+        assert "fewer picks than usual" in dict(reasons(browser))["03.mrc"]
+        # without picks and frames, a canvas is its picture
+        press(browser, "v")
+        for name in ("02.mrc", "03.mrc"):
+            choose(browser, name)
+            pictures[name] = browser.execute_script(CANVAS)
+        assert len({*pictures.values()}) == 2
+    known = read_pick_run(run).micrographs
+    save_peaks(few, PickRun(run).peaks_path("a.mrc"))
+    write_micrographs([Micrograph(known[5].path, "a.mrc"), *known], run)
+    with serving(run, port, Gate()) as server:
+        second = open_again(browser, server.address, first)
+        wait(browser, f"return {text('progress')}.includes('of 13 corrected')")
+        wait(browser, f"return {text('messages')} === ''")
+        browser.switch_to.window(second)
+        expected = reasons(browser)
+        browser.close()
+        browser.switch_to.window(first)
+        assert reasons(browser) == expected
+        odd = [name for name, why in expected if "fewer picks than usual" in why]
+        assert sorted(odd) == ["03.mrc", "a.mrc"]
+        assert text_of(browser, "name") == "03.mrc"
+        for name in ("02.mrc", "03.mrc"):
+            choose(browser, name)
+            assert browser.execute_script(CANVAS) == pictures[name]
+        at(browser, *ADDED_AT).click().perform()
+        assert list(saved_marks(browser, run, "03.mrc").values()) == ["added"]
+        browser.execute_script("localStorage.clear()")
+
+
+def choose(browser, name):
+    # messages that go away move the list below the mouse
+    row = f".micrograph[title='{name}']"
+    browser.execute_script(f'document.querySelector("{row}").click()')
+    wait_for_picture(browser, name)
+
+
+def wait_for_picture(browser, name):
+    """Wait until a micrograph is drawn with its picture, and not in one grey alone."""
+    wait(
+        browser,
+        f"const canvas = document.getElementById('canvas'); if ({text('name')} !== '{name}')"
+        "return false; const { width, height } = canvas, context = canvas.getContext('2d');"
+        "const row = context.getImageData(width / 2 - 50, height / 2, 100, 1).data;"
+        "return new Set(row.filter((value, i) => i % 4 === 0)).size > 5",
+    )
 
 
 @contextmanager
