@@ -590,7 +590,7 @@ def test_picks_are_corrected_in_the_browser(gui, runs, tmp_path, monkeypatch):
     expected = sum(map(len, read_picks(folder / "picks.star").values()))
     assert len(run.outputCoordinates) == expected
     sheets = [Client(int(port), token).get(f"/micrographs/{number}")[1] for number in (0, 1)]
-    scores = [np.frombuffer(b64decode(s["scores"]["data"]), "<f4") for s in sheets]
+    scores = [np.frombuffer(b64decode(s["scores"]["data"]), "<f8") for s in sheets]
     above = [np.count_nonzero(s >= overview["threshold"]) for s in scores]
     assert sum(above) == expected
     shutil.rmtree(folder / "corrected")

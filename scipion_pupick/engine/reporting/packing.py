@@ -22,7 +22,7 @@ def pack(values: np.ndarray, dtype: str) -> Dict[str, Any]:
 
     Args:
         values: of any shape.
-        dtype: 'uint8', 'uint16', 'uint32' or 'float32', as JavaScript's typed arrays.
+        dtype: 'uint8', 'uint16', 'uint32', 'float32' or 'float64', as JavaScript's typed arrays.
     """
     array = values
     kind = np.dtype(dtype).newbyteorder("<")

@@ -227,7 +227,7 @@ class Desk:
             "name": micrograph.name,
             "picked": kept is not None,
             "places": pack(places(peaks), "uint32"),
-            "scores": pack(peaks.score, "float32"),
+            "scores": pack(peaks.score, "float64"),
             **self._state(number, kept),
         }
         if kept is not None:

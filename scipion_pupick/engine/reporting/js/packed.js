@@ -3,7 +3,8 @@
 
 export function unpack(packed) {
   const kinds = {
-    uint8: Uint8Array, uint16: Uint16Array, uint32: Uint32Array, float32: Float32Array,
+    uint8: Uint8Array, uint16: Uint16Array, uint32: Uint32Array,
+    float32: Float32Array, float64: Float64Array,
   };
   const bytes = Uint8Array.from(atob(packed.data), (c) => c.charCodeAt(0));
   return new kinds[packed.type](bytes.buffer);
