@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import time
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -70,6 +71,8 @@ class Running:
                 env={**os.environ, "OMP_NUM_THREADS": "1"},
                 stdout=out,
                 stderr=err,
+                # whoever runs these tests in the background has the signal ignored
+                preexec_fn=partial(signal.signal, signal.SIGINT, signal.default_int_handler),
             )
         try:
             self.wait_for(lambda: "epoch 1" in (folder / "run.out").read_text())
