@@ -12,6 +12,8 @@ MASK = "_pupickMask"
 FIGURE_OF_MERIT = "_rlnAutopickFigureOfMerit"
 CLASS_NUMBER = "_rlnClassNumber"
 PSI = "_rlnAnglePsi"
+# of coordinates: whether people have removed and added some
+CORRECTED = "_pupickCorrected"
 
 # a box that leaves room round the particle, as extraction programs advise
 BOX_PER_DIAMETER = 1.5

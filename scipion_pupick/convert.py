@@ -24,14 +24,12 @@ from .assignment import AssignedPicks, Assignment, Key, key_of
 from .constants import (
     BOX_PER_DIAMETER,
     CLASS_NUMBER,
+    CORRECTED,
     DIAMETER_PX,
     FIGURE_OF_MERIT,
-    MASK,
-    ON_CONTAMINATION,
     PSI,
     RADIUS_PX,
     SCORE,
-    USABLE,
 )
 from .engine import (
     Coordinates,
@@ -289,37 +287,6 @@ def _set_score(coordinate: Coordinate, score: float) -> None:
     setattr(coordinate, PSI, pwobj.Float(0.0))
 
 
-def append_usable(
-    micrographs: Iterable[Micrograph],
-    run: PickRun,
-    cut: Cut,
-    least: float,
-    output: SetOfMicrographs,
-) -> None:
-    """Add the micrographs of which enough is free of contamination to a set.
-
-    Each is given its usable share, how many picks were dropped, and the mask if there is one.
-
-    Args:
-        micrographs: of the run; those of which nothing is known are left out.
-        run: that has picked in them.
-        cut: by which picks were dropped.
-        least: usable share.
-        output: set to add to.
-    """
-    for micrograph in micrographs:
-        peaks = run.kept_peaks(micrograph.getFileName())
-        known = None if peaks is None else cut.contamination_of(peaks)
-        if known is None or known.usable < least:
-            continue
-        usable = micrograph.clone()
-        mask = run.mask_path(micrograph.getFileName())
-        setattr(usable, USABLE, pwobj.Float(known.usable))
-        setattr(usable, ON_CONTAMINATION, pwobj.Integer(known.dropped))
-        setattr(usable, MASK, pwobj.String(str(mask) if mask.exists() else None))
-        output.append(usable)
-
-
 def kept_peaks(folder: PathLike, micrograph: Micrograph) -> Optional[MicrographPeaks]:
     """Read all peaks that a picking run has kept of a micrograph; None if it failed there.
 
@@ -357,10 +324,20 @@ def uncertainty_of(coordinates: SetOfCoordinates) -> float:
     return 0.0 if run is None else run.score_uncertainty
 
 
+def is_corrected(coordinates: SetOfCoordinates) -> bool:
+    """Whether people have changed which picks of its run a set holds."""
+    return bool(getattr(coordinates, CORRECTED, False))
+
+
 def has_scores(coordinates: SetOfCoordinates) -> bool:
     """Whether coordinates have scores of pupick, or could have had if there were any."""
     first = coordinates.getFirstItem()
-    return hasattr(first, SCORE) if first is not None else picking_folder(coordinates) is not None
+    return hasattr(first, SCORE) if first is not None else _ranking_folder(coordinates) is not None
+
+
+def _ranking_folder(coordinates: SetOfCoordinates) -> Optional[Path]:
+    """Return the folder of the run whose peaks a set was chosen from by score alone."""
+    return None if is_corrected(coordinates) else picking_folder(coordinates)
 
 
 def ranked_picks(
@@ -369,18 +346,18 @@ def ranked_picks(
     """Return all that is known to be ranked by score, by the id of its micrograph.
 
     Of a set that a picking run of pupick wrote these are all peaks that the run has kept, also
-    those below its threshold; of any other set the coordinates that it holds. Coordinates that
-    were changed by hand lie beside those of their run, but have no scores.
+    those below its threshold; of any other set the coordinates that it holds, and so of one that
+    lies beside those of its run, but was corrected or changed by hand.
 
     Args:
         coordinates: with scores.
         micrographs: that they are of; None for those that the set names.
 
     Raises:
-        UsageError: the coordinates have no scores.
+        UsageError: the coordinates have no scores, or some of them have none.
     """
     chosen = [m.clone() for m in micrographs or coordinates.getMicrographs()]
-    folder = picking_folder(coordinates)
+    folder = _ranking_folder(coordinates)
     if folder is not None and has_scores(coordinates):
         record = read_json(folder / PICKING_RECORD)
         # runs of older versions say nothing of contamination, nor do their models
@@ -392,6 +369,16 @@ def ranked_picks(
         picks_by_id = {
             m.getObjId(): picks.get(m.getFileName(), Coordinates.empty()) for m in chosen
         }
-    if any(np.isnan(picks.score).any() for picks in picks_by_id.values()):
-        raise UsageError("The coordinates have no scores: give those that pupick has picked.")
+    _refuse_unscored(picks_by_id.values())
     return picks_by_id
+
+
+def _refuse_unscored(picks: Iterable[Coordinates]) -> None:
+    missing = np.concatenate([np.isnan(each.score) for each in picks] or [np.empty(0, bool)])
+    if missing.all() and len(missing):
+        raise UsageError("The coordinates have no scores: give those that pupick has picked.")
+    if missing.any():
+        raise UsageError(
+            f"Some of the coordinates have scores, and others ({missing.sum()} of {len(missing)}) "
+            "have none: give those that pupick has picked, or import only those with scores."
+        )

@@ -24,6 +24,7 @@ from pwem.objects import (
 
 from .assignment import Key
 from .constants import SCORE
+from .engine.coordinates.relion import NO_SCORE
 
 
 @dataclass(frozen=True)
@@ -100,7 +101,8 @@ def _shift(particle: Particle, alignment: str) -> np.ndarray:
 def score_of(coordinate: Coordinate) -> float:
     """Return the score of a coordinate; NaN if it has none."""
     score = getattr(coordinate, SCORE, None)
-    return float("nan") if score is None or score.get() is None else float(score.get())
+    value = None if score is None else score.get()
+    return float("nan") if value in (None, NO_SCORE) else float(value)
 
 
 def _key(coordinate: Coordinate) -> Key:

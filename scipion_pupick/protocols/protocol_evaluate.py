@@ -14,6 +14,7 @@ from pyworkflow.object import Float
 from ..constants import BOX_PER_DIAMETER
 from ..convert import (
     has_scores,
+    is_corrected,
     ranked_picks,
     read_coordinates,
     read_micrographs,
@@ -24,7 +25,6 @@ from ..engine import EvaluateSettings, Picks, read_json, write_picks
 from ..engine.runs.layout import PICKS
 from ..engine.settings import TOLERANCE_DIAMETERS
 from ..namesakes import namesakes
-from ..particles import score_of
 from .form_inputs import add_reason_for_grey, define_coordinates, define_other_micrographs
 from .form_settings import add_setting, setting
 from .input_checks import (
@@ -160,7 +160,8 @@ class PUPickProtEvaluate(EngineProtocol):
     def rankedPicks(self) -> Picks:
         """Return all peaks that are known of the micrographs that are compared in, px."""
         coordinates, micrographs = self.inputCoordinates.get(), self.getMicrographs()
-        if run_of(coordinates) is None or not has_scores(coordinates):
+        of_run = run_of(coordinates) is not None and not is_corrected(coordinates)
+        if not of_run or not has_scores(coordinates):
             return read_coordinates(coordinates, micrographs).picks
         paths = {m.getObjId(): m.getFileName() for m in micrographs}
         ranked = ranked_picks(coordinates, micrographs)
@@ -186,8 +187,8 @@ class PUPickProtEvaluate(EngineProtocol):
         micrographs = self._micrographsPointer()
         warnings = coordinates_warnings(self.referenceCoordinates, micrographs, REFERENCE)
         warnings += coordinates_warnings(self.inputCoordinates, micrographs, PICKS_COMPARED)
-        first = self.inputCoordinates.get().getFirstItem()
-        if first is not None and score_of(first) != score_of(first):
+        coordinates = self.inputCoordinates.get()
+        if coordinates.getSize() and not has_scores(coordinates):
             warnings.append(
                 "The coordinates have no scores: all that can be said is how many are right."
             )

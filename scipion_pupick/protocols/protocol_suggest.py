@@ -14,6 +14,7 @@ from ..convert import (
     SUGGESTION_FOLDER,
     append_picks,
     count,
+    is_corrected,
     picking_folder,
     read_micrographs,
     run_of,
@@ -92,7 +93,7 @@ class PUPickProtSuggest(EngineProtocol):
             return []
         coordinates = self.inputCoordinates.get()
         errors = open_errors(coordinates)
-        if not errors and run_of(coordinates) is None:
+        if not errors and (run_of(coordinates) is None or is_corrected(coordinates)):
             errors.append("The picked particles have to be the output of *pupick - pick*.")
         return errors
 

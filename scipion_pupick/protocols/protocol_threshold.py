@@ -15,6 +15,7 @@ from ..constants import BY_MEAN_NUMBER, BY_MOST, BY_PRECISION, BY_SCORE, THRESHO
 from ..convert import (
     append_picks,
     count_coordinates,
+    is_corrected,
     picking_folder,
     ranked_picks,
     read_micrographs,
@@ -49,7 +50,8 @@ class PUPickProtThreshold(NamedProtocol, ProtParticlePicking):
     """Makes a new set of coordinates from those that score high enough.
 
     Coordinates that come straight from *pupick - pick* may also be widened: the scores of
-    all peaks are kept there, and lower thresholds than that of the picking can be chosen.
+    all peaks are kept there, and lower thresholds than that of the picking can be chosen. Of
+    corrected picks only those are chosen from that are left or were added.
     """
 
     _label = "threshold"
@@ -195,8 +197,10 @@ class PUPickProtThreshold(NamedProtocol, ProtParticlePicking):
 
     def _estimate(self, ranked: Dict[int, Coordinates], threshold: float) -> Dict[str, float]:
         """Return what is expected of one threshold for all, as the run that has picked would."""
-        run = run_of(self.inputCoordinates.get())
-        if run is None or not run.is_calibrated:
+        coordinates = self.inputCoordinates.get()
+        run = run_of(coordinates)
+        # the scores of picks that people have looked at no longer say how many are right
+        if run is None or not run.is_calibrated or is_corrected(coordinates):
             return {}
         scores = [picks.score for picks in ranked.values()]
         curve = estimate_precision_recall(scores, run.score_uncertainty, [threshold])

@@ -3,12 +3,14 @@
 
 from __future__ import annotations
 
-from typing import Any, List, Sequence
+from typing import Any, Iterable, List, Sequence
 
+import pyworkflow.object as pwobj
 import pyworkflow.protocol.params as params
 from pwem.objects import Micrograph, SetOfMicrographs
 
-from ..convert import append_usable
+from ..constants import MASK, ON_CONTAMINATION, USABLE
+from ..engine import Cut, PickRun
 from .picking_with_model import PickingWithModel
 
 
@@ -56,7 +58,7 @@ class UsableMicrographs(PickingWithModel):
             output.enableAppend()
             output.clear()
             is_new = False
-        append_usable(micrographs, run, self._cut(), self.leastUsable.get(), output)
+        _append_usable(micrographs, run, self._cut(), self.leastUsable.get(), output)
         self._updateOutputSet("outputMicrographs", output, SetOfMicrographs.STREAM_CLOSED)
         if is_new:
             self._defineTransformRelation(self.getInputMicrographsPointer(), output)
@@ -77,3 +79,34 @@ class UsableMicrographs(PickingWithModel):
                 f"{self.leastUsable.get():g} or more."
             )
         return lines
+
+
+def _append_usable(
+    micrographs: Iterable[Micrograph],
+    run: PickRun,
+    cut: Cut,
+    least: float,
+    output: SetOfMicrographs,
+) -> None:
+    """Add the micrographs of which enough is free of contamination to a set.
+
+    Each is given its usable share, how many picks were dropped, and the mask if there is one.
+
+    Args:
+        micrographs: of the run; those of which nothing is known are left out.
+        run: that has picked in them.
+        cut: by which picks were dropped.
+        least: usable share.
+        output: set to add to.
+    """
+    for micrograph in micrographs:
+        peaks = run.kept_peaks(micrograph.getFileName())
+        known = None if peaks is None else cut.contamination_of(peaks)
+        if known is None or known.usable < least:
+            continue
+        usable = micrograph.clone()
+        mask = run.mask_path(micrograph.getFileName())
+        setattr(usable, USABLE, pwobj.Float(known.usable))
+        setattr(usable, ON_CONTAMINATION, pwobj.Integer(known.dropped))
+        setattr(usable, MASK, pwobj.String(str(mask) if mask.exists() else None))
+        output.append(usable)

@@ -3,17 +3,19 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, List
 
 import numpy as np
 from pwem.objects import SetOfCoordinates, SetOfMicrographs
+from pyworkflow.object import Boolean
 
-from ..constants import BOX_PER_DIAMETER, SCORE
+from ..constants import BOX_PER_DIAMETER, CORRECTED, SCORE
 from ..convert import (
     append_picks,
     has_scores,
+    is_corrected,
     ranked_picks,
     read_coordinates,
     run_of,
@@ -106,6 +108,9 @@ def save_corrected(
 ) -> SetOfCoordinates:
     """Add a new output to a protocol: its picks as they are after they were corrected.
 
+    What people have added and the network has not scored gets the score of the surest pick, so that
+    no threshold, in Scipion or in RELION, drops it before others.
+
     Args:
         protocol: whose output the coordinates are.
         coordinates: of the protocol, whose micrographs and box the output gets.
@@ -114,7 +119,15 @@ def save_corrected(
     Returns:
         The new output.
     """
-    return _save(protocol, coordinates, corrected, "picks, corrected")
+    scores = np.concatenate([picks.score for picks in corrected.values()] or [np.empty(0)])
+    if not np.isnan(scores).all():
+        surest = float(np.nanmax(scores))
+        corrected = {name: _scored(picks, surest) for name, picks in corrected.items()}
+    return _save(protocol, coordinates, corrected, "picks, corrected", True)
+
+
+def _scored(picks: Coordinates, usual: float) -> Coordinates:
+    return replace(picks, score=np.where(np.isnan(picks.score), usual, picks.score))
 
 
 def save_output(protocol: Any, coordinates: SetOfCoordinates, threshold: float) -> SetOfCoordinates:
@@ -131,19 +144,25 @@ def save_output(protocol: Any, coordinates: SetOfCoordinates, threshold: float) 
     files = {m.getObjId(): m.getFileName() for m in coordinates.getMicrographs()}
     ranked = {files[i]: peaks for i, peaks in ranked_picks(coordinates).items()}
     chosen = {file: peaks.select(peaks.score >= threshold) for file, peaks in ranked.items()}
-    return _save(protocol, coordinates, chosen, f"picks of score {threshold:.2f} or more")
+    what = f"picks of score {threshold:.2f} or more"
+    return _save(protocol, coordinates, chosen, what, is_corrected(coordinates))
 
 
 def _save(
-    protocol: Any, coordinates: SetOfCoordinates, picks: Picks, what: str
+    protocol: Any, coordinates: SetOfCoordinates, picks: Picks, what: str, corrected: bool
 ) -> SetOfCoordinates:
     """Add picks, by the file of the micrograph, as a new output beside that of a protocol."""
     name = str(protocol.getNextOutputName(OUTPUT))
     pointer = coordinates.getMicrographs(asPointer=True)
     output = protocol._createSetOfCoordinates(pointer, suffix=name[len(OUTPUT) :])
     output.setBoxSize(coordinates.getBoxSize())
+    if corrected:
+        # it lies beside what its run has written, and is not to be taken for that
+        setattr(output, CORRECTED, Boolean(True))
+    scored = any(each.has_scores for each in picks.values())
     for micrograph in coordinates.getMicrographs():
-        append_picks(picks.get(micrograph.getFileName(), Coordinates.empty()), micrograph, output)
+        own = picks.get(micrograph.getFileName(), Coordinates.empty())
+        append_picks(own, micrograph, output, scored)
     output.setObjComment(f"{output.getSize():,} {what}")
     protocol._defineOutputs(**{name: output})
     protocol._defineSourceRelation(pointer, output)

@@ -77,7 +77,8 @@ class PUPickPicksViewer(ResultsViewer):
                 params.LabelParam,
                 label="Corrected picks as a new output",
                 help="The picks without those that were removed in the browser, and with what was "
-                "added: to extract them, or to train on with *pupick - train*.",
+                "added: to extract them, or to train on with *pupick - train*. Added ones get the "
+                "score of the surest pick, so that no threshold drops them before others.",
             )
         self.defineReport(form)
 
