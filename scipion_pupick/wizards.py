@@ -12,6 +12,7 @@ from pyworkflow.wizard import Wizard
 from .constants import MODEL_TRAINED
 from .convert import box_size, guessed_diameter, read_coordinates, to_angstrom
 from .engine import Micrograph, Picks, PupickError
+from .particles import coordinates_of
 from .protocols import (
     PUPickProtImportCoordinates,
     PUPickProtPick,
@@ -138,6 +139,9 @@ def _known_diameter(protocol: Any) -> Optional[float]:
 def _guessed_diameter(protocol: Any) -> float:
     """Guess a diameter (Å) by the box of the hand picks, or by the size of the micrographs."""
     pointer = getattr(protocol, "inputCoordinates", None)
-    if pointer is not None and pointer.get() is not None and pointer.get().getBoxSize():
-        return diameter_of(pointer.get())
+    picked = None if pointer is None else pointer.get()
+    # particles and classes have no box of their own, but mostly know what they were extracted at
+    coordinates = None if picked is None else coordinates_of(picked)
+    if coordinates is not None and coordinates.getBoxSize():
+        return diameter_of(coordinates)
     return guessed_diameter(protocol.inputMicrographs.get())

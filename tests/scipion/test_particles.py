@@ -1,9 +1,12 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Scipion's particles and 2D classes as places in their micrographs."""
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 from helpers.scipion_project import WARNINGS_OF_SCIPION
+from helpers.simulated import write_mrc
 from pwem.constants import ALIGN_2D
 from pwem.objects import (
     Class2D,
@@ -11,6 +14,8 @@ from pwem.objects import (
     Micrograph,
     Particle,
     SetOfClasses2D,
+    SetOfCoordinates,
+    SetOfMicrographs,
     SetOfParticles,
     Transform,
 )
@@ -18,6 +23,7 @@ from pyworkflow.object import Pointer
 
 from scipion_pupick.convert import count_coordinates, read_coordinates, read_negatives
 from scipion_pupick.protocols.protocol_train import PUPickProtTrain
+from scipion_pupick.wizards import _guessed_diameter, _hand_picks
 
 pytestmark = [pytest.mark.slow, WARNINGS_OF_SCIPION]
 
@@ -109,3 +115,27 @@ def test_the_form_takes_them():
     for name in ("inputCoordinates", "negativeCoordinates"):
         assert "SetOfClasses2D" in protocol.getParam(name).pointerClass.get()
     assert protocol.getParam("done").choices == ["none", "changed", "all"]
+
+
+def test_the_wand_guesses_by_the_box_of_the_coordinates_that_particles_have(tmp_path, micrographs):
+    write_mrc(tmp_path / "a.mrc", np.zeros((200, 300), np.float32))
+    every = SetOfMicrographs(filename=str(tmp_path / "micrographs.sqlite"))
+    every.setSamplingRate(2.0)
+    micrographs[0].setFileName(str(tmp_path / "a.mrc"))
+    every.append(micrographs[0])
+    every.write()
+    images = particles(tmp_path / "p.sqlite")
+    classes = SetOfClasses2D(filename=str(tmp_path / "classes.sqlite"))
+    classes.setImages(Pointer(images))
+    forms = [
+        SimpleNamespace(inputCoordinates=Pointer(items), inputMicrographs=Pointer(every))
+        for items in (images, classes)
+    ]
+    # a 25th of the shorter side, 400 Å, where nothing is known
+    assert [_guessed_diameter(form) for form in forms] == [16.0, 16.0]
+    coordinates = SetOfCoordinates(filename=str(tmp_path / "coordinates.sqlite"))
+    coordinates.setMicrographs(every)
+    coordinates.setBoxSize(36)
+    images.setCoordinates(coordinates)
+    assert [_guessed_diameter(form) for form in forms] == [48.0, 48.0]
+    assert len(_hand_picks(forms[0])[micrographs[0].getFileName()]) == len(PLACES)
