@@ -37,6 +37,8 @@ from .input_checks import (
 from .protocol_base import CITATION, EngineProtocol
 
 OUTPUT = "outputMicrographs"
+# the normalisation for which all micrographs are read before one is written
+JOINT = "joint"
 
 
 class PUPickProtPreprocess(EngineProtocol):
@@ -78,8 +80,12 @@ class PUPickProtPreprocess(EngineProtocol):
         return True
 
     def _insertAllSteps(self) -> None:
+        if read_failures(self._failuresPath()):
+            # a step of which a result is missing is done again: what was in the way may be mended
+            self._failuresPath().unlink()
         source = input_ids(self.inputMicrographs)
-        self._insertFunctionStep(self.preprocessStep, source, self._arguments(), needsGPU=False)
+        # that of earlier versions has another name and no result, so that it is done again, too
+        self._insertFunctionStep(self.writeStep, source, self._arguments(), needsGPU=False)
 
     def _arguments(self) -> List[str]:
         return [
@@ -90,8 +96,11 @@ class PUPickProtPreprocess(EngineProtocol):
     def _normalisation(self) -> str:
         return list(NORMALISATIONS)[self.normalisation.get()]
 
-    def preprocessStep(self, source: List[str], arguments: List[str]) -> None:
+    def writeStep(self, source: List[str], arguments: List[str]) -> List[str]:
         """Write the images, also while micrographs come in, and gather them in a set.
+
+        Returns:
+            The file without which *Continue* does this step again.
 
         Raises:
             PupickError: none could be written; the text says why the first could not.
@@ -107,7 +116,7 @@ class PUPickProtPreprocess(EngineProtocol):
             new = [m for m in present if m.getObjId() not in gathered]
             gathered.update(m.getObjId() for m in new)
             failures.update(self._write(new, arguments))
-            write_failures(failures, Path(self._getExtraPath(FAILED)))
+            write_failures(failures, self._failuresPath())
             images = [self._image(m, output) for m in new if m.getFileName() not in failures]
             for image in images:
                 output.append(image)
@@ -117,19 +126,30 @@ class PUPickProtPreprocess(EngineProtocol):
             if closed or images:
                 output = publish(self, OUTPUT, output, closed)
         self._defineTransformRelation(self.inputMicrographs, output)
+        return [str(self._failuresPath())]
+
+    def _failuresPath(self) -> Path:
+        return Path(self._getExtraPath(FAILED))
 
     def _forgetOthers(self, request: List[str]) -> None:
         """Remove the images of another request; those that are there are used again."""
         record = Path(self._getExtraPath("request.json"))
         if not record.exists() or read_json(record).get("request") != request:
-            shutil.rmtree(self._getExtraPath("micrographs"), ignore_errors=True)
+            self._forgetImages()
             write_json(record, {"request": request})
+
+    def _forgetImages(self) -> None:
+        shutil.rmtree(self._getExtraPath("micrographs"), ignore_errors=True)
 
     def _write(self, micrographs: Sequence[Micrograph], arguments: List[str]) -> Dict[str, str]:
         """Write the images that are missing; give the reason by path for those that failed."""
         missing = [m for m in micrographs if not self._path(m).exists()]
         if not missing:
             return {}
+        if self._normalisation() == JOINT:
+            # they share one mixture: those that are there have that of other micrographs
+            self._forgetImages()
+            missing = list(micrographs)
         listed = self._getExtraPath("micrographs.star")
         write_micrographs(missing, self.inputMicrographs.get().getSamplingRate(), listed)
         return self.runOnMicrographs(
@@ -161,7 +181,7 @@ class PUPickProtPreprocess(EngineProtocol):
             return []
         micrographs = self.inputMicrographs.get()
         errors = empty_errors(micrographs)
-        if self._normalisation() == "joint":
+        if self._normalisation() == JOINT:
             # one mixture for the set needs the whole set
             errors += open_errors(micrographs)
         return errors or diameter_errors(self._diameter(), micrographs)
@@ -173,7 +193,7 @@ class PUPickProtPreprocess(EngineProtocol):
         if not hasattr(self, OUTPUT):
             return ["No micrographs yet."]
         output = self.outputMicrographs
-        failures = read_failures(Path(self._getExtraPath(FAILED)))
+        failures = read_failures(self._failuresPath())
         lines = [
             f"{output.getSize()} micrographs at {output.getSamplingRate():.2f} Å/px: a particle "
             f"of {self._diameter():g} Å is {self.diameterPx.get():g} px wide."

@@ -6,6 +6,8 @@ import shutil
 import sys
 from pathlib import Path
 
+import mrcfile
+import numpy as np
 import pytest
 from helpers.scipion_project import (
     WARNINGS_OF_SCIPION,
@@ -27,6 +29,8 @@ from helpers.simulated import PIXEL_SIZE, as_picks, simulate_set
 from scipion_pupick import engine
 from scipion_pupick.constants import MODEL_GENERAL, START_SCRATCH, THRESHOLD_VALUE
 from scipion_pupick.engine import write_picks
+from scipion_pupick.engine.runs.layout import FAILED
+from scipion_pupick.engine.settings import NORMALISATIONS
 
 pytestmark = [pytest.mark.slow, WARNINGS_OF_SCIPION]
 
@@ -320,6 +324,59 @@ def test_other_micrographs_are_prepared_and_imported_to(runs, others):
     assert all(Path(project.path, m.getFileName()).exists() for m in prepare.outputMicrographs)
     project.resume(read)
     assert names_in(read.outputCoordinates) == NAMES
+
+
+def images_of(prepare):
+    """Files of prepared micrographs and what is in them, by the micrograph's name."""
+    files = {m.getMicName(): Path(m.getFileName()) for m in prepare.outputMicrographs}
+    return {name: (path, mrcfile.read(path)) for name, path in files.items()}
+
+
+def test_micrographs_that_could_not_be_prepared_are_tried_again(runs, tmp_path):
+    project = runs["project"]
+    folder, source = import_copies(runs, tmp_path)
+    whole = broken(folder, "m71.mrc")
+    prepare = project.run(PUPickProtPreprocess, diameter=96.0, **source)
+    written = {path: path.stat().st_mtime_ns for path, _ in images_of(prepare).values()}
+    assert len(written) == 2
+    # still broken
+    project.resume(prepare)
+    assert "1 of 3 micrographs could not be used" in "\n".join(prepare._summary())
+    (folder / "m71.mrc").write_bytes(whole)
+    project.resume(prepare)
+    assert images_of(prepare).keys() == {"m70.mrc", "m71.mrc", "m72.mrc"}
+    assert "could not be used" not in "\n".join(prepare._summary())
+    assert {path: path.stat().st_mtime_ns for path in written} == written
+    # and nothing is done once more
+    steps = Path(prepare.getLogPaths()[0]).read_text().count("STARTED")
+    project.resume(prepare)
+    assert Path(prepare.getLogPaths()[0]).read_text().count("STARTED") == steps
+
+
+def test_images_of_a_joint_normalisation_share_one_mixture_whatever_came_between(runs, tmp_path):
+    project = runs["project"]
+    folder, source = import_copies(runs, tmp_path)
+    for number, path in enumerate(sorted(folder.glob("*.mrc"))):
+        with mrcfile.open(path, "r+") as file:
+            file.set_data((file.data * (1 + number) + 5 * number).astype(np.float32))
+    values = {"normalisation": list(NORMALISATIONS).index("joint"), "diameter": 96.0, **source}
+    wanted = images_of(project.run(PUPickProtPreprocess, **values))
+
+    def check(prepare):
+        found = images_of(prepare)
+        assert found.keys() == wanted.keys()
+        for name, (_, image) in found.items():
+            np.testing.assert_array_equal(image, wanted[name][1])
+
+    whole = broken(folder, "m70.mrc")
+    prepare = project.run(PUPickProtPreprocess, **values)
+    assert len(images_of(prepare)) == 2
+    (folder / "m70.mrc").write_bytes(whole)
+    check(project.resume(prepare))
+    # as a run that was stopped before its last image leaves it
+    images_of(prepare)["m72.mrc"][0].unlink()
+    Path(prepare._getExtraPath(FAILED)).unlink()
+    check(project.resume(prepare))
 
 
 def test_another_width_gives_another_pixel_size(runs):
