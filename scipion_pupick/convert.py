@@ -256,8 +256,15 @@ def count(picks: Picks) -> int:
 
 def places(picks: Picks) -> Dict[str, List[Tuple[float, float]]]:
     """Return where picks are, to compare them with others: sorted, px, without empty ones."""
-    pairs = {name: sorted(zip(p.x.tolist(), p.y.tolist())) for name, p in picks.items()}
+    pairs = {
+        name: sorted((_kept(x), _kept(y)) for x, y in p.xy.tolist()) for name, p in picks.items()
+    }
     return {name: where for name, where in pairs.items() if where}
+
+
+def _kept(number: float) -> float:
+    """Return what is left of a number in a file of picks."""
+    return float(f"{number:.9g}")
 
 
 def append_picks(

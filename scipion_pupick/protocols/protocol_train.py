@@ -3,22 +3,21 @@
 
 from __future__ import annotations
 
-import shlex
 import shutil
 import time
 from pathlib import Path
-from typing import Any, Dict, List, Optional
+from typing import Any, Dict, List, Mapping, Optional, Sequence
 
+from pwem.objects import Micrograph
 from pyworkflow.object import Integer
 
 from ..assignment import AssignedPicks
-from ..constants import GENERAL, START_GENERAL, START_PREVIOUS
+from ..constants import START_PREVIOUS
 from ..convert import (
     box_size,
     corrigible_folder,
     count,
     is_closed,
-    places,
     read_coordinates,
     read_micrographs,
     read_negatives,
@@ -27,24 +26,14 @@ from ..convert import (
 )
 from ..engine import (
     PupickError,
-    TrainSettings,
-    UsageError,
     read_json,
     read_picks,
     show_model,
     write_json,
-    write_picks,
-    write_text,
 )
-from ..engine.cli.main import check_arguments
 from ..engine.networks.training_record import TrainingRecord
-from ..engine.runs.layout import FAILED, MODEL, PICKS, TRAINING_LOG
-from ..engine.settings import (
-    NETWORKS,
-    OBJECTIVES,
-    CorrectionSettings,
-    offered_settings,
-)
+from ..engine.runs.layout import CORRECTIONS, FAILED, MODEL, PICKS, TRAINING_LOG
+from ..engine.settings import CorrectionSettings
 from ..namesakes import namesakes
 from ..objects import PUPickModel
 from .form_settings import arguments_of, setting
@@ -58,32 +47,24 @@ from .input_checks import (
     pixel_size_warnings,
 )
 from .left_out_notes import LeftOutNotes
-from .protocol_base import CITATION, EngineProtocol
-from .train_form import KEPT_FROM_START, PLACED, define_input, define_streaming, define_training
-
-# settings that `_arguments` gives the engine in every case, or in a form of their own
-IN_ARGUMENTS = (
-    *("diameter", "particles_per_micrograph", "autoencoder_per_pixel", "objective", "epochs"),
-    *("seed", *KEPT_FROM_START),
+from .protocol_base import CITATION
+from .train_form import define_input, define_streaming, define_training
+from .training_arguments import TrainingArguments
+from .training_rounds import (
+    NEGATIVES,
+    RECORD_VERSION,
+    Lesson,
+    Said,
+    TrainingRound,
+    in_words_of_now,
 )
-# of arguments.json; that of version 0.1 has no number, and other words
-RECORD_VERSION = 2
-WORDS_OF_VERSION_01 = {"--autoencoder": "--autoencoder-per-pixel", "ge-binomial": "ge-binomial-kl"}
-MICROGRAPHS, NEGATIVES = "micrographs.star", "negatives.star"
+
+MICROGRAPHS = "micrographs.star"
 PLACES = "places without a particle"
-# file of a round that says that it had all picks of its sets
-COMPLETE = "complete.txt"
+NOT_OWN = "The picks before they were corrected have to be pupick's own output."
 
 
-def in_words_of_now(record: Dict[str, Any]) -> Dict[str, Any]:
-    """Return what arguments.json says, in the words that arguments have now."""
-    if "version" in record:
-        return record
-    arguments = [WORDS_OF_VERSION_01.get(word, word) for word in record["arguments"]]
-    return {**record, "arguments": arguments, "version": RECORD_VERSION}
-
-
-class PUPickProtTrain(EngineProtocol):
+class PUPickProtTrain(TrainingArguments):
     """Trains a picking model on micrographs of which a few particles have been picked by hand.
 
     Ten to a hundred picks are enough. Nothing has to be said of what is no particle: all that was
@@ -106,8 +87,8 @@ class PUPickProtTrain(EngineProtocol):
 
     # --------------------------- steps -----------------------------------------------------------
     def _insertAllSteps(self) -> None:
-        if is_closed(self.inputCoordinates):
-            self._forgetChangedPicks()
+        if self._sourcesAreClosed():
+            self._forgetChangedInput()
         # with another keepTraining the step goes on from what was trained, and does not start anew
         self._insertFunctionStep(
             self.trainStep, self._arguments(), self._input(), self.keepTraining.get()
@@ -125,7 +106,7 @@ class PUPickProtTrain(EngineProtocol):
             The models without which *Continue* does this step again.
         """
         self._forgetOthers({"arguments": arguments, **used, "version": RECORD_VERSION})
-        self._forgetChangedPicks()
+        self._forgetChangedInput()
         trained = 0
         number = 1
         while True:
@@ -149,18 +130,30 @@ class PUPickProtTrain(EngineProtocol):
             self._forgetRounds()
         write_json(record, asked)
 
-    def _forgetChangedPicks(self) -> None:
-        """Start anew if a set that was complete has other picks now, as of another threshold."""
-        complete = [folder for folder in self._rounds() if (folder / COMPLETE).exists()]
+    def _forgetChangedInput(self) -> None:
+        """Start anew if complete sets hold something else now, or other corrections were made."""
+        rounds = [TrainingRound(folder) for folder in self._rounds()]
+        complete = [each for each in rounds if each.is_complete]
         if not complete:
             return
-        while not is_closed(self.inputCoordinates):
+        while not self._sourcesAreClosed():
             self.info("The picks are being made anew: waiting for all of them.")
             time.sleep(self.streamingSleepOnWait.get())
         micrographs = read_micrographs(self.inputMicrographs.get())
-        now = read_coordinates(self.inputCoordinates.get(), micrographs).picks
-        if places(now) != places(read_picks(complete[-1] / PICKS)):
+        picks = read_coordinates(self.inputCoordinates.get(), micrographs)
+        lesson = self._lesson({"picks": picks, **self._readNegatives(micrographs)}, micrographs)
+        if complete[-1].is_outdated(lesson):
             self._forgetRounds()
+
+    def _sources(self) -> Dict[str, Any]:
+        """Return the pointers to the sets that say what is a particle, and what is none."""
+        sources = {"picks": self.inputCoordinates}
+        if self.negativeCoordinates.get() is not None:
+            sources[PLACES] = self.negativeCoordinates
+        return sources
+
+    def _sourcesAreClosed(self) -> bool:
+        return all(map(is_closed, self._sources().values()))
 
     def _forgetRounds(self) -> None:
         for folder in self._rounds():
@@ -193,18 +186,31 @@ class PUPickProtTrain(EngineProtocol):
         micrographs = self.inputMicrographs.get()
         present = read_micrographs(micrographs)
         write_micrographs(present, micrographs.getSamplingRate(), folder / MICROGRAPHS)
-        used, sources = {"picks": assigned}, {"picks": self.inputCoordinates}
-        if self.negativeCoordinates.get() is not None:
-            selected = self.inputCoordinates.get()
-            used[PLACES] = read_negatives(self.negativeCoordinates.get(), selected, present)
-            sources[PLACES] = self.negativeCoordinates
-            write_picks(used[PLACES].picks, folder / NEGATIVES)
-        shared = {w: namesakes(p, self.inputMicrographs) for w, p in sources.items()}
+        used = {"picks": assigned, **self._readNegatives(present)}
+        shared = {w: namesakes(p, self.inputMicrographs) for w, p in self._sources().items()}
         LeftOutNotes(folder).write(used, shared)
-        if is_closed(self.inputCoordinates) and is_closed(self.inputMicrographs):
-            write_text(folder / COMPLETE, "")
-        # last, for its presence says that the input is complete
-        write_picks(assigned.picks, folder / PICKS)
+        complete = is_closed(self.inputCoordinates) and is_closed(self.inputMicrographs)
+        TrainingRound(folder).write(self._lesson(used, present), complete)
+
+    def _readNegatives(self, present: Sequence[Micrograph]) -> Dict[str, AssignedPicks]:
+        negatives = self.negativeCoordinates.get()
+        if negatives is None:
+            return {}
+        return {PLACES: read_negatives(negatives, self.inputCoordinates.get(), present)}
+
+    def _lesson(self, used: Mapping[str, AssignedPicks], present: Sequence[Micrograph]) -> Lesson:
+        picks = used["picks"].picks
+        negatives = used[PLACES].picks if PLACES in used else None
+        return Lesson(picks, negatives, self._said(present))
+
+    def _said(self, present: Sequence[Micrograph]) -> Optional[Said]:
+        """Return what was said of picks that were corrected; None where the form names none."""
+        before = self.correctedCoordinates.get()
+        if before is None:
+            return None
+        done = list(setting(CorrectionSettings, "done").choices)[self.done.get()]
+        file = self._correctedFolder() / CORRECTIONS if self._areInBrowser() else None
+        return Said(read_coordinates(before, present).picks, done, file)
 
     def _train(self, folder: Path, arguments: List[str]) -> None:
         negatives = folder / NEGATIVES
@@ -224,14 +230,23 @@ class PUPickProtTrain(EngineProtocol):
         )
 
     def _picksOrCorrections(self, picks: Path) -> List[Any]:
-        before = self.correctedCoordinates.get()
-        if before is None:
+        if self.correctedCoordinates.get() is None:
             return ["--picks", picks]
-        corrected = ["--corrected", corrigible_folder(before)]
-        # one set for both: what was corrected in the browser lies with its run
-        if before.getFileName() != self.inputCoordinates.get().getFileName():
+        corrected: List[Any] = ["--corrected", self._correctedFolder()]
+        if not self._areInBrowser():
             corrected += ["--corrections", picks]
         return corrected + arguments_of(self, [setting(CorrectionSettings, "done")])
+
+    def _correctedFolder(self) -> Path:
+        folder = corrigible_folder(self.correctedCoordinates.get())
+        if folder is None:
+            raise PupickError(NOT_OWN)
+        return folder
+
+    def _areInBrowser(self) -> bool:
+        """Whether what was corrected lies with its run: one set is given for both."""
+        before = self.correctedCoordinates.get()
+        return bool(before.getFileName() == self.inputCoordinates.get().getFileName())
 
     def _defineModel(self, path: str) -> None:
         model = PUPickModel.from_file(path)
@@ -249,35 +264,6 @@ class PUPickProtTrain(EngineProtocol):
         # this step may go on for hours: others can start with the model now
         self._store()
 
-    # --------------------------- arguments -------------------------------------------------------
-    def _diameter(self) -> Optional[float]:
-        return self.diameterAngstrom(self.inputMicrographs.get().getSamplingRate())
-
-    def _arguments(self) -> List[str]:
-        """Return all arguments of the engine that change what is learned."""
-        arguments = ["--diameter", f"{self._diameter():g}", *self._start()]
-        if self.particlesPerMicrograph.get():
-            arguments += ["--particles-per-micrograph", str(self.particlesPerMicrograph.get())]
-        if self._hasRecipe():
-            others = [s for s in offered_settings(TrainSettings) if s.name not in PLACED[:2]]
-        else:
-            arguments += self._ownArguments()
-            others = [s for s in offered_settings(TrainSettings) if s.name not in IN_ARGUMENTS]
-        arguments += arguments_of(self, others)
-        return arguments + shlex.split(self.moreArguments.get() or "")
-
-    def _hasRecipe(self) -> bool:
-        """Whether another recipe says what those settings are that are as they came."""
-        return bool(self.recipe.get())
-
-    def _ownArguments(self) -> List[str]:
-        """Return arguments that are given also where they are as they came."""
-        arguments = []
-        if self.autoencoder.get() >= 0:
-            arguments += ["--autoencoder-per-pixel", f"{self.autoencoder.get():g}"]
-        arguments += ["--objective", list(OBJECTIVES)[self.objective.get()]]
-        return [*arguments, "--epochs", str(self.epochs.get()), "--seed", str(self.seed.get())]
-
     def _input(self) -> Dict[str, Any]:
         """Return what the model depends on beside the engine's arguments: sets by their ids."""
         sets = [self.inputMicrographs, self.inputCoordinates, self.negativeCoordinates]
@@ -292,18 +278,6 @@ class PUPickProtTrain(EngineProtocol):
             "minMicrographs": self.minMicrographs.get(),
             "minPicks": self.minPicks.get(),
         }
-
-    def _start(self) -> List[str]:
-        if self.startFrom == START_PREVIOUS:
-            return ["--start", self.previousModel.get().getPath()]
-        if self.startFrom == START_GENERAL:
-            corrected = self.correctedCoordinates.get() is not None
-            return [] if corrected else ["--start", GENERAL]
-        if self._hasRecipe():
-            return ["--from-scratch"]
-        others = [setting(TrainSettings, name) for name in KEPT_FROM_START[1:]]
-        network = list(NETWORKS)[self.network.get()]
-        return ["--from-scratch", "--network", network, *arguments_of(self, others)]
 
     # --------------------------- results ---------------------------------------------------------
     def _rounds(self) -> List[Path]:
@@ -331,19 +305,8 @@ class PUPickProtTrain(EngineProtocol):
             errors += coordinates_errors(negatives, micrographs, PLACES)
         before = self.correctedCoordinates.get()
         if before is not None and corrigible_folder(before) is None:
-            errors.append("The picks before they were corrected have to be pupick's own output.")
+            errors.append(NOT_OWN)
         return errors + self.gpuErrors() + ([] if errors else self._argumentErrors())
-
-    def _argumentErrors(self) -> List[str]:
-        """Say which arguments the engine would refuse: there, the reason is far from the form."""
-        files = ["--micrographs", ".", "--picks", ".", "--output", "."]
-        try:
-            check_arguments(["train", *files, *self._arguments()], TrainSettings)
-        except UsageError as error:
-            return [f"The settings cannot be used: {error.worded(self._labelOf)}"]
-        except ValueError as error:
-            return [f"*More arguments* cannot be understood: {error}."]
-        return []
 
     def _warnings(self) -> List[str]:
         picks, micrographs = self.inputCoordinates.get(), self.inputMicrographs.get()

@@ -29,8 +29,11 @@ from helpers.simulated import PIXEL_SIZE, as_picks, simulate_set
 from scipion_pupick import engine
 from scipion_pupick.constants import MODEL_GENERAL, START_SCRATCH, THRESHOLD_VALUE
 from scipion_pupick.engine import write_picks
-from scipion_pupick.engine.runs.layout import FAILED
+from scipion_pupick.engine.coordinates.corrections import Correction, write_corrections
+from scipion_pupick.engine.runs.layout import CORRECTIONS, FAILED
 from scipion_pupick.engine.settings import NORMALISATIONS
+from scipion_pupick.engine.settings.constants import DONE
+from scipion_pupick.protocols.training_rounds import SAID
 
 pytestmark = [pytest.mark.slow, WARNINGS_OF_SCIPION]
 
@@ -134,6 +137,68 @@ def test_a_training_follows_when_its_picks_were_chosen_anew(runs):
     written = Path(train.outputModel.getPath()).stat().st_mtime_ns
     project.resume(train, keepTraining=True)
     assert Path(train.outputModel.getPath()).stat().st_mtime_ns == written
+
+
+def written(train):
+    """When a model was written: a training that starts anew writes to the same path."""
+    return Path(train.outputModel.getPath()).stat().st_mtime_ns
+
+
+def test_a_training_follows_when_other_places_are_without_a_particle(runs):
+    """As by *Continue all* after the import: the set keeps its id."""
+    project, paths = runs["project"], [runs["folder"] / f"none_{i}.star" for i in (1, 2)]
+    for path, rows in zip(paths, (slice(10, 14), slice(14, 20))):
+        others = {name: xy[rows] for name, xy in runs["particles"].items()}
+        write_picks(as_picks(others), path)
+    negatives = project.run(
+        PUPickProtImportCoordinates, filesPath=str(paths[0]), boxSize=36, **runs["source"]
+    )
+    places = {"negativeCoordinates": (negatives, "outputCoordinates")}
+    train = train_on(runs, runs["picks"][0], **places)
+    first = written(train)
+    project.resume(train)
+    assert written(train) == first
+    project.resume(negatives, filesPath=str(paths[1]))
+    project.resume(train)
+    assert engine.show_model(train.outputModel.getPath())["training"]["negatives"] == 18
+
+
+def test_a_training_follows_when_more_is_corrected(runs):
+    project, pick = runs["project"], pick_on(runs, runs["source"])
+    os.chdir(project.path)
+    run = engine.read_pick_run(pick.getCoordsDir())
+    name, peaks = next(iter(run.peaks()))
+    picks, path = run.cut.choose(peaks), run.folder / CORRECTIONS
+
+    def correct(number):
+        correction = Correction(picks.select(range(number)), confirmed=picks.select([10, 11]))
+        write_corrections(path, {name: correction})
+
+    correct(1)
+    train = train_on(runs, pick, correctedCoordinates=(pick, "outputCoordinates"))
+    first, record = written(train), Path(train._getExtraPath("round_001", SAID))
+    project.resume(train)
+    assert written(train) == first
+    # a run of an earlier version has not noted what was said
+    record.unlink()
+    project.resume(train)
+    assert written(train) == first
+    correct(4)
+    project.resume(train)
+    second = written(train)
+    assert second > first
+    assert record.exists()
+    # that the micrograph is done says that the picks that were left are particles
+    labels = labels_of(train)
+    project.resume(train, done=list(DONE).index("changed"))
+    assert labels_of(train) > labels
+    # where nothing is said any more, the model is kept
+    write_corrections(path, {})
+    third = written(train)
+    project.project.launchProtocol(train, wait=True)
+    assert train.isFailed()
+    assert "No pick is corrected any more" in train.getErrorMessage()
+    assert written(train) == third
 
 
 def test_another_least_distance_picks_all_anew(runs, tmp_path):
