@@ -15,6 +15,7 @@ import csv
 import re
 import sys
 from dataclasses import dataclass
+from itertools import groupby
 from pathlib import Path
 from statistics import fmean
 from types import MappingProxyType
@@ -408,19 +409,26 @@ def loop_classes() -> str:
         "labels, of these wrong",
         "negatives, of these particles",
     ]
-    head += ["AP", "precision at 90 % recall", "F1 at its own threshold"]
-    return table(head, [loop_line(row) for row in rows])
+    head += ["trainings", "AP", "precision at 90 % recall", "F1 at its own threshold"]
+    alike = ("set", "what", "wrong", "threshold")
+    groups = groupby(rows, key=lambda row: [row[name] for name in alike])
+    return table(head, [loop_line(list(group)) for _, group in groups])
 
 
 def loop_rows() -> List[Cell]:
     """All rows of the loop's results, by set and way."""
     sets, ways = list(LOOP_SETS), list(LOOP_WAYS)
     rows = [row for row in Cells.read(RESULTS / "loop.csv").rows if row["what"] in ways]
-    return sorted(rows, key=lambda row: (sets.index(row["set"]), ways.index(row["what"])))
+    order = ("wrong", "threshold")
+    return sorted(
+        rows,
+        key=lambda row: (sets.index(row["set"]), ways.index(row["what"]), *map(row.get, order)),
+    )
 
 
-def loop_line(row: Cell) -> List[str]:
-    """A line of the table of 2D classes."""
+def loop_line(rows: Sequence[Cell]) -> List[str]:
+    """A line of the table of 2D classes: the means of trainings on the same."""
+    row = rows[0]
     wrong = round(100 * float(row["wrong"] or 0))
     return [
         LOOP_SETS[row["set"]],
@@ -430,7 +438,8 @@ def loop_line(row: Cell) -> List[str]:
         "–" if row["wrong"] else row["clicks"],
         share_of(row["wrong_labels"], row["labels"]),
         share_of(row["wrong_negatives"], row["negatives"]),
-        *(row[name] for name in ("ap", "precision_90", "own_f1")),
+        str(len(rows)) if int(row["labels"]) else "–",
+        *(mean_of(rows, name) for name in ("ap", "precision_90", "own_f1")),
     ]
 
 

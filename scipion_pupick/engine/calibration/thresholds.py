@@ -30,9 +30,12 @@ def threshold_of_precision(curve: EstimatedCurve, precision: float) -> float:
     low = np.flatnonzero(curve.precision < precision)
     first = int(low[-1]) + 1 if len(low) else 0
     if first == len(curve.threshold):
+        highest = float(curve.precision.max())
+        # rounded, it may be as high as what was asked for
+        said = f"{highest:.4g}" if round(highest, 4) < precision else f"{highest:.9g}"
         raise UsageError(
             f"No threshold reaches an estimated precision of {precision:.9g}: the highest is "
-            f"{curve.precision.max():.9g}."
+            f"{said}."
         )
     return float(curve.threshold[first])
 

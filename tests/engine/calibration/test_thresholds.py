@@ -30,6 +30,9 @@ def test_what_cannot_be_reached_or_makes_no_sense_is_refused():
     quality = estimate_precision_recall([np.array([-1.0, 0.0, 1.0])])
     with pytest.raises(UsageError, match=r"precision of 0\.75: the highest is 0\.7311"):
         threshold_of_precision(quality, 0.75)
+    sure = estimate_precision_recall([np.array([10.0])])
+    with pytest.raises(UsageError, match=r"precision of 0\.99999: the highest is 0\.999954"):
+        threshold_of_precision(sure, 0.99999)
     for precision in (-0.1, 0.0, 1.0, 1.1):
         with pytest.raises(UsageError, match="a share between 0 and 1"):
             threshold_of_precision(quality, precision)
