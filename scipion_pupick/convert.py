@@ -347,6 +347,11 @@ def _ranking_folder(coordinates: SetOfCoordinates) -> Optional[Path]:
     return None if is_corrected(coordinates) else picking_folder(coordinates)
 
 
+def ranking_run(coordinates: SetOfCoordinates) -> Optional[PickRun]:
+    """Read what the engine says of the run whose peaks a set was chosen from by score alone."""
+    return None if is_corrected(coordinates) else run_of(coordinates)
+
+
 def ranked_picks(
     coordinates: SetOfCoordinates, micrographs: Optional[SetOfMicrographs] = None
 ) -> Dict[int, Coordinates]:

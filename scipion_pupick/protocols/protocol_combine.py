@@ -12,6 +12,7 @@ from pwem.protocols import ProtParticlePicking
 
 from ..convert import append_picks, box_size, picked_in, read_coordinates, read_micrographs, run_of
 from ..engine import CombineSettings, Coordinates, PickSet, combine
+from ..engine.coordinates.table import with_empty
 from ..engine.settings import RULES
 from ..namesakes import namesakes
 from .form_inputs import define_coordinates
@@ -84,10 +85,7 @@ class PUPickProtCombine(NamedProtocol, ProtParticlePicking):
         sets = [
             PickSet(
                 items.getObjLabel() or f"set {number}",
-                {
-                    **dict.fromkeys(picked_in(items, micrographs), Coordinates.empty()),
-                    **found.picks,
-                },
+                with_empty(found.picks, picked_in(items, micrographs)),
                 _is_calibrated(items),
             )
             for number, (items, found) in enumerate(zip(self._sets(), read.values()), 1)

@@ -14,11 +14,10 @@ from pyworkflow.object import Float
 from ..constants import BOX_PER_DIAMETER
 from ..convert import (
     has_scores,
-    is_corrected,
     ranked_picks,
+    ranking_run,
     read_coordinates,
     read_micrographs,
-    run_of,
     write_micrographs,
 )
 from ..engine import EvaluateSettings, Picks, read_json, write_picks
@@ -160,8 +159,7 @@ class PUPickProtEvaluate(EngineProtocol):
     def rankedPicks(self) -> Picks:
         """Return all peaks that are known of the micrographs that are compared in, px."""
         coordinates, micrographs = self.inputCoordinates.get(), self.getMicrographs()
-        of_run = run_of(coordinates) is not None and not is_corrected(coordinates)
-        if not of_run or not has_scores(coordinates):
+        if ranking_run(coordinates) is None or not has_scores(coordinates):
             return read_coordinates(coordinates, micrographs).picks
         paths = {m.getObjId(): m.getFileName() for m in micrographs}
         ranked = ranked_picks(coordinates, micrographs)

@@ -14,10 +14,9 @@ from ..convert import (
     SUGGESTION_FOLDER,
     append_picks,
     count,
-    is_corrected,
     picking_folder,
+    ranking_run,
     read_micrographs,
-    run_of,
 )
 from ..engine.runs.suggested import Suggested, holds_suggestion, read_suggested
 from ..engine.settings import SUGGESTED_PICKS
@@ -93,7 +92,7 @@ class PUPickProtSuggest(EngineProtocol):
             return []
         coordinates = self.inputCoordinates.get()
         errors = open_errors(coordinates)
-        if not errors and (run_of(coordinates) is None or is_corrected(coordinates)):
+        if not errors and ranking_run(coordinates) is None:
             errors.append("The picked particles have to be the output of *pupick - pick*.")
         return errors
 

@@ -15,11 +15,10 @@ from ..constants import BY_MEAN_NUMBER, BY_MOST, BY_PRECISION, BY_SCORE, THRESHO
 from ..convert import (
     append_picks,
     count_coordinates,
-    is_corrected,
     picking_folder,
     ranked_picks,
+    ranking_run,
     read_micrographs,
-    run_of,
     size_now,
 )
 from ..engine import (
@@ -197,10 +196,9 @@ class PUPickProtThreshold(NamedProtocol, ProtParticlePicking):
 
     def _estimate(self, ranked: Dict[int, Coordinates], threshold: float) -> Dict[str, float]:
         """Return what is expected of one threshold for all, as the run that has picked would."""
-        coordinates = self.inputCoordinates.get()
-        run = run_of(coordinates)
         # the scores of picks that people have looked at no longer say how many are right
-        if run is None or not run.is_calibrated or is_corrected(coordinates):
+        run = ranking_run(self.inputCoordinates.get())
+        if run is None or not run.is_calibrated:
             return {}
         scores = [picks.score for picks in ranked.values()]
         curve = estimate_precision_recall(scores, run.score_uncertainty, [threshold])

@@ -11,7 +11,7 @@ from typing import Any, Dict, Optional
 
 from ..convert import places
 from ..engine import Picks, PupickError, read_picks, write_picks, write_text
-from ..engine.coordinates.corrections import Corrections, read_corrections
+from ..engine.coordinates.corrections import VERDICTS, Corrections, read_corrections
 from ..engine.runs.layout import PICKS
 
 # of arguments.json; that of version 0.1 has no number, and other words
@@ -22,8 +22,6 @@ NEGATIVES = "negatives.star"
 COMPLETE = "complete.txt"
 # file of a round with the digest of what was said of picks that were corrected
 SAID = "said.txt"
-# of a correction, which says each of some places
-PARTS = ("removed", "added", "confirmed")
 
 
 def in_words_of_now(record: Dict[str, Any]) -> Dict[str, Any]:
@@ -70,7 +68,7 @@ class Said:
     def digest(self) -> str:
         """Digest of all that."""
         in_browser = {
-            name: [places({part: getattr(said, part) for part in PARTS}), said.done]
+            name: [places({verdict: getattr(said, verdict) for verdict in VERDICTS}), said.done]
             for name, said in self.in_browser.items()
         }
         text = json.dumps([places(self.before), self.done, in_browser], sort_keys=True)

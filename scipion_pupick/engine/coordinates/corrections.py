@@ -33,7 +33,8 @@ from .table import Coordinates, Picks, join_coordinates
 log = logging.getLogger(__name__)
 
 _VERSION = 1
-_LISTS = ("removed", "added", "confirmed")
+# what people say of the picks of a micrograph
+VERDICTS = ("removed", "added", "confirmed")
 
 
 @dataclass(frozen=True)
@@ -96,7 +97,7 @@ def write_corrections(path: PathLike, corrections: Mapping[str, Correction]) -> 
 
 
 def _record(correction: Correction) -> Dict[str, Any]:
-    lists = {name: getattr(correction, name).xy.tolist() for name in _LISTS}
+    lists = {name: getattr(correction, name).xy.tolist() for name in VERDICTS}
     return {**lists, "done": correction.done}
 
 
@@ -110,7 +111,7 @@ def _correction(record: Mapping[str, Any]) -> Correction:
     """
     if not isinstance(record["done"], bool):
         raise TypeError(f"done is {record['done']!r:.40}")
-    lists = {name: _positions(record[name]) for name in _LISTS}
+    lists = {name: _positions(record[name]) for name in VERDICTS}
     return Correction(**lists, done=record["done"])
 
 

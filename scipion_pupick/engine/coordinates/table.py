@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from itertools import chain
-from typing import Dict, List, Optional, Sequence, Tuple
+from typing import Dict, Iterable, List, Optional, Sequence, Tuple
 
 import numpy as np
 import numpy.typing as npt
@@ -147,6 +147,11 @@ def flatten_picks(picks: Picks) -> Tuple[List[str], Coordinates]:
     """Return the picks of all micrographs as one table: the name for each row, and the rows."""
     names = list(chain.from_iterable([name] * len(found) for name, found in picks.items()))
     return names, join_coordinates(list(picks.values()))
+
+
+def with_empty(picks: Picks, names: Iterable[str]) -> Picks:
+    """Return picks by micrograph, and of those of the names that have none an empty set."""
+    return {**dict.fromkeys(names, Coordinates.empty()), **picks}
 
 
 def join_coordinates(parts: Sequence[Coordinates]) -> Coordinates:

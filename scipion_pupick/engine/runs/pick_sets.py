@@ -6,9 +6,10 @@ from __future__ import annotations
 from pathlib import Path
 from typing import List, Optional, Sequence, Tuple
 
-from ..coordinates import Coordinates, Picks, read_picks
+from ..coordinates import Picks, read_picks
 from ..coordinates.file_names import without_affixes
 from ..coordinates.rescale import rescale_to_pixel_size
+from ..coordinates.table import with_empty
 from ..errors import UsageError
 from ..evaluation.combine import PickSet
 from ..files.atomic import PathLike
@@ -64,7 +65,7 @@ def _read(source: Path, pixel_size: Optional[float], settings: PicksSettings) ->
     if pixel_size is not None:
         picks = rescale_to_pixel_size(picks, pixel_size, f"picks of {source.name}")
     names = [without_affixes(name, settings.affixes) for name in _picked_in(source)]
-    return {**dict.fromkeys(names, Coordinates.empty()), **picks}
+    return with_empty(picks, names)
 
 
 def _picked_in(source: Path) -> List[str]:

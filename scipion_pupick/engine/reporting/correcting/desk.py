@@ -178,7 +178,6 @@ class Desk:
             # whoever picks again writes the record anew, even with the same threshold
             "edition": self._edition,
             "changes": len(self._changed),
-            "count": len(self._names),
             "threshold": self._run.threshold,
         }
 
