@@ -12,7 +12,12 @@ from scipion_pupick.engine.errors import UsageError
 from scipion_pupick.engine.jobs.pretrain import make_general_model
 from scipion_pupick.engine.networks.model import load_model
 from scipion_pupick.engine.networks.scoring import make_scorer
-from scipion_pupick.engine.pretraining.dataset import load_images, save_images, simulate_images
+from scipion_pupick.engine.pretraining.dataset import (
+    load_images,
+    save_images,
+    simulate_images,
+    simulate_particles,
+)
 from scipion_pupick.engine.pretraining.pretrain import (
     MatchedPeaks,
     calibrate_on,
@@ -21,6 +26,7 @@ from scipion_pupick.engine.pretraining.pretrain import (
     pretrain,
 )
 from scipion_pupick.engine.settings import PretrainSettings
+from scipion_pupick.engine.simulation import Protein
 from scipion_pupick.engine.training.progress import best_network
 
 CPU = torch.device("cpu")
@@ -41,6 +47,28 @@ def test_images_follow_from_seed_and_number_and_survive_the_disk(images, tmp_pat
         assert np.array_equal(one.xy, other.xy)
         assert one.diameter_px == other.diameter_px
     assert not np.array_equal(images[0].pixels, simulate_images(6, 0)[0].pixels)
+
+
+def pixels_of(particles):
+    return [image.pixels for images in particles for image in images]
+
+
+@pytest.mark.slow
+def test_images_of_other_proteins_and_damaged_files_are_made_again(tmp_path):
+    """A run may be stopped before its first epoch, and begun again from other proteins."""
+    seed, number = 3, 3
+    rod = Protein("rod", np.random.default_rng(0).normal(size=(900, 3)) * [8, 8, 40])
+    simulate_particles(tmp_path / "run", seed, number, 1)
+    of_proteins = pixels_of(simulate_particles(tmp_path / "run", seed, number, 1, [rod]))
+    expected = pixels_of(simulate_particles(tmp_path / "new", seed, number, 1, [rod]))
+    assert all(map(np.array_equal, of_proteins, expected))
+    first, second, third = sorted((tmp_path / "run").iterdir())
+    first.write_bytes(first.read_bytes()[:5000])
+    second.write_bytes(b"")
+    untouched = third.stat().st_mtime_ns
+    mended = pixels_of(simulate_particles(tmp_path / "run", seed, number, 1, [rod]))
+    assert all(map(np.array_equal, mended, expected))
+    assert third.stat().st_mtime_ns == untouched
 
 
 @pytest.mark.slow
