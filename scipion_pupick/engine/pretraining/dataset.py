@@ -19,6 +19,7 @@ from safetensors.numpy import save
 
 from ..device import set_threads, usable_cores
 from ..files.atomic import PathLike, atomic_write
+from ..files.lifeline import end_with_parent
 from ..files.progress import track
 from ..preprocessing.normalise import normalise
 from ..preprocessing.working_image import MOST_DEVIATIONS
@@ -201,11 +202,16 @@ def simulate_particles(
     made_from = digest_of(proteins, ())
     missing = [i for i, path in enumerate(paths) if not _holds_images(path, made_from)]
     workers = threads or usable_cores()
-    with ProcessPoolExecutor(workers, get_context("spawn"), set_threads, (1,)) as pool:
+    with ProcessPoolExecutor(workers, get_context("spawn"), _begin_process) as pool:
         made = pool.map(partial(_simulate_one, paths, seed, proteins, made_from), missing, chunksize=4)
         for _ in track(made, len(missing), "particles simulated"):
             pass
     return [load_images(path) for path in paths]
+
+
+def _begin_process() -> None:
+    end_with_parent()
+    set_threads(1)
 
 
 def _simulate_one(

@@ -1,11 +1,14 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The making of a general model: simulated images, supervised training, calibration."""
 
+import os
 from dataclasses import replace
 
 import numpy as np
 import pytest
 import torch
+from helpers.processes import children_of, wait_until
+from helpers.programs import start_pupick
 from scipy.special import expit
 
 from scipion_pupick.engine.errors import UsageError
@@ -129,6 +132,19 @@ def test_a_stopped_run_goes_on_to_the_same_model(tmp_path):
     assert whole.scale.diameter is None
     with pytest.raises(UsageError, match="other"):
         make_general_model(tmp_path / "again", replace(settings, particles=3), "cpu", 1)
+
+
+@pytest.mark.slow
+def test_no_process_outlives_a_run_that_is_killed(tmp_path):
+    process = start_pupick("pretrain", "--output", tmp_path, "--particles", 9, "--threads", 2)
+    images = tmp_path / "simulated"
+    wait_until(lambda: process.poll() is not None or [*images.glob("seed0_*")], 90)
+    children = children_of(process.pid)
+    process.kill()
+    process.communicate(timeout=30)
+    assert len(children) >= 2
+    wait_until(lambda: not any(os.path.exists(f"/proc/{pid}") for pid in children), 30)
+    assert not any(os.path.exists(f"/proc/{pid}") for pid in children)
 
 
 @pytest.mark.slow
