@@ -13,7 +13,8 @@ from scipy.special import expit
 
 from scipion_pupick.engine.errors import UsageError
 from scipion_pupick.engine.jobs.pretrain import make_general_model
-from scipion_pupick.engine.networks.model import load_model
+from scipion_pupick.engine.networks.architectures import make_network
+from scipion_pupick.engine.networks.model import load_model, save_model
 from scipion_pupick.engine.networks.scoring import make_scorer
 from scipion_pupick.engine.pretraining.dataset import (
     load_images,
@@ -145,6 +146,14 @@ def test_no_process_outlives_a_run_that_is_killed(tmp_path):
     assert len(children) >= 2
     wait_until(lambda: not any(os.path.exists(f"/proc/{pid}") for pid in children), 30)
     assert not any(os.path.exists(f"/proc/{pid}") for pid in children)
+
+
+def test_a_start_of_another_network_is_refused_before_anything_is_simulated(tmp_path):
+    conv3 = replace(load_model("general"), network=make_network("conv3"), network_name="conv3")
+    save_model(conv3, tmp_path / "conv3.safetensors")
+    with pytest.raises(UsageError, match="has another network"):
+        make_general_model(tmp_path / "run", threads=1, start=tmp_path / "conv3.safetensors")
+    assert not (tmp_path / "run").exists()
 
 
 @pytest.mark.slow
