@@ -12,7 +12,7 @@ from ..files.atomic import PathLike
 from ..networks.model import Model, load_model
 from ..pretraining.dataset import digest_of, simulate_particles
 from ..pretraining.general_model import calibrate_general_model
-from ..pretraining.labelled import LabelledSet, labelled_images
+from ..pretraining.labelled import LabelledSet, count_particles, labelled_images
 from ..pretraining.pretrain import first_network, pretrain
 from ..runs.pretrain_run import PretrainRun
 from ..settings import PretrainSettings
@@ -70,7 +70,7 @@ def make_general_model(
         progress = pretrain(
             *(training, held_out, settings.training, processor, reached, run.save, sets), started
         )
-        counts = {each.name: sum(map(len, each.particles.values())) for each in labelled}
+        counts = {each.name: count_particles(known) for each, known in zip(labelled, sets)}
         model = calibrate_general_model(progress, settings, held_out, processor, counts, started)
         run.finish(model)
     return model

@@ -203,7 +203,9 @@ def simulate_particles(
     missing = [i for i, path in enumerate(paths) if not _holds_images(path, made_from)]
     workers = threads or usable_cores()
     with ProcessPoolExecutor(workers, get_context("spawn"), _begin_process) as pool:
-        made = pool.map(partial(_simulate_one, paths, seed, proteins, made_from), missing, chunksize=4)
+        made = pool.map(
+            partial(_simulate_one, paths, seed, proteins, made_from), missing, chunksize=4
+        )
         for _ in track(made, len(missing), "particles simulated"):
             pass
     return [load_images(path) for path in paths]
