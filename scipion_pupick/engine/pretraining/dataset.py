@@ -6,7 +6,9 @@ from __future__ import annotations
 import hashlib
 import json
 import math
+import signal
 from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass, replace
 from functools import partial
 from multiprocessing import get_context
@@ -18,6 +20,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save
 
 from ..device import set_threads, usable_cores
+from ..errors import PupickError
 from ..files.atomic import PathLike, atomic_write
 from ..files.lifeline import end_with_parent
 from ..files.progress import track
@@ -197,22 +200,35 @@ def simulate_particles(
 
     Returns:
         The images of each particle.
+
+    Raises:
+        PupickError: a process was ended.
+        OSError: a file cannot be written.
     """
     paths = [folder / f"seed{seed}_{index:05d}.safetensors" for index in range(number)]
     made_from = digest_of(proteins, ())
     missing = [i for i, path in enumerate(paths) if not _holds_images(path, made_from)]
     workers = threads or usable_cores()
-    with ProcessPoolExecutor(workers, get_context("spawn"), _begin_process) as pool:
-        made = pool.map(
-            partial(_simulate_one, paths, seed, proteins, made_from), missing, chunksize=4
-        )
-        for _ in track(made, len(missing), "particles simulated"):
-            pass
+    simulate_one = partial(_simulate_one, paths, seed, proteins, made_from)
+    try:
+        with ProcessPoolExecutor(workers, get_context("spawn"), _begin_process) as pool:
+            made = pool.map(simulate_one, missing)
+            for _ in track(made, len(missing), "particles simulated"):
+                pass
+    except BrokenProcessPool as error:
+        raise PupickError(
+            "A process that simulates was ended from outside, as systems do where the memory does "
+            "not suffice: call again to go on, with fewer threads if it happens again.",
+            setting="threads",
+        ) from error
     return [load_images(path) for path in paths]
 
 
 def _begin_process() -> None:
     end_with_parent()
+    # queues and terminals tell all processes of a job to stop: the parent decides what to do
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.SIG_IGN)
     set_threads(1)
 
 

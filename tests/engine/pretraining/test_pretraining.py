@@ -2,6 +2,7 @@
 """The making of a general model: simulated images, supervised training, calibration."""
 
 import os
+import signal
 from dataclasses import replace
 
 import numpy as np
@@ -135,17 +136,41 @@ def test_a_stopped_run_goes_on_to_the_same_model(tmp_path):
         make_general_model(tmp_path / "again", replace(settings, particles=3), "cpu", 1)
 
 
-@pytest.mark.slow
-def test_no_process_outlives_a_run_that_is_killed(tmp_path):
-    process = start_pupick("pretrain", "--output", tmp_path, "--particles", 9, "--threads", 2)
-    images = tmp_path / "simulated"
+def start_simulating(folder):
+    """Start a run in a session of its own, and wait until it has simulated the first particle."""
+    arguments = ("--output", folder, "--particles", 9, "--threads", 2)
+    process = start_pupick("pretrain", *arguments, start_new_session=True)
+    images = folder / "simulated"
     wait_until(lambda: process.poll() is not None or [*images.glob("seed0_*")], 90)
-    children = children_of(process.pid)
-    process.kill()
-    process.communicate(timeout=30)
+    return process, children_of(process.pid)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM, signal.SIGINT])
+def test_no_process_outlives_a_run_that_is_stopped(number, tmp_path):
+    """Whoever stops a job may tell all of its processes, or kill the first alone."""
+    process, children = start_simulating(tmp_path)
+    if number == signal.SIGKILL:
+        process.kill()
+    else:
+        os.killpg(process.pid, number)
+    _, said = process.communicate(timeout=60)
     assert len(children) >= 2
     wait_until(lambda: not any(os.path.exists(f"/proc/{pid}") for pid in children), 30)
     assert not any(os.path.exists(f"/proc/{pid}") for pid in children)
+    if number != signal.SIGKILL:
+        assert said.endswith("pupick pretrain: stopped; call it again to continue.\n")
+    assert "Traceback" not in said
+
+
+@pytest.mark.slow
+def test_a_process_that_the_system_ends_is_told(tmp_path):
+    process, children = start_simulating(tmp_path)
+    os.kill(children[-1], signal.SIGKILL)
+    _, said = process.communicate(timeout=60)
+    assert process.returncode == 1
+    assert "A process that simulates was ended from outside" in said
+    assert "Traceback" not in said
 
 
 def test_a_start_of_another_network_is_refused_before_anything_is_simulated(tmp_path):
