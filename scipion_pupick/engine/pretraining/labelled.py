@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import logging
 from dataclasses import dataclass
 from typing import List, Sequence
 
@@ -12,11 +13,13 @@ from ..coordinates import Picks
 from ..coordinates.area import inside_image
 from ..coordinates.assign_picks import assign_to_micrographs
 from ..errors import UsageError
-from ..micrographs import Micrograph
+from ..micrographs import Micrograph, say_pixel_sizes
 from ..preprocessing.scale import ANGSTROM, WorkingScale, to_working
 from ..preprocessing.working_image import prepare
 from ..settings import WORKING_DIAMETER_PX
 from .dataset import KnownImage
+
+log = logging.getLogger(__name__)
 
 # users differ in what they call the diameter
 _WIDTHS = (0.83, 1.0, 1.2)
@@ -54,6 +57,8 @@ def labelled_images(labelled: LabelledSet) -> List[KnownImage]:
     with_labels = [m for m in labelled.micrographs if len(by_name.get(m.name, ()))]
     if not with_labels:
         raise UsageError(f"{labelled.name}: the labels are of other micrographs.")
+    log.info("%s: %d micrographs have labels.", labelled.name, len(with_labels))
+    say_pixel_sizes(with_labels)
     images = [
         _known_image(micrograph, by_name[micrograph.name].xy, labelled.diameter, width)
         for micrograph in with_labels

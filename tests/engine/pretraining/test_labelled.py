@@ -68,6 +68,19 @@ def test_labels_most_of_which_lie_outside_are_refused(labelled):
     assert count_particles(labelled_images(replace(labelled, particles=one_outside))) == 3
 
 
+def test_pixel_sizes_of_labelled_micrographs_are_said(labelled, tmp_path, caplog):
+    caplog.set_level("INFO")
+    labelled_images(labelled)
+    assert "discs: 1 micrographs have labels." in caplog.messages
+    assert "Pixel size: 5 Å/px, as given." in caplog.messages
+    random = np.random.default_rng(0)
+    write_image(tmp_path / "one.mrc", random.normal(size=(400, 360)), 1.0)
+    headed = [Micrograph(tmp_path / "one.mrc", "one.mrc")]
+    labelled_images(replace(labelled, micrographs=headed, diameter=40.0))
+    assert "Pixel size: 1 Å/px, from the header." in caplog.messages
+    assert any("exactly 1 Å/px" in message for message in caplog.messages)
+
+
 @pytest.mark.slow
 def test_a_model_tells_the_number_of_labels_that_it_has_learned_from(labelled, tmp_path):
     elsewhere = Coordinates.unscored(*XY[:2].T)
