@@ -62,7 +62,7 @@ def make_general_model(
     sources = digest_of(shapes, sets) + ("" if first is None else first.digest)
     run = PretrainRun.of_settings(Path(output), settings, sources)
     with run.owned():
-        reached = run.checkpoint.load()
+        reached = run.reached()
         number = settings.held_out + settings.particles
         images = simulate_particles(run.simulated, settings.training.seed, number, threads, shapes)
         held_out = [*chain.from_iterable(images[: settings.held_out])]

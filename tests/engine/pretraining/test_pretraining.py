@@ -132,8 +132,11 @@ def test_a_stopped_run_goes_on_to_the_same_model(tmp_path):
     again = make_general_model(tmp_path / "again", settings, "cpu", 1)
     assert again.digest == whole.digest == load_model(tmp_path / "again/general.safetensors").digest
     assert whole.scale.diameter is None
-    with pytest.raises(UsageError, match="other"):
+    with pytest.raises(UsageError, match="other settings") as caught:
         make_general_model(tmp_path / "again", replace(settings, particles=3), "cpu", 1)
+    # there is no leave to overwrite that could be given
+    assert caught.value.settings == ("output",)
+    assert "overwrite" not in str(caught.value)
 
 
 def start_simulating(folder):
