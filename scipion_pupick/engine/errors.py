@@ -63,3 +63,7 @@ class FolderInUseError(UsageError):
 
 class AlreadyServedError(UsageError):
     """Another program serves the page on which the picks of a run are corrected."""
+
+
+class OtherTrainingError(UsageError):
+    """A folder holds a training that was begun with something else."""

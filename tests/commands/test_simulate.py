@@ -195,6 +195,12 @@ def test_micrographs_without_particles_stay_in_the_result(tmp_path):
         ({"diameter": float("nan")}, "diameter is nan"),
         ({"seed": -1}, "seed is -1"),
         ({"fixed": {"defocus": float("inf")}}, "defocus is inf"),
+        ({"fixed": {"dose": 1e19}}, "dose is 1e\\+19"),
+        ({"fixed": {"b_factor": -50.0}}, "b_factor is -50"),
+        ({"fixed": {"invert": 2.0}}, "invert is 2"),
+        ({"fixed": {"microscope.voltage": 300000.0}}, "voltage is 300000 kV"),
+        ({"fixed": {"contamination.crystals": -3.0}}, "crystals is -3"),
+        ({"fixed": {"contamination.gold": 2.7}}, "gold is 2.7: it is a whole number"),
     ],
 )
 def test_arguments_that_make_no_sense_are_refused(tmp_path, change, reason):
@@ -219,6 +225,21 @@ def test_single_settings_can_be_fixed_for_all_micrographs(tmp_path):
         assert used["contamination"]["gold"] == 2
         assert used["invert"] is True
         assert used["ice"]["thickness"] == 333.0
+
+
+def test_a_particle_that_the_microscope_does_not_show_has_no_signal_to_noise_ratio(tmp_path):
+    nothing = {"defocus": 0.0, "microscope.cs": 0.0, "microscope.amplitude_contrast": 0.0}
+    simulate(tmp_path / "dark", count=1, shape=SHAPE, fixed=nothing, settings=SimulationSettings())
+    with pytest.raises(UsageError, match=r"no contrast .* ratio of 0\.2"):
+        simulate(tmp_path / "out", count=1, shape=SHAPE, fixed={**nothing, "snr": 0.2})
+
+
+def test_a_defocus_and_a_part_of_it_are_both_fixed():
+    drawn = random_settings(np.random.default_rng(0))
+    for names in (["defocus", "defocus.angle"], ["defocus.angle", "defocus"]):
+        values = {"defocus": 12000.0, "defocus.angle": 30.0}
+        defocus = with_fixed(drawn, {name: values[name] for name in names}).defocus
+        assert (defocus.u, defocus.v, defocus.angle) == (12000, 12000, 30)
 
 
 @pytest.mark.parametrize("wrong", ["dosis=40", "dose=0", "ice=3", "snr=abc"])

@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Lines from the process that has started this one, which ends when that is gone."""
+"""Processes that end when the one that has started them is gone."""
 
 from __future__ import annotations
 
+import multiprocessing
 import os
 import queue
 import sys
@@ -26,3 +27,18 @@ def _listen(lines: queue.SimpleQueue[str]) -> None:
     for line in sys.stdin:
         lines.put(line)
     os._exit(1)
+
+
+def end_with_parent() -> None:
+    """Have this process, which `multiprocessing` has started, end at once when its parent is gone.
+
+    A parent that is killed cannot tell its processes, which would wait for work for ever.
+    """
+    threading.Thread(target=_wait_for_parent, daemon=True).start()
+
+
+def _wait_for_parent() -> None:
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        parent.join()
+        os._exit(1)

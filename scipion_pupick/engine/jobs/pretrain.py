@@ -12,8 +12,8 @@ from ..files.atomic import PathLike
 from ..networks.model import Model, load_model
 from ..pretraining.dataset import digest_of, simulate_particles
 from ..pretraining.general_model import calibrate_general_model
-from ..pretraining.labelled import LabelledSet, labelled_images
-from ..pretraining.pretrain import pretrain
+from ..pretraining.labelled import LabelledSet, count_particles, labelled_images
+from ..pretraining.pretrain import first_network, pretrain
 from ..runs.pretrain_run import PretrainRun
 from ..settings import PretrainSettings
 from ..simulation import read_proteins
@@ -45,8 +45,8 @@ def make_general_model(
         start: general model to go on from, or `general`; None for random weights.
 
     Raises:
-        UsageError: the folder holds a training with other settings, or proteins or labelled
-            micrographs cannot be used.
+        UsageError: the folder holds a training with other settings, or proteins, labelled
+            micrographs or the model to go on from cannot be used.
         MicrographError: a labelled micrograph cannot be used.
         PupickError: training failed.
         OSError: a result cannot be written.
@@ -56,19 +56,21 @@ def make_general_model(
     shapes = [] if proteins is None else read_proteins(proteins)
     sets = [labelled_images(each) for each in labelled]
     first = None if start is None else load_model(start)
+    started = None if first is None else first.network
+    # simulating takes hours, so a start that does not fit is refused before
+    first_network(settings.training, started)
     sources = digest_of(shapes, sets) + ("" if first is None else first.digest)
     run = PretrainRun.of_settings(Path(output), settings, sources)
     with run.owned():
-        reached = run.checkpoint.load()
+        reached = run.reached()
         number = settings.held_out + settings.particles
         images = simulate_particles(run.simulated, settings.training.seed, number, threads, shapes)
         held_out = [*chain.from_iterable(images[: settings.held_out])]
         training = [*chain.from_iterable(images[settings.held_out :])]
-        started = None if first is None else first.network
         progress = pretrain(
             *(training, held_out, settings.training, processor, reached, run.save, sets), started
         )
-        counts = {each.name: sum(map(len, each.particles.values())) for each in labelled}
+        counts = {each.name: count_particles(known) for each, known in zip(labelled, sets)}
         model = calibrate_general_model(progress, settings, held_out, processor, counts, started)
         run.finish(model)
     return model

@@ -17,7 +17,7 @@ log = logging.getLogger(__name__)
 
 # deviations of the grey values: gold, ice and the best particles stay far below
 MOST_DEVIATIONS_OF_A_PIXEL = 50.0
-# shares of an image above which outliers are named, and above which they are left as they are
+# shares of an image above which outliers are named, and above which those of some rows are left
 NAMED_SHARE, MENDED_SHARE = 1e-4, 1e-2
 SATURATED_SHARE = 0.01
 _SAMPLED_ROWS = 64
@@ -71,11 +71,13 @@ class PixelMender:
     """Replaces pixels of one image that lie too far from all others and from their neighbours.
 
     Attributes:
-        outliers: how many were replaced, or left because they are more than a percent.
+        outliers: how many were replaced, or left.
+        left: how many of these were left, because their rows hold more than a percent of the
+            image's pixels as outliers.
     """
 
     def __init__(self, image: np.ndarray) -> None:
-        self.outliers = 0
+        self.outliers = self.left = 0
         self._image = image
         self._limits = find_limits(image)
 
@@ -95,6 +97,7 @@ class PixelMender:
         rows, columns = np.nonzero((block < limits.low) | (block > limits.high))
         if len(rows) > MENDED_SHARE * self._image.size:
             self.outliers += len(rows)
+            self.left += len(rows)
             return block
         around = _medians_round(self._image, rows + start, columns)
         alone = np.abs(block[rows, columns] - around) > limits.most
@@ -125,21 +128,23 @@ def saturated_share(image: np.ndarray) -> float:
     return float((sample_rows(image) >= np.iinfo(image.dtype).max).mean())
 
 
-def warn_of_bad_pixels(path: object, image: np.ndarray, outliers: int) -> None:
+def warn_of_bad_pixels(path: object, image: np.ndarray, outliers: int, left: int) -> None:
     """Name outliers and saturated pixels in the log, if there are many.
 
     Args:
         path: of the micrograph.
         image: (ny, nx), as read.
         outliers: pixels that are too far from the others.
+        left: how many of these were left as they are.
     """
     share = outliers / image.size
     if share > MENDED_SHARE:
         log.warning(
             "%s: %.1f %% of its pixels lie far from all others: check the gain and the defects of "
-            "the camera. They are left as they are.",
+            "the camera. %s",
             path,
             100 * share,
+            _what_became_of(outliers, left),
         )
     elif share > NAMED_SHARE:
         log.warning(
@@ -156,3 +161,11 @@ def warn_of_bad_pixels(path: object, image: np.ndarray, outliers: int) -> None:
             100 * saturated,
             image.dtype.name,
         )
+
+
+def _what_became_of(outliers: int, left: int) -> str:
+    if left == outliers:
+        return "They are left as they are."
+    if not left:
+        return "They were replaced by what is round them."
+    return f"{left} of these {outliers} are left as they are, the others were replaced."

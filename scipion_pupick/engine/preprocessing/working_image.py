@@ -81,7 +81,7 @@ def read_working_image(
         raise MicrographError(f"{micrograph.path}: {error}") from error
     except MemoryError as error:
         raise MicrographError(f"{micrograph.path}: {_NO_MEMORY}") from error
-    warn_of_bad_pixels(micrograph.path, image, mender.outliers)
+    warn_of_bad_pixels(micrograph.path, image, mender.outliers, mender.left)
     return WorkingImage(micrograph, working, shape, pixel_size)
 
 

@@ -6,7 +6,9 @@ from __future__ import annotations
 import hashlib
 import json
 import math
+import signal
 from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass, replace
 from functools import partial
 from multiprocessing import get_context
@@ -14,11 +16,13 @@ from pathlib import Path
 from typing import List, Optional, Sequence, Tuple
 
 import numpy as np
-from safetensors import safe_open
+from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save
 
 from ..device import set_threads, usable_cores
+from ..errors import PupickError
 from ..files.atomic import PathLike, atomic_write
+from ..files.lifeline import end_with_parent
 from ..files.progress import track
 from ..preprocessing.normalise import normalise
 from ..preprocessing.working_image import MOST_DEVIATIONS
@@ -50,6 +54,8 @@ _MOST_STRIPES = 32  # px
 # users differ in what they call the diameter, and particles are not round
 _SCALE_DEVIATION = 0.2
 _LEAST_PX, _MOST_PX = 15.0, 38.0
+# key of the metadata: digest of the proteins
+_MADE_FROM = "made_from"
 
 
 @dataclass(frozen=True)
@@ -139,8 +145,8 @@ def _with_stripes(
     return striped, covered
 
 
-def save_images(images: List[KnownImage], path: PathLike) -> None:
-    """Write images (safetensors)."""
+def save_images(images: List[KnownImage], path: PathLike, made_from: str = "") -> None:
+    """Write images (safetensors), and a digest of the proteins that they were made from."""
     tensors = {}
     for i, image in enumerate(images):
         tensors[f"{i}/pixels"] = np.ascontiguousarray(image.pixels)
@@ -149,7 +155,7 @@ def save_images(images: List[KnownImage], path: PathLike) -> None:
             tensors[f"{i}/hidden"] = np.ascontiguousarray(image.hidden)
     widths = json.dumps([image.diameter_px for image in images])
     with atomic_write(path) as temporary:
-        temporary.write_bytes(save(tensors, {"diameter_px": widths}))
+        temporary.write_bytes(save(tensors, {"diameter_px": widths, _MADE_FROM: made_from}))
 
 
 def load_images(path: PathLike) -> List[KnownImage]:
@@ -167,10 +173,23 @@ def load_images(path: PathLike) -> List[KnownImage]:
         ]
 
 
+def _holds_images(path: Path, made_from: str) -> bool:
+    """Whether a whole file is there, of images that were made from the same proteins."""
+    try:
+        with safe_open(path, framework="np") as file:
+            metadata = file.metadata() or {}
+    except (SafetensorError, OSError):
+        return False
+    # files of older versions do not say
+    return "diameter_px" in metadata and metadata.get(_MADE_FROM, made_from) == made_from
+
+
 def simulate_particles(
     folder: Path, seed: int, number: int, threads: int, proteins: Sequence[Protein] = ()
 ) -> List[List[KnownImage]]:
     """Simulate images of random particles in several processes, or read those that are there.
+
+    Images that were made from other proteins, and files that are damaged, are replaced.
 
     Args:
         folder: of a file for each particle.
@@ -181,21 +200,42 @@ def simulate_particles(
 
     Returns:
         The images of each particle.
+
+    Raises:
+        PupickError: a process was ended.
+        OSError: a file cannot be written.
     """
     paths = [folder / f"seed{seed}_{index:05d}.safetensors" for index in range(number)]
-    missing = [index for index, path in enumerate(paths) if not path.exists()]
+    made_from = digest_of(proteins, ())
+    missing = [i for i, path in enumerate(paths) if not _holds_images(path, made_from)]
     workers = threads or usable_cores()
-    with ProcessPoolExecutor(workers, get_context("spawn"), set_threads, (1,)) as pool:
-        made = pool.map(partial(_simulate_one, paths, seed, proteins), missing, chunksize=4)
-        for _ in track(made, len(missing), "particles simulated"):
-            pass
+    simulate_one = partial(_simulate_one, paths, seed, proteins, made_from)
+    try:
+        with ProcessPoolExecutor(workers, get_context("spawn"), _begin_process) as pool:
+            made = pool.map(simulate_one, missing)
+            for _ in track(made, len(missing), "particles simulated"):
+                pass
+    except BrokenProcessPool as error:
+        raise PupickError(
+            "A process that simulates was ended from outside, as systems do where the memory does "
+            "not suffice: call again to go on, with fewer threads if it happens again.",
+            setting="threads",
+        ) from error
     return [load_images(path) for path in paths]
 
 
+def _begin_process() -> None:
+    end_with_parent()
+    # queues and terminals tell all processes of a job to stop: the parent decides what to do
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.SIG_IGN)
+    set_threads(1)
+
+
 def _simulate_one(
-    paths: Sequence[Path], seed: int, proteins: Sequence[Protein], index: int
+    paths: Sequence[Path], seed: int, proteins: Sequence[Protein], made_from: str, index: int
 ) -> None:
-    save_images(simulate_images(seed, index, proteins), paths[index])
+    save_images(simulate_images(seed, index, proteins), paths[index], made_from)
 
 
 def digest_of(proteins: Sequence[Protein], sets: Sequence[Sequence[KnownImage]]) -> str:

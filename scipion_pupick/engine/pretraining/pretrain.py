@@ -50,9 +50,7 @@ def pretrain(
     the tiles. Arguments, result and errors are those of `training.fit`, but for the images and the
     network to start from, if there is one.
     """
-    network = fresh_network(settings, _FIRST_ODDS)
-    if start is not None:
-        take_over(network, start)
+    network = first_network(settings, start)
     shares = [1 - _LABELLED_SHARE, *(_LABELLED_SHARE / len(labelled) for _ in labelled)]
     loss = SupervisedLoss([images, *labelled], shares, network, settings, device)
 
@@ -62,6 +60,18 @@ def pretrain(
 
     trainer = Trainer(network, loss, validate, loss.positive_share(), settings, device)
     return trainer.run(progress, after_epoch)
+
+
+def first_network(settings: OptimizerSettings, start: Optional[Network] = None) -> Network:
+    """Make the network that training begins with, of random weights or those of another.
+
+    Raises:
+        UsageError: the network to start from is of another kind.
+    """
+    network = fresh_network(settings, _FIRST_ODDS)
+    if start is not None:
+        take_over(network, start)
+    return network
 
 
 def take_over(network: Network, start: Network) -> None:

@@ -8,9 +8,9 @@ import json
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Iterator
+from typing import Iterator, Optional
 
-from ..errors import UsageError
+from ..errors import OtherTrainingError, UsageError
 from ..files.atomic import make_folder, remove_leftovers
 from ..files.lock import only_owner
 from ..networks.model import Model, save_model
@@ -71,6 +71,21 @@ class PretrainRun:
             remove_leftovers(self.folder)
             remove_leftovers(self.simulated)
             yield
+
+    def reached(self) -> Optional[Progress]:
+        """Read what a run that was stopped had reached; None where nothing is trained yet.
+
+        Raises:
+            UsageError: the folder holds another training, or a damaged one.
+        """
+        try:
+            return self.checkpoint.load()
+        except OtherTrainingError as error:
+            raise UsageError(
+                f"{self.folder} holds a training with other settings, proteins, labelled "
+                "micrographs or model to start from: give another folder.",
+                setting="output",
+            ) from error
 
     def save(self, progress: Progress) -> None:
         """Write checkpoint and log, and tell how the last epoch went."""

@@ -15,6 +15,7 @@ from ..errors import UsageError
 Shape = Tuple[int, int]
 
 _ELECTRON_REST_ENERGY = 510998.95  # eV
+_HIGHEST_VOLTAGE = 3000.0  # kV; the highest of any microscope
 _PLANCK_TIMES_LIGHT = 12398.42  # eV Å
 
 
@@ -33,8 +34,11 @@ class Microscope:
     amplitude_contrast: float = 0.1
 
     def __post_init__(self) -> None:
-        if not self.voltage > 0:
-            raise UsageError(f"The voltage is {self.voltage:g} kV: it must be positive.")
+        if not 0 < self.voltage <= _HIGHEST_VOLTAGE:
+            raise UsageError(
+                f"The voltage is {self.voltage:g} kV: it must be positive, and at most "
+                f"{_HIGHEST_VOLTAGE:g}, in kV."
+            )
         if not 0 <= self.amplitude_contrast <= 1:
             raise UsageError(
                 f"The amplitude contrast is {self.amplitude_contrast:g}: it lies between 0 and 1."

@@ -19,6 +19,9 @@ from ..files.atomic import PathLike
 MASS_INSIDE = 0.995
 _SOLVENT_BELOW = 0.1
 _MARGIN = 2
+# calibrations of the axes may differ by so much
+_CUBIC_WITHIN = 0.01
+_MOST_SLANT = 0.5  # degrees
 
 
 @dataclass(frozen=True, eq=False)
@@ -107,15 +110,36 @@ def read_map(
         pixel_size: Å/px; None for the file's own.
 
     Raises:
-        UsageError: the file is missing or no map, or says no pixel size and none is given.
+        UsageError: the file is missing or no map, its voxels are no cubes, or it says no pixel
+            size and none is given.
     """
     try:
         with mrcfile.open(Path(path), permissive=False) as file:
-            values = np.array(file.data, np.float32)
-            extent = float(file.voxel_size.x)
+            values = _in_order(np.array(file.data, np.float32), file.header)
+            sides = [float(file.voxel_size[axis]) for axis in "xyz"]
+            angles = [float(file.header.cellb[angle]) for angle in ("alpha", "beta", "gamma")]
     except (OSError, ValueError) as error:
         raise UsageError(f"{path}: cannot be read as a density map: {error}") from error
-    size = extent if pixel_size is None else pixel_size
+    size = sides[0] if pixel_size is None else pixel_size
     if not (math.isfinite(size) and size > 0):
-        raise UsageError(f"{path}: its pixel size is {size:g} Å: give one in Å/px.")
+        raise UsageError(
+            f"{path}: its pixel size is {size:g} Å: write the right one (Å/px) into its header."
+        )
+    slanted = any(angle and abs(angle - 90) > _MOST_SLANT for angle in angles)
+    uneven = max(sides) - min(sides) > _CUBIC_WITHIN * max(sides)
+    if pixel_size is None and (slanted or uneven):
+        raise UsageError(
+            f"{path}: its voxels are no cubes: they have sides of "
+            f"{' x '.join(f'{side:g}' for side in sides)} Å and angles of "
+            f"{', '.join(f'{angle:g}' for angle in angles)} degrees. Resample it to cubes."
+        )
     return centre_density(values, size, threshold, Path(path).name)
+
+
+def _in_order(values: np.ndarray, header: np.recarray) -> np.ndarray:
+    """Return a map in the order z, y, x, whatever the axes of its file are."""
+    # the slowest axis of the file comes first; 1 is x
+    axes = [int(header.maps), int(header.mapr), int(header.mapc)]
+    if values.ndim != 3 or sorted(axes) != [1, 2, 3]:
+        return values
+    return values.transpose([axes.index(axis) for axis in (3, 2, 1)])

@@ -68,7 +68,8 @@ def simulate_micrograph(
             `junk_coverage` of the settings is not 0.
 
     Raises:
-        UsageError: junk is asked for and missing, or of another pixel size.
+        UsageError: junk is asked for and missing, or of another pixel size, or the particles have
+            no contrast that could have the signal-to-noise ratio asked for.
         PupickError: so many particles do not fit.
     """
     _check_junk(settings, bank, junk)
@@ -131,13 +132,22 @@ def _structural_phase(pixel_size: float, settings: SimulationSettings) -> float:
 
 
 def _particle_potential(bank: Bank, settings: SimulationSettings) -> float:
-    """Choose the potential, V, that gives the signal-to-noise ratio asked for."""
+    """Choose the potential, V, that gives the signal-to-noise ratio asked for.
+
+    Raises:
+        UsageError: the microscope shows nothing of the particle.
+    """
     if settings.snr is None:
         return PROTEIN_POTENTIAL
     transfer = _transfer((bank.size, bank.size), bank.pixel_size, settings)
     spectra = fft.rfft2(bank.images) * (transfer * settings.microscope.interaction)
     signal = np.square(fft.irfft2(spectra, s=bank.images.shape[1:])).sum() / len(bank.images)
     signal /= math.pi / 4 * (bank.diameter / bank.pixel_size) ** 2
+    if not signal > 0:
+        raise UsageError(
+            f"Particles have no contrast with these settings, so none has a signal-to-noise ratio "
+            f"of {settings.snr:g}: set a defocus, an amplitude contrast or a smaller b_factor."
+        )
     return math.sqrt(settings.snr * _noise_power(bank.diameter, settings) / float(signal))
 
 

@@ -4,8 +4,8 @@
 from __future__ import annotations
 
 import math
+import zipfile
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Sequence
 
 import numpy as np
@@ -19,6 +19,7 @@ from .phantom import VOXELS_PER_DIAMETER
 # standard deviation, Å, of an atom: a resolution of about 9 Å
 _ATOM = 3.0
 _LEAST_VOXEL = 0.5  # Å
+_LEAST_ATOMS = 2
 
 
 @dataclass(frozen=True)
@@ -57,10 +58,14 @@ def read_proteins(path: PathLike) -> Sequence[Protein]:
         UsageError: the file is missing or holds something else.
     """
     try:
-        with np.load(Path(path), allow_pickle=False) as arrays:
-            names, offsets = arrays["names"], arrays["offsets"]
-            xyz = np.asarray(arrays["xyz"], np.float32)
-    except (OSError, EOFError, ValueError, LookupError) as error:
+        with open(path, "rb") as file:
+            if not zipfile.is_zipfile(file):
+                raise ValueError("it is no archive, or is cut off")
+            with np.load(file, allow_pickle=False) as arrays:
+                names, offsets = arrays["names"], arrays["offsets"]
+                xyz = np.asarray(arrays["xyz"], np.float32)
+        _check(names, offsets, xyz)
+    except (OSError, EOFError, ValueError, LookupError, zipfile.BadZipFile) as error:
         raise UsageError(
             f"{path}: cannot be read as proteins: {error}. It must be a NumPy archive of names, "
             "offsets and xyz.",
@@ -70,3 +75,27 @@ def read_proteins(path: PathLike) -> Sequence[Protein]:
         Protein(str(name), xyz[first:last])
         for name, first, last in zip(names, offsets, offsets[1:])
     ]
+
+
+def _check(names: np.ndarray, offsets: np.ndarray, xyz: np.ndarray) -> None:
+    """Refuse arrays that are no proteins, before any particle is made of them.
+
+    Raises:
+        ValueError: they are none; says why.
+    """
+    if xyz.ndim != 2 or xyz.shape[1] != 3:
+        raise ValueError(f"xyz has the shape {xyz.shape} instead of (number of atoms, 3)")
+    if offsets.ndim != 1 or offsets.dtype.kind not in "iu":
+        raise ValueError("offsets are no list of whole numbers")
+    if names.ndim != 1 or not len(names) or len(offsets) != len(names) + 1:
+        raise ValueError(f"{names.size} names and {len(offsets)} offsets do not go together")
+    bounds = offsets.astype(np.int64)
+    few = np.flatnonzero(np.diff(bounds) < _LEAST_ATOMS)
+    if len(few):
+        raise ValueError(f"{names[few[0]]} has fewer than {_LEAST_ATOMS} atoms by its offsets")
+    if bounds[0] < 0 or bounds[-1] > len(xyz):
+        raise ValueError(f"the offsets go from {bounds[0]} to {bounds[-1]} of {len(xyz)} atoms")
+    # infinite are also those that were too large for the half precision of a file
+    wrong = int((~np.isfinite(xyz)).any(axis=1).sum())
+    if wrong:
+        raise ValueError(f"{wrong} of {len(xyz)} atoms have no finite place")

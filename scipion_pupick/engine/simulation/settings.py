@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, is_dataclass, replace
-from typing import Any, Dict, Mapping, Optional, Tuple
+from typing import Any, Callable, Dict, Mapping, Optional, Tuple
 
 import numpy as np
 
@@ -15,6 +15,8 @@ from .random_numbers import log_uniform
 
 # coverage of discs set down at random; they jam at 0.547 (Feder, J. Theor. Biol. 87, 237, 1980)
 DENSEST = 0.45
+# electrons/Å²; hardly more can be counted in a pixel, and there is no noise left
+_HIGHEST_DOSE = 1e12
 
 
 @dataclass(frozen=True)
@@ -109,6 +111,9 @@ class Contamination:
         for name in ("rim", "denatured"):
             if not getattr(self, name) >= 0:
                 raise UsageError(f"{name} is {getattr(self, name):g} Å: it cannot be negative.")
+        for name in ("crystals", "gold", "rough", "thin", "filaments", "clumps", "micelles"):
+            if not getattr(self, name) >= 0:
+                raise UsageError(f"{name} is {getattr(self, name)}: it is a number of things.")
 
 
 @dataclass(frozen=True)
@@ -142,8 +147,13 @@ class SimulationSettings:
     invert: bool = False
 
     def __post_init__(self) -> None:
-        if not self.dose > 0:
-            raise UsageError(f"The dose is {self.dose:g} electrons/Å²: it must be positive.")
+        if not 0 < self.dose <= _HIGHEST_DOSE:
+            raise UsageError(
+                f"The dose is {self.dose:g} electrons/Å²: it must be positive, and at most "
+                f"{_HIGHEST_DOSE:g}."
+            )
+        if not self.b_factor >= 0:
+            raise UsageError(f"The b_factor is {self.b_factor:g} Å²: it cannot be negative.")
         if self.snr is not None and not self.snr > 0:
             raise UsageError(f"The signal-to-noise ratio is {self.snr:g}: it must be positive.")
 
@@ -235,22 +245,36 @@ def with_fixed(settings: SimulationSettings, fixed: Mapping[str, float]) -> Simu
     for name, value in fixed.items():
         if name not in fixed_names():
             raise UsageError(f"There is no {name!r} to set: there are {', '.join(fixed_names())}.")
-        if not math.isfinite(value):
-            raise UsageError(f"{name} is {value:g}: it must be finite.")
         group, _, part = name.rpartition(".")
         if group:
             kind = type(getattr(getattr(settings, group), part))
-            parts.setdefault(group, {})[part] = kind(value)
+            parts.setdefault(group, {})[part] = _as_kind(kind, name, value)
         elif name == "defocus":
+            value = _as_kind(float, name, value)
             changes[name] = Defocus(value, value, 0.0)
         else:
-            changes[name] = bool(value) if name == "invert" else value
+            changes[name] = _as_kind(bool if name == "invert" else float, name, value)
     for group, values in parts.items():
-        before = getattr(settings, group)
+        before = changes.get(group, getattr(settings, group))
         if group == "crowding":
             values = _with_room(values, before)
         changes[group] = replace(before, **values)
     return replace(settings, **changes)
+
+
+def _as_kind(kind: Callable[[float], Any], name: str, value: float) -> Any:
+    """Return a number as a float, an int or a bool.
+
+    Raises:
+        UsageError: it is none.
+    """
+    if not math.isfinite(value):
+        raise UsageError(f"{name} is {value:g}: it must be finite.")
+    if kind is bool and value not in (0, 1):
+        raise UsageError(f"{name} is {value:g}: it is 1 or 0.")
+    if kind is int and not float(value).is_integer():
+        raise UsageError(f"{name} is {value:g}: it is a whole number.")
+    return kind(value)
 
 
 def _with_room(fixed: Dict[str, float], drawn: Crowding) -> Dict[str, float]:

@@ -11,7 +11,7 @@ from typing import Any, Dict, Mapping, Optional
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 
-from ..errors import UsageError
+from ..errors import OtherTrainingError, UsageError
 from ..files.atomic import PathLike, atomic_write
 from ..files.json_files import parse_object
 from .progress import Epoch, Progress
@@ -67,7 +67,8 @@ def load_progress(path: PathLike, fingerprint: str) -> Optional[Progress]:
     """Read a checkpoint; None if there is none yet.
 
     Raises:
-        UsageError: the checkpoint belongs to a training with other data or settings, or is damaged.
+        OtherTrainingError: the checkpoint belongs to a training with other data or settings.
+        UsageError: it is damaged.
     """
     if not Path(path).exists():
         return None
@@ -83,7 +84,7 @@ def load_progress(path: PathLike, fingerprint: str) -> Optional[Progress]:
     except (SafetensorError, LookupError, TypeError, ValueError, ArithmeticError) as error:
         raise UsageError(f"{path} is damaged ({error}): delete it to train anew.") from error
     if not same:
-        raise UsageError(
+        raise OtherTrainingError(
             f"{Path(path).parent} holds a training with other micrographs, picks or settings: "
             "give another folder, or allow to overwrite it.",
             setting=("output", "overwrite"),

@@ -60,6 +60,26 @@ def test_a_blank_border_stays_and_is_named(image, caplog):
     seen[:, :20] = 0
     assert np.array_equal(working(seen), downsample(seen, working(seen).shape))
     assert "% of its pixels lie far from all others" in caplog.text
+    assert "They are left as they are." in caplog.text
+
+
+def test_what_became_of_many_outliers_is_said_as_it_is(caplog):
+    """A large image is mended in blocks of rows, each of which decides by itself."""
+    random = np.random.default_rng(0)
+    clean = random.normal(100, 3, (2048, 1024)).astype(np.float32)
+    spread, gathered = clean.copy(), clean.copy()
+    hot = random.random(clean.shape)
+    spread[hot < 0.03] = 5000
+    gathered[:256][hot[:256] < 0.5] = 5000
+    gathered[256:][hot[256:] < 0.001] = 5000
+    assert np.abs(working(spread) - working(clean)).max() < 10
+    assert "3.0 % of its pixels lie far from all others" in caplog.text
+    assert "They were replaced by what is round them." in caplog.text
+    assert "left as they are" not in caplog.text
+    caplog.clear()
+    assert working(gathered).max() > 1000
+    left, outliers = ((gathered[rows] == 5000).sum() for rows in (slice(256), slice(None)))
+    assert f"{left} of these {outliers} are left as they are, the others were" in caplog.text
 
 
 def test_saturated_pixels_are_named(image, caplog):

@@ -9,10 +9,15 @@ import torch
 
 from scipion_pupick.engine.coordinates import Coordinates
 from scipion_pupick.engine.errors import UsageError
+from scipion_pupick.engine.jobs.pretrain import make_general_model
 from scipion_pupick.engine.micrographs import Micrograph, write_image
 from scipion_pupick.engine.networks.architectures import make_network, strided_scores
 from scipion_pupick.engine.pretraining.dataset import KnownImage
-from scipion_pupick.engine.pretraining.labelled import LabelledSet, labelled_images
+from scipion_pupick.engine.pretraining.labelled import (
+    LabelledSet,
+    count_particles,
+    labelled_images,
+)
 from scipion_pupick.engine.pretraining.pretrain import pretrain, take_over
 from scipion_pupick.engine.pretraining.supervised_loss import SupervisedLoss
 from scipion_pupick.engine.settings import PretrainSettings
@@ -52,6 +57,38 @@ def test_labels_lie_on_the_particles_at_every_scale(labelled):
 def test_labels_of_other_micrographs_are_refused(labelled):
     with pytest.raises(UsageError, match="other"):
         labelled_images(replace(labelled, particles={"other.mrc": Coordinates.unscored(*XY.T)}))
+
+
+def test_labels_most_of_which_lie_outside_are_refused(labelled):
+    """All of a micrograph that has no labels in it would be learned as no particle."""
+    unbinned = {"one.mrc": Coordinates.unscored(*4 * XY.T)}
+    with pytest.raises(UsageError, match="discs: 3 of 3 labels lie outside their micrographs"):
+        labelled_images(replace(labelled, particles=unbinned))
+    one_outside = {"one.mrc": Coordinates.unscored(*np.vstack([XY, [[500, 500]]]).T)}
+    assert count_particles(labelled_images(replace(labelled, particles=one_outside))) == 3
+
+
+def test_pixel_sizes_of_labelled_micrographs_are_said(labelled, tmp_path, caplog):
+    caplog.set_level("INFO")
+    labelled_images(labelled)
+    assert "discs: 1 micrographs have labels." in caplog.messages
+    assert "Pixel size: 5 Å/px, as given." in caplog.messages
+    random = np.random.default_rng(0)
+    write_image(tmp_path / "one.mrc", random.normal(size=(400, 360)), 1.0)
+    headed = [Micrograph(tmp_path / "one.mrc", "one.mrc")]
+    labelled_images(replace(labelled, micrographs=headed, diameter=40.0))
+    assert "Pixel size: 1 Å/px, from the header." in caplog.messages
+    assert any("exactly 1 Å/px" in message for message in caplog.messages)
+
+
+@pytest.mark.slow
+def test_a_model_tells_the_number_of_labels_that_it_has_learned_from(labelled, tmp_path):
+    elsewhere = Coordinates.unscored(*XY[:2].T)
+    several = replace(labelled, particles={**labelled.particles, "elsewhere.mrc": elsewhere})
+    tiny = replace(SETTINGS, network="conv3", steps=1)
+    settings = PretrainSettings(particles=1, held_out=1, training=tiny)
+    model = make_general_model(tmp_path / "run", settings, "cpu", 1, labelled=[several])
+    assert model.training.learned_from == {"discs": 3}
 
 
 def known(hidden=None, border=0):

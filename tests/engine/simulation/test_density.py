@@ -2,6 +2,7 @@
 """Densities from arrays and files, and random phantoms."""
 
 import gzip
+import itertools
 
 import mrcfile
 import numpy as np
@@ -85,6 +86,39 @@ def test_unusable_maps_are_named(tmp_path):
         with pytest.raises(UsageError, match=reason) as caught:
             read_map(path)
         assert path.name in str(caught.value)
+
+
+def test_a_map_is_read_by_the_axes_of_its_file(tmp_path):
+    """X-ray programs may write z as the fastest axis; read as x, the particle would be mirrored."""
+    values = ball((24, 30, 36), (10, 12, 20), 5) + ball((24, 30, 36), (14, 20, 12), 3)
+    values += ball((24, 30, 36), (16, 9, 9), 2)
+    expected = centre_density(values, 2.0)
+    fields = ("mapc", "mapr", "maps")
+    for axes in itertools.permutations("xyz"):
+        path = tmp_path / f"{''.join(axes)}.mrc"
+        columns, rows, sections = axes
+        order = ["zyx".index(axis) for axis in (sections, rows, columns)]
+        with mrcfile.new(path) as file:
+            file.set_data(np.ascontiguousarray(values.transpose(order)))
+            file.voxel_size = 2.0
+            for field, axis in zip(fields, axes):
+                file.header[field] = "xyz".index(axis) + 1
+        np.testing.assert_allclose(read_map(path).values, expected.values, atol=1e-4)
+        assert read_map(path).pixel_size == 2
+
+
+def test_maps_whose_voxels_are_no_cubes_are_refused(tmp_path):
+    values = ball((20, 20, 20), (10, 10, 10), 5)
+    mrcfile.write(tmp_path / "long.mrc", values, voxel_size=(2.0, 2.0, 4.0))
+    with mrcfile.new(tmp_path / "slanted.mrc") as file:
+        file.set_data(values)
+        file.voxel_size = 2.0
+        file.header.cellb.gamma = 120.0
+    for name, reason in (("long", "2 x 2 x 4 Å"), ("slanted", "90, 90, 120 degrees")):
+        with pytest.raises(UsageError, match=rf"{name}.mrc: its voxels are no cubes: .*{reason}"):
+            read_map(tmp_path / f"{name}.mrc")
+    mrcfile.write(tmp_path / "nearly.mrc", values, voxel_size=(2.0, 2.0, 2.005))
+    assert read_map(tmp_path / "nearly.mrc").pixel_size == pytest.approx(2)
 
 
 @pytest.fixture(scope="module")

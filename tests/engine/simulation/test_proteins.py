@@ -49,3 +49,36 @@ def test_other_files_are_refused_by_name(tmp_path, content):
         path.write_bytes(content)
     with pytest.raises(UsageError, match=r"proteins\.npz: cannot be read as proteins"):
         read_proteins(path)
+
+
+def test_an_archive_that_is_cut_off_and_a_single_array_are_refused(tmp_path):
+    whole = tmp_path / "whole.npz"
+    np.savez(whole, names=["1ABC"], offsets=[0, 500], xyz=np.random.default_rng(0).random((500, 3)))
+    cut, single = tmp_path / "cut.npz", tmp_path / "single.npy"
+    cut.write_bytes(whole.read_bytes()[:4000])
+    np.save(single, np.zeros((9, 3)))
+    for path in (cut, single):
+        with pytest.raises(UsageError, match=rf"{path.name}: cannot be read as proteins"):
+            read_proteins(path)
+
+
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        ({"names": []}, "0 names and 3 offsets"),
+        ({"names": ["1ABC", "2XYZ", "3DEF"]}, "3 names and 3 offsets"),
+        ({"offsets": [0.0, 4.0, 10.0]}, "no list of whole numbers"),
+        ({"offsets": [0, 4, 11]}, "from 0 to 11 of 10 atoms"),
+        ({"offsets": [-4, 4, 10]}, "from -4 to 10 of 10 atoms"),
+        ({"offsets": [0, 10, 10]}, "2XYZ has fewer than 2 atoms"),
+        ({"offsets": [0, 10, 4]}, "2XYZ has fewer than 2 atoms"),
+        ({"xyz": np.ones((10, 2))}, r"shape \(10, 2\)"),
+        ({"xyz": np.where(np.arange(30).reshape(10, 3) == 5, np.nan, 1.0)}, "1 of 10 atoms"),
+    ],
+)
+def test_arrays_that_are_no_proteins_are_refused(tmp_path, change, reason):
+    xyz = np.arange(30, dtype=np.float16).reshape(10, 3)
+    path = tmp_path / "proteins.npz"
+    np.savez(path, **{"names": ["1ABC", "2XYZ"], "offsets": [0, 4, 10], "xyz": xyz, **change})
+    with pytest.raises(UsageError, match=rf"cannot be read as proteins: .*{reason}"):
+        read_proteins(path)
