@@ -25,7 +25,7 @@ PAPER: Mapping[str, Any] = MappingProxyType(
         "sampling": "regions",
         "labelled_regions": 16,
         "unlabeled_scores": 240,
-        "augmentation": Augmentation(scale=0.0, gain=0.0, offset=0.0),
+        "augmentation": Augmentation(scale=0.0, gain=0.0, offset=0.0, faintest=1.0),
         "first_scores": "even",
         "learning_rate": 2e-4,
         "schedule": "constant",

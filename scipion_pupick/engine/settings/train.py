@@ -38,11 +38,13 @@ class Augmentation:
         scale: largest relative change of size, up or down.
         gain: largest relative change of contrast, up or down.
         offset: largest change of mean grey, in standard deviations of the background.
+        faintest: lowest share of its contrast that a labelled patch keeps; None for what suits.
     """
 
     scale: float = 0.1
     gain: float = 0.2
     offset: float = 0.2
+    faintest: Optional[float] = None
 
 
 @dataclass(frozen=True)

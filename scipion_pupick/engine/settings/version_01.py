@@ -2,7 +2,8 @@
 """How version 0.1 said what settings of trainings say now, so that its trainings go on as begun.
 
 Its objective `ge-binomial` is `ge-binomial-kl` now, its `autoencoder` is `autoencoder_per_pixel`,
-labelled negatives had the weight `class`, and batches were twice as large.
+labelled negatives had the weight `class`, no patch became fainter, and batches were twice as
+large.
 """
 
 from __future__ import annotations
@@ -29,12 +30,13 @@ _OBJECTIVES = {"ge-binomial-kl": "ge-binomial", "ge-binomial": "ge-binomial of t
 def in_words_of_version_01(settings: Union[TrainSettings, PretrainSettings]) -> Dict[str, Any]:
     """Return settings as a dict, as version 0.1 would have had it.
 
-    What it did not know is left out where it is as it comes, and so is the weight of negatives: a
-    training depends on it only where there are some.
+    What it did not know is left out where it is as it comes, and so are the weight of negatives
+    and how faint labelled patches become: a training depends on these only where there are some.
     """
     words = {**_known(settings), "training": _known(settings.training)}
     training = words["training"]
     training.pop("negatives_weight", None)
+    training["augmentation"].pop("faintest")
     training["objective"] = _OBJECTIVES.get(training["objective"], training["objective"])
     summed, per_pixel = training["autoencoder"], training.pop("autoencoder_per_pixel", None)
     if summed is not None and summed != 0:
@@ -55,6 +57,8 @@ def as_meant_by_version_01(settings: TrainSettings) -> TrainSettings:
         training = replace(training, tiles=_TILES_OF_VERSION_01)
     if training.negatives_weight == OptimizerSettings.negatives_weight:
         training = replace(training, negatives_weight=NEGATIVES_WEIGHT_OF_VERSION_01)
+    if training.augmentation.faintest is None:
+        training = replace(training, augmentation=replace(training.augmentation, faintest=1.0))
     if training.objective == "ge-binomial":
         training = replace(training, objective="ge-binomial-kl")
     if training.autoencoder is not None:

@@ -19,7 +19,7 @@ from torch.nn import functional
 
 from ..networks.architectures import STRIDE
 from ..settings import Augmentation, OptimizerSettings
-from .augmentation import augment_contrast, random_transforms
+from .augmentation import augment_contrast, make_fainter, random_transforms
 from .regions import MASKED, POSITIVE, UNLABELED, TrainingImage
 
 _NOMINAL_TILE = 112
@@ -180,10 +180,29 @@ def _labelled_tiles(
     radius = settings.training_radius * np.sqrt(random.random(number))
     angle = random.uniform(0, 2 * np.pi, number)
     centres = drawn[:, 1:] + radius[:, None] * np.stack([np.cos(angle), np.sin(angle)], axis=1)
-    transforms = random_transforms(number, settings.augmentation, random)
-    patches = _cut(images, drawn[:, 0].astype(int), centres, transforms, _offsets(geometry))
+    which, faintest = drawn[:, 0].astype(int), settings.augmentation.faintest
+    patches = _patches(images, which, centres, geometry, settings, random)
+    if faintest is not None and faintest < 1:
+        last = np.array([image.image.shape[::-1] for image in images])[which] - 1
+        margin = np.minimum(patch, last / 2)
+        anywhere = margin + random.random((number, 2)) * (last - 2 * margin)
+        others = _patches(images, which, anywhere, geometry, settings, random)
+        patches = make_fainter(patches, others, faintest, random)
     grid = patches.reshape(count, per_side, per_side, patch, patch)
     return grid.permute(0, 1, 3, 2, 4).reshape(count, 1, geometry.tile, geometry.tile)
+
+
+def _patches(
+    images: Sequence[TrainingImage],
+    which: np.ndarray,
+    centres: np.ndarray,
+    geometry: Geometry,
+    settings: OptimizerSettings,
+    random: np.random.Generator,
+) -> Tensor:
+    """Patches (n, patch, patch) round centres (n, 2) in the images named, turned and flipped."""
+    transforms = random_transforms(len(centres), settings.augmentation, random)
+    return _cut(images, which, centres, transforms, _offsets(geometry))
 
 
 def _offsets(geometry: Geometry) -> np.ndarray:

@@ -86,6 +86,16 @@ def usual_tiles(labels: int, trained_before: bool) -> int:
     return _TILES_OF_FEW if _adjusts(labels, trained_before) else TILES
 
 
+def usual_faintest(labels: int, negatives: int, trained_before: bool) -> float:
+    """Return the lowest share of its contrast that a labelled patch keeps.
+
+    Many picks with others that were rejected are what a picker had found, and so the clear ones:
+    half of it teaches to find fainter ones
+    (docs/decisions/041-fainter-copies-of-selected-particles.md).
+    """
+    return 0.5 if negatives and trained_before and labels > FEW_LABELS else 1.0
+
+
 def _adjusts(labels: int, trained_before: bool) -> bool:
     """Whether few labels adjust a trained network."""
     return trained_before and labels <= FEW_LABELS

@@ -56,6 +56,9 @@ class TrainRequest:
         weight = self.start.settings.training.negatives_weight
         if self.labels.negative and weight != NEGATIVES_WEIGHT_OF_VERSION_01:
             parts.append(weight)
+        faintest = self.start.settings.training.augmentation.faintest
+        if faintest != 1 and (self.labels.negative or faintest is not None):
+            parts.append({"faintest": faintest})
         return hashlib.sha256(json.dumps(parts).encode()).hexdigest()
 
     def of_version_01(self) -> TrainRequest:

@@ -17,7 +17,7 @@ from ..networks.scoring import make_picking_scorer
 from ..settings import OptimizerSettings
 from .checkpoint import Checkpoint
 from .data import TrainingData
-from .fit import first_epochs, fit, usual_steps, usual_tiles
+from .fit import first_epochs, fit, usual_faintest, usual_steps, usual_tiles
 from .particle_count import count_particles, guess_particles
 from .prior import start_scores
 from .progress import Progress, best_network, log_epoch
@@ -83,14 +83,18 @@ class TrainJob:
         return max(number, self.data.labels / len(images), 1.0)
 
     def _settings(self) -> OptimizerSettings:
-        """Return how to train, with as many batches and tiles as suit where none were chosen."""
+        """Return how to train, with as many batches and tiles, and as faint patches, as suit."""
         settings, trained_before = self.start.settings.training, self.start.model is not None
         tiles = usual_tiles(self.data.labels, trained_before)
+        faintest = settings.augmentation.faintest
+        if faintest is None:
+            faintest = usual_faintest(self.data.labels, self.data.negatives, trained_before)
         return replace(
             settings,
             steps=settings.steps or usual_steps(self.data.labels, trained_before),
             mosaics=settings.mosaics or tiles,
             tiles=settings.tiles or tiles,
+            augmentation=replace(settings.augmentation, faintest=faintest),
         )
 
     @cached_property

@@ -5,6 +5,8 @@ Interpolating a slope is exact to 0.05 px, so a batch of x and the same batch of
 pixel came from; a batch of ones tells which pixels the zeros outside the image have touched.
 """
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -276,6 +278,32 @@ def test_gain_and_offset_vary_from_tile_to_tile():
         assert np.ptp(mosaics, axis=1).max() < 1e-5
         assert least - 1e-5 <= mosaics.min() < least + 0.1
         assert most - 0.1 < mosaics.max() <= most + 1e-5
+
+
+def test_labelled_patches_are_made_fainter_and_as_noisy_as_before():
+    """A particle of grey 10 in white noise, which a mean over many patches shows."""
+    noise = np.random.default_rng(3).normal(size=(400, 400))
+    y, x = np.indices(noise.shape)
+    particle = 10.0 * (np.hypot(x - 200, y - 200) < 9)
+    image = training_image(noise + particle, positive=[[200, 200]])
+    how = {"mosaics": 40, "tiles": 4, "radius": 0.1}
+    clear, faint = (
+        draw([image], change=replace(SAME, faintest=faintest), **how).tiles
+        for faintest in (None, 0.5)
+    )
+    middle, corner = slice(12, 19), slice(0, 5)
+    for tiles, least, mean in ((clear, 1.0, 1.0), (faint, 0.5, 0.75)):
+        patches = tiles[:40, 0].unfold(1, 32, 32).unfold(2, 32, 32).flatten(0, 2)
+        greys = patches[:, middle, middle].mean(dim=(1, 2)).numpy() / 10
+        # of the noise in 49 px, and of places that hold a piece of the particle
+        assert np.quantile(greys, 0.01) > least - 0.12
+        assert np.median(greys) == pytest.approx(mean, abs=0.06)
+        assert patches[:, corner, corner].std().item() == pytest.approx(
+            clear[:40].unfold(2, 32, 32).unfold(3, 32, 32)[..., corner, corner].std().item(),
+            rel=0.1,
+        )
+    # nothing of U is made fainter
+    assert faint[40:].abs().max() > 9
 
 
 def test_interpolation_follows_a_smooth_image():

@@ -21,10 +21,21 @@ from scipion_pupick.engine.networks.architectures import make_network
 from scipion_pupick.engine.networks.scoring import make_scorer
 from scipion_pupick.engine.networks.symmetry import is_symmetric
 from scipion_pupick.engine.picking.detector import detect_peaks
-from scipion_pupick.engine.settings import OptimizerSettings, TrainSettings, make_settings
+from scipion_pupick.engine.settings import (
+    Augmentation,
+    OptimizerSettings,
+    TrainSettings,
+    make_settings,
+)
 from scipion_pupick.engine.training.checkpoint import load_progress, save_progress
 from scipion_pupick.engine.training.data import hold_out, read_data
-from scipion_pupick.engine.training.fit import first_epochs, fit, usual_steps, usual_tiles
+from scipion_pupick.engine.training.fit import (
+    first_epochs,
+    fit,
+    usual_faintest,
+    usual_steps,
+    usual_tiles,
+)
 from scipion_pupick.engine.training.labels import Labels, _distinct
 from scipion_pupick.engine.training.loop import Trainer, one_cycle
 from scipion_pupick.engine.training.objectives import OBJECTIVE_FUNCTIONS
@@ -319,9 +330,23 @@ def test_the_weight_of_negatives_makes_another_training_where_there_are_some(neg
     fingerprints = {each.fingerprint() for each in requests}
     assert len(fingerprints) == (3 if negative else 1)
     old = request().of_version_01()
-    of_then = request(negatives_weight="class", mosaics=8, tiles=8)
+    as_clear = Augmentation(faintest=1.0)
+    of_then = request(negatives_weight="class", mosaics=8, tiles=8, augmentation=as_clear)
     assert old.fingerprint() == of_then.fingerprint()
     assert old.start.settings.training.negatives_weight == "class"
+
+
+@pytest.mark.parametrize("negative", [{}, {"m": Coordinates.unscored([9.0], [9.0])}])
+def test_fainter_patches_make_another_training_where_there_may_be_some(negative):
+    def fingerprint(faintest):
+        changes = Augmentation(faintest=faintest)
+        settings = TrainSettings(DIAMETER, training=OptimizerSettings(augmentation=changes))
+        labels = Labels({"m": Coordinates.unscored([50.0], [50.0])}, negative)
+        return TrainRequest([], labels, Start(None, settings)).fingerprint()
+
+    as_suits, clear, half = map(fingerprint, (None, 1.0, 0.5))
+    assert clear != half
+    assert (as_suits == clear) == (not negative)
 
 
 @pytest.mark.slow
@@ -479,6 +504,12 @@ def test_few_labels_that_adjust_a_network_take_half_as_many_batches():
     assert [usual_tiles(n, False) for n in (1, 250, 251)] == [8, 8, 8]
     assert [first_epochs(n, True) for n in (1, 250, 251)] == [2, 2, 3]
     assert first_epochs(1, False) == 3
+
+
+def test_many_picks_with_rejected_ones_are_made_fainter_where_they_adjust_a_network():
+    assert [usual_faintest(n, 9, True) for n in (1, 250, 251, 1000)] == [1.0, 1.0, 0.5, 0.5]
+    assert usual_faintest(1000, 0, True) == 1.0
+    assert usual_faintest(1000, 9, False) == 1.0
 
 
 @pytest.mark.parametrize(
