@@ -436,6 +436,17 @@ def test_negatives_are_never_left_out(data, tmp_path):
     assert hasty(data, tmp_path / "without", few).training.micrographs == 3
 
 
+def test_many_picks_with_rejected_ones_are_learned_from_as_fainter_copies(data, tmp_path):
+    x, y = (axis.ravel() for axis in np.meshgrid(*[np.arange(8, 136, 8.0)] * 2))
+    rejected = {"m3": Coordinates.unscored([20.0], [20.0])}
+    for number, negatives, faintest in ((256, rejected, 0.5), (250, rejected, 1), (256, None, 1)):
+        picks = {"m0": Coordinates.unscored(x[:number], y[:number])}
+        settings = replace(HASTY_JOB, particles_per_micrograph=300, held_out=0.0)
+        how = {"picks": picks, "negatives": negatives, "start": MODEL}
+        model = hasty(data, tmp_path / f"{number}{faintest}", settings, **how)
+        assert model.training.settings["augmentation"]["faintest"] == faintest
+
+
 @pytest.mark.slow
 def test_a_training_that_goes_on_elsewhere_keeps_its_scale(tmp_path):
     """The scale that another processor finds differs in its last digits."""
