@@ -338,6 +338,21 @@ def test_what_is_missing_is_said_and_the_rest_shown(browser, picked, tmp_path, d
     assert_quiet(browser)
 
 
+def test_of_two_micrographs_both_are_numbered_and_the_median_lies_between(
+    browser, picked, tmp_path
+):
+    run = shutil.copytree(picked, tmp_path / "run")
+    lines = (run / "micrographs.tsv").read_text().splitlines()
+    (run / "micrographs.tsv").write_text("\n".join(lines[:3]) + "\n")
+    page = open_page(browser, report(run, score_maps=False))
+    few, many = sorted(captions(page).values())
+    assert few < many
+    texts = [t.text for t in by_id(page, "per-micrograph").find_elements("tag name", "text")]
+    assert f"median {(few + many) / 2:g}" in texts
+    below = texts[texts.index("micrograph") - 2 : texts.index("micrograph")]
+    assert below == ["1", "2"]
+
+
 @pytest.fixture(scope="module")
 def uneven(tmp_path_factory):
     """A run of 24 micrographs, of which two are out of line, and which suggests some."""
