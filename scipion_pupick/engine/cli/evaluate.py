@@ -13,7 +13,7 @@ from ..errors import UsageError
 from ..files.json_files import write_json
 from ..micrographs import say_pixel_sizes
 from ..settings import EvaluateSettings, make_settings
-from .argument_types import text_file
+from .argument_types import single_file
 from .options import (
     SUCCESS,
     add_command,
@@ -41,10 +41,10 @@ def add_evaluate(commands: Any) -> None:
     add_picks_settings(parser)
     add_micrographs(parser, required=False)
     parser.add_argument(
-        "--table", metavar="FILE", type=text_file, help="write precision and recall by threshold"
+        "--table", metavar="FILE", type=single_file, help="write precision and recall by threshold"
     )
     parser.add_argument(
-        "--summary", metavar="FILE", type=text_file, help="write the numbers as JSON"
+        "--summary", metavar="FILE", type=single_file, help="write the numbers as JSON"
     )
     parser.add_argument(
         "--plot",
