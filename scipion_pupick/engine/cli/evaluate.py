@@ -7,6 +7,8 @@ import argparse
 import math
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from scipion_pupick import engine
 
 from ..errors import UsageError
@@ -104,11 +106,15 @@ def _describe(evaluation: Evaluation) -> str:
     if not evaluation.picks:
         return f"{counts}There is no pick, so there are no ranking and no distances."
     at_recall = curve.precision_at(0.9)
-    distance = f"mean distance of the hits {evaluation.localisation_error:.2f} px"
+    distance = "no pick hits a reference particle"
+    if evaluation.hits:
+        distance = f"mean distance of the hits {evaluation.localisation_error:.2f} px"
+    if np.isneginf(curve.threshold).all():
+        return f"{counts}The picks have no scores, so there is no ranking.\n{distance}"
     return (
         f"{counts}"
         f"ranking: average precision {curve.average_precision:.3f}; best possible F1 "
         f"{curve.best_f1:.3f}, at score {curve.best_threshold:.2f}; precision at 90 % recall "
         f"{'not reached' if math.isnan(at_recall) else f'{at_recall:.3f}'}\n"
-        f"{distance if evaluation.hits else 'no pick hits a reference particle'}"
+        f"{distance}"
     )

@@ -216,11 +216,15 @@ def _notices(run: PickRun, tables: ScoreTables, pictures: Pictures) -> List[str]
             "can be off by more than their intervals. Look at the micrographs and the cut-outs; "
             "training on some picks of your own makes both picks and estimates better."
         )
-    if tables.names and not tables.own_counts.sum():
-        highest = "there is no peak at all" if not tables.counts[0] else "lower scores are there"
+    if tables.names and not tables.counts[0]:
         notices.append(
-            f"No score reaches the threshold of {run.threshold:.2f}; {highest}. Move the threshold "
-            "down to see what comes next, and check the diameter and the model."
+            "There is no peak at all, at whatever threshold: check the diameter, the border and "
+            "the model."
+        )
+    elif tables.names and not tables.own_counts.sum():
+        notices.append(
+            f"No score reaches the threshold of {run.threshold:.2f}; lower scores are there. Move "
+            "the threshold down to see what comes next, and check the diameter and the model."
         )
     return notices + _unseen(pictures)
 

@@ -318,7 +318,7 @@ def no_training(run):
     [
         (no_picks, "No score reaches the threshold of 60.00"),
         (nothing_scored, "No micrograph has been picked"),
-        (no_peak, "there is no peak at all"),
+        (no_peak, "There is no peak at all, at whatever threshold: check the diameter, the border"),
         (one_micrograph, "picked in 1 micrograph,"),
         (no_images, "cannot be read any more"),
         (no_training, "the model cannot be read"),
