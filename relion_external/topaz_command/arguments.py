@@ -7,7 +7,7 @@ import argparse
 from typing import Any, List, Optional, Sequence, Union
 
 import scipion_pupick
-from scipion_pupick.engine.cli.argument_types import text_file
+from scipion_pupick.engine.cli.argument_types import single_file, text_file
 from scipion_pupick.engine.settings import MOST_CONTAMINATION
 
 DEFAULT_METHOD = "PU"
@@ -132,7 +132,7 @@ def _add_train(commands: Any) -> None:
     )
     parser.add_argument("--describe", action="store_true", help="print the network, and end")
     parser.add_argument(
-        "-o", "--output", metavar="FILE", type=text_file, help="training curve; default: stdout"
+        "-o", "--output", metavar="FILE", type=single_file, help="training curve; default: stdout"
     )
     _add_training(parser)
     _add_device(parser)

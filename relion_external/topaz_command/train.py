@@ -95,6 +95,8 @@ def run(options: argparse.Namespace) -> int:
         return 0
     if not (options.train_images and options.train_targets):
         raise UsageError("give images and picks to train on: --train-images and --train-targets.")
+    if bool(options.test_images) != bool(options.test_targets):
+        raise UsageError("a test needs images and picks: --test-images and --test-targets.")
     with stopped_by_abort(find_job(options.output)):
         if options.save_prefix is not None:
             return _train(options, Path(f"{options.save_prefix}_training"))
@@ -112,6 +114,7 @@ def _train(options: argparse.Namespace, folder: Path) -> int:
     test = None
     if options.test_images and options.test_targets:
         test = _read_set(options.test_images, options.test_targets)
+        _warn_of_common(images, test[0])
     labels = sum(map(len, picks.values()))
     job = find_job(options.output)
     settings, start = read_settings(options, images, labels, test is not None, job)
@@ -148,6 +151,18 @@ def _read_set(images: str, targets: str) -> Tuple[List[Micrograph], Picks]:
     if not any(len(coordinates) for coordinates in picks.values()):
         raise UsageError(f"{targets} holds no pick in an image of {images}.")
     return micrographs, picks
+
+
+def _warn_of_common(images: List[Micrograph], test: List[Micrograph]) -> None:
+    trained_on = {image.path.resolve() for image in images}
+    common = [image.name for image in test if image.path.resolve() in trained_on]
+    if common:
+        log.warning(
+            "%d test images, such as %s, are trained on, too: what is measured in them is better "
+            "than it would be in others.",
+            len(common),
+            common[0],
+        )
 
 
 def read_settings(

@@ -524,3 +524,20 @@ def test_a_setting_given_twice_is_refused(tmp_path, caplog):
     assert call("simulate", "--output", tmp_path / "new", *twice) == MISUSED
     assert "a name twice" in caplog.text
     assert not (tmp_path / "new").exists()
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("report", "run", "--output"),
+        *(
+            ("evaluate", "--picks", "p", "--reference", "r", "--tolerance", 5, option)
+            for option in ("--table", "--summary")
+        ),
+    ],
+    ids=lambda arguments: f"{arguments[0]} {arguments[-1]}",
+)
+def test_a_folder_in_the_place_of_a_file_is_refused_at_once(tmp_path, arguments):
+    code, _, error = call_pupick(*arguments, tmp_path)
+    assert code == 2
+    assert f"{tmp_path} is a folder: give the name of a file" in error

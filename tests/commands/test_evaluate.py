@@ -250,3 +250,16 @@ def test_a_least_score_is_one_of_picks_alone(tmp_path, capsys):
     assert main([*arguments, *more]) == 0
     values = json.loads(summary.read_text())
     assert (values["picks"], values["reference"], values["hits"]) == (1, 2, 1)
+
+
+def test_picks_without_scores_have_no_ranking(tmp_path, capsys):
+    (tmp_path / "reference.csv").write_text("micrograph,x,y\na,10,10\na,50,50\n")
+    (tmp_path / "picks.csv").write_text("micrograph,x,y\na,10,13\na,90,90\na,90,50\n")
+    files = ["--picks", f"{tmp_path}/picks.csv", "--reference", f"{tmp_path}/reference.csv"]
+    assert main(["evaluate", *files, "--tolerance", "5"]) == 0
+    said = capsys.readouterr().out
+    assert "F1 0.400 (precision 0.333, recall 0.500)" in said
+    assert "The picks have no scores, so there is no ranking." in said
+    assert "mean distance of the hits 3.00 px" in said
+    assert "inf" not in said
+    assert "average precision" not in said

@@ -235,6 +235,59 @@ def test_known_particles_are_shown_where_they_are(picked, tmp_path):
     assert shown["m11.mrc"]["reference"]["data"] == ""
 
 
+def crosses_of(path):
+    """Places of known particles by micrograph, px of the pictures."""
+    packed = {m["name"]: base64.b64decode(m["reference"]["data"]) for m in data_of(path)["shown"]}
+    return {
+        name.rsplit("/", 1)[-1]: np.frombuffer(data, "<u2").reshape(-1, 2) / 16
+        for name, data in packed.items()
+    }
+
+
+def test_known_particles_of_unbinned_micrographs_are_shown_where_they_are(picked, tmp_path):
+    """Their file states a quarter of the micrographs' 4 Å/px, so px are a quarter as wide."""
+    head = "data_optics\nloop_\n_rlnOpticsGroup #1\n_rlnMicrographPixelSize #2\n1 1.0\n\n"
+    columns = ("MicrographName", "CoordinateX", "CoordinateY", "OpticsGroup")
+    names = "".join(f"_rln{name} #{i}\n" for i, name in enumerate(columns, 1))
+    unbinned, binned = tmp_path / "unbinned.star", tmp_path / "binned.csv"
+    unbinned.write_text(f"{head}data_particles\nloop_\n{names}m12.mrc 400 800 1\n")
+    binned.write_text("image_name,x_coord,y_coord\nm12,100,200\n")
+    pages = [tmp_path / f"{file.stem}.html" for file in (unbinned, binned)]
+    for file, page in zip((unbinned, binned), pages):
+        done = call_pupick(
+            "report", picked, "--reference", file, "--output", page, "--no-score-maps"
+        )
+        assert done[0] == 0, done[2]
+        assert ("converted" in done[2]) is (file == unbinned)
+    first, second = (crosses_of(page)["m12.mrc"] for page in pages)
+    assert len(first) == 1
+    np.testing.assert_allclose(first, second, atol=1)
+
+
+@pytest.mark.parametrize(
+    ("reference", "text"),
+    [
+        ({"x.mrc": Coordinates.unscored([1.0], [1.0])}, "of 1 micrograph, such as x.mrc, and this"),
+        ({}, "Not shown: reference. It holds no particle."),
+    ],
+    ids=["other names", "empty"],
+)
+def test_a_reference_that_is_shown_nowhere_is_told(picked, tmp_path, reference, text):
+    path = report(picked, tmp_path / "r.html", reference, score_maps=False)
+    assert text in words_of(path)
+
+
+def test_known_particles_are_shown_on_the_micrographs_of_a_training(tmp_path_factory, tmp_path):
+    folder = trained_run(tmp_path_factory)
+    name = find_micrographs([str(folder / "train")])[0].path.name
+    reference = {name: Coordinates.unscored([100.0, 50.0], [20.0, 60.0])}
+    path = report(folder, tmp_path / "r.html", reference)
+    crosses = crosses_of(path)
+    assert list(crosses) == [name]
+    assert len(crosses[name]) == 2
+    assert data_of(path)["referenceIs"] == "reference"
+
+
 def test_many_micrographs_make_no_larger_file(picked, tmp_path, monkeypatch):
     few, many = (tmp_path / f"{n}.html" for n in ("few", "many"))
     monkeypatch.setattr(pictures, "PIXELS_IN_ALL", 3 * 100**2)

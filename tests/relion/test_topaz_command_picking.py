@@ -748,6 +748,32 @@ def test_a_bad_image_to_train_on_is_reported(job, tmp_path, caplog):
     assert len((tmp_path / "curve.txt").read_text().splitlines()) == 2
 
 
+@pytest.mark.parametrize("given", ["images", "targets"])
+def test_half_a_test_is_refused_before_the_training(job, tmp_path, caplog, given):
+    write_tables(tmp_path, "test", dict([*job[1].items()][4:]))
+    table = {"images": "image_list_test.txt", "targets": "coordinates_test.txt"}[given]
+    assert train_again(job, tmp_path / "m", f"--test-{given}={tmp_path / table}") == 2
+    assert "a test needs images and picks" in caplog.text
+    assert not list(tmp_path.glob("m_*"))
+
+
+def test_a_folder_in_the_place_of_the_curve_is_refused_before_the_training(job, tmp_path, capsys):
+    with pytest.raises(SystemExit, match="2"):
+        train_again(job, tmp_path / "m", "-o", str(tmp_path))
+    assert f"{tmp_path} is a folder" in capsys.readouterr().err
+    assert not list(tmp_path.glob("m_*"))
+
+
+@pytest.mark.parametrize("first", [1, 2])
+def test_test_images_that_are_trained_on_are_told(job, tmp_path, caplog, first):
+    """The first two are trained on."""
+    write_tables(tmp_path, "test", dict([*job[1].items()][first : first + 2]))
+    more = [f"--test-images={tmp_path}/image_list_test.txt", "-n", "20"]
+    more.append(f"--test-targets={tmp_path}/coordinates_test.txt")
+    assert train_again(job, tmp_path / "m", *more) == 0
+    assert ("1 test images, such as m1, are trained on, too" in caplog.text) is (first == 1)
+
+
 def test_test_images_that_cannot_be_used_leave_the_model(job, tmp_path, caplog):
     write_mrc(tmp_path / "blank.mrc", np.ones((SIDE, SIDE)))
     write_tables(tmp_path, "test", {tmp_path / "blank.mrc": np.array([[50.0, 50.0]])})

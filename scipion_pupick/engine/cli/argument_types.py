@@ -18,3 +18,14 @@ def text_file(path: str) -> str:
     if Path(path).suffix.lower() in IMAGE_EXTENSIONS:
         raise argparse.ArgumentTypeError(f"{path} is the name of an image: give one of a text file")
     return path
+
+
+def single_file(path: str) -> str:
+    """Take the name of a text that is written last, so that work is not lost for want of it.
+
+    Raises:
+        ArgumentTypeError: it is the name of an image, or of a folder that is there.
+    """
+    if Path(path).is_dir():
+        raise argparse.ArgumentTypeError(f"{path} is a folder: give the name of a file")
+    return text_file(path)

@@ -7,13 +7,15 @@ import argparse
 import math
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from scipion_pupick import engine
 
 from ..errors import UsageError
 from ..files.json_files import write_json
 from ..micrographs import say_pixel_sizes
 from ..settings import EvaluateSettings, make_settings
-from .argument_types import text_file
+from .argument_types import single_file
 from .options import (
     SUCCESS,
     add_command,
@@ -41,10 +43,10 @@ def add_evaluate(commands: Any) -> None:
     add_picks_settings(parser)
     add_micrographs(parser, required=False)
     parser.add_argument(
-        "--table", metavar="FILE", type=text_file, help="write precision and recall by threshold"
+        "--table", metavar="FILE", type=single_file, help="write precision and recall by threshold"
     )
     parser.add_argument(
-        "--summary", metavar="FILE", type=text_file, help="write the numbers as JSON"
+        "--summary", metavar="FILE", type=single_file, help="write the numbers as JSON"
     )
     parser.add_argument(
         "--plot",
@@ -104,11 +106,15 @@ def _describe(evaluation: Evaluation) -> str:
     if not evaluation.picks:
         return f"{counts}There is no pick, so there are no ranking and no distances."
     at_recall = curve.precision_at(0.9)
-    distance = f"mean distance of the hits {evaluation.localisation_error:.2f} px"
+    distance = "no pick hits a reference particle"
+    if evaluation.hits:
+        distance = f"mean distance of the hits {evaluation.localisation_error:.2f} px"
+    if np.isneginf(curve.threshold).all():
+        return f"{counts}The picks have no scores, so there is no ranking.\n{distance}"
     return (
         f"{counts}"
         f"ranking: average precision {curve.average_precision:.3f}; best possible F1 "
         f"{curve.best_f1:.3f}, at score {curve.best_threshold:.2f}; precision at 90 % recall "
         f"{'not reached' if math.isnan(at_recall) else f'{at_recall:.3f}'}\n"
-        f"{distance if evaluation.hits else 'no pick hits a reference particle'}"
+        f"{distance}"
     )

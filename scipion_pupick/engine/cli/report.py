@@ -8,7 +8,7 @@ from typing import Any
 
 from scipion_pupick import engine
 
-from .argument_types import text_file
+from .argument_types import single_file
 from .options import SUCCESS, add_command, add_computer, add_pixel_size
 
 
@@ -30,7 +30,7 @@ def add_report(commands: Any) -> None:
     parser.add_argument(
         "--output",
         metavar="FILE",
-        type=text_file,
+        type=single_file,
         help="HTML file; default: report.html in the folder",
     )
     parser.add_argument(

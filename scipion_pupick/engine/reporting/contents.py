@@ -10,6 +10,7 @@ from typing import Any, Collection, Dict, List, Mapping, Optional, Sequence, Tup
 
 from ..coordinates import Coordinates, Picks
 from ..coordinates.assign_picks import join_by_micrograph
+from ..coordinates.rescale import rescale_to_micrographs
 from ..errors import UsageError
 from ..micrographs import Micrograph, match_names
 from ..networks.training_record import TrainingRecord
@@ -24,6 +25,8 @@ from .tables import ScoreTables, tabulate, threshold_grid
 
 Facts = List[Tuple[str, str]]
 
+TRAINED_ON, KNOWN = "labels", "reference"
+
 # micrographs with numbers out of line that are shown
 _MOST_ODD_SHOWN = 3
 
@@ -37,7 +40,7 @@ def pick_page(
         run: finished or not.
         view: how to read and score the micrographs that are shown.
         reference: known particles, px, under any names of their micrographs.
-        reference_is: what these are, "labels" or "reference".
+        reference_is: what these are, `TRAINED_ON` or `KNOWN`.
         notices: what has been found amiss already.
     """
     peaks = dict(run.peaks())
@@ -78,6 +81,7 @@ def train_page(
     training: Optional[TrainingRecord],
     micrographs: Sequence[Micrograph],
     labels: Picks,
+    labels_are: str,
     view: View,
     notices: Sequence[str],
 ) -> Page:
@@ -87,27 +91,29 @@ def train_page(
         folder: of the training.
         training: how the model came about; None where the training has not ended.
         micrographs: given to the training.
-        labels: particles trained on, px, by the names of the micrographs.
+        labels: particles to show, px, under any names of their micrographs.
+        labels_are: what these are, `TRAINED_ON` or `KNOWN`.
         view: how to read the micrographs that are shown.
         notices: what has been found amiss already.
     """
-    labelled = [m for m in micrographs if len(labels.get(m.name, ()))]
-    counts = [len(labels[m.name]) for m in labelled]
+    by_name, unmatched = _by_name(labels, micrographs, labels_are)
+    labelled = [m for m in micrographs if len(by_name.get(m.name, ()))]
+    counts = [len(by_name[m.name]) for m in labelled]
     shown = [labelled[i] for i in choose_shown(counts)]
-    pictures = draw(shown, {}, labels, view, threshold_grid(0.0, 0.0))
+    pictures = draw(shown, {}, by_name, view, threshold_grid(0.0, 0.0))
     record = training or TrainingRecord()
     data = {
         **_common(pictures, view.scale.diameter),
         "tables": None,
         "names": [],
-        "referenceIs": "labels",
+        "referenceIs": labels_are,
         "training": _history(folder, record),
     }
     return Page(
         title=f"Training of {folder}",
         lead=_training_lead(training),
         facts=_training_facts(record),
-        notices=[*notices, *_unseen(pictures)],
+        notices=[*notices, *unmatched, *_unseen(pictures)],
         failures=list(record.failed_micrographs.items()),
         data=data,
     )
@@ -140,12 +146,22 @@ def _shown(
 def _by_name(
     picks: Picks, micrographs: Sequence[Micrograph], what: str
 ) -> Tuple[Dict[str, Coordinates], List[str]]:
-    """Find the picks of each micrograph; where names are not clear, say so instead."""
+    """Find the picks of each micrograph, px of it; where there are none, say why."""
     try:
         matched = match_names(picks, micrographs)
     except UsageError as error:
         return {}, [f"Not shown: {what}. {error}."]
-    return join_by_micrograph(picks, matched), []
+    if what == KNOWN and not matched:
+        return {}, [f"Not shown: {what}. {_why_none(picks)}"]
+    many = "labels" if what == TRAINED_ON else "reference particles"
+    return join_by_micrograph(rescale_to_micrographs(picks, matched, many), matched), []
+
+
+def _why_none(picks: Picks) -> str:
+    if not picks:
+        return "It holds no particle."
+    number = _number(len(picks), "micrograph")
+    return f"It is of {number}, such as {next(iter(picks))}, and this run has none of these names."
 
 
 def _history(folder: Path, training: TrainingRecord) -> Optional[Dict[str, Any]]:
@@ -200,11 +216,15 @@ def _notices(run: PickRun, tables: ScoreTables, pictures: Pictures) -> List[str]
             "can be off by more than their intervals. Look at the micrographs and the cut-outs; "
             "training on some picks of your own makes both picks and estimates better."
         )
-    if tables.names and not tables.own_counts.sum():
-        highest = "there is no peak at all" if not tables.counts[0] else "lower scores are there"
+    if tables.names and not tables.counts[0]:
         notices.append(
-            f"No score reaches the threshold of {run.threshold:.2f}; {highest}. Move the threshold "
-            "down to see what comes next, and check the diameter and the model."
+            "There is no peak at all, at whatever threshold: check the diameter, the border and "
+            "the model."
+        )
+    elif tables.names and not tables.own_counts.sum():
+        notices.append(
+            f"No score reaches the threshold of {run.threshold:.2f}; lower scores are there. Move "
+            "the threshold down to see what comes next, and check the diameter and the model."
         )
     return notices + _unseen(pictures)
 

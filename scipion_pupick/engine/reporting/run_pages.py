@@ -15,7 +15,7 @@ from ..runs.lists import read_micrographs
 from ..runs.pick_run import PickRun
 from ..runs.train_folder import read_labels, read_scale, read_trained_model
 from ..settings import PickSettings
-from .contents import pick_page, train_page
+from .contents import KNOWN, TRAINED_ON, pick_page, train_page
 from .page import Page
 from .pictures import View
 
@@ -36,8 +36,8 @@ def page_of_picking(
     """
     view, notices = _view(run) if device is None else _view_with_maps(run, device)
     if reference is None:
-        return pick_page(run, view, read_labels(run.model.parent), "labels", notices)
-    return pick_page(run, view, reference, "reference", notices)
+        return pick_page(run, view, read_labels(run.model.parent), TRAINED_ON, notices)
+    return pick_page(run, view, reference, KNOWN, notices)
 
 
 def _view(run: PickRun) -> Tuple[View, List[str]]:
@@ -76,11 +76,11 @@ def page_of_training(folder: Path, reference: Optional[Picks]) -> Page:
         reference: particles to show, px; None for the labels that were trained on.
     """
     micrographs = read_micrographs(folder)
-    labels = read_labels(folder) if reference is None else reference
+    labels, what = (read_labels(folder), TRAINED_ON) if reference is None else (reference, KNOWN)
     model = read_trained_model(folder)
     if model is not None:
         view = View(model.scale.of(None, model.scale.unit or ANGSTROM))
-        return train_page(folder, model.training, micrographs, labels, view, [])
+        return train_page(folder, model.training, micrographs, labels, what, view, [])
     view = View(read_scale(folder) or WorkingScale(1.0))
     notice = "This training has not ended. Call the same command again to continue."
-    return train_page(folder, None, micrographs, labels, view, [notice])
+    return train_page(folder, None, micrographs, labels, what, view, [notice])

@@ -318,7 +318,7 @@ def no_training(run):
     [
         (no_picks, "No score reaches the threshold of 60.00"),
         (nothing_scored, "No micrograph has been picked"),
-        (no_peak, "there is no peak at all"),
+        (no_peak, "There is no peak at all, at whatever threshold: check the diameter, the border"),
         (one_micrograph, "picked in 1 micrograph,"),
         (no_images, "cannot be read any more"),
         (no_training, "the model cannot be read"),
@@ -336,6 +336,21 @@ def test_what_is_missing_is_said_and_the_rest_shown(browser, picked, tmp_path, d
         slider.send_keys(webdriver.Keys.HOME)
         wait(page, "return document.getElementById('exact').value === '-8.00'")
     assert_quiet(browser)
+
+
+def test_of_two_micrographs_both_are_numbered_and_the_median_lies_between(
+    browser, picked, tmp_path
+):
+    run = shutil.copytree(picked, tmp_path / "run")
+    lines = (run / "micrographs.tsv").read_text().splitlines()
+    (run / "micrographs.tsv").write_text("\n".join(lines[:3]) + "\n")
+    page = open_page(browser, report(run, score_maps=False))
+    few, many = sorted(captions(page).values())
+    assert few < many
+    texts = [t.text for t in by_id(page, "per-micrograph").find_elements("tag name", "text")]
+    assert f"median {(few + many) / 2:g}" in texts
+    below = texts[texts.index("micrograph") - 2 : texts.index("micrograph")]
+    assert below == ["1", "2"]
 
 
 @pytest.fixture(scope="module")

@@ -9,10 +9,11 @@ const DEFAULTS = {
   xText: (value) => String(value).replace("-", "−"), yText: String,
 };
 
-function ticks(from, to, most) {
+function ticks(from, to, most, least = 0) {
   const low = Math.min(from, to), high = Math.max(from, to);
   const rough = (high - low) / most, power = 10 ** Math.floor(Math.log10(rough || 1));
-  const unit = [1, 2, 5, 10].map((f) => f * power).find((u) => u >= rough) || power;
+  const fine = [1, 2, 5, 10].map((f) => f * power).find((u) => u >= rough) || power;
+  const unit = Math.max(fine, least);
   const values = [];
   for (let t = Math.ceil(low / unit - 1e-9) * unit; t <= high + 1e-9 * unit; t += unit) {
     values.push(Math.abs(t) < unit / 1e6 ? 0 : t);
@@ -45,7 +46,7 @@ function yTicks({ y, yText, mapY, left, right, width, height }) {
 }
 
 function xTicks({ x, xText, mapX, bottom, width, height, integers }) {
-  const values = ticks(x[0], x[1], width / 80).filter((t) => !integers || Number.isInteger(t));
+  const values = ticks(x[0], x[1], width / 80, integers ? 1 : 0);
   return values.map((t) => {
     const place = { x: mapX(t), y: height - bottom + 16, "text-anchor": "middle" };
     return drawing("text", place, tickText(xText, t));

@@ -13,3 +13,9 @@ export function short(value) {
   if (value >= 1e6) return `${value / 1e6}M`;
   return value >= 1e4 ? `${value / 1e3}k` : whole(value);
 }
+
+// the middle one of some numbers, or the mean of the two in the middle
+export function median(values) {
+  const ordered = [...values].sort((a, b) => a - b), half = ordered.length / 2;
+  return (ordered[Math.ceil(half) - 1] + ordered[Math.floor(half)]) / 2;
+}

@@ -4,7 +4,7 @@
 import { data, pointOf, radiusOf, shown, state, tables } from "./data.js";
 import { byId, drawing, element } from "./dom.js";
 import { barsOutline, frame, shareOf, verticalLine } from "./frame.js";
-import { clamp, short, whole } from "./numbers.js";
+import { clamp, median, short, whole } from "./numbers.js";
 import { unpack } from "./packed.js";
 import { hexColour } from "./palette.js";
 import { follow } from "./threshold.js";
@@ -36,11 +36,11 @@ export function dotsOf(plot, values, groupSize) {
 }
 
 function drawMedian(plot, counts) {
-  const median = [...counts].sort((a, b) => a - b)[counts.length >> 1];
-  const right = plot.width - plot.right, y = plot.mapY(median);
+  const middle = median(counts), text = `median ${middle % 1 ? middle.toFixed(1) : whole(middle)}`;
+  const right = plot.width - plot.right, y = plot.mapY(middle);
   const ends = { x1: plot.left, x2: right, y1: y, y2: y };
   plot.at.append(drawing("line", { ...ends, stroke: "var(--second)", ...DASHED }),
-    drawing("text", { x: right, y: y - 5, "text-anchor": "end" }, `median ${whole(median)}`));
+    drawing("text", { x: right, y: y - 5, "text-anchor": "end" }, text));
 }
 
 function nameUnderPointer(plot, counts) {
