@@ -136,7 +136,7 @@ def test_a_recipe_says_what_is_not_given_wherever_it_stands():
         assert (training.network, training.epochs) == ("resnet8", 12)
         assert (training.objective, training.learning_rate) == ("ge-binomial", 2e-4)
         assert (made.normalisation, made.held_out) == ("joint", 0.0)
-        assert training.augmentation == Augmentation(0.0, 0.0, 0.0)
+        assert training.augmentation == Augmentation(0.0, 0.0, 0.0, faintest=1.0)
     plain = make_settings(TrainSettings, given_settings(make_parser().parse_args(words)))
     assert plain == TrainSettings(180.0)
     named = make_parser().parse_args([*words, "--recipe", "pupick"])
