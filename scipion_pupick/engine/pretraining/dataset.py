@@ -9,11 +9,12 @@ import math
 import signal
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import partial
 from multiprocessing import get_context
 from pathlib import Path
-from typing import List, Optional, Sequence, Tuple
+from typing import Iterator, List, Optional, Sequence, Tuple
 
 import numpy as np
 from safetensors import SafetensorError, safe_open
@@ -54,6 +55,7 @@ _MOST_STRIPES = 32  # px
 # users differ in what they call the diameter, and particles are not round
 _SCALE_DEVIATION = 0.2
 _LEAST_PX, _MOST_PX = 15.0, 38.0
+_STOPPING = (signal.SIGINT, signal.SIGTERM)
 # key of the metadata: digest of the proteins
 _MADE_FROM = "made_from"
 
@@ -212,7 +214,8 @@ def simulate_particles(
     simulate_one = partial(_simulate_one, paths, seed, proteins, made_from)
     try:
         with ProcessPoolExecutor(workers, get_context("spawn"), _begin_process) as pool:
-            made = pool.map(simulate_one, missing)
+            with _signals_put_off():
+                made = pool.map(simulate_one, missing)
             for _ in track(made, len(missing), "particles simulated"):
                 pass
     except BrokenProcessPool as error:
@@ -224,11 +227,22 @@ def simulate_particles(
     return [load_images(path) for path in paths]
 
 
+@contextmanager
+def _signals_put_off() -> Iterator[None]:
+    """Let signals to stop wait; processes that are started here wait, too, until they begin."""
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, _STOPPING)
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
 def _begin_process() -> None:
     end_with_parent()
     # queues and terminals tell all processes of a job to stop: the parent decides what to do
-    for number in (signal.SIGINT, signal.SIGTERM):
+    for number in _STOPPING:
         signal.signal(number, signal.SIG_IGN)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, _STOPPING)
     set_threads(1)
 
 

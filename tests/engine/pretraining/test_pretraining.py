@@ -167,6 +167,19 @@ def test_no_process_outlives_a_run_that_is_stopped(number, tmp_path):
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_processes_that_are_only_starting_say_nothing_when_a_run_is_stopped(number, tmp_path):
+    arguments = ("--output", tmp_path, "--particles", 9, "--threads", 2)
+    process = start_pupick("pretrain", *arguments, start_new_session=True)
+    # two that simulate, and one that Python starts with them
+    wait_until(lambda: process.poll() is not None or len(children_of(process.pid)) >= 3, 90)
+    os.killpg(process.pid, number)
+    _, said = process.communicate(timeout=60)
+    assert said.endswith("pupick pretrain: stopped; call it again to continue.\n")
+    assert "Traceback" not in said
+
+
+@pytest.mark.slow
 def test_a_process_that_the_system_ends_is_told(tmp_path):
     process, children = start_simulating(tmp_path)
     os.kill(children[-1], signal.SIGKILL)
