@@ -256,10 +256,15 @@ def test_picks_without_scores_have_no_ranking(tmp_path, capsys):
     (tmp_path / "reference.csv").write_text("micrograph,x,y\na,10,10\na,50,50\n")
     (tmp_path / "picks.csv").write_text("micrograph,x,y\na,10,13\na,90,90\na,90,50\n")
     files = ["--picks", f"{tmp_path}/picks.csv", "--reference", f"{tmp_path}/reference.csv"]
-    assert main(["evaluate", *files, "--tolerance", "5"]) == 0
+    summary = tmp_path / "summary.json"
+    assert main(["evaluate", *files, "--tolerance", "5", "--summary", str(summary)]) == 0
     said = capsys.readouterr().out
     assert "F1 0.400 (precision 0.333, recall 0.500)" in said
     assert "The picks have no scores, so there is no ranking." in said
     assert "mean distance of the hits 3.00 px" in said
     assert "inf" not in said
     assert "average precision" not in said
+    values = json.loads(summary.read_text())
+    assert values["f1"] == pytest.approx(0.4)
+    ranking = ("average_precision", "best_f1", "best_threshold")
+    assert [values[name] for name in ranking] == [None] * 3

@@ -7,8 +7,6 @@ import argparse
 import math
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 from scipion_pupick import engine
 
 from ..errors import UsageError
@@ -109,7 +107,7 @@ def _describe(evaluation: Evaluation) -> str:
     distance = "no pick hits a reference particle"
     if evaluation.hits:
         distance = f"mean distance of the hits {evaluation.localisation_error:.2f} px"
-    if np.isneginf(curve.threshold).all():
+    if curve.lacks_scores:
         return f"{counts}The picks have no scores, so there is no ranking.\n{distance}"
     return (
         f"{counts}"

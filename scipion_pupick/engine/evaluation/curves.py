@@ -33,6 +33,11 @@ class PrecisionRecall:
     f1: FloatArray
 
     @property
+    def lacks_scores(self) -> bool:
+        """Whether there are picks, and none has a score, so that they have no ranking."""
+        return len(self.threshold) > 0 and bool(np.isneginf(self.threshold).all())
+
+    @property
     def average_precision(self) -> float:
         """Precision summed over the steps of recall; 0 without a pick."""
         return float(np.sum(self.precision * np.diff(self.recall, prepend=0.0)))

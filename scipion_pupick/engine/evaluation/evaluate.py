@@ -75,6 +75,7 @@ class Evaluation:
     def summary(self) -> Dict[str, Optional[float]]:
         """Return the numbers that matter by their names; None for those that are not defined."""
         precision, recall, f1 = self.curve.of_all
+        ranked = not self.curve.lacks_scores
         numbers = {
             "micrographs": len(self.micrographs),
             "picks": self.picks,
@@ -84,8 +85,8 @@ class Evaluation:
             "precision": precision,
             "recall": recall,
             "f1": f1,
-            "average_precision": self.curve.average_precision,
-            "best_f1": self.curve.best_f1,
+            "average_precision": self.curve.average_precision if ranked else math.nan,
+            "best_f1": self.curve.best_f1 if ranked else math.nan,
             "best_threshold": self.curve.best_threshold,
             "localisation_error": self.localisation_error,
         }
