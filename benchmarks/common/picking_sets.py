@@ -72,6 +72,8 @@ SettingsOf = Callable[[np.random.Generator], SimulationSettings]
 
 TRAIN, TEST = 10, 5
 SIDE = 768
+# of sets with moderate junk
+JUNK_COVERAGE, MORE_CRYSTALS = 0.1, 2
 # Half of the 71 px that Topaz's network sees, which is the scale that its authors recommend.
 SIMULATED_DIAMETER_PX = 36.0
 SEED = 20170
@@ -291,4 +293,19 @@ def dirty_settings(random: np.random.Generator) -> SimulationSettings:
     return replace(micrograph_settings(random), contamination=contamination)
 
 
-KINDS_OF_SETS = {"crowded": crowded_settings, "dirty": dirty_settings}
+def junky_settings(random: np.random.Generator) -> SimulationSettings:
+    """As `micrograph_settings`, with three times the junk and more ice crystals."""
+    settings = micrograph_settings(random)
+    contamination = settings.contamination
+    return replace(
+        settings,
+        crowding=replace(settings.crowding, junk_coverage=JUNK_COVERAGE),
+        contamination=replace(contamination, crystals=contamination.crystals + MORE_CRYSTALS),
+    )
+
+
+KINDS_OF_SETS = {
+    "crowded": crowded_settings,
+    "dirty": dirty_settings,
+    "junk": junky_settings,
+}

@@ -3,7 +3,7 @@
 
     python benchmarks/loop/loop.py --work bench --data empiar10017 --maps maps
 
-- `classes`: simulated sets with junk. The general model picks the micrographs to train on,
+- `classes`: any set. The general model picks the micrographs to train on,
   RELION 3.1 extracts and classifies the picks, the classes most of whose members are particles are
   selected, and what is selected and rejected is trained on: all of it; of the selected those with
   a score of 0 or more; beside these, only classes that are clearly bad; and only classes that are
@@ -34,7 +34,6 @@ import numpy as np
 # a script sees only its own folder
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
-from benchmarks.common import picking_sets
 from benchmarks.common.cells import Row, Store, figures, score
 from benchmarks.common.labels import RANDOM, draw_labels
 from benchmarks.common.picking_sets import (
@@ -63,9 +62,7 @@ from scipion_pupick.engine.coordinates.corrections import Corrections, labels_of
 from scipion_pupick.engine.runs.corrected_count import particles_by_corrections
 from scipion_pupick.engine.runs.pick_run import read_pick_run
 from scipion_pupick.engine.settings import GENERAL, LEAST_SCORE
-from scipion_pupick.engine.simulation import SimulationSettings
 
-JUNK_COVERAGE, MORE_CRYSTALS = 0.1, 2
 RANDOM_LABELS = 100
 # Two thirds of the box are the particle, 16 px of it: enough to tell it from junk, and the coarse
 # steps of rotation and shift that go with that.
@@ -116,17 +113,6 @@ class Cell:
     threshold: Optional[float] = None
     told: Optional[float] = None
     seed: int = 0
-
-
-def junky_settings(random: np.random.Generator) -> SimulationSettings:
-    """As of the other benchmarks, with three times the junk and more ice crystals."""
-    settings = picking_sets.micrograph_settings(random)
-    contamination = settings.contamination
-    return replace(
-        settings,
-        crowding=replace(settings.crowding, junk_coverage=JUNK_COVERAGE),
-        contamination=replace(contamination, crystals=contamination.crystals + MORE_CRYSTALS),
-    )
 
 
 def general_picks(picking_set: PickingSet, work: Path, threshold: Optional[float] = None) -> Picks:
@@ -243,14 +229,18 @@ def run_classes(picking_set: PickingSet, options: argparse.Namespace, store: Sto
     found = select_classes(picking_set, picked, folder / "relion", settings)
     sides = found.selected, found.rejected
     sure = {name: here.at_least(SURE_SCORE) for name, here in found.selected.items()}
-    ways = {
-        "2D classes": sides,
-        "2D classes, sure": (sure, found.rejected),
-        "2D classes, sure and clear": (sure, found.clearly_bad),
-        "2D classes, clearly good and clear": (found.clearly_good, found.clearly_bad),
-    }
-    cells = [Cell(GENERAL, 0), random_labels(picking_set, RANDOM_LABELS)]
-    cells += [Cell(way, found.looked_at, *of, threshold=threshold) for way, of in ways.items()]
+    ways = {"2D classes": sides}
+    if options.variants:
+        ways["2D classes, sure"] = sure, found.rejected
+        ways["2D classes, sure and clear"] = sure, found.clearly_bad
+        ways["2D classes, clearly good and clear"] = found.clearly_good, found.clearly_bad
+    cells = [Cell(GENERAL, 0)]
+    for seed in options.seeds:
+        cells.append(random_labels(picking_set, RANDOM_LABELS, seed))
+        cells += [
+            Cell(way, found.looked_at, *of, threshold=threshold, seed=seed)
+            for way, of in ways.items()
+        ]
     run_cells(picking_set, cells, work, store)
 
 
@@ -289,14 +279,11 @@ def run_corrections(picking_set: PickingSet, options: argparse.Namespace, store:
 
 
 def simulated(work: Path, name: str, maps: Mapping[str, Path]) -> PickingSet:
-    """A set with more junk than usual, or a large one of a kind of `KINDS_OF_SETS`."""
+    """A large set of a kind of `KINDS_OF_SETS`."""
     of_map, _, kind = name.partition("-")
-    if not kind:
-        made = simulated_set(work / "junk-sets" / name, maps[name], junky_settings)
-        return replace(made, name=f"{name}-junk")
-    settings = KINDS_OF_SETS[kind]
     folder = work / "many-sets" / name
-    return replace(simulated_set(folder, maps[of_map], settings, MANY_TRAIN, MANY_TEST), name=name)
+    made = simulated_set(folder, maps[of_map], KINDS_OF_SETS[kind], MANY_TRAIN, MANY_TEST)
+    return replace(made, name=name)
 
 
 PARTS = {"classes": run_classes, "selection": run_selection, "corrections": run_corrections}
@@ -322,7 +309,7 @@ def main() -> None:
     parser.add_argument("--data", type=Path, required=True, help="folder of EMPIAR-10017")
     parser.add_argument("--maps", type=Path, required=True, help="folder of density maps (MRC)")
     parser.add_argument(
-        "--sets", default="groel,empiar10017,empiar10947", help="names, with commas between"
+        "--sets", default="groel-junk,empiar10017,empiar10947", help="names, with commas between"
     )
     parser.add_argument("--only", default="classes,corrections", help="and selection")
     parser.add_argument("--threshold", type=float, help="of picks to be classified; default: own")
@@ -331,7 +318,8 @@ def main() -> None:
     parser.add_argument("--ctf", action="store_true", help="the classification corrects it")
     parser.add_argument("--wrong", type=float, nargs="+", default=[0.0, 0.1])
     parser.add_argument("--clicks", type=int, nargs="+", default=[20, 50, 100, 200])
-    parser.add_argument("--seeds", type=int, nargs="+", default=[0], help="of corrections")
+    parser.add_argument("--seeds", type=int, nargs="+", default=[0], help="of trainings")
+    parser.add_argument("--variants", action="store_true", help="other choices of classes too")
     parser.add_argument("--suggest", action="store_true", help="corrections of suggested picks too")
     parser.add_argument("--most", type=int, default=200, help="of the picks of each side")
     parser.add_argument("--table", type=Path, help="CSV to write at the end")
@@ -344,10 +332,7 @@ def main() -> None:
             picking_set = real_set(options.data, name)
         else:
             picking_set = simulated(options.work, name, maps)
-        parts = options.only.split(",")
-        if name in REAL_SETS:
-            parts = [part for part in parts if part == "corrections"]
-        for part in parts:
+        for part in options.only.split(","):
             PARTS[part](picking_set, options, store)
     if options.table:
         write_table(store, options.table, options.machine)

@@ -153,6 +153,11 @@ def test_crowded_and_dirty_sets_are_what_they_are_called():
     assert max(s.crowding.coverage for s in usual) < min(s.crowding.coverage for s in crowded)
     assert all(s.contamination.carbon > 0 and s.contamination.clumps > 0 for s in dirty)
     assert [s.crowding for s in dirty] != [s.crowding for s in crowded]
+    junky = [KINDS_OF_SETS["junk"](np.random.default_rng(seed)) for seed in seeds]
+    for more, less in zip(junky, usual):
+        assert more.crowding.junk_coverage > less.crowding.junk_coverage
+        assert more.contamination.crystals > less.contamination.crystals
+        assert more.crowding.coverage == less.crowding.coverage
 
 
 @pytest.mark.slow
