@@ -153,15 +153,19 @@ def find_sets(options: argparse.Namespace) -> List[PickingSet]:
     return [
         real_set(options.data, name)
         if name in REAL_SETS
-        else _simulated(options.work / "sets", name, maps)
+        else simulated_kind(options.work / "sets", name, maps)
         for name in names
     ]
 
 
-def _simulated(folder: Path, name: str, maps: Dict[str, Path]) -> PickingSet:
+def simulated_kind(
+    folder: Path, name: str, maps: Mapping[str, Path], train: int = TRAIN, test: int = TEST
+) -> PickingSet:
+    """The set of a map's name, with one of `KINDS_OF_SETS` behind a hyphen or none."""
     of_map, _, kind = name.partition("-")
     settings_of = KINDS_OF_SETS[kind] if kind else micrograph_settings
-    return replace(simulated_set(folder / name, maps[of_map], settings_of), name=name)
+    made = simulated_set(folder / name, maps[of_map], settings_of, train, test)
+    return replace(made, name=name)
 
 
 def short_name(map_path: Path) -> str:

@@ -5,9 +5,9 @@
 
 - `classes`: any set. The general model picks the micrographs to train on,
   RELION 3.1 extracts and classifies the picks, the classes most of whose members are particles are
-  selected, and what is selected and rejected is trained on: all of it; of the selected those with
-  a score of 0 or more; beside these, only classes that are clearly bad; and only classes that are
-  clearly good or bad. A look at a class counts as a click.
+  selected, and what is selected and rejected is trained on: all of it; with `--variants`, also of
+  the selected those with a score of 0 or more; beside these, only classes that are clearly bad; and
+  only classes that are clearly good or bad. A look at a class counts as a click.
 - `selection`: the same, but the truth stands for the classification, with a share of each side on
   the wrong one.
 - `corrections`: any set. A person removes wrong picks of the general model and adds missed
@@ -24,10 +24,10 @@ import argparse
 import csv
 import sys
 import time
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any, Dict, List, Mapping, Optional, Sequence, Tuple
+from typing import Any, Dict, List, Optional, Sequence, Tuple
 
 import numpy as np
 
@@ -37,12 +37,11 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 from benchmarks.common.cells import Row, Store, figures, score
 from benchmarks.common.labels import RANDOM, draw_labels
 from benchmarks.common.picking_sets import (
-    KINDS_OF_SETS,
     REAL_SETS,
     PickingSet,
     real_set,
     short_name,
-    simulated_set,
+    simulated_kind,
 )
 from benchmarks.common.relion_classes import ClassSettings
 from benchmarks.loop.by_classes import select_classes
@@ -278,14 +277,6 @@ def run_corrections(picking_set: PickingSet, options: argparse.Namespace, store:
     run_cells(picking_set, cells, work, store)
 
 
-def simulated(work: Path, name: str, maps: Mapping[str, Path]) -> PickingSet:
-    """A large set of a kind of `KINDS_OF_SETS`."""
-    of_map, _, kind = name.partition("-")
-    folder = work / "many-sets" / name
-    made = simulated_set(folder, maps[of_map], KINDS_OF_SETS[kind], MANY_TRAIN, MANY_TEST)
-    return replace(made, name=name)
-
-
 PARTS = {"classes": run_classes, "selection": run_selection, "corrections": run_corrections}
 
 
@@ -331,7 +322,8 @@ def main() -> None:
         if name in REAL_SETS:
             picking_set = real_set(options.data, name)
         else:
-            picking_set = simulated(options.work, name, maps)
+            folder = options.work / "many-sets"
+            picking_set = simulated_kind(folder, name, maps, MANY_TRAIN, MANY_TEST)
         for part in options.only.split(","):
             PARTS[part](picking_set, options, store)
     if options.table:
